@@ -1,0 +1,73 @@
+"""Errors that a user can act on.
+
+Every mistake a user can make ends in a :class:`WorkbenchError` whose message is one line that says what was wrong,
+where, and what would be right.  The command line and the app print that line and nothing else; anything that is not
+a ``WorkbenchError`` is a bug of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ArtifactError",
+    "DataError",
+    "MissingExtraError",
+    "ModelError",
+    "RunError",
+    "SiteError",
+    "SpecError",
+    "WorkbenchError",
+    "did_you_mean",
+]
+
+
+class WorkbenchError(Exception):
+    """Base of all errors caused by input; its text is one line meant for the user."""
+
+
+class SiteError(WorkbenchError, ValueError):
+    """A site that cannot be read, or that a model does not have."""
+
+
+class SpecError(WorkbenchError, ValueError):
+    """A specification or option with an unusable value."""
+
+
+class ModelError(WorkbenchError):
+    """A model that is missing, cannot be loaded, or cannot do what was asked of it."""
+
+
+class ArtifactError(WorkbenchError):
+    """An artifact (vector, probe, activation store) that is broken or belongs to another model."""
+
+
+class DataError(WorkbenchError, ValueError):
+    """Data that is empty, of the wrong shape, or not finite."""
+
+
+class RunError(WorkbenchError):
+    """A run folder that is locked, unwritable, or belongs to another spec."""
+
+
+class MissingExtraError(WorkbenchError, ImportError):
+    """An optional dependency that is not installed; the message names the extra."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs the package {package!r}: install it with pip install 'activation-workbench[{extra}]'"
+        )
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the nearest valid name, else the list of valid names.
+
+    >>> did_you_mean("resid_pots", ["resid_post", "resid_pre"])
+    "; did you mean 'resid_post'?"
+    >>> did_you_mean("zzz", ["a", "b"])
+    '; valid: a, b'
+    """
+    names = list(valid)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(names)}"
