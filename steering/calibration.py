@@ -1,0 +1,51 @@
+"""Multipliers in units of the activation's own length.
+
+A multiplier of 2 means little across layers and models, since the residual stream grows with depth.  The relative dose
+``multiplier * ||u|| / mean ||z||`` says how large the push is beside what it pushes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from steering.vectors import SteeringVector
+from workbench.errors import DataError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+__all__ = ["multiplier_for", "relative_dose"]
+
+
+def relative_dose(
+    vector: SteeringVector | Float[Tensor, " d"], activations: Float[Tensor, "*rows d"], multiplier: float = 1.0
+) -> float:
+    """``multiplier * ||u|| / mean ||z||`` over the rows of activations at the vector's site; has the multiplier's sign.
+
+    >>> import torch
+    >>> relative_dose(torch.tensor([3.0, 4.0]), torch.tensor([[0.0, 10.0]]), multiplier=2.0)
+    1.0
+    """
+    values = vector.vector if isinstance(vector, SteeringVector) else vector
+    if values.ndim != 1 or values.shape[-1] != activations.shape[-1]:
+        raise DataError(f"vector {list(values.shape)} and activations {list(activations.shape)} differ in width")
+    typical = float(activations.float().norm(dim=-1).double().mean())
+    if not typical > 0:
+        raise DataError("the activations have mean norm 0, or there are none")
+    return multiplier * float(values.double().norm()) / typical
+
+
+def multiplier_for(
+    relative: float, vector: SteeringVector | Float[Tensor, " d"], activations: Float[Tensor, "*rows d"]
+) -> float:
+    """The multiplier whose relative dose is ``relative``; inverse of :func:`relative_dose`.
+
+    >>> import torch
+    >>> multiplier_for(1.0, torch.tensor([3.0, 4.0]), torch.tensor([[0.0, 10.0]]))
+    2.0
+    """
+    unit = relative_dose(vector, activations)
+    if unit == 0:
+        raise DataError("the vector is zero: no multiplier of it has a size")
+    return relative / unit

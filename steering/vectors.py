@@ -1,0 +1,252 @@
+"""``SteeringVector``: a direction in activation space that knows where it belongs.
+
+A bare tensor does not say at which layer of which model it was read, so it can be added to the wrong one and still
+look plausible.  A steering vector carries its site, its basis (the coordinates of the residual stream: ``"raw"`` are
+those of the checkpoint, a back end that rewrites the weights has others) and the fingerprint of its model; arithmetic
+and loading refuse to mix them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from steering._files import existing_file, replacing
+from workbench.errors import ArtifactError, DataError
+from workbench.seeding import derive_seed
+from workbench.sites import Site
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+__all__ = ["SteeringTarget", "SteeringVector"]
+
+_FORMAT = "workbench-steering-vector"
+_RESIDUAL_WIDE = {"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"}
+
+
+class SteeringTarget(Protocol):
+    """What a vector asks of a model before it agrees to be used on it; every ``LanguageModel`` has these."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def basis(self) -> str: ...
+    @property
+    def d_model(self) -> int: ...
+    @property
+    def n_layers(self) -> int: ...
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SteeringVector:
+    """A vector [d] at a site of a model, with arithmetic and a file format.
+
+    ``vector`` is kept as float32 on the CPU (a copy: later changes of the tensor given do not reach it).
+    ``fingerprint`` is the model's (None: unknown), ``basis`` the coordinates of its residual stream, ``metadata`` any
+    JSON-able dict.  NaN, infinities and shapes other than [d] raise :class:`DataError`.
+
+    >>> v = SteeringVector(Site(3), torch.tensor([3.0, 4.0]), name="east")
+    >>> v
+    SteeringVector('east', blocks.3.hook_resid_post, d=2, norm=5)
+    >>> (2 * v - v / 2).norm
+    7.5
+    >>> v.project(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    tensor([0.6000, 0.8000])
+    """
+
+    site: Site
+    vector: Float[Tensor, " d"]
+    fingerprint: str | None = None
+    basis: str = "raw"
+    name: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    __array_ufunc__ = None  # so that a NumPy scalar times a vector comes to __rmul__
+
+    def __post_init__(self) -> None:
+        vector = torch.as_tensor(self.vector).detach().to("cpu", torch.float32, copy=True).contiguous()
+        if vector.ndim != 1 or len(vector) == 0:
+            raise DataError(f"a steering vector is one-dimensional [d], not of shape {list(vector.shape)}")
+        if not vector.isfinite().all():
+            bad = int((~vector.isfinite()).nonzero()[0])
+            raise DataError(f"steering vector {self.name!r} is not finite: component {bad} is {vector[bad].item()}")
+        try:
+            metadata = json.loads(json.dumps(self.metadata, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"metadata of steering vector {self.name!r} is not JSON: {error}") from error
+        if not isinstance(metadata, dict):
+            raise DataError(f"metadata of steering vector {self.name!r} must be a dict")
+        for key, value in (("site", Site.parse(self.site)), ("vector", vector), ("metadata", metadata)):
+            object.__setattr__(self, key, value)
+
+    def __repr__(self) -> str:
+        return f"SteeringVector({self.name!r}, {self.site}, d={self.d_model}, norm={self.norm:.4g})"
+
+    @property
+    def d_model(self) -> int:
+        """Number of components."""
+        return len(self.vector)
+
+    @property
+    def norm(self) -> float:
+        """Euclidean length, in activation units."""
+        return float(self.vector.double().norm())
+
+    def normalized(self) -> SteeringVector:
+        """The same direction with length 1; raises :class:`DataError` for the zero vector."""
+        return replace(self, vector=self._unit())
+
+    def project(self, activations: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows"]:
+        """Scalar projection of activations on the direction (float32; positive along the vector)."""
+        self._check_width(activations.shape[-1], "the activations have")
+        return activations.float() @ self._unit().to(activations.device)
+
+    def cosine(self, other: SteeringVector | Float[Tensor, " d"]) -> float:
+        """Cosine with another vector of the same model and basis; the layers may differ."""
+        if isinstance(other, SteeringVector):
+            self._check_same_space(other, "compare")
+            other = other.vector
+        self._check_width(len(other), "the other vector has")
+        norms = self.norm * float(other.double().norm())
+        if norms == 0:
+            raise DataError("the cosine with a zero vector is not defined")
+        return float(self.vector.double() @ other.detach().double().cpu()) / norms
+
+    def shuffled(self, seed: int = 0) -> SteeringVector:
+        """Control: the same components in a random order (same norm, same marginals).  Same seed, same order."""
+        generator = torch.Generator().manual_seed(derive_seed(seed, "shuffled"))
+        order = torch.randperm(self.d_model, generator=generator)
+        return self._control(self.vector[order], "shuffled", seed)
+
+    def random_like(self, seed: int = 0) -> SteeringVector:
+        """Control: a Gaussian direction of the same norm.  Same seed, same direction."""
+        generator = torch.Generator().manual_seed(derive_seed(seed, "random"))
+        draw = torch.randn(self.d_model, generator=generator, dtype=torch.float64)
+        return self._control(draw * (self.norm / draw.norm()), "random", seed)
+
+    def for_model(self, model: SteeringTarget, force: bool = False) -> SteeringVector:
+        """This vector stamped for ``model``.
+
+        Raises :class:`ArtifactError` when the vector was made for another model or basis, unless ``force``; the old
+        stamp is then kept in the metadata as ``forced_from``.  A wrong width or a layer that the model lacks always
+        raises.  A vector without a fingerprint (an imported one) takes the model's.
+        """
+        if self.site.component in _RESIDUAL_WIDE and self.d_model != model.d_model:
+            raise ArtifactError(f"{self!r} does not fit a model with d_model {model.d_model}")
+        if self.site.layer >= model.n_layers:
+            raise ArtifactError(f"{self!r} does not fit a model with layers 0 to {model.n_layers - 1}")
+        wrong = [
+            f"{what} {mine}, the model has {theirs}"
+            for what, mine, theirs in (
+                ("fingerprint", self.fingerprint, model.fingerprint),
+                ("basis", self.basis, model.basis),
+            )
+            if mine is not None and mine != theirs
+        ]
+        if wrong and not force:
+            raise ArtifactError(f"{self!r} belongs to another model ({'; '.join(wrong)}); force=True uses it anyway")
+        old = {"forced_from": {"fingerprint": self.fingerprint, "basis": self.basis}} if wrong else {}
+        return replace(self, fingerprint=model.fingerprint, basis=model.basis, metadata=self.metadata | old)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a safetensors file: tensor ``vector`` and everything else as JSON in the header.  All or nothing."""
+        from safetensors.torch import save
+
+        header = {
+            "format": _FORMAT,
+            "site": str(self.site),
+            "fingerprint": self.fingerprint,
+            "basis": self.basis,
+            "name": self.name,
+            "metadata": self.metadata,
+        }
+        # One metadata key, since safetensors does not fix the order of several: the same vector gives the same bytes.
+        data = save({"vector": self.vector}, metadata={_FORMAT: json.dumps(header, sort_keys=True)})
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], model: SteeringTarget | None = None, force: bool = False
+    ) -> SteeringVector:
+        """Read what :meth:`save` wrote.  With ``model`` the vector is checked and stamped as by :meth:`for_model`."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(existing_file(path), framework="pt") as file:
+                header = json.loads((file.metadata() or {})[_FORMAT])
+                loaded = cls(
+                    site=Site.parse(header["site"]),
+                    vector=file.get_tensor("vector"),
+                    fingerprint=header["fingerprint"],
+                    basis=header["basis"],
+                    name=header["name"],
+                    metadata=header["metadata"],
+                )
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"{path} is not a saved steering vector ({error})") from error
+        return loaded if model is None else loaded.for_model(model, force)
+
+    def __add__(self, other: object) -> SteeringVector:
+        return self._combine(other, torch.add, "+")
+
+    def __sub__(self, other: object) -> SteeringVector:
+        return self._combine(other, torch.sub, "-")
+
+    def __radd__(self, other: object) -> SteeringVector:
+        return self if other == 0 else NotImplemented  # sum() starts from 0
+
+    def __mul__(self, scalar: float) -> SteeringVector:
+        if isinstance(scalar, SteeringVector):
+            return NotImplemented
+        return replace(self, vector=self.vector.double() * float(scalar))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, scalar: float) -> SteeringVector:
+        if isinstance(scalar, SteeringVector):
+            return NotImplemented
+        if float(scalar) == 0:
+            raise DataError(f"{self!r} divided by zero")
+        return replace(self, vector=self.vector.double() / float(scalar))
+
+    def __neg__(self) -> SteeringVector:
+        return replace(self, vector=-self.vector)
+
+    def _combine(self, other: object, operation: Callable[..., Tensor], sign: str) -> SteeringVector:
+        if not isinstance(other, SteeringVector):
+            return NotImplemented
+        if self.site != other.site:
+            raise ArtifactError(f"cannot combine vectors of different sites: {self.site} and {other.site}")
+        self._check_same_space(other, "combine")
+        self._check_width(other.d_model, "the other vector has")
+        agreed = {k: v for k, v in self.metadata.items() if k in other.metadata and other.metadata[k] == v}
+        name = f"{self.name} {sign} {other.name}" if self.name and other.name else self.name or other.name
+        return replace(self, vector=operation(self.vector, other.vector), name=name, metadata=agreed)
+
+    def _check_same_space(self, other: SteeringVector, verb: str) -> None:
+        for what in ("fingerprint", "basis"):
+            mine, theirs = getattr(self, what), getattr(other, what)
+            if mine != theirs:
+                raise ArtifactError(f"cannot {verb} vectors of different {what}: {mine} and {theirs}")
+
+    def _check_width(self, width: int, whose: str) -> None:
+        if width != self.d_model:
+            raise DataError(f"{self!r} has {self.d_model} components, {whose} {width}")
+
+    def _unit(self) -> Float[Tensor, " d"]:
+        if self.norm == 0 or not math.isfinite(1 / self.norm):
+            raise DataError(f"{self!r} has no direction: its norm is {self.norm:g}")
+        return (self.vector.double() / self.norm).float()
+
+    def _control(self, vector: Tensor, kind: str, seed: int) -> SteeringVector:
+        name = f"{self.name} ({kind})" if self.name else kind
+        return replace(self, vector=vector, name=name, metadata=self.metadata | {"control": kind, "seed": seed})

@@ -1,0 +1,33 @@
+"""Settings for every test: nothing asks the network, one torch thread a process, the same examples in every CI run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Set before any test imports torch or transformers, which read these once.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    TRANSFORMERS_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    WANDB_MODE="disabled",
+    TOKENIZERS_PARALLELISM="false",
+)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No deadline: a first call pays for imports.  CI draws the same examples each time; elsewhere new ones are tried.
+settings.register_profile("local", deadline=None, max_examples=30)
+settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of large real files that are not in the repository; skips the test where it is absent."""
+    folder = Path(os.environ.get("WORKBENCH_SHARED", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder} (WORKBENCH_SHARED names another folder)")
+    return folder

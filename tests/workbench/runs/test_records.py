@@ -1,0 +1,102 @@
+"""Readers show what is there, and one broken folder does not hide the others."""
+
+import pandas as pd
+import pytest
+
+from workbench.errors import RunError
+from workbench.runs import RunFolder, list_runs, load_results, load_run
+
+
+def test_record_gives_everything_back_without_the_lock(finished_run, spec, frame):
+    record = load_run(finished_run)
+    assert (record.experiment, record.name, record.spec) == ("east", "first", spec)
+    assert record.status.state == "finished"
+    assert record.rows()["unit"].tolist() == ["b", "b", "a", "a"]
+    pd.testing.assert_frame_equal(load_results(str(finished_run)), record.rows())
+    pd.testing.assert_frame_equal(record.load_table("summary"), frame)
+    assert record.artifacts == ["summary.parquet", "vector.safetensors", "words.json"]
+    assert [path.name for path in record.figures] == ["entropy.html"]
+    assert record.load_tensors("vector")[1] == {"site": "blocks.1.hook_resid_post"}
+    assert record.read_json("words") == {"more": ["uncertain"]}
+
+
+def test_reading_changes_no_file(finished_run):
+    def state():
+        return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in finished_run.rglob("*")}
+
+    before = state()
+    load_run(finished_run).rows()
+    list_runs(finished_run.parents[1])
+    assert state() == before
+
+
+def test_run_that_is_not_there_suggests_its_neighbour(finished_run):
+    with pytest.raises(RunError, match=r"there is no run folder .*frist; did you mean 'first'"):
+        load_run(finished_run.with_name("frist"))
+    with pytest.raises(RunError, match="there is no run folder"):
+        load_run(finished_run / "no" / "where")
+
+
+def test_list_has_one_row_a_run_in_order(tmp_path, frame):
+    for experiment, name in (("introspection", "x"), ("east", "b"), ("east", "a")):
+        with RunFolder.open(tmp_path, experiment, {}, name=name) as run:
+            for unit in run.plan(["u"]):
+                run.write(unit, frame)
+    found = list_runs(tmp_path)
+    assert found["name"].tolist() == ["a", "b", "x"]
+    assert set(found["status"]) == {"finished"}
+    assert found[["done", "total"]].eq(1).all(axis=None)
+    assert load_run(found["path"][2]).experiment == "introspection"
+
+
+def test_no_runs_give_an_empty_list_with_the_same_columns(tmp_path, finished_run):
+    for root in (tmp_path / "nowhere", tmp_path / "empty"):
+        assert list_runs(root).empty
+        assert list(list_runs(root).columns) == list(list_runs(finished_run.parents[1]).columns)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("spec.json", None, r"spec\.json is missing"),
+        ("spec.json", "[1]", "must hold an object"),
+        ("provenance.json", '{"half', r"provenance\.json cannot be read"),
+        ("status.json", None, r"status\.json is missing"),
+        ("status.json", "", r"status\.json cannot be read"),
+        ("status.json", '{"state": "running"}', "is not a run's status"),
+        ("status.json", '{"state": "odd", "created": "", "started": "", "updated": ""}', "state is 'odd'"),
+        ("plan.json", "[" * 100_000, r"plan\.json cannot be read"),
+        ("plan.json", "[]", "must hold an object"),
+        ("plan.json", '{"units": 3}', "not iterable"),
+        ("status.json", b"\xff\xfe\x00", r"status\.json cannot be read"),
+    ],
+)
+def test_broken_folder_is_listed_as_broken_with_the_reason(finished_run, file, text, said):
+    root = finished_run.parents[1]
+    with RunFolder.open(root, "east", {}, name="good"):
+        pass
+    path = finished_run / file
+    path.unlink()
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    found = list_runs(root).set_index("name")
+    assert found["status"].to_dict() == {"first": "broken", "good": "finished"}
+    assert pd.Series([found["error"]["first"]]).str.contains(said).all(), found["error"]["first"]
+
+
+def test_folder_made_by_a_writer_killed_at_once_is_listed_and_can_be_opened(tmp_path, spec):
+    (tmp_path / "east" / "first").mkdir(parents=True)
+    assert list_runs(tmp_path)["status"].tolist() == ["broken"]
+    with RunFolder.open(tmp_path, "east", spec, name="first"):
+        pass
+    assert list_runs(tmp_path)["status"].tolist() == ["finished"]
+
+
+def test_stray_files_and_hidden_folders_are_no_runs(finished_run):
+    root = finished_run.parents[1]
+    (root / "notes.txt").write_text("")
+    (root / "east" / "notes.txt").write_text("")
+    (root / ".git" / "objects").mkdir(parents=True)
+    (finished_run / "rows" / "._a.parquet").write_text("")
+    assert list_runs(root)["name"].tolist() == ["first"]
+    assert load_run(finished_run).units() == ["b", "a"]

@@ -1,0 +1,47 @@
+"""User errors share one base, stay the built-in kinds that callers expect, and fit on one line."""
+
+import inspect
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench import errors
+from workbench.errors import MissingExtraError, WorkbenchError, did_you_mean
+
+
+def test_every_exported_error_is_a_workbench_error():
+    exported = [getattr(errors, name) for name in errors.__all__ if inspect.isclass(getattr(errors, name))]
+    assert len(exported) >= 8
+    assert all(issubclass(error, WorkbenchError) for error in exported)
+
+
+@pytest.mark.parametrize(
+    ("error", "built_in"),
+    [
+        (errors.SiteError, ValueError),
+        (errors.SpecError, ValueError),
+        (errors.DataError, ValueError),
+        (MissingExtraError, ImportError),
+    ],
+)
+def test_callers_that_catch_the_built_in_kind_still_do(error, built_in):
+    assert issubclass(error, built_in)
+
+
+def test_missing_extra_names_the_package_and_what_to_install():
+    text = str(MissingExtraError("gguf", "gguf"))
+    assert "'gguf'" in text
+    assert "pip install 'activation-workbench[gguf]'" in text
+    assert "\n" not in text
+
+
+def test_near_name_is_suggested_and_otherwise_all_are_listed():
+    assert did_you_mean("resid_pots", ["resid_post", "mlp_out"]) == "; did you mean 'resid_post'?"
+    assert did_you_mean("zzz", (name for name in ["a", "b"])) == "; valid: a, b"
+
+
+@given(st.text(max_size=8), st.lists(st.sampled_from(["east", "introspection", "internal_rl"]), unique=True))
+def test_suggestion_only_ever_names_valid_names(name, valid):
+    text = did_you_mean(name, valid)
+    assert text == f"; valid: {', '.join(valid)}" or any(f"'{v}'" in text for v in valid)

@@ -1,0 +1,334 @@
+"""``LanguageModel``: a tokenizer and a back end behind the calls that everything else uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import DataError, ModelError, SiteError
+from workbench.models.backend import Backend, Tap
+from workbench.models.cache import PromptCache, pad_right
+from workbench.models.fingerprint import fingerprint
+from workbench.models.generation import Completion, Sampling, Score, chunks, decode, leaf_seeds, score_leaves
+from workbench.models.interventions import Intervention, Where
+from workbench.models.memory import is_out_of_memory, slot_budget
+from workbench.models.trees import Leaf, Tree, early, plant, taps_for
+from workbench.sites import Site, parse_sites
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["Forward", "LanguageModel", "Prompt"]
+
+Prompt = str | list[dict[str, str]] | list[int]
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One pass over a right-padded batch: ``activations[site]`` [batch, pos, d]; ``logits`` [batch, pos, vocab] or
+    None; ``lengths`` tokens a row.  Entries past a row's length are meaningless."""
+
+    activations: dict[Site, Tensor]
+    logits: Tensor | None
+    lengths: list[int]
+
+
+class LanguageModel:
+    """A causal language model that can be read and steered.  Made by :func:`workbench.models.load_model`.
+
+    A prompt is a string, a list of chat messages (``{"role": ..., "content": ...}``, written with the tokenizer's chat
+    template), or a list of token ids.
+
+    >>> from workbench.models.tiny import tiny_model
+    >>> model = tiny_model("llama")
+    >>> model.n_layers, model.d_model
+    (4, 32)
+    >>> forward = model.forward(["a b c"], sites=["1.resid_post"])
+    >>> [(str(site), tuple(x.shape)) for site, x in forward.activations.items()]
+    [('blocks.1.hook_resid_post', (1, 4, 32))]
+    >>> model.generate(["a b"], max_new_tokens=3, temperature=0)[0][0].finish
+    'length'
+    """
+
+    def __init__(self, backend: Backend, tokenizer: Any, name: str) -> None:
+        self.backend, self.tokenizer, self.name = backend, tokenizer, name
+        self.fingerprint  # noqa: B018 - before anything changes the weights' names or values
+
+    @property
+    def backend_name(self) -> str:
+        """``hf``, ``transformer_lens`` or ``nnsight``."""
+        return self.backend.name
+
+    @property
+    def basis(self) -> str:
+        """``raw`` unless the back end folds or centres weights, which changes the residual stream's basis."""
+        return self.backend.basis
+
+    @property
+    def config(self) -> Any:
+        """The Hugging Face configuration (of the text model, for a multimodal one)."""
+        return self.backend.hf_model.config.get_text_config()
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks."""
+        return int(self.config.num_hidden_layers)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return int(self.config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens go in."""
+        return self.backend.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        return self.backend.hf_model.dtype  # type: ignore[no-any-return]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identifies configuration and weights; stamped on every artifact."""
+        return fingerprint(self.backend.hf_model)
+
+    def __repr__(self) -> str:
+        shape = f"{self.n_layers} layers x {self.d_model}"
+        return f"LanguageModel({self.name!r}, {self.backend_name}, {shape}, {self.dtype}, {self.device})"
+
+    # ---- text and tokens
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Token ids of a prompt; chat messages end with the template's generation prompt."""
+        if isinstance(prompt, str):
+            tokens = self.tokenizer(prompt)["input_ids"]
+        elif prompt and isinstance(prompt[0], dict):
+            if not getattr(self.tokenizer, "chat_template", None):
+                raise ModelError(f"{self.name} has no chat template: pass the prompt as text")
+            tokens = self.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"]
+        else:
+            tokens = list(prompt)
+        if not tokens:
+            raise DataError("a prompt is empty: it must hold at least one token")
+        return tokens  # type: ignore[no-any-return]
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """Token ids of text that goes on from a prompt: no special tokens are added."""
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[no-any-return]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of tokens, special ones left out."""
+        return self.tokenizer.decode(list(tokens), skip_special_tokens=True)  # type: ignore[no-any-return]
+
+    # ---- one pass
+
+    def forward(
+        self,
+        prompts: Sequence[Prompt],
+        sites: Site | str | int | Iterable[Site | str | int] = (),
+        interventions: Sequence[Intervention] = (),
+        logits: bool = False,
+    ) -> Forward:
+        """Activations at ``sites`` (and logits) of whole prompts, in one right-padded pass without autograd.
+
+        The pass ends at the deepest site unless logits are asked for.  Interventions act before activations are read.
+        """
+        import torch
+
+        sites = self._check_sites(sites, self.backend.components)
+        rows = self._encode_all(prompts)
+        self._check_interventions(interventions)
+        tokens = pad_right(rows, 0, self.device)
+        found: dict[Site, Tensor] = {}
+        taps = taps_for(interventions, self._where(rows)) if interventions else {}
+        for site in sites:
+            taps[site] = _reading(site, taps.get(site), found)
+        stop_after = None if logits else max((s.layer for s in sites), default=0)
+        with torch.no_grad():
+            out = self.backend.forward(tokens, taps=taps, stop_after=stop_after, logits=logits)
+        return Forward({site: found[site] for site in sites}, out, [len(row) for row in rows])
+
+    def _where(self, rows: Sequence[list[int]]) -> Where:
+        import torch
+
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)[:, None]
+        at = torch.arange(int(lengths.max()), device=self.device)[None].expand(len(rows), -1)
+        index = torch.arange(len(rows), device=self.device)[:, None].expand_as(at)
+        return Where(torch.where(at < lengths, at, -1), index, lengths.expand_as(at))
+
+    # ---- many tokens
+
+    def prompt_cache(self) -> PromptCache:
+        """An empty cache for ``generate`` and ``score``: later calls compute only what is new in each prompt."""
+        return PromptCache(self.n_layers, _windows(self.config), self.device)
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        n: int = 1,
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        stop: Sequence[str] = (),
+        seeds: int | Sequence[int] = 0,
+        interventions: Sequence[Intervention] = (),
+        cache: PromptCache | None = None,
+        progress: bool = False,
+    ) -> list[list[Completion]]:
+        """``n`` completions of each prompt: ``result[prompt][completion]``.
+
+        ``seeds``: one integer, or one for each prompt; a completion depends on its prompt, seed and index and not on the
+        batch.  Rows with equal prompts share their computation, so a sweep is the same prompts repeated with per-row
+        interventions.  ``cache``: see :meth:`prompt_cache`.  ``temperature=0`` is greedy.
+        """
+        rows = self._encode_all(prompts)
+        self._check_interventions(interventions)
+        self._check_room(rows, max_new_tokens)
+        if not isinstance(seeds, int) and len(seeds) != len(rows):
+            raise DataError(f"{len(seeds)} seeds for {len(rows)} prompts: give one integer or one seed a prompt")
+        sampling = Sampling(max_new_tokens, temperature, top_p, top_k, tuple(stop), self._end_tokens())
+        numbers = leaf_seeds(seeds, len(rows), n)
+        with _bar(len(rows) * n, progress, "generating") as advance:
+            trees = self._on_trees(
+                rows, [n] * len(rows), interventions, cache, max_new_tokens,
+                lambda part, kv: decode(self.backend, part, kv, sampling, numbers, interventions, self.decode, advance),
+            )  # fmt: skip
+        results: list[list[Completion]] = [[None] * n for _ in rows]  # type: ignore[list-item]
+        for leaf in (leaf for tree in trees for leaf in tree.leaves):
+            text = self.decode(leaf.tokens)
+            results[leaf.row][leaf.index] = Completion(text, leaf.tokens, sum(leaf.token_logprobs), leaf.finish)
+        return results
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        continuations: Sequence[Sequence[str | list[int]]],
+        interventions: Sequence[Intervention] = (),
+        cache: PromptCache | None = None,
+    ) -> list[list[Score]]:
+        """Log-probabilities of given continuations: ``result[prompt][continuation]``, one pass for all of them."""
+        rows = self._encode_all(prompts)
+        self._check_interventions(interventions)
+        if len(continuations) != len(rows):
+            raise DataError(f"{len(continuations)} lists of continuations for {len(rows)} prompts: give one a prompt")
+        tokens = [[self.encode_continuation(c) if isinstance(c, str) else list(c) for c in cs] for cs in continuations]
+        if not all(part for parts in tokens for part in parts):
+            raise DataError("a continuation is empty: it must hold at least one token")
+        longest = max((len(part) for parts in tokens for part in parts), default=0)
+        self._check_room(rows, longest)
+
+        def run(part: list[Tree], kv: PromptCache) -> None:
+            for leaf in (leaf for tree in part for leaf in tree.leaves):
+                leaf.tokens = tokens[leaf.row][leaf.index]
+            score_leaves(self.backend, part, kv, interventions)
+
+        trees = self._on_trees(rows, [len(parts) for parts in tokens], interventions, cache, longest, run)
+        results: list[list[Score]] = [[None] * len(parts) for parts in tokens]  # type: ignore[list-item]
+        for leaf in (leaf for tree in trees for leaf in tree.leaves):
+            results[leaf.row][leaf.index] = Score(sum(leaf.token_logprobs), leaf.tokens, leaf.token_logprobs)
+        return results
+
+    def _on_trees(
+        self, rows: list[list[int]], leaves: list[int], interventions: Sequence[Intervention],
+        cache: PromptCache | None, new_tokens: int, run: Any,
+    ) -> list[Tree]:  # fmt: skip
+        """Plant trees and run them: in one batch on the given cache, else in chunks that halve when memory runs out."""
+        import torch
+
+        with torch.no_grad():
+            if cache is not None:
+                if any(early(row, interventions) for row in rows):
+                    raise ModelError("a prompt cache cannot be used with interventions before the last prompt token")
+                trees = [Tree(row, [Leaf(i, k) for k in range(n)]) for i, (row, n) in enumerate(zip(rows, leaves, strict=True))]
+                run(trees, cache)
+                return trees
+            trees = [tree for tree in plant(rows, leaves, interventions) if tree.leaves]
+            budget = slot_budget(self.config, torch.finfo(self.dtype).bits // 8, self.device)
+            self._run_chunks(trees, budget, new_tokens, run)
+        return trees
+
+    def _run_chunks(self, trees: list[Tree], budget: int, new_tokens: int, run: Any) -> None:
+        for chunk in chunks(trees, budget, new_tokens):
+            try:
+                run(chunk, self.prompt_cache())
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or len(chunk) == 1:
+                    raise
+                for leaf in (leaf for tree in chunk for leaf in tree.leaves):
+                    leaf.tokens, leaf.token_logprobs, leaf.finish = [], [], ""
+                self._run_chunks(chunk[: len(chunk) // 2], budget, new_tokens, run)
+                self._run_chunks(chunk[len(chunk) // 2 :], budget, new_tokens, run)
+
+    # ---- checks
+
+    def _encode_all(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        if isinstance(prompts, str) or not len(prompts):
+            raise DataError("prompts must be a non-empty list; for one prompt write [prompt]")
+        return [self.encode(prompt) for prompt in prompts]
+
+    def _end_tokens(self) -> frozenset[int]:
+        eos = getattr(self.backend.hf_model.generation_config, "eos_token_id", None)
+        ends = eos if isinstance(eos, list) else [eos]
+        return frozenset(e for e in [*ends, self.tokenizer.eos_token_id] if e is not None)
+
+    def _check_sites(self, sites: Any, components: frozenset[str]) -> tuple[Site, ...]:
+        parsed = parse_sites(sites, self.n_layers)
+        for site in parsed:
+            if site.component not in components:
+                raise SiteError(
+                    f"the {self.backend_name} back end has no {site.component} (it has {', '.join(sorted(components))});"
+                    " backend='transformer_lens' reads heads and patterns"
+                )
+        return parsed
+
+    def _check_interventions(self, interventions: Sequence[Intervention]) -> None:
+        if isinstance(interventions, Intervention):
+            raise DataError("interventions must be a list; for one intervention write [intervention]")
+        self._check_sites([i.site for i in interventions], self.backend.steerable)
+
+    def _check_room(self, rows: Sequence[list[int]], new_tokens: int) -> None:
+        limit = getattr(self.config, "max_position_embeddings", None)
+        longest = max(map(len, rows))
+        if limit and longest + new_tokens > limit:
+            raise ModelError(f"{longest} prompt tokens and {new_tokens} new ones exceed the {limit} positions of {self.name}")
+
+
+def _reading(site: Site, tap: Tap | None, found: dict[Site, Tensor]) -> Tap:
+    def read(activation: Tensor) -> Tensor:
+        found[site] = activation if tap is None else tap(activation)
+        return found[site]
+
+    return read
+
+
+def _windows(config: Any) -> dict[str, int | None]:
+    """How far back each kind of layer sees (None: everything)."""
+    window = getattr(config, "sliding_window", None)
+    if getattr(config, "use_sliding_window", True) is False:
+        window = None
+    kinds = sorted(set(getattr(config, "layer_types", None) or []))
+    if not kinds:
+        return {"all": window}
+    return {kind: (window if kind == "sliding_attention" else None) for kind in kinds}
+
+
+@contextmanager
+def _bar(total: int, show: bool, what: str) -> Iterator[Any]:
+    """A progress bar that advances by the number of finished completions, or nothing."""
+    if not show:
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda k: progress.advance(task, k)

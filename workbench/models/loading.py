@@ -1,0 +1,111 @@
+"""Loading models: shipped ones by name, local folders, hub ids; one set of weights behind any back end."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ModelError, SpecError, did_you_mean
+from workbench.models.language_model import LanguageModel
+
+__all__ = ["BACKENDS", "load_model", "shipped_models", "with_backend"]
+
+# name -> where its class is; a new back end is one file and one line here.
+BACKENDS: dict[str, str] = {
+    "hf": "workbench.models.hf:HuggingFaceBackend",
+    "transformer_lens": "workbench.models.transformer_lens:TransformerLensBackend",
+    "nnsight": "workbench.models.nnsight:NnsightBackend",
+}
+_SHIPPED = Path(__file__).parent / "shipped"
+
+
+def shipped_models() -> dict[str, Path]:
+    """Name -> Hugging Face folder of the models that travel with the package."""
+    return {path.parent.name: path.parent for path in sorted(_SHIPPED.glob("*/config.json"))}
+
+
+def load_model(
+    path_or_hub_id: str | Path,
+    backend: str = "hf",
+    *,
+    device: str | None = None,
+    dtype: str | Any = "auto",
+    revision: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    trust_remote_code: bool = False,
+) -> LanguageModel:
+    """Load a causal language model.
+
+    ``path_or_hub_id``: the name of a shipped model (``bandit-agent``), a folder, or a hub id.  ``device``: default CUDA
+    when there is one, else the CPU; or ``device_map`` (``"auto"``) to spread a model over several GPUs.  ``dtype``:
+    ``"auto"`` is the checkpoint's, or e.g. ``"float32"``, ``torch.bfloat16``.  Code from the hub runs only with
+    ``trust_remote_code=True``.  Raises :class:`ModelError` (missing or unreadable) or :class:`SpecError` (bad option).
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    _check_backend_name(backend)
+    source = str(shipped_models().get(str(path_or_hub_id), path_or_hub_id))
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    try:
+        target = {"device_map": device_map} if device_map else {}
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=_dtype(dtype), **target, **options)
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except SpecError:
+        raise
+    except Exception as error:  # the libraries below raise many kinds; each means that this cannot be loaded
+        raise ModelError(f"cannot load {path_or_hub_id!r}: {_reason(source, error)}") from error
+    if not device_map:
+        try:
+            model = model.to(place)
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(f"cannot put {path_or_hub_id!r} on {place!r}: {str(error).splitlines()[0]}") from error
+    return _wrap(model.eval().requires_grad_(False), tokenizer, backend, str(path_or_hub_id))
+
+
+def with_backend(model: LanguageModel, backend: str) -> LanguageModel:
+    """The same model behind another back end, without loading the weights again.
+
+    ``nnsight`` shares them.  ``transformer_lens`` rewires modules in place, so it gets a copy.
+    """
+    _check_backend_name(backend)
+    return _wrap(model.backend.hf_model, model.tokenizer, backend, model.name, shared=True)
+
+
+def _wrap(hf_model: Any, tokenizer: Any, backend: str, name: str, shared: bool = False) -> LanguageModel:
+    module, _, attribute = BACKENDS[backend].partition(":")
+    make = getattr(importlib.import_module(module), attribute)
+    if shared and getattr(make, "rewires", False):
+        import copy
+
+        hf_model = copy.deepcopy(hf_model)
+    return LanguageModel(make(hf_model, tokenizer), tokenizer, name)
+
+
+def _check_backend_name(backend: str) -> None:
+    if backend not in BACKENDS:
+        raise SpecError(f"unknown back end {backend!r}{did_you_mean(backend, BACKENDS)}")
+
+
+def _dtype(dtype: Any) -> Any:
+    import torch
+
+    if not isinstance(dtype, str) or dtype == "auto":
+        return dtype
+    found = getattr(torch, dtype, None)
+    if not isinstance(found, torch.dtype):
+        raise SpecError(f"unknown dtype {dtype!r}: write auto, float32, bfloat16 or float16")
+    return found
+
+
+def _reason(source: str, error: Exception) -> str:
+    """One line: for what does not look like a folder, the names that would work."""
+    path = Path(source)
+    if path.is_dir() and not (path / "config.json").exists():
+        return f"the folder has no config.json{did_you_mean(path.name, [p.name for p in path.iterdir()])}"
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if path.exists():
+        return first
+    return f"no such folder or shipped model ({', '.join(shipped_models())}), and as a hub id: {first}"

@@ -1,0 +1,51 @@
+"""Tiny seeded models of the common shapes, for tests, examples and conformance checks: no download, made in milliseconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import ModelError, did_you_mean
+
+if TYPE_CHECKING:
+    from workbench.models.language_model import LanguageModel
+
+__all__ = ["SHAPES", "tiny_hf_model", "tiny_model"]
+
+_COMMON = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": 256}
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("LlamaConfig", _COMMON | {"intermediate_size": 64, "num_key_value_heads": 4}),
+    "gpt2": ("GPT2Config", {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 256}),
+    "qwen2": ("Qwen2Config", _COMMON | {"intermediate_size": 64, "num_key_value_heads": 2}),
+    "mistral": ("MistralConfig", _COMMON | {"intermediate_size": 64, "num_key_value_heads": 2, "sliding_window": 6}),
+}
+
+
+def tiny_tokenizer() -> Any:
+    """The letters a to z as words, and characters for all else."""
+    from workbench.models.tokenizers import word_tokenizer
+
+    return word_tokenizer([" ".join("abcdefghijklmnopqrstuvwxyz")], max_integer=9)
+
+
+def tiny_hf_model(shape: str, seed: int = 0, vocab_size: int | None = None) -> Any:
+    """An untrained Hugging Face model of a shape in :data:`SHAPES`, in float32, with weights large enough to matter."""
+    import torch
+    import transformers
+
+    if shape not in SHAPES:
+        raise ModelError(f"unknown shape {shape!r}{did_you_mean(shape, SHAPES)}")
+    name, options = SHAPES[shape]
+    config = getattr(transformers, name)(
+        vocab_size=vocab_size or len(tiny_tokenizer()), initializer_range=0.15, bos_token_id=1, eos_token_id=2, **options
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+def tiny_model(shape: str = "llama", seed: int = 0) -> LanguageModel:
+    """A tiny model on the ``hf`` back end."""
+    from workbench.models.hf import HuggingFaceBackend
+    from workbench.models.language_model import LanguageModel
+
+    return LanguageModel(HuggingFaceBackend(tiny_hf_model(shape, seed)), tiny_tokenizer(), f"tiny-{shape}")

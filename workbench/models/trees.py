@@ -1,0 +1,140 @@
+"""Decoding and scoring over token trees: one algorithm for every back end.
+
+Rows with the same prompt share one tree.  A tree's shared part is the prompt but its last token; each *leaf* (a completion
+or a continuation) starts by running that last token itself, so that leaves steered in different ways can share a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from workbench.models.backend import Backend, Tap
+from workbench.models.cache import PromptCache, pad_right
+from workbench.models.interventions import Intervention, Where
+from workbench.sites import Site
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Leaf", "Tree", "grow_shared", "plant", "run_leaves", "taps_for"]
+
+
+@dataclass
+class Leaf:
+    """One completion or continuation: the caller's ``row``, its ``index`` within the row, its tokens so far."""
+
+    row: int
+    index: int
+    tokens: list[int] = field(default_factory=list)
+    token_logprobs: list[float] = field(default_factory=list)
+    finish: str = ""
+
+
+@dataclass
+class Tree:
+    """A prompt and the leaves that grow from it."""
+
+    prompt: list[int]
+    leaves: list[Leaf]
+
+
+def plant(prompts: Sequence[list[int]], leaves: Sequence[int], interventions: Sequence[Intervention]) -> list[Tree]:
+    """One tree for each distinct prompt; for each row where an intervention reaches before the last prompt token."""
+    trees: dict[object, Tree] = {}
+    for row, (prompt, n) in enumerate(zip(prompts, leaves, strict=True)):
+        key = (tuple(prompt), row if early(prompt, interventions) else -1)
+        tree = trees.setdefault(key, Tree(prompt, []))
+        tree.leaves += [Leaf(row, index) for index in range(n)]
+    return list(trees.values())
+
+
+def early(prompt: list[int], interventions: Sequence[Intervention]) -> bool:
+    """Whether an intervention may touch a prompt token other than the last."""
+    firsts = [i.scope.first_position(len(prompt)) for i in interventions]
+    return any(first is not None and first < len(prompt) - 1 for first in firsts)
+
+
+def taps_for(interventions: Sequence[Intervention], where: Where) -> dict[Site, Tap]:
+    """Interventions as taps; several at one site act in the order given."""
+    taps: dict[Site, Tap] = {}
+    for site in {i.site for i in interventions}:
+        chain = [i for i in interventions if i.site == site]
+
+        def tap(activation: Tensor, chain: list[Intervention] = chain) -> Tensor:
+            for intervention in chain:
+                activation = intervention(activation, where)
+            return activation
+
+        taps[site] = tap
+    return taps
+
+
+def grow_shared(
+    backend: Backend, trees: Sequence[Tree], cache: PromptCache, interventions: Sequence[Intervention]
+) -> None:
+    """Run what the cache lacks of the shared part of every tree."""
+    import torch
+
+    shared = [tree.prompt[:-1] for tree in trees]
+    missing = cache.sync(shared)
+    if not any(missing):
+        return
+    device = backend.device
+    tokens = pad_right(missing, 0, device)
+    offsets = [len(whole) - len(part) for whole, part in zip(shared, missing, strict=True)]
+    positions = pad_right(
+        [list(range(o, o + len(part))) for o, part in zip(offsets, missing, strict=True)], -1, device
+    )  # [tree pos]
+    leaves = torch.full_like(positions, -1)
+    mask = cache.mask(positions, leaves)
+    rows = torch.tensor([[tree.leaves[0].row] for tree in trees], device=device).expand_as(positions)
+    lengths = torch.tensor([[len(tree.prompt)] for tree in trees], device=device).expand_as(positions)
+    backend.forward(
+        tokens,
+        positions=None if mask is None else positions.clamp(min=0),
+        mask=mask,
+        cache=cache.keys_values,
+        taps=taps_for(interventions, Where(positions, rows, lengths)),
+        logits=False,
+    )
+    cache.append(positions, leaves)
+    cache.tokens = shared
+
+
+def run_leaves(
+    backend: Backend,
+    trees: Sequence[Tree],
+    blocks: Sequence[Sequence[tuple[int, list[int], int]]],
+    cache: PromptCache,
+    interventions: Sequence[Intervention],
+) -> Tensor:
+    """Run new tokens of leaves.  ``blocks[tree]`` lists (leaf number, tokens, absolute position of the first).
+
+    Returns logits [tree, pos, vocab], the blocks of a tree side by side along ``pos``.
+    """
+
+    def lay(make: object) -> Tensor:
+        return pad_right([[x for block in tree for x in make(i, block)] for i, tree in enumerate(blocks)], -1, device)  # type: ignore[operator]
+
+    device = backend.device
+    tokens = lay(lambda _, block: block[1]).clamp_(min=0)
+    positions = lay(lambda _, block: range(block[2], block[2] + len(block[1])))
+    leaves = lay(lambda _, block: [block[0]] * len(block[1]))
+    rows = lay(lambda i, block: [trees[i].leaves[block[0]].row] * len(block[1]))
+    lengths = lay(lambda i, block: [len(trees[i].prompt)] * len(block[1]))
+    # Padding is nobody's leaf: number it past all leaves, and let no slot of it be seen (its position is -1).
+    leaves = leaves.masked_fill(positions < 0, np.iinfo(np.int32).max)
+    logits = backend.forward(
+        tokens,
+        positions=positions.clamp(min=0),
+        mask=cache.mask(positions, leaves),
+        cache=cache.keys_values,
+        taps=taps_for(interventions, Where(positions, rows, lengths)),
+    )
+    cache.append(positions, leaves)
+    assert logits is not None
+    return logits

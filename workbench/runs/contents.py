@@ -1,0 +1,88 @@
+"""What lies in a run folder, read only: the part that a running :class:`RunFolder` and a :class:`RunRecord` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import RunError, did_you_mean
+from workbench.runs.files import read_json, read_object
+from workbench.runs.names import check_name
+from workbench.runs.tables import read_frames
+from workbench.runs.tensors import read_tensors
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+__all__ = ["RunContents"]
+
+SPEC_FILE, PROVENANCE_FILE, PLAN_FILE, LOG_FILE = "spec.json", "provenance.json", "plan.json", "log.txt"
+ROWS, ARTIFACTS, FIGURES = "rows", "artifacts", "figures"
+
+
+class RunContents:
+    """Reads rows, artifacts and figures below ``path``."""
+
+    path: Path
+
+    def units(self) -> list[str]:
+        """Names of the finished units: planned ones in the order of the plan, then any others by name."""
+        finished = {Path(name).stem for name in _visible(self.path / ROWS) if name.endswith(".parquet")}
+        planned = [unit for unit in self._planned() if unit in finished]
+        return planned + sorted(finished.difference(planned))
+
+    def read(self, unit: str) -> pd.DataFrame:
+        """The rows of one unit; raises :class:`RunError` when it is not finished or its file is broken."""
+        path = self._file(ROWS, unit, "unit", ".parquet")
+        if not path.exists():
+            raise RunError(f"unit {unit!r} of {self.path} is not finished{did_you_mean(unit, self.units())}")
+        return read_frames([path])
+
+    def rows(self) -> pd.DataFrame:
+        """The rows of all finished units in the order of :meth:`units`, whatever order they finished in.
+
+        Raises :class:`RunError` naming the file when one is broken.
+        """
+        return read_frames([self.path / ROWS / f"{unit}.parquet" for unit in self.units()])
+
+    @property
+    def artifacts(self) -> list[str]:
+        """File names of the artifacts (tensors, tables and JSON files), sorted."""
+        return _visible(self.path / ARTIFACTS)
+
+    @property
+    def figures(self) -> list[Path]:
+        """Paths of the figures, sorted by name."""
+        return [self.path / FIGURES / name for name in _visible(self.path / FIGURES)]
+
+    def load_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors (on the CPU) and metadata saved under ``name``."""
+        return read_tensors(self._artifact(name, ".safetensors"))
+
+    def load_table(self, name: str) -> pd.DataFrame:
+        """The table saved under ``name``."""
+        return read_frames([self._artifact(name, ".parquet")])
+
+    def read_json(self, name: str) -> Any:
+        """The JSON data written under ``name``."""
+        return read_json(self._artifact(name, ".json"))
+
+    def _planned(self) -> list[str]:
+        path = self.path / PLAN_FILE
+        return [str(unit) for unit in read_object(path).get("units", [])] if path.exists() else []
+
+    def _file(self, folder: str, name: str, what: str, suffix: str) -> Path:
+        return self.path / folder / (check_name(name, what) + suffix)
+
+    def _artifact(self, name: str, suffix: str) -> Path:
+        path = self._file(ARTIFACTS, name, "artifact", suffix)
+        if not path.exists():
+            raise RunError(f"run {self.path} has no artifact {path.name!r}{did_you_mean(path.name, self.artifacts)}")
+        return path
+
+
+def _visible(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))

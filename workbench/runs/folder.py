@@ -1,0 +1,261 @@
+"""``RunFolder``: where one run writes what it finds, so that dying costs at most the unit of work in hand.
+
+The work is cut into named units; a unit's rows appear in one step when it is finished, and opening the same spec again
+shows which units are left.  Results are always read back from those files in one fixed order, so a run that was killed
+and resumed gives the same table, bit for bit, as one that was left alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import RunError, WorkbenchError
+from workbench.provenance import provenance as current_provenance
+from workbench.runs.contents import (
+    ARTIFACTS,
+    FIGURES,
+    LOG_FILE,
+    PLAN_FILE,
+    PROVENANCE_FILE,
+    ROWS,
+    SPEC_FILE,
+    RunContents,
+)
+from workbench.runs.files import disk_errors, make_folder, read_object, remove_temporaries, write_bytes, write_json
+from workbench.runs.locks import Lock
+from workbench.runs.names import check_name
+from workbench.runs.specs import first_difference, plain_json, spec_data, spec_hash
+from workbench.runs.status import LOCK_FILE, STATUS_FILE, RunStatus, now
+from workbench.runs.tables import frame_bytes, read_table
+from workbench.runs.tensors import tensor_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from torch import Tensor
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder(RunContents):
+    """A run folder open for writing, by this process alone; make one with :meth:`open`.
+
+    >>> import tempfile, pandas as pd
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     with RunFolder.open(root, "east", {"layers": [2, 4]}) as run:
+    ...         for unit in run.plan(["layer=2", "layer=4"]):
+    ...             run.write(unit, pd.DataFrame({"unit": [unit], "entropy": [0.5]}))
+    ...     run.status.state, len(run.rows())
+    ('finished', 2)
+    """
+
+    def __init__(self, path: Path, spec: dict[str, Any], lock: Lock) -> None:
+        self.path = path
+        self.spec = spec
+        self._lock = lock
+        self._finished: set[str] = set()
+        self._verified: set[str] = set()
+
+    @classmethod
+    def open(
+        cls,
+        root: str | os.PathLike[str],
+        experiment: str,
+        spec: Any,
+        name: str | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> RunFolder:
+        """Make or resume ``root/experiment/name`` and lock it; ``name`` is the hash of the spec unless given.
+
+        ``spec``: a dict or pydantic model that can be written as JSON.  ``provenance``: what
+        :func:`workbench.provenance.provenance` returned (called here when left out).
+        Raises :class:`RunError` when another process has the folder open, when it belongs to another spec (the first
+        differing key is named), or when it cannot be written.
+        """
+        data = spec_data(spec)
+        folder = check_name(spec_hash(data) if name is None else name, "run")
+        path = Path(root).expanduser() / check_name(experiment, "experiment") / folder
+        make_folder(path)
+        lock = Lock(path / LOCK_FILE)
+        lock.acquire()
+        try:
+            run = cls(path, data, lock)
+            run._begin(provenance)
+        except BaseException:
+            lock.release()
+            raise
+        return run
+
+    def plan(self, units: Iterable[str]) -> list[str]:
+        """Record which units make up the run, and in which order their rows come; returns those not finished yet."""
+        planned = list(dict.fromkeys(check_name(unit, "unit") for unit in units))
+        self._writable()
+        write_json(self.path / PLAN_FILE, {"units": planned})
+        self._update(total=len(planned))
+        return [unit for unit in planned if not self.done(unit)]
+
+    def done(self, unit: str) -> bool:
+        """Whether a unit is finished.  A file that cannot be read is moved aside to ``*.broken`` and not counted."""
+        path = self._file(ROWS, unit, "unit", ".parquet")
+        if unit in self._finished and unit not in self._verified:
+            try:
+                read_table(path)
+                self._verified.add(unit)
+            except RunError as error:
+                self._set_aside(unit, path, error)
+        return unit in self._finished
+
+    def write(self, unit: str, frame: pd.DataFrame) -> None:
+        """Finish a unit with its rows; they are on disk when this returns.  A unit is finished only once.
+
+        Raises :class:`DataError` for a frame that cannot be a table, :class:`RunError` when it cannot be written.
+        """
+        self._writable()
+        if self.done(unit):
+            raise RunError(f"unit {unit!r} is finished already: ask run.done(unit) before computing it")
+        write_bytes(self._file(ROWS, unit, "unit", ".parquet"), frame_bytes(frame, f"unit {unit!r}"))
+        self._finished.add(unit)
+        self._verified.add(unit)
+        self._update(done=len(self._finished))
+
+    def save_tensors(
+        self, name: str, tensors: Mapping[str, Tensor | np.ndarray], metadata: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Save named tensors and JSON-able metadata as ``artifacts/name.safetensors``, replacing what was there."""
+        self._writable()
+        path = self._file(ARTIFACTS, name, "artifact", ".safetensors")
+        write_bytes(path, tensor_bytes(tensors, metadata))
+        return path
+
+    def save_table(self, name: str, frame: pd.DataFrame) -> Path:
+        """Save a table made from the rows (a summary with intervals, say) as ``artifacts/name.parquet``."""
+        self._writable()
+        path = self._file(ARTIFACTS, name, "artifact", ".parquet")
+        write_bytes(path, frame_bytes(frame, f"table {name!r}"))
+        return path
+
+    def write_json(self, name: str, data: Any) -> Path:
+        """Save JSON-able data as ``artifacts/name.json``, replacing what was there."""
+        self._writable()
+        path = self._file(ARTIFACTS, name, "artifact", ".json")
+        write_json(path, plain_json(data, f"artifact {name!r}"))
+        return path
+
+    def figure_path(self, name: str) -> Path:
+        """Where to write the figure ``name`` (with its suffix, ``entropy.html``)."""
+        self._writable()
+        return self._file(FIGURES, name, "figure", "")
+
+    def log(self, message: str) -> None:
+        """Add a line, with the time, to ``log.txt``; further lines of a message are indented."""
+        self._writable()
+        path = self.path / LOG_FILE
+        with disk_errors(path), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{now()} " + message.replace("\n", "\n    ") + "\n")
+
+    @property
+    def status(self) -> RunStatus:
+        """State, times and progress of this run."""
+        return self._status
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Write the final state and release the lock; closing twice does nothing.
+
+        Without an error the run is ``finished``, or ``interrupted`` when planned units are left; an exception makes it
+        ``failed`` and a Ctrl-C ``interrupted``.
+        """
+        if not self._lock.held:
+            return
+        try:
+            left = self._status.total is not None and not self._finished.issuperset(self._planned())
+            crashed = isinstance(error, Exception)
+            state = "failed" if crashed else "interrupted" if error is not None or left else "finished"
+            self._update(state=state, finished=now(), error=None if error is None else _error_line(error))
+            self.log(state if error is None else f"{state}: {_error_line(error)}")
+        finally:
+            self._lock.release()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close(error)
+        except RunError as second:
+            if error is None:
+                raise
+            # The first error is the one to see: a disk that is full is full for the status file too.
+            error.add_note(f"the state of the run could not be written either: {second}")
+
+    def _begin(self, given: Mapping[str, Any] | None) -> None:
+        self._match_spec()
+        for folder in (ROWS, ARTIFACTS, FIGURES):
+            make_folder(self.path / folder)
+        remove_temporaries(self.path)
+        self._finished = set(self.units())
+        self._record_provenance(plain_json(current_provenance() if given is None else dict(given), "provenance"))
+        created, start = self._created(), now()
+        self._status = RunStatus("running", created or start, start, start, done=len(self._finished))
+        self._update()
+        self.log(f"opened by process {os.getpid()}, {len(self._finished)} units finished before")
+
+    def _match_spec(self) -> None:
+        path = self.path / SPEC_FILE
+        if path.exists():
+            difference = first_difference(read_object(path), self.spec)
+            if difference:
+                raise RunError(f"run {self.path} belongs to another spec: {difference}; choose another name")
+        elif self.units():
+            raise RunError(f"run {self.path} has rows but no {SPEC_FILE}, so nobody knows of what: choose another name")
+        else:
+            write_json(path, self.spec)
+
+    def _record_provenance(self, session: dict[str, Any]) -> None:
+        """The first session's record, with the records of later ones that ran on something else in ``resumed``."""
+        path = self.path / PROVENANCE_FILE
+        if not path.exists():
+            write_json(path, session)
+            return
+        first = read_object(path)
+        resumed = first.get("resumed", [])
+        if _lasting(session) != _lasting(resumed[-1] if resumed else first):
+            write_json(path, {**first, "resumed": [*resumed, session]})
+
+    def _created(self) -> str | None:
+        path = self.path / STATUS_FILE
+        try:
+            return RunStatus.from_data(read_object(path), path).created
+        except RunError:  # none yet, or damaged: it is about to be written anew
+            return None
+
+    def _set_aside(self, unit: str, path: Path, error: RunError) -> None:
+        self._writable()
+        with disk_errors(path):
+            os.replace(path, path.with_name(f"{path.name}.broken"))
+        self._finished.discard(unit)
+        self._update(done=len(self._finished))
+        self.log(f"unit {unit!r} is done again, its file was set aside: {error}")
+
+    def _update(self, **changes: Any) -> None:
+        self._status = dataclasses.replace(self._status, **{"updated": now(), **changes})
+        write_json(self.path / STATUS_FILE, dataclasses.asdict(self._status))
+
+    def _writable(self) -> None:
+        if not self._lock.held:
+            raise RunError(f"run {self.path} is not open in this process: use RunFolder.open to write to it")
+
+
+def _lasting(session: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in session.items() if key not in ("started", "command", "resumed")}
+
+
+def _error_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, WorkbenchError) and text else f"{type(error).__name__}: {text}".rstrip(": ")

@@ -1,0 +1,27 @@
+"""Names of experiments, runs, units, artifacts and figures: file names that cannot leave their folder."""
+
+from __future__ import annotations
+
+import re
+
+from workbench.errors import RunError
+
+__all__ = ["check_name"]
+
+# Portable: no separator, no leading dash, and no leading dot (hidden files and our temporary ones).
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,=+@-]*")
+_LONGEST = 150
+
+
+def check_name(name: str, what: str) -> str:
+    """Return ``name`` if it is safe as a file name, else raise :class:`RunError`; ``what`` says what it names.
+
+    >>> check_name("layer=3,multiplier=-2.0", "unit")
+    'layer=3,multiplier=-2.0'
+    """
+    if not (isinstance(name, str) and _NAME.fullmatch(name) and ".." not in name and len(name) <= _LONGEST):
+        raise RunError(
+            f"{what} name {str(name)[:80]!r} cannot be a file name: use letters, digits and _.,=+@- only, start with "
+            f"a letter, digit or _, write no '..', and stay within {_LONGEST} characters"
+        )
+    return name

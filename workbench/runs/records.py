@@ -1,0 +1,94 @@
+"""Reading runs: one (:func:`load_run`), its table (:func:`load_results`), or all below a root (:func:`list_runs`)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import RunError, did_you_mean
+from workbench.runs.contents import PROVENANCE_FILE, SPEC_FILE, RunContents
+from workbench.runs.files import read_object
+from workbench.runs.status import RunStatus, read_status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["RunRecord", "list_runs", "load_results", "load_run"]
+
+_COLUMNS = ["experiment", "name", "status", "done", "total", "created", "updated", "error", "path"]
+
+
+@dataclass(frozen=True)
+class RunRecord(RunContents):
+    """A run as it lies on disk, for reading: ``rows()``, ``artifacts``, ``figures`` and the ``load_`` methods.
+
+    ``status`` is that of the moment it was loaded; a run left "running" by a process that died is ``interrupted``.
+    """
+
+    path: Path
+    spec: dict[str, Any]
+    provenance: dict[str, Any]
+    status: RunStatus
+
+    @property
+    def experiment(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def load_run(path: str | os.PathLike[str]) -> RunRecord:
+    """Read a run folder; raises :class:`RunError` naming what is missing or broken.  It takes no lock."""
+    folder = Path(path).expanduser().resolve()
+    if not folder.is_dir():
+        others = [other.name for other in _folders(folder.parent)]
+        raise RunError(f"there is no run folder {folder}" + (did_you_mean(folder.name, others) if others else ""))
+    spec, provenance = read_object(folder / SPEC_FILE), read_object(folder / PROVENANCE_FILE)
+    return RunRecord(folder, spec, provenance, read_status(folder))
+
+
+def load_results(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """The rows of a run folder: all finished units, in the run's order."""
+    return load_run(path).rows()
+
+
+def list_runs(root: str | os.PathLike[str]) -> pd.DataFrame:
+    """One row for each run below ``root``, sorted by experiment and name.
+
+    Columns: experiment, name, status, done (finished units), total (planned ones, or missing), created, updated,
+    error, path.  A folder that is broken or half made has status ``broken`` and the reason in ``error``; it never
+    raises for one.  A root that does not exist holds no runs.
+    """
+    import pandas as pd
+
+    folders = [folder for experiment in _folders(Path(root).expanduser()) for folder in _folders(experiment)]
+    frame = pd.DataFrame([_row(folder) for folder in folders], columns=_COLUMNS)
+    return frame.astype({"done": "Int64", "total": "Int64"})
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "experiment": folder.parent.name,
+        "name": folder.name,
+        "status": "broken",
+        "path": str(folder),
+    }
+    try:
+        run = load_run(folder)
+        status = run.status
+        row |= {"done": len(run.units()), "total": status.total, "created": status.created, "updated": status.updated}
+        row |= {"status": status.state, "error": status.error}
+    except Exception as error:  # whatever is wrong with one folder, the others must be listed
+        row |= {"status": "broken", "error": str(error)}
+    return row
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in parent.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:  # not there, or not ours to read
+        return []

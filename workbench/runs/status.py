@@ -1,0 +1,64 @@
+"""How far a run is: ``status.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from workbench.errors import RunError
+from workbench.runs.files import read_object
+from workbench.runs.locks import is_locked
+
+__all__ = ["LOCK_FILE", "RunStatus", "State", "now", "read_status"]
+
+State = Literal["running", "finished", "failed", "interrupted"]
+LOCK_FILE = ".lock"
+STATUS_FILE = "status.json"
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """State of a run; times are UTC, ISO 8601.
+
+    ``created`` is when the run was first opened, ``started`` when its last session was, ``updated`` when something
+    was last finished; ``done`` counts finished units, ``total`` planned ones (None: not planned), ``error`` is the
+    line that ended a failed or interrupted session.
+    """
+
+    state: State
+    created: str
+    started: str
+    updated: str
+    finished: str | None = None
+    done: int = 0
+    total: int | None = None
+    error: str | None = None
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any], where: Path) -> RunStatus:
+        """Check what ``status.json`` holds; keys that we do not know (a later version's) are ignored."""
+        try:
+            status = cls(**{f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data})
+        except (TypeError, KeyError) as error:
+            raise RunError(f"{where} is not a run's status: {error}") from error
+        if status.state not in get_args(State) or not isinstance(status.done, int):
+            raise RunError(f"{where} is not a run's status: state is {status.state!r}, done is {status.done!r}")
+        return status
+
+
+def now() -> str:
+    """The time in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def read_status(folder: Path) -> RunStatus:
+    """The status of a run folder; a running one that nobody holds the lock of is ``interrupted``."""
+    # In this order: a run that finishes in between is then seen as finished and never as interrupted.
+    locked = is_locked(folder / LOCK_FILE)
+    status = RunStatus.from_data(read_object(folder / STATUS_FILE), folder / STATUS_FILE)
+    if status.state == "running" and not locked:
+        return dataclasses.replace(status, state="interrupted")
+    return status

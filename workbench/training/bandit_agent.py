@@ -1,0 +1,160 @@
+"""The recipe of ``bandit-agent``: a small Llama-shaped model that plays two-armed bandits and says how sure it is.
+
+Data are transcripts of Thompson-sampling teachers of different greediness (:mod:`workbench.training.bandit_teacher`).
+The curriculum starts with bare actions over short horizons, where averaging rewards in context is learnt fastest, then
+mixes in thoughts and lengthens the horizon to 50.  Integers start from a smooth embedding, so that 97 is near 98.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.environments.bandit_text import RENDERINGS, TRAINED_WORDINGS, BanditText
+from workbench.seeding import derive_seed, seed_everything
+from workbench.training.bandit_teacher import Teacher, simulate
+from workbench.training.bandit_transcripts import Transcripts, Writer, bandit_tokenizer
+from workbench.training.loop import Schedule, train
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+__all__ = ["PRESETS", "Recipe", "train_bandit_agent"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Shape, data and budget.  ``batch_tokens`` is the size of a step; ``actions_only`` the share of the budget spent
+    on bare actions at the start; ``full_horizon`` the share after which episodes are as long as ``horizon``."""
+
+    layers: int = 6
+    width: int = 128
+    heads: int = 4
+    kv_heads: int = 2
+    mlp: int = 352
+    schedule: Schedule = Schedule(tokens=24_000_000)
+    batch_tokens: int = 8_192
+    horizon: int = 50
+    actions_only: float = 0.2
+    full_horizon: float = 0.6
+    teacher: Teacher = Teacher()
+
+
+PRESETS: dict[str, Recipe] = {
+    "smoke": Recipe(layers=2, width=32, heads=2, mlp=64, schedule=Schedule(tokens=60_000), batch_tokens=4_096),
+    "cpu": Recipe(),
+    "gpu": Recipe(
+        layers=12,
+        width=384,
+        heads=6,
+        kv_heads=6,
+        mlp=1024,
+        schedule=Schedule(tokens=300_000_000, lr=6e-4),
+        batch_tokens=131_072,
+    ),
+}
+
+
+def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """An untrained model with the smooth number embedding."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    seed_everything(derive_seed(seed, "bandit-agent", "init"))
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.width,
+        intermediate_size=recipe.mlp,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.kv_heads,
+        max_position_embeddings=4096,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        tie_word_embeddings=False,
+    )
+    model = LlamaForCausalLM(config)
+    numbers = torch.arange(161)
+    ids = torch.tensor(tokenizer.convert_tokens_to_ids([f" {n}" for n in numbers.tolist()]))
+    with torch.no_grad():
+        model.model.embed_tokens.weight[ids] = _smooth(numbers, recipe.width)
+    return model
+
+
+def _smooth(numbers: Tensor, width: int) -> Tensor:
+    """[n, width]: a line and sinusoids of several periods along fixed random directions, of embedding size (std .02)."""
+    import torch
+
+    x = (numbers.float() - 100) / 25
+    periods = torch.tensor([1.0, 2.0, 4.0, 8.0])
+    waves = torch.cat([torch.sin(x[:, None] * periods), torch.cos(x[:, None] * periods)], dim=1)
+    features = torch.cat([2 * x[:, None], torch.ones(len(x), 1), 0.5 * waves], dim=1)
+    return features @ torch.randn(features.shape[1], width) * 0.02
+
+
+def make_batch(recipe: Recipe, writer: Writer, seed: int, step: int, done: float) -> Transcripts:
+    """The batch of a step: depends on the seed, the step and the share of the budget that is spent."""
+    rng = np.random.default_rng(derive_seed(seed, "bandit-agent", "data", step))
+    early = done < recipe.actions_only
+    along = done / recipe.actions_only if early else (done - recipe.actions_only) / (1 - recipe.actions_only)
+    ramp = recipe.full_horizon if not early else 1.0
+    horizon = int(round(10 + (recipe.horizon - 10) * min(1.0, along / ramp)))
+    thoughtless = early or rng.random() < 0.12
+    episodes = max(2, recipe.batch_tokens // ((16 if thoughtless else 32) * horizon + 60))
+    play = simulate(recipe.teacher, episodes, horizon, rng)
+    texts = [
+        BanditText(
+            rendering=str(rng.choice(list(RENDERINGS))),
+            wording=int(rng.choice(TRAINED_WORDINGS)),
+            horizon=recipe.horizon,
+            thoughts=not thoughtless,
+        )
+        for _ in range(episodes)
+    ]
+    return writer.write(play, texts, rng)
+
+
+def soft_cross_entropy(logits: Tensor, ids: Tensor, probabilities: Tensor) -> Tensor:
+    """Mean cross entropy against sparse target distributions.  logits [n, vocab]; ids, probabilities [n, k]."""
+    return -(logits.float().log_softmax(-1).gather(1, ids) * probabilities).sum(-1).mean()
+
+
+def train_bandit_agent(
+    out: Path,
+    preset: str = "cpu",
+    seed: int = 0,
+    device: str | None = None,
+    tokens: int | None = None,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> dict[str, Any]:
+    """Train, save a Hugging Face folder in ``out`` and return what the model card needs.  Resumes by itself."""
+    import torch
+
+    recipe = PRESETS[preset]
+    if tokens:
+        recipe = replace(recipe, schedule=replace(recipe.schedule, tokens=tokens))
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    tokenizer = bandit_tokenizer()
+    writer = Writer(tokenizer)
+    model = new_model(recipe, tokenizer, seed).to(place)
+
+    def step_loss(step: int, done: float) -> tuple[Tensor, int]:
+        batch = make_batch(recipe, writer, seed, step, done)
+        where, ids, p = (torch.from_numpy(a).to(place) for a in (batch.where, batch.ids, batch.probabilities))
+        with torch.autocast(place.type, dtype=torch.bfloat16):
+            hidden = model.model(torch.from_numpy(batch.tokens).to(place)).last_hidden_state  # [batch pos d]
+            logits = model.lm_head(hidden.flatten(0, 1)[where])  # [n vocab]
+        return soft_cross_entropy(logits, ids, p), int((batch.tokens != tokenizer.pad_token_id).sum())
+
+    identity = {"model": "bandit-agent", "preset": preset, "seed": seed}
+    seconds = train(model, step_loss, recipe.schedule, out / "checkpoints", identity, report)
+    model.float().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    parameters = sum(p.numel() for p in model.parameters())
+    return {"seconds": seconds, "parameters": parameters, "tokens": recipe.schedule.tokens, "seed": seed}
