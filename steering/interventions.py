@@ -51,18 +51,18 @@ class Add:
     multiplier: Dose = 1.0
     scope: Scope = Scope()
     _tensor: Tensor = field(init=False, repr=False)
+    _n_rows: int | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _settle(self, "multiplier")
-        object.__setattr__(self, "_tensor", _values(self, self.vector))
+        _settle(self, _values(self, self.vector), "multiplier")
 
     fingerprint = property(lambda self: _stamp(self.vector, "fingerprint"))
     basis = property(lambda self: _stamp(self.vector, "basis"))
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
-        dose = _dose_at(self, self.multiplier, activation, where)
-        vector = _vector_at(self, self._tensor, activation, where)
-        return _edit(activation, self.scope.mask(where), dose, lambda z: z + dose * vector)
+        vector, multiplier = _vector_on(self, activation), _dose_on(self.multiplier, activation)
+        push = multiplier * vector  # [d] or [rows d]
+        return _edit(self, activation, where, multiplier, lambda z, rows: z + _of(push, rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,26 +82,27 @@ class Ablate:
     strength: Dose = 1.0
     scope: Scope = Scope()
     _tensor: Tensor = field(init=False, repr=False)
+    _n_rows: int | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _settle(self, "strength")
         if isinstance(self.direction, SteeringVector | torch.Tensor):
-            object.__setattr__(self, "_tensor", _normalized(self, self.direction))
+            _settle(self, _normalized(self, self.direction), "strength")
         else:
-            object.__setattr__(self, "_tensor", _orthonormal(self, self.direction))
+            _settle(self, _orthonormal(self, self.direction), "strength")
 
     fingerprint = property(lambda self: _stamp(self.direction, "fingerprint"))
     basis = property(lambda self: _stamp(self.direction, "basis"))
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
-        dose = _dose_at(self, self.strength, activation, where)
-        mask = self.scope.mask(where)
-        if isinstance(self.direction, SteeringVector | torch.Tensor):
-            unit = _vector_at(self, self._tensor, activation, where)
-            return _edit(activation, mask, dose, lambda z: z - dose * _along(z, unit) * unit)
-        _check_width(self, self._tensor, activation)
-        span = self._tensor.to(activation.device, _wide(activation))  # [k d], orthonormal
-        return _edit(activation, mask, dose, lambda z: z - dose * (z @ span.mT @ span))
+        vector, strength = _vector_on(self, activation), _dose_on(self.strength, activation)
+
+        def remove(z: Tensor, rows: Tensor) -> Tensor:
+            if vector.ndim == 3:  # a span
+                return z - _of(strength, rows) * (z @ vector[0].mT @ vector[0])
+            unit = _of(vector, rows)
+            return z - _of(strength, rows) * _along(z, unit) * unit
+
+        return _edit(self, activation, where, strength, remove)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,18 +122,23 @@ class SetProjection:
     strength: Dose = 1.0
     scope: Scope = Scope()
     _tensor: Tensor = field(init=False, repr=False)
+    _n_rows: int | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _settle(self, "value", "strength")
-        object.__setattr__(self, "_tensor", _normalized(self, self.direction))
+        _settle(self, _normalized(self, self.direction), "value", "strength")
 
     fingerprint = property(lambda self: _stamp(self.direction, "fingerprint"))
     basis = property(lambda self: _stamp(self.direction, "basis"))
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
-        dose, value = _dose_at(self, self.strength, activation, where), _dose_at(self, self.value, activation, where)
-        unit = _vector_at(self, self._tensor, activation, where)
-        return _edit(activation, self.scope.mask(where), dose, lambda z: z + dose * (value - _along(z, unit)) * unit)
+        vector, strength = _vector_on(self, activation), _dose_on(self.strength, activation)
+        value = _dose_on(self.value, activation)
+
+        def move(z: Tensor, rows: Tensor) -> Tensor:
+            unit = _of(vector, rows)
+            return z + _of(strength, rows) * (_of(value, rows) - _along(z, unit)) * unit
+
+        return _edit(self, activation, where, strength, move)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,26 +155,43 @@ class Replace:
     strength: Dose = 1.0
     scope: Scope = Scope()
     _tensor: Tensor = field(init=False, repr=False)
+    _n_rows: int | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _settle(self, "strength")
-        object.__setattr__(self, "_tensor", _values(self, self.value))
+        _settle(self, _values(self, self.value), "strength")
 
     fingerprint = property(lambda self: _stamp(self.value, "fingerprint"))
     basis = property(lambda self: _stamp(self.value, "basis"))
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
-        dose = _dose_at(self, self.strength, activation, where)
-        value = _vector_at(self, self._tensor, activation, where)
-        # (1 - dose) z + dose value: exactly the value at dose 1.
-        return _edit(activation, self.scope.mask(where), dose, lambda z: (1 - dose) * z + dose * value)
+        value, strength = _vector_on(self, activation), _dose_on(self.strength, activation)
+        part = strength * value  # [d] or [rows d]; (1 - strength) z + part is exactly the value at strength 1
+        return _edit(self, activation, where, strength, lambda z, rows: (1 - _of(strength, rows)) * z + _of(part, rows))
 
 
-def _edit(activation: Tensor, mask: Tensor, dose: Dose, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """``change`` where the mask holds and the dose is not 0, elsewhere the very bits of the activation."""
-    touched = mask[..., None] & (dose != 0)
-    wide = activation.to(_wide(activation))
-    return torch.where(touched, change(wide).to(activation.dtype), activation)
+def _edit(
+    owner: Any, activation: Tensor, where: Where, dose: Dose, change: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """``change(z, rows)`` of the elements in scope whose dose is not 0; the very bits of the activation elsewhere.
+
+    ``change`` works on any leading shape: z is [..., d], rows [...].
+    """
+    if owner._n_rows is not None and int(where.rows.max()) >= owner._n_rows:
+        raise DataError(
+            f"{_name(owner)}: it has values for {owner._n_rows} rows, the batch has a row {int(where.rows.max())}"
+        )
+    touched = owner.scope.mask(where)
+    touched = touched & ((dose != 0)[where.rows, 0] if isinstance(dose, torch.Tensor) else dose != 0)
+    if touched.all():  # nearly every decoding step: no need to gather and scatter
+        return change(activation.to(_wide(activation)), where.rows).to(activation.dtype)
+    out = activation.clone()
+    out[touched] = change(activation[touched].to(_wide(activation)), where.rows[touched]).to(activation.dtype)
+    return out
+
+
+def _of(values: Any, rows: Tensor) -> Any:
+    """The value of each element: per-row values ([rows, 1] or [rows, d]) are looked up, others are the same for all."""
+    return values[rows] if isinstance(values, torch.Tensor) and values.ndim == 2 else values
 
 
 def _wide(values: Tensor) -> torch.dtype:
@@ -176,7 +199,7 @@ def _wide(values: Tensor) -> torch.dtype:
     return torch.promote_types(values.dtype, torch.float32)
 
 
-def _along(z: Tensor, unit: Tensor) -> Float[Tensor, "batch pos 1"]:
+def _along(z: Float[Tensor, "*elements d"], unit: Tensor) -> Float[Tensor, "*elements 1"]:
     return (z * unit).sum(-1, keepdim=True)
 
 
@@ -184,15 +207,22 @@ def _name(owner: Any) -> str:
     return f"{type(owner).__name__} at {owner.site}"
 
 
-def _settle(owner: Any, *doses: str) -> None:
-    """Read the text forms of site and scope; make each dose a float or a tensor [rows]."""
-    object.__setattr__(owner, "site", Site.parse(owner.site))
-    object.__setattr__(owner, "scope", Scope.parse(owner.scope))
+def _settle(owner: Any, tensor: Tensor, *doses: str) -> None:
+    """Read the text forms of site and scope, keep the tensor, make each dose a float or a tensor [rows]."""
+    rowwise = {"vector": tensor} if tensor.ndim == 2 else {}
+    values: dict[str, Any] = {"site": Site.parse(owner.site), "scope": Scope.parse(owner.scope), "_tensor": tensor}
     for what in doses:
         dose = torch.as_tensor(getattr(owner, what))
         if dose.ndim > 1 or not dose.isfinite().all():
             raise DataError(f"{_name(owner)}: {what} must be a finite number, or finite numbers [rows]")
-        object.__setattr__(owner, what, float(getattr(owner, what)) if dose.ndim == 0 else dose)
+        values[what] = float(dose.double()) if dose.ndim == 0 else dose
+        rowwise |= {what: dose} if dose.ndim == 1 else {}
+    counts = {what: len(value) for what, value in rowwise.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"{_name(owner)}: values for different numbers of rows: {counts}")
+    values["_n_rows"] = next(iter(counts.values()), None)
+    for what, value in values.items():
+        object.__setattr__(owner, what, value)
 
 
 def _values(owner: Any, vector: Vector) -> Tensor:
@@ -213,7 +243,7 @@ def _normalized(owner: Any, direction: Vector) -> Tensor:
     return (values.double() / norms).to(_wide(values))
 
 
-def _orthonormal(owner: Any, directions: Sequence[Vector]) -> Float[Tensor, "k d"]:
+def _orthonormal(owner: Any, directions: Sequence[Vector]) -> Float[Tensor, "1 k d"]:
     """An orthonormal basis of the span of directions [d]."""
     for stamp in ("fingerprint", "basis"):
         _stamp(directions, stamp)  # refuse a mixture
@@ -221,38 +251,22 @@ def _orthonormal(owner: Any, directions: Sequence[Vector]) -> Float[Tensor, "k d
     if not units or any(unit.ndim != 1 or unit.shape != units[0].shape for unit in units):
         raise DataError(f"{_name(owner)}: a list of directions must hold vectors [d] of one width")
     _, singular, rows = torch.linalg.svd(torch.stack(units).double(), full_matrices=False)
-    return rows[singular > 1e-6 * singular[0]].to(units[0].dtype)
+    return rows[singular > 1e-6 * singular[0]].to(units[0].dtype)[None]
 
 
-def _check_width(owner: Any, values: Tensor, activation: Tensor) -> None:
-    if values.shape[-1] != activation.shape[-1]:
-        raise DataError(
-            f"{_name(owner)}: the vector has {values.shape[-1]} components, the activation {activation.shape[-1]}"
-        )
+def _vector_on(owner: Any, activation: Tensor) -> Tensor:
+    """The vectors on the activation's device, in the dtype of the arithmetic."""
+    width, expected = owner._tensor.shape[-1], activation.shape[-1]
+    if width != expected:
+        raise DataError(f"{_name(owner)}: the vector has {width} components, the activation {expected}")
+    return owner._tensor.to(activation.device, _wide(activation))
 
 
-def _check_rows(owner: Any, values: Tensor, where: Where) -> None:
-    highest = int(where.rows.max())
-    if highest >= len(values):
-        raise DataError(f"{_name(owner)}: it has values for {len(values)} rows, the batch has a row {highest}")
-
-
-def _vector_at(owner: Any, values: Tensor, activation: Tensor, where: Where) -> Tensor:
-    """The vector of every element: [d], or [batch pos d] when there is one a row."""
-    _check_width(owner, values, activation)
-    values = values.to(activation.device, _wide(activation))
-    if values.ndim == 1:
-        return values
-    _check_rows(owner, values, where)
-    return values[where.rows]
-
-
-def _dose_at(owner: Any, dose: Dose, activation: Tensor, where: Where) -> Dose:
-    """The dose of every element: a number, or [batch pos 1] when there is one a row."""
-    if not isinstance(dose, torch.Tensor):
-        return dose
-    _check_rows(owner, dose, where)
-    return dose.to(activation.device, _wide(activation))[where.rows][..., None]
+def _dose_on(dose: Dose, activation: Tensor) -> Dose:
+    """A number, or [rows, 1] on the activation's device."""
+    if isinstance(dose, torch.Tensor):
+        return dose.to(activation.device, _wide(activation))[:, None]
+    return dose
 
 
 def _stamp(source: Vector | Sequence[Vector], what: str) -> str | None:

@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
@@ -32,6 +32,7 @@ _FORMAT = "workbench-steering-vector"
 _RESIDUAL_WIDE = {"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"}
 
 
+@runtime_checkable
 class SteeringTarget(Protocol):
     """What a vector asks of a model before it agrees to be used on it; every ``LanguageModel`` has these."""
 

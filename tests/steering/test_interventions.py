@@ -216,6 +216,8 @@ def test_unusable_doses_and_directions_raise_when_built(vector):
         Add(Site(0), vector, float("inf"))
     with pytest.raises(DataError, match="multiplier must be"):
         Add(Site(0), vector, torch.ones(2, 2))
+    with pytest.raises(DataError, match="different numbers of rows"):
+        Add(Site(0), torch.ones(3, D), torch.ones(2))
     with pytest.raises(DataError, match="norm 0"):
         Ablate(Site(0), torch.zeros(D))
     with pytest.raises(DataError, match="norm 0"):

@@ -1,8 +1,8 @@
 """How an agent behaves in a bandit, measured from a tidy table of its episodes.
 
 The table has one row a step with the columns ``episode``, ``step``, ``arm`` (0-based) and ``reward``; the arms' true
-means ``mean0``, ``mean1``... (or ``regret`` of the step, or ``best_arm``) where a measure needs to know the best arm; and
-``entropy`` (nats) of the action distribution where there is one.  Oracles and language agents write the same table.
+means ``mean0``, ``mean1``... (or ``regret`` of the step, or ``best_arm``) where a measure needs to know the best arm;
+and ``entropy`` (nats) of the action distribution where there is one.  Oracles and language agents write the same table.
 
 An episode is identified by ``episode`` within the columns ``by`` (condition, setting...).  Its steps are taken in the
 order of ``step``; t counts them from 0.  Episodes may differ in length (a run ends on an answer that cannot be parsed).
@@ -273,7 +273,7 @@ def _clusters(table: pd.DataFrame, by: Columns, cluster: str) -> pd.Series[objec
     need_columns(table, [cluster], "summarise")
     groups = (
         order_episodes(table, by)
-        .assign(_cluster=lambda rows: rows["_episode"])
+        .assign(_cluster=lambda rows: rows[cluster])
         .groupby(episode_key(by), dropna=False)["_cluster"]
     )
     if (groups.nunique(dropna=False) > 1).any():

@@ -6,8 +6,8 @@ seed derived from the last one.
 
 Observation (before each choice): ``{"arm", "reward", "step"}``, the last arm (``K`` before the first choice), its
 reward (0 before the first choice) and the number of choices made so far.  ``info`` holds ``means`` [K], ``best_arm``
-(the lowest index among equals) and ``regret``, the mean of the best arm minus the mean of the arm just chosen.  The step
-that fills the horizon terminates the episode (the horizon is part of the task, so it is no truncation).
+(the lowest index among equals) and ``regret``, the mean of the best arm minus the mean of the arm just chosen.  The
+step that fills the horizon terminates the episode (the horizon is part of the task, so it is no truncation).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A policy sees, for a batch of episodes, how often each arm was chosen and what it paid in total; that is all that any of
 these needs of the history.  ``probabilities`` is the policy's action distribution, exact (in closed form, or by
-quadrature to about 1e-6); ``act`` draws from it.  Ties between arms are broken evenly, and Greedy, EpsilonGreedy and UCB try
-every arm once first.
+quadrature to about 1e-6); ``act`` draws from it.  Ties between arms are broken evenly, and Greedy, EpsilonGreedy and
+UCB try every arm once first.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ end is one class.  A *tap* is a function on the activation at a site; what it re
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 from workbench.sites import Site
 
@@ -16,20 +18,39 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Backend", "StopForward", "Tap"]
+__all__ = ["Backend", "StopForward", "Tap", "in_order", "one_pass"]
 
 Tap = Callable[["Tensor"], "Tensor"]
+
+# Components in the order in which a block computes them.
+_ORDER = (
+    "resid_pre", "attn.q", "attn.k", "attn.v", "attn.pattern", "attn.z", "attn_out", "resid_mid",
+    "mlp.pre", "mlp.post", "mlp_out", "resid_post",
+)  # fmt: skip
+_LOCKS: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
+_LOCKS_LOCK = threading.Lock()
 
 
 class StopForward(BaseException):
     """Raised inside a pass when nothing deeper is needed; never leaves a back end."""
 
 
+def in_order(taps: Mapping[Site, Tap] | None) -> list[tuple[Site, Tap]]:
+    """Taps in the order in which a pass reaches their sites, so that each sees what those before it have changed."""
+    return sorted((taps or {}).items(), key=lambda item: (item[0].layer, _ORDER.index(item[0].component)))
+
+
+def one_pass(hf_model: Any) -> threading.RLock:
+    """The lock that keeps passes of a model apart: a tap belongs to one pass, and hooks fire in every thread."""
+    with _LOCKS_LOCK:
+        return _LOCKS.setdefault(hf_model, threading.RLock())
+
+
 class Backend(Protocol):
     """A model that can be run with taps.
 
     ``components`` are those it can read; ``steerable`` those whose taps may return something new.
-    ``hf_model`` holds the config, the weights and the device.
+    ``hf_model`` holds the config, the weights and the device, and is left as it was given.
     """
 
     name: str

@@ -54,7 +54,7 @@ class Sampling:
 
 
 def leaf_seeds(seeds: int | Sequence[int], n_rows: int, n: int) -> np.ndarray:
-    """[rows, n] seeds: derived from each row's seed and the completion's index, or from one seed and both."""
+    """[rows, n] seeds: derived from each row's seed (itself derived from one seed, if one is given) and the index."""
     base = [derive_seed(seeds, row) for row in range(n_rows)] if isinstance(seeds, int) else list(seeds)
     return np.array([[derive_seed(int(seed), index) for index in range(n)] for seed in base], dtype=np.uint64)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,6 +118,17 @@ class LanguageModel:
             raise DataError("a prompt is empty: it must hold at least one token")
         return tokens  # type: ignore[no-any-return]
 
+    def encode_all(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Token ids of many prompts, each as :meth:`encode` gives them (texts go through the tokenizer together)."""
+        if isinstance(prompts, str) or not len(prompts):
+            raise DataError("prompts must be a non-empty list; for one prompt write [prompt]")
+        if not all(isinstance(prompt, str) for prompt in prompts):
+            return [self.encode(prompt) for prompt in prompts]
+        rows = self.tokenizer(list(prompts))["input_ids"]
+        if not all(rows):
+            raise DataError("a prompt is empty: it must hold at least one token")
+        return rows  # type: ignore[no-any-return]
+
     def encode_continuation(self, text: str) -> list[int]:
         """Token ids of text that goes on from a prompt: no special tokens are added."""
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[no-any-return]
@@ -134,32 +145,37 @@ class LanguageModel:
         sites: Site | str | int | Iterable[Site | str | int] = (),
         interventions: Sequence[Intervention] = (),
         logits: bool = False,
+        *,
+        select: Callable[[Tensor], Tensor] | None = None,
+        row_numbers: Sequence[int] | None = None,
     ) -> Forward:
         """Activations at ``sites`` (and logits) of whole prompts, in one right-padded pass without autograd.
 
         The pass ends at the deepest site unless logits are asked for.  Interventions act before activations are read.
+        ``select`` is applied to each activation as it is read and its result kept, so that the rest of the activation
+        is freed at once.  ``row_numbers``: which row of a per-row intervention each prompt is (default: 0, 1, ...).
         """
         import torch
 
         sites = self._check_sites(sites, self.backend.components)
-        rows = self._encode_all(prompts)
+        rows = self.encode_all(prompts)
         self._check_interventions(interventions)
         tokens = pad_right(rows, 0, self.device)
         found: dict[Site, Tensor] = {}
-        taps = taps_for(interventions, self._where(rows)) if interventions else {}
+        taps = taps_for(interventions, self._where(rows, row_numbers)) if interventions else {}
         for site in sites:
-            taps[site] = _reading(site, taps.get(site), found)
+            taps[site] = _reading(site, taps.get(site), found, select)
         stop_after = None if logits else max((s.layer for s in sites), default=0)
         with torch.no_grad():
             out = self.backend.forward(tokens, taps=taps, stop_after=stop_after, logits=logits)
         return Forward({site: found[site] for site in sites}, out, [len(row) for row in rows])
 
-    def _where(self, rows: Sequence[list[int]]) -> Where:
+    def _where(self, rows: Sequence[list[int]], numbers: Sequence[int] | None = None) -> Where:
         import torch
 
         lengths = torch.tensor([len(row) for row in rows], device=self.device)[:, None]
         at = torch.arange(int(lengths.max()), device=self.device)[None].expand(len(rows), -1)
-        index = torch.arange(len(rows), device=self.device)[:, None].expand_as(at)
+        index = torch.tensor(numbers or range(len(rows)), device=self.device)[:, None].expand_as(at)
         return Where(torch.where(at < lengths, at, -1), index, lengths.expand_as(at))
 
     # ---- many tokens
@@ -171,7 +187,7 @@ class LanguageModel:
     def generate(
         self,
         prompts: Sequence[Prompt],
-        n: int = 1,
+        n: int | Sequence[int] = 1,
         *,
         max_new_tokens: int = 64,
         temperature: float = 1.0,
@@ -183,25 +199,26 @@ class LanguageModel:
         cache: PromptCache | None = None,
         progress: bool = False,
     ) -> list[list[Completion]]:
-        """``n`` completions of each prompt: ``result[prompt][completion]``.
+        """``n`` completions of each prompt (or ``n[i]`` of prompt i): ``result[prompt][completion]``.
 
         ``seeds``: one integer, or one for each prompt; a completion depends on its prompt, seed and index and not on the
         batch.  Rows with equal prompts share their computation, so a sweep is the same prompts repeated with per-row
         interventions.  ``cache``: see :meth:`prompt_cache`.  ``temperature=0`` is greedy.
         """
-        rows = self._encode_all(prompts)
+        rows = self.encode_all(prompts)
         self._check_interventions(interventions)
         self._check_room(rows, max_new_tokens)
         if not isinstance(seeds, int) and len(seeds) != len(rows):
             raise DataError(f"{len(seeds)} seeds for {len(rows)} prompts: give one integer or one seed a prompt")
         sampling = Sampling(max_new_tokens, temperature, top_p, top_k, tuple(stop), self._end_tokens())
-        numbers = leaf_seeds(seeds, len(rows), n)
-        with _bar(len(rows) * n, progress, "generating") as advance:
+        counts = [n] * len(rows) if isinstance(n, int) else list(n)
+        numbers = leaf_seeds(seeds, len(rows), max(counts))
+        with progress_bar(sum(counts), progress, "generating") as advance:
             trees = self._on_trees(
-                rows, [n] * len(rows), interventions, cache, max_new_tokens,
+                rows, counts, interventions, cache, max_new_tokens,
                 lambda part, kv: decode(self.backend, part, kv, sampling, numbers, interventions, self.decode, advance),
             )  # fmt: skip
-        results: list[list[Completion]] = [[None] * n for _ in rows]  # type: ignore[list-item]
+        results: list[list[Completion]] = [[None] * k for k in counts]  # type: ignore[list-item]
         for leaf in (leaf for tree in trees for leaf in tree.leaves):
             text = self.decode(leaf.tokens)
             results[leaf.row][leaf.index] = Completion(text, leaf.tokens, sum(leaf.token_logprobs), leaf.finish)
@@ -215,7 +232,7 @@ class LanguageModel:
         cache: PromptCache | None = None,
     ) -> list[list[Score]]:
         """Log-probabilities of given continuations: ``result[prompt][continuation]``, one pass for all of them."""
-        rows = self._encode_all(prompts)
+        rows = self.encode_all(prompts)
         self._check_interventions(interventions)
         if len(continuations) != len(rows):
             raise DataError(f"{len(continuations)} lists of continuations for {len(rows)} prompts: give one a prompt")
@@ -247,7 +264,7 @@ class LanguageModel:
             if cache is not None:
                 if any(early(row, interventions) for row in rows):
                     raise ModelError("a prompt cache cannot be used with interventions before the last prompt token")
-                trees = [Tree(row, [Leaf(i, k) for k in range(n)]) for i, (row, n) in enumerate(zip(rows, leaves, strict=True))]
+                trees = [Tree(row, i, [Leaf(i, k) for k in range(leaves[i])]) for i, row in enumerate(rows)]
                 run(trees, cache)
                 return trees
             trees = [tree for tree in plant(rows, leaves, interventions) if tree.leaves]
@@ -268,11 +285,6 @@ class LanguageModel:
                 self._run_chunks(chunk[len(chunk) // 2 :], budget, new_tokens, run)
 
     # ---- checks
-
-    def _encode_all(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        if isinstance(prompts, str) or not len(prompts):
-            raise DataError("prompts must be a non-empty list; for one prompt write [prompt]")
-        return [self.encode(prompt) for prompt in prompts]
 
     def _end_tokens(self) -> frozenset[int]:
         eos = getattr(self.backend.hf_model.generation_config, "eos_token_id", None)
@@ -301,10 +313,11 @@ class LanguageModel:
             raise ModelError(f"{longest} prompt tokens and {new_tokens} new ones exceed the {limit} positions of {self.name}")
 
 
-def _reading(site: Site, tap: Tap | None, found: dict[Site, Tensor]) -> Tap:
+def _reading(site: Site, tap: Tap | None, found: dict[Site, Tensor], select: Callable[[Tensor], Tensor] | None) -> Tap:
     def read(activation: Tensor) -> Tensor:
-        found[site] = activation if tap is None else tap(activation)
-        return found[site]
+        steered = activation if tap is None else tap(activation)
+        found[site] = steered if select is None else select(steered)
+        return steered
 
     return read
 
@@ -321,8 +334,8 @@ def _windows(config: Any) -> dict[str, int | None]:
 
 
 @contextmanager
-def _bar(total: int, show: bool, what: str) -> Iterator[Any]:
-    """A progress bar that advances by the number of finished completions, or nothing."""
+def progress_bar(total: int, show: bool, what: str) -> Iterator[Any]:
+    """A progress bar that advances by the number of finished pieces (yields None when not shown)."""
     if not show:
         yield None
         return

@@ -36,9 +36,10 @@ class Leaf:
 
 @dataclass
 class Tree:
-    """A prompt and the leaves that grow from it."""
+    """A prompt, the caller's row whose interventions reach into it, and the leaves that grow from it."""
 
     prompt: list[int]
+    row: int
     leaves: list[Leaf]
 
 
@@ -47,7 +48,7 @@ def plant(prompts: Sequence[list[int]], leaves: Sequence[int], interventions: Se
     trees: dict[object, Tree] = {}
     for row, (prompt, n) in enumerate(zip(prompts, leaves, strict=True)):
         key = (tuple(prompt), row if early(prompt, interventions) else -1)
-        tree = trees.setdefault(key, Tree(prompt, []))
+        tree = trees.setdefault(key, Tree(prompt, row, []))
         tree.leaves += [Leaf(row, index) for index in range(n)]
     return list(trees.values())
 
@@ -91,7 +92,7 @@ def grow_shared(
     )  # [tree pos]
     leaves = torch.full_like(positions, -1)
     mask = cache.mask(positions, leaves)
-    rows = torch.tensor([[tree.leaves[0].row] for tree in trees], device=device).expand_as(positions)
+    rows = torch.tensor([[tree.row] for tree in trees], device=device).expand_as(positions)
     lengths = torch.tensor([[len(tree.prompt)] for tree in trees], device=device).expand_as(positions)
     backend.forward(
         tokens,

@@ -66,8 +66,8 @@ def test_greedy_rate_uses_the_rewards_before_each_choice_and_only_tried_arms():
 
 
 def test_any_arm_of_a_tie_is_greedy():
-    third = 1 / 3  # averages 3 * (1/3) / 3 and 1/3 may differ by rounding
-    table = episode([0, 0, 0, 1, 1, 0], rewards=[third, third, third, third, third, 0])
+    # The average of three times 0.1 is 0.10000000000000002 in floating point.
+    table = episode([0, 0, 0, 1, 1, 0], rewards=[0.1, 0.1, 0.1, 0.1, 0.1, 0])
     assert greedy_choices(table).tolist()[4:] == [1, 1]
 
 

@@ -127,11 +127,15 @@ def test_bandits_of_a_vector_that_are_out_of_step_are_right():
 
 def test_what_a_vector_returned_is_not_changed_by_later_steps():
     vector = BernoulliBanditVector(4, horizon=2)
-    observation, info = vector.reset(seed=0)
-    before = {key: value.copy() for key, value in (observation | info).items()}
-    for _ in range(3):
-        vector.step(np.zeros(4, dtype=np.int64))
-    assert all(np.array_equal(before[key], value) for key, value in (observation | info).items())
+    returned = list(vector.reset(seed=0))
+    for _ in range(4):
+        observation, rewards, terminated, _, info = vector.step(np.ones(4, dtype=np.int64))
+        returned += [observation, {"rewards": rewards, "terminated": terminated}, info]
+    before = [{key: value.copy() for key, value in part.items()} for part in returned]
+    vector.reset(seed=1)
+    vector.step(np.zeros(4, dtype=np.int64))
+    for now, then in zip(returned, before, strict=True):
+        assert all(np.array_equal(now[key], then[key]) for key in now)
 
 
 def test_make_vec_uses_the_vector_environment_and_names_its_autoreset_mode():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import beta as beta_law
@@ -25,18 +25,19 @@ from workbench.environments.oracles import (
 from workbench.errors import DataError, SpecError
 
 
-def histories(seed, episodes=5, arms=3, longest=30):
-    """Counts and whole-number sums in [0, counts], which every oracle accepts."""
+def histories(name, seed, episodes=5, arms=3, longest=12):
+    """Counts and sums as the oracle of that name may see them: coins, or payments of about 100 +- 10."""
     rng = np.random.default_rng(seed)
     counts = rng.integers(0, longest, (episodes, arms))
-    return counts, rng.integers(0, counts + 1).astype(float)
+    wins = rng.integers(0, counts + 1).astype(float)
+    return counts, wins if name.startswith("bernoulli") else 95 * counts + 10 * wins
 
 
 @pytest.mark.parametrize("name", ORACLES)
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), arms=st.integers(2, 5))
 def test_probabilities_are_distributions_that_do_not_depend_on_the_batch_or_the_arms_order(name, seed, arms):
-    counts, sums = histories(seed, arms=arms)
+    counts, sums = histories(name, seed, arms=arms)
     oracle = make_oracle(name)
     p = oracle.probabilities(counts, sums, 0)
     assert p.shape == counts.shape and (p >= 0).all() and np.allclose(p.sum(axis=1), 1, atol=1e-12)
@@ -48,7 +49,7 @@ def test_probabilities_are_distributions_that_do_not_depend_on_the_batch_or_the_
 @pytest.mark.parametrize("arms", [2, 4])
 @pytest.mark.parametrize("name", ORACLES)
 def test_act_draws_from_the_probabilities(name, arms):
-    counts, sums = histories(1, episodes=1, arms=arms)
+    counts, sums = histories(name, 1, episodes=1, arms=arms)
     p = make_oracle(name).probabilities(counts, sums, 0)[0]
     n = 20_000
     drawn = make_oracle(name).act(np.repeat(counts, n, 0), np.repeat(sums, n, 0), 0, np.random.default_rng(0))
@@ -140,6 +141,8 @@ def test_bernoulli_thompson_with_three_arms_agrees_with_monte_carlo():
     assert np.abs(BernoulliThompson().probabilities(counts, sums, 14)[0] - share).max() < 0.005
 
 
+@example([0.0, 1.0], 0.0)
+@example([1.0, 0.0], 1 - 2.0**-53)
 @given(
     st.lists(st.floats(0, 1), min_size=2, max_size=5).filter(lambda p: sum(p) > 0.01), st.floats(0, 1, exclude_max=True)
 )

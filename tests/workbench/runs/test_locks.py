@@ -107,7 +107,10 @@ def test_forked_worker_neither_writes_nor_keeps_the_lock(tmp_path, spec, frame):
 def test_leaving_by_an_error_while_opening_gives_the_lock_back(tmp_path, spec):
     with RunFolder.open(tmp_path, "east", spec, name="first"):
         pass
-    with pytest.raises(RunError, match="another spec"):
+    with pytest.raises(
+        RunError, match="another spec"
+    ) as kept:  # as a notebook keeps the last error, and all it refers to
         RunFolder.open(tmp_path, "east", {"other": 1}, name="first")
     with RunFolder.open(tmp_path, "east", spec, name="first") as run:
         assert run.status.state == "running"
+    assert kept.value is not None

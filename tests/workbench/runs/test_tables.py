@@ -43,6 +43,11 @@ def test_integers_beside_floats_become_floats_and_missing_columns_are_missing(sa
     assert together["only"].isna().tolist() == [False, True]
 
 
+def test_type_of_the_first_file_does_not_rule_the_others(save):
+    one, two = pd.DataFrame({"n": pd.array([1], dtype="Int64")}), pd.DataFrame({"n": [0.5]})
+    assert read_frames([save("1", one), save("2", two)])["n"].tolist() == [1.0, 0.5]
+
+
 def test_categories_of_several_files_are_joined(save):
     parts = [pd.DataFrame({"c": pd.Categorical([name])}) for name in "ab"]
     assert read_frames([save(str(i), part) for i, part in enumerate(parts)])["c"].tolist() == ["a", "b"]

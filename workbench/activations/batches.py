@@ -1,0 +1,177 @@
+"""Running many sequences of mixed lengths and keeping only the asked positions: the engine of capture and replay.
+
+Sequences are sorted by length and cut into batches of a bounded number of tokens, a new batch also beginning where
+padding would cost more than a pass does by itself.  Selection happens on the model's device, inside the pass, so what is
+not asked for is freed at once.  When memory runs out the batches are halved, for good, and the work goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from workbench.errors import ModelError, SiteError
+from workbench.models.interventions import Intervention
+from workbench.models.memory import is_out_of_memory
+from workbench.sites import Site, parse_sites
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from workbench.models.language_model import LanguageModel
+
+__all__ = ["Budget", "Pass", "readable_sites", "run_passes"]
+
+# A pass costs about as much as this many tokens before it has computed any.
+_PASS_COST = {"cpu": 64, "cuda": 1024}
+_CPU_TOKENS, _GPU_TOKENS = 2048, 65_536
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One sequence to run: which ``positions`` to read, the ``rows`` of the result they fill (one row for their mean),
+    and the caller's ``number`` for it (of the row of a per-row intervention)."""
+
+    tokens: Sequence[int]
+    positions: Sequence[int]
+    rows: Sequence[int]
+    number: int = 0
+
+
+@dataclass
+class Budget:
+    """How many tokens, padding included, are run at once; it shrinks when memory runs out and never grows."""
+
+    tokens: int
+
+    @classmethod
+    def automatic(cls, model: LanguageModel) -> Budget:
+        """What keeps a CPU's caches warm, or what fits well into the free memory of a GPU."""
+        import torch
+
+        if model.device.type != "cuda":
+            return cls(_CPU_TOKENS)
+        wide = getattr(model.config, "intermediate_size", None) or 4 * model.d_model
+        token = (8 * model.d_model + 3 * wide) * torch.finfo(model.dtype).bits // 8
+        return cls(max(1, min(_GPU_TOKENS, int(0.4 * torch.cuda.mem_get_info(model.device)[0] / token))))
+
+
+def readable_sites(model: LanguageModel, sites: object) -> tuple[Site, ...]:
+    """Sites whose activations are one vector a token; :class:`SiteError` for any other."""
+    parsed = parse_sites(sites, model.n_layers)  # type: ignore[arg-type]
+    for site in parsed:
+        if site.component == "attn.pattern":
+            raise SiteError(f"{site} is a pattern over pairs of tokens, not a vector a token: read it with model.forward")
+    if not parsed:
+        raise SiteError("no site to read: name at least one, such as '3.resid_post'")
+    return parsed
+
+
+def run_passes(
+    model: LanguageModel,
+    passes: Sequence[Pass],
+    sites: Sequence[Site],
+    budget: Budget,
+    *,
+    mean: bool = False,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    interventions: Sequence[Intervention] = (),
+    advance: Callable[[int], None] | None = None,
+) -> dict[Site, Tensor]:
+    """Activations [rows, d] of each site in ``dtype`` (None: as computed) on ``device``; heads are laid side by side.
+
+    The rows of all passes together must be 0, 1, ... without gaps, in any order.
+    """
+    import torch
+
+    waiting = sorted(passes, key=lambda one: -len(one.tokens))  # the longest first: memory runs out at once or never
+    n_rows = sum(len(one.rows) for one in passes)
+    result: dict[Site, Tensor] = {}
+    start = 0
+    while start < len(waiting):
+        batch = _next_batch(waiting, start, budget.tokens, _PASS_COST.get(model.device.type, 1024))
+        found = _read(model, batch, sites, mean, interventions)
+        if found is None:
+            _halve(budget, batch, model)
+            continue
+        rows = torch.tensor([row for one in batch for row in one.rows], device=device)
+        for site, activation in found.items():
+            moved = activation.to(device=device, dtype=dtype)
+            if site not in result:
+                result[site] = moved.new_empty((n_rows, moved.shape[1]))
+            result[site][rows] = moved
+        start += len(batch)
+        if advance:
+            advance(len(batch))
+    return result
+
+
+def _next_batch(waiting: Sequence[Pass], start: int, tokens: int, pass_cost: int) -> Sequence[Pass]:
+    """The passes from ``start`` on that are run together; ``waiting`` is sorted, longest first."""
+    longest = len(waiting[start].tokens)
+    stop, padding = start + 1, 0
+    while stop < len(waiting) and longest * (stop + 1 - start) <= tokens:
+        padding += longest - len(waiting[stop].tokens)
+        if padding > pass_cost:
+            break
+        stop += 1
+    return waiting[start:stop]
+
+
+def _halve(budget: Budget, batch: Sequence[Pass], model: LanguageModel) -> None:
+    import torch
+
+    longest = len(batch[0].tokens)
+    if len(batch) == 1:
+        raise ModelError(f"out of memory: one input of {longest} tokens does not fit beside {model.name} on {model.device}")
+    budget.tokens = longest * (len(batch) // 2)
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _read(
+    model: LanguageModel, batch: Sequence[Pass], sites: Sequence[Site], mean: bool, interventions: Sequence[Intervention]
+) -> dict[Site, Tensor] | None:
+    """The selected activations of one batch, or None when memory ran out."""
+    select = _mean(batch) if mean else _gather(batch)
+    numbers = [one.number for one in batch]
+    try:
+        return model.forward(
+            [one.tokens for one in batch],  # type: ignore[misc]
+            sites,
+            interventions,
+            select=select,
+            row_numbers=numbers,
+        ).activations
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return None
+
+
+def _gather(batch: Sequence[Pass]) -> Callable[[Tensor], Tensor]:
+    """Picks the asked positions: [batch pos ...] -> [picked d]."""
+    import torch
+
+    rows = torch.tensor([i for i, one in enumerate(batch) for _ in one.positions])
+    positions = torch.tensor([position for one in batch for position in one.positions])
+
+    def select(activation: Tensor) -> Tensor:
+        return activation[rows.to(activation.device), positions.to(activation.device)].flatten(1)
+
+    return select
+
+
+def _mean(batch: Sequence[Pass]) -> Callable[[Tensor], Tensor]:
+    """Means over the asked positions, in float32: [batch pos ...] -> [batch d]."""
+    import torch
+
+    def select(activation: Tensor) -> Tensor:
+        flat = activation.flatten(2)
+        means = [flat[i, list(one.positions)].float().mean(0) for i, one in enumerate(batch)]
+        return torch.stack(means).to(activation.dtype)
+
+    return select

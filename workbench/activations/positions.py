@@ -1,0 +1,206 @@
+"""Which tokens of an input to read.
+
+Absolute positions count from 0, negative ones from the input's end; windows are half-open.  Spans of text and the
+messages of a role are found by the character offsets that a fast tokenizer gives, so a token belongs to a span when it
+overlaps it, however the text around it was split.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import DataError, ModelError, SpecError, did_you_mean
+from workbench.models.interventions import Window
+
+if TYPE_CHECKING:
+    from workbench.models.language_model import LanguageModel, Prompt
+
+__all__ = ["Positions", "Role", "Span", "check_positions", "find_positions"]
+
+_NAMES = ("last", "first", "all", "mean")
+
+
+@dataclass(frozen=True)
+class Span:
+    """The tokens that overlap a text: every occurrence of it, or the ``occurrence``-th (0-based, negative from the end).
+
+    Occurrences do not overlap one another.  Chat messages are searched as the chat template writes them.
+    """
+
+    text: str
+    occurrence: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.text:
+            raise SpecError("Span needs a text of at least one character")
+
+
+@dataclass(frozen=True)
+class Role:
+    """The tokens of a role's messages in a chat: of all of them, or of the ``occurrence``-th (0-based, or negative).
+
+    A message's tokens are those of its content; with ``markup`` also what the chat template writes around it
+    (headers, end-of-turn tokens).
+    """
+
+    role: str
+    occurrence: int | None = None
+    markup: bool = False
+
+
+Positions = str | int | slice | Window | Span | Role | Sequence[int]
+
+
+def check_positions(positions: Positions) -> Positions:
+    """The same positions in one form each; :class:`SpecError` when they are none.
+
+    >>> check_positions(-1), check_positions(slice(-3, None))
+    ((-1,), Window(start=-3, stop=None))
+    """
+    if isinstance(positions, Window | Span | Role):
+        return positions
+    if isinstance(positions, str):
+        if positions not in _NAMES:
+            raise SpecError(f"unknown positions {positions!r}{did_you_mean(positions, _NAMES)}")
+        return positions
+    if isinstance(positions, slice):
+        if positions.step not in (None, 1):
+            raise SpecError(f"positions {positions}: a window has no step, give a list of positions instead")
+        return Window(positions.start, positions.stop)
+    try:
+        numbers = tuple(positions) if hasattr(positions, "__iter__") else (positions,)
+        indices = tuple(operator.index(number) for number in numbers)
+    except TypeError as error:
+        raise SpecError(f"positions {positions!r}: {', '.join(_NAMES)}, indices, a slice, Span or Role") from error
+    if not indices:
+        raise SpecError("the list of positions is empty: name at least one")
+    return indices
+
+
+def find_positions(
+    positions: Positions, model: LanguageModel, prompt: Prompt, tokens: Sequence[int]
+) -> Sequence[int]:
+    """Absolute positions in one input, ascending (indices: in the order given); ``mean`` reads all of them.
+
+    ``positions`` come from :func:`check_positions`; ``tokens`` are those of ``prompt``.  Raises :class:`DataError` when
+    the input has no such position.
+    """
+    match positions:
+        case "last":
+            return (len(tokens) - 1,)
+        case "first":
+            return (0,)
+        case "all" | "mean":
+            return range(len(tokens))
+        case Window(start=start, stop=stop):
+            found: Sequence[int] = range(*slice(start, stop).indices(len(tokens)))
+        case Span():
+            found = _overlapping(model, prompt, tokens, positions)
+        case Role():
+            found = _overlapping(model, prompt, tokens, positions)
+        case _:
+            return tuple(_index(number, len(tokens)) for number in positions)  # type: ignore[union-attr,arg-type]
+    if not found:
+        raise DataError(f"{positions} holds no token of {len(tokens)}")
+    return found
+
+
+def _index(number: int, length: int) -> int:
+    if not -length <= number < length:
+        raise DataError(f"position {number} does not exist: there are {length} tokens")
+    return number % length
+
+
+def _overlapping(model: LanguageModel, prompt: Prompt, tokens: Sequence[int], where: Span | Role) -> list[int]:
+    text, offsets = _offsets(model, prompt, tokens)
+    ranges = _occurrences(where, text) if isinstance(where, Span) else _messages(where, model, prompt, text)
+    return [
+        i
+        for i, (start, stop) in enumerate(offsets)
+        if start < stop and any(start < high and low < stop for low, high in ranges)
+    ]
+
+
+def _offsets(model: LanguageModel, prompt: Prompt, tokens: Sequence[int]) -> tuple[str, list[tuple[int, int]]]:
+    """The text of an input and the characters [start, stop) of each of its tokens."""
+    tokenizer = model.tokenizer
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(f"{model.name} has no fast tokenizer, so spans of text cannot be found: give positions as indices")
+    if isinstance(prompt, str):
+        text = prompt
+    elif isinstance(prompt[0], dict):
+        text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    else:
+        text = tokenizer.decode(list(prompt), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    encoded = tokenizer(text, add_special_tokens=isinstance(prompt, str), return_offsets_mapping=True)
+    if encoded["input_ids"] != list(tokens):
+        raise DataError("its tokens cannot be traced back to text: pass the text or the chat messages, or give indices")
+    return text, encoded["offset_mapping"]
+
+
+def _occurrences(span: Span, text: str) -> list[tuple[int, int]]:
+    found = [match.span() for match in re.finditer(re.escape(span.text), text)]
+    if not found:
+        raise DataError(f"{span.text!r} does not occur")
+    return _chosen(found, span.occurrence, f"occurrences of {span.text!r}")
+
+
+def _messages(role: Role, model: LanguageModel, prompt: Prompt, text: str) -> list[tuple[int, int]]:
+    """Character ranges of a role's messages in the conversation that the chat template wrote."""
+    if isinstance(prompt, str) or not isinstance(prompt[0], dict):
+        raise DataError("Role needs chat messages, not text or tokens")
+    ranges = _with_markup(model, prompt, text) if role.markup else _contents(model, prompt, text)  # type: ignore[arg-type]
+    of_role = [span for message, span in zip(prompt, ranges, strict=True) if message["role"] == role.role]  # type: ignore[index]
+    if not of_role:
+        roles = ", ".join(dict.fromkeys(message["role"] for message in prompt))  # type: ignore[index]
+        raise DataError(f"no message has the role {role.role!r}; the roles are {roles}")
+    return _chosen(of_role, role.occurrence, f"messages of the role {role.role!r}")
+
+
+def _chosen(ranges: list[tuple[int, int]], which: int | None, what: str) -> list[tuple[int, int]]:
+    if which is None:
+        return ranges
+    if not -len(ranges) <= which < len(ranges):
+        raise DataError(f"there are {len(ranges)} {what}, not one numbered {which}")
+    return [ranges[which]]
+
+
+def _contents(model: LanguageModel, messages: list[dict[str, str]], text: str) -> Iterator[tuple[int, int]]:
+    """Where each message's content is: searched from where the conversation before it ends.
+
+    Some templates cannot write every prefix (a system message alone, say): the search then starts where the message
+    before ended.
+    """
+    end = 0
+    for number, message in enumerate(messages):
+        content = str(message["content"]).strip()
+        start = text.find(content, max(end, _prefix_length(model, messages[:number], text) or 0))
+        if start < 0:
+            raise DataError(f"the chat template rewrites message {number}, so its tokens cannot be found: use Span")
+        end = start + len(content)
+        yield start, end
+
+
+def _with_markup(model: LanguageModel, messages: list[dict[str, str]], text: str) -> Iterator[tuple[int, int]]:
+    ends = [_prefix_length(model, messages[:number], text) for number in range(len(messages) + 1)]
+    ends[0] = ends[0] or 0
+    for start, stop in zip(ends, ends[1:], strict=False):
+        if start is None or stop is None:
+            raise DataError("the chat template does not write message after message: use markup=False")
+        yield start, stop
+
+
+def _prefix_length(model: LanguageModel, messages: list[dict[str, str]], text: str) -> int | None:
+    """Characters of the first messages of a conversation, or None when the template does not write them first."""
+    from jinja2 import TemplateError
+
+    arguments: dict[str, Any] = {"tokenize": False, "add_generation_prompt": False}
+    try:
+        prefix = model.tokenizer.apply_chat_template(messages, **arguments)
+    except (TemplateError, IndexError, TypeError, ValueError):  # templates refuse what they were not written for
+        return None
+    return len(prefix) if text.startswith(prefix) else None

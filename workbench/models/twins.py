@@ -1,0 +1,26 @@
+"""A second tree of modules over the same weights, for libraries that rewire a model in place."""
+
+from __future__ import annotations
+
+import copy
+from itertools import chain
+from typing import Any
+
+__all__ = ["twin"]
+
+
+def twin(hf_model: Any) -> Any:
+    """A copy of a Hugging Face model that shares every parameter and buffer with it.
+
+    Modules, config and hooks are the copy's own, so hooks and replaced modules stay in it; no weight is held twice, and
+    weights changed in place change in both.
+
+    >>> from workbench.models.tiny import tiny_hf_model
+    >>> model = tiny_hf_model("llama")
+    >>> other = twin(model)
+    >>> other.lm_head is model.lm_head, other.lm_head.weight is model.lm_head.weight
+    (False, True)
+    """
+    # deepcopy takes an object that its memo holds already as it is.
+    memo = {id(tensor): tensor for tensor in chain(hf_model.parameters(), hf_model.buffers())}
+    return copy.deepcopy(hf_model, memo)
