@@ -42,9 +42,7 @@ class Lock:
             file = self.path.open("a+")
             try:
                 if not _flock(file):
-                    raise RunError(
-                        f"{self.path.parent} is in use by {_holder(file)}: wait for it or stop it"
-                    )
+                    raise RunError(f"{self.path.parent} is in use by {_holder(file)}: wait for it or stop it")
                 file.truncate(0)
                 json.dump({"pid": os.getpid(), "host": platform.node()}, file)
                 file.flush()

@@ -2,3 +2,11 @@
 
 Rows keep the order of the input, and every set carries the fingerprint of the model that it was read from.
 """
+
+from workbench.activations.activation_set import ActivationSet
+from workbench.activations.capture import capture
+from workbench.activations.positions import Role, Span
+from workbench.activations.replay import replay
+from workbench.activations.store import ActivationStore
+
+__all__ = ["ActivationSet", "ActivationStore", "Role", "Span", "capture", "replay"]

@@ -1,8 +1,8 @@
 """Running many sequences of mixed lengths and keeping only the asked positions: the engine of capture and replay.
 
 Sequences are sorted by length and cut into batches of a bounded number of tokens, a new batch also beginning where
-padding would cost more than a pass does by itself.  Selection happens on the model's device, inside the pass, so what is
-not asked for is freed at once.  When memory runs out the batches are halved, for good, and the work goes on.
+padding would cost more than a pass does by itself.  Selection happens on the model's device, inside the pass, so what
+is not asked for is freed at once.  When memory runs out the batches are halved, for good, and the work goes on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.errors import ModelError, SiteError
+from workbench.errors import DataError, ModelError, SiteError, SpecError, did_you_mean
 from workbench.models.interventions import Intervention
 from workbench.models.memory import is_out_of_memory
 from workbench.sites import Site, parse_sites
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
     from workbench.models.language_model import LanguageModel
 
-__all__ = ["Budget", "Pass", "readable_sites", "run_passes"]
+__all__ = ["Budget", "Pass", "as_dtype", "check_length", "readable_sites", "run_passes"]
 
 # A pass costs about as much as this many tokens before it has computed any.
 _PASS_COST = {"cpu": 64, "cuda": 1024}
-_CPU_TOKENS, _GPU_TOKENS = 2048, 65_536
+_CPU_TOKENS, _GPU_TOKENS = 1024, 65_536
+_DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,12 @@ class Budget:
     tokens: int
 
     @classmethod
-    def automatic(cls, model: LanguageModel) -> Budget:
-        """What keeps a CPU's caches warm, or what fits well into the free memory of a GPU."""
+    def of(cls, model: LanguageModel, tokens: int | None = None) -> Budget:
+        """As given; else what a CPU runs fastest (measured), or what fits well into the free memory of a GPU."""
         import torch
 
+        if tokens is not None:
+            return cls(at_least_one(tokens, "batch_tokens"))
         if model.device.type != "cuda":
             return cls(_CPU_TOKENS)
         wide = getattr(model.config, "intermediate_size", None) or 4 * model.d_model
@@ -63,10 +66,36 @@ def readable_sites(model: LanguageModel, sites: object) -> tuple[Site, ...]:
     parsed = parse_sites(sites, model.n_layers)  # type: ignore[arg-type]
     for site in parsed:
         if site.component == "attn.pattern":
-            raise SiteError(f"{site} is a pattern over pairs of tokens, not a vector a token: read it with model.forward")
+            raise SiteError(
+                f"{site} is a pattern over pairs of tokens, not a vector a token: read it with model.forward"
+            )
     if not parsed:
         raise SiteError("no site to read: name at least one, such as '3.resid_post'")
     return parsed
+
+
+def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """A floating-point dtype from its name; :class:`SpecError` for anything else."""
+    import torch
+
+    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise SpecError(f"no floating-point dtype {dtype!r}{did_you_mean(str(dtype), _DTYPES)}")
+    return found
+
+
+def at_least_one(number: int, name: str) -> int:
+    """``number``; :class:`SpecError` when it is not positive."""
+    if number < 1:
+        raise SpecError(f"{name}={number} must be at least 1")
+    return number
+
+
+def check_length(model: LanguageModel, tokens: Sequence[int], what: str) -> None:
+    """Raise :class:`DataError` for more tokens than the model has positions; ``what`` names the input."""
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if limit and len(tokens) > limit:
+        raise DataError(f"{what} has {len(tokens)} tokens, more than the {limit} positions of {model.name}")
 
 
 def run_passes(
@@ -93,7 +122,7 @@ def run_passes(
     start = 0
     while start < len(waiting):
         batch = _next_batch(waiting, start, budget.tokens, _PASS_COST.get(model.device.type, 1024))
-        found = _read(model, batch, sites, mean, interventions)
+        found = _read(model, batch, sites, _mean(batch, dtype) if mean else _gather(batch), interventions)
         if found is None:
             _halve(budget, batch, model)
             continue
@@ -126,25 +155,29 @@ def _halve(budget: Budget, batch: Sequence[Pass], model: LanguageModel) -> None:
 
     longest = len(batch[0].tokens)
     if len(batch) == 1:
-        raise ModelError(f"out of memory: one input of {longest} tokens does not fit beside {model.name} on {model.device}")
+        raise ModelError(
+            f"out of memory: one input of {longest} tokens does not fit beside {model.name} on {model.device}"
+        )
     budget.tokens = longest * (len(batch) // 2)
     if model.device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def _read(
-    model: LanguageModel, batch: Sequence[Pass], sites: Sequence[Site], mean: bool, interventions: Sequence[Intervention]
+    model: LanguageModel,
+    batch: Sequence[Pass],
+    sites: Sequence[Site],
+    select: Callable[[Tensor], Tensor],
+    interventions: Sequence[Intervention],
 ) -> dict[Site, Tensor] | None:
     """The selected activations of one batch, or None when memory ran out."""
-    select = _mean(batch) if mean else _gather(batch)
-    numbers = [one.number for one in batch]
     try:
         return model.forward(
             [one.tokens for one in batch],  # type: ignore[misc]
             sites,
             interventions,
             select=select,
-            row_numbers=numbers,
+            row_numbers=[one.number for one in batch],
         ).activations
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -165,13 +198,12 @@ def _gather(batch: Sequence[Pass]) -> Callable[[Tensor], Tensor]:
     return select
 
 
-def _mean(batch: Sequence[Pass]) -> Callable[[Tensor], Tensor]:
-    """Means over the asked positions, in float32: [batch pos ...] -> [batch d]."""
+def _mean(batch: Sequence[Pass], dtype: torch.dtype | None) -> Callable[[Tensor], Tensor]:
+    """Means over the tokens of each sequence, summed in float32: [batch pos ...] -> [batch d]."""
     import torch
 
     def select(activation: Tensor) -> Tensor:
-        flat = activation.flatten(2)
-        means = [flat[i, list(one.positions)].float().mean(0) for i, one in enumerate(batch)]
-        return torch.stack(means).to(activation.dtype)
+        means = [row[: len(one.tokens)].flatten(1).float().mean(0) for row, one in zip(activation, batch, strict=True)]
+        return torch.stack(means).to(dtype or activation.dtype)
 
     return select

@@ -11,6 +11,7 @@ import operator
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import DataError, ModelError, SpecError, did_you_mean
@@ -26,9 +27,10 @@ _NAMES = ("last", "first", "all", "mean")
 
 @dataclass(frozen=True)
 class Span:
-    """The tokens that overlap a text: every occurrence of it, or the ``occurrence``-th (0-based, negative from the end).
+    """The tokens that overlap a text: every occurrence of it, or the ``occurrence``-th.
 
-    Occurrences do not overlap one another.  Chat messages are searched as the chat template writes them.
+    Occurrences count from 0 (negative: from the last) and do not overlap one another.  Chat messages are searched as
+    the chat template writes them.
     """
 
     text: str
@@ -41,10 +43,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Role:
-    """The tokens of a role's messages in a chat: of all of them, or of the ``occurrence``-th (0-based, or negative).
+    """The tokens of a role's messages in a chat: of all of them, or of the ``occurrence``-th.
 
-    A message's tokens are those of its content; with ``markup`` also what the chat template writes around it
-    (headers, end-of-turn tokens).
+    Messages count from 0 (negative: from the last).  A message's tokens are those of its content; with ``markup`` also
+    what the chat template writes around it (headers, end-of-turn tokens).
     """
 
     role: str
@@ -81,9 +83,7 @@ def check_positions(positions: Positions) -> Positions:
     return indices
 
 
-def find_positions(
-    positions: Positions, model: LanguageModel, prompt: Prompt, tokens: Sequence[int]
-) -> Sequence[int]:
+def find_positions(positions: Positions, model: LanguageModel, prompt: Prompt, tokens: Sequence[int]) -> Sequence[int]:
     """Absolute positions in one input, ascending (indices: in the order given); ``mean`` reads all of them.
 
     ``positions`` come from :func:`check_positions`; ``tokens`` are those of ``prompt``.  Raises :class:`DataError` when
@@ -129,7 +129,9 @@ def _offsets(model: LanguageModel, prompt: Prompt, tokens: Sequence[int]) -> tup
     """The text of an input and the characters [start, stop) of each of its tokens."""
     tokenizer = model.tokenizer
     if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(f"{model.name} has no fast tokenizer, so spans of text cannot be found: give positions as indices")
+        raise ModelError(
+            f"{model.name} has no fast tokenizer, so spans of text cannot be found: give positions as indices"
+        )
     if isinstance(prompt, str):
         text = prompt
     elif isinstance(prompt[0], dict):
@@ -149,14 +151,14 @@ def _occurrences(span: Span, text: str) -> list[tuple[int, int]]:
     return _chosen(found, span.occurrence, f"occurrences of {span.text!r}")
 
 
-def _messages(role: Role, model: LanguageModel, prompt: Prompt, text: str) -> list[tuple[int, int]]:
+def _messages(role: Role, model: LanguageModel, prompt: Any, text: str) -> list[tuple[int, int]]:
     """Character ranges of a role's messages in the conversation that the chat template wrote."""
     if isinstance(prompt, str) or not isinstance(prompt[0], dict):
         raise DataError("Role needs chat messages, not text or tokens")
-    ranges = _with_markup(model, prompt, text) if role.markup else _contents(model, prompt, text)  # type: ignore[arg-type]
-    of_role = [span for message, span in zip(prompt, ranges, strict=True) if message["role"] == role.role]  # type: ignore[index]
+    ranges = _with_markup(model, prompt, text) if role.markup else _contents(model, prompt, text)
+    of_role = [span for message, span in zip(prompt, ranges, strict=True) if message["role"] == role.role]
     if not of_role:
-        roles = ", ".join(dict.fromkeys(message["role"] for message in prompt))  # type: ignore[index]
+        roles = ", ".join(dict.fromkeys(message["role"] for message in prompt))
         raise DataError(f"no message has the role {role.role!r}; the roles are {roles}")
     return _chosen(of_role, role.occurrence, f"messages of the role {role.role!r}")
 
@@ -187,8 +189,9 @@ def _contents(model: LanguageModel, messages: list[dict[str, str]], text: str) -
 
 def _with_markup(model: LanguageModel, messages: list[dict[str, str]], text: str) -> Iterator[tuple[int, int]]:
     ends = [_prefix_length(model, messages[:number], text) for number in range(len(messages) + 1)]
-    ends[0] = ends[0] or 0
-    for start, stop in zip(ends, ends[1:], strict=False):
+    bos = str(model.tokenizer.bos_token or "")
+    ends[0] = len(bos) if text.startswith(bos) else 0  # a conversation's first token belongs to nobody
+    for start, stop in pairwise(ends):
         if start is None or stop is None:
             raise DataError("the chat template does not write message after message: use markup=False")
         yield start, stop

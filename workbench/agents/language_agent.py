@@ -59,7 +59,7 @@ class LanguageAgent:
 
     ``completions`` are drawn at each step (25 in the paper) at ``temperature`` and ``top_p``.  ``prefill`` begins every
     answer, so the last prompt token is its last token.  When none of the completions can be parsed, all are redrawn up
-    to ``retries`` times.  ``exact=True`` scores the action lines instead (needs ``BanditText(thoughts=False)``).
+    to ``retries`` times.  ``request`` is a sentence added to the instructions.  ``exact=True`` scores the action lines instead (needs ``BanditText(thoughts=False)``).
     Chat models are prompted through their chat template; others with one message a line.
     """
 
@@ -72,6 +72,7 @@ class LanguageAgent:
     prefill: str = "Thought:"
     retries: int = 1
     exact: bool = False
+    request: str = ""
 
     def __post_init__(self) -> None:
         if self.exact and self.text.thoughts:
@@ -79,7 +80,7 @@ class LanguageAgent:
 
     def opening(self) -> Messages:
         """The conversation before the first choice."""
-        return [{"role": "user", "content": self.text.instructions()}]
+        return [{"role": "user", "content": f"{self.text.instructions()} {self.request}".rstrip()}]
 
     def reply(self, messages: Messages, completion: str, arm: int, reward: float) -> Messages:
         """The conversation after an executed completion and the environment's feedback."""

@@ -25,7 +25,7 @@ from workbench.seeding import derive_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Rollout", "rollout"]
+__all__ = ["Rollout", "prompts_of", "rollout"]
 
 _TOKENS_PER_TURN = 64  # only to guess how many episodes fit into memory at once
 
@@ -89,6 +89,19 @@ def rollout(
     rows.sort(key=lambda row: (row[0]["episode"], row[0]["step"]))
     columns = ["episode", "seed", "step", "completion"]
     return Rollout(pd.DataFrame([r for r, _ in rows]), [p for _, p in rows], pd.DataFrame(failures, columns=columns))
+
+
+def prompts_of(agent: LanguageAgent, steps: pd.DataFrame) -> list[list[int]]:
+    """The prompt tokens of every row of ``Rollout.steps``, written again from what was said and done."""
+    prompts: list[list[int]] = []
+    messages: dict[int, Messages] = {}
+    columns = (steps[name] for name in ("episode", "step", "arm", "reward", "completion"))
+    for episode, step, arm, reward, completion in zip(*columns, strict=True):
+        if step == 0:
+            messages[episode] = agent.opening()
+        prompts.append(agent.prompt(messages[episode]))
+        messages[episode] = agent.reply(messages[episode], completion, int(arm), reward)
+    return prompts
 
 
 def _play(

@@ -37,10 +37,10 @@ _INSTRUCTIONS = (
 _FEEDBACK = (
     "{noun} {arm} paid {reward} points.",
     "You chose {noun} {arm} and got {reward} points.",
-    "Reward: {reward} points from {noun} {arm}.",
     "{noun} {arm} gave {reward}.",
-    "The payment of {noun} {arm} was {reward} points.",
     "Result of {noun} {arm}: {reward} points.",
+    "Reward: {reward} points from {noun} {arm}.",
+    "The payment of {noun} {arm} was {reward} points.",
 )
 _REACT = (
     " Answer each round with a line that starts with Thought: and a line that starts with Action: like Action: I choose"

@@ -1,4 +1,23 @@
-"""The experiment families, one module or folder each: the only place where probes and steering meet.
+"""Experiment families: each joins models, activations, probes and steering into a run that can be repeated.
 
-An experiment returns data (a tidy table, artifacts and the spec that made them) and draws nothing.
+An experiment is a spec (frozen, JSON-able) and a function that runs it in a run folder, registered by name here.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from workbench.errors import SpecError, did_you_mean
+
+__all__ = ["EXPERIMENTS", "get_experiment"]
+
+# name -> module with PRESETS (name -> spec), run(spec, root, ...) and plan(spec); a new family is one line here.
+EXPERIMENTS: dict[str, str] = {"east": "workbench.experiments.east"}
+
+
+def get_experiment(name: str) -> Any:
+    """The module of an experiment family."""
+    if name not in EXPERIMENTS:
+        raise SpecError(f"unknown experiment {name!r}{did_you_mean(name, EXPERIMENTS)}")
+    return importlib.import_module(EXPERIMENTS[name])

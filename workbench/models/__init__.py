@@ -1,4 +1,60 @@
 """Language models behind one protocol, the interventions that act inside them, and the models shipped with the project.
 
-Weights are Hugging Face weights, whichever back end runs them.
+Weights are Hugging Face weights, whichever back end runs them.  Importing this package is light: a name imports what
+stands behind it when it is first used.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.models.cache import PromptCache
+    from workbench.models.check import check_backend
+    from workbench.models.generation import Completion, Score
+    from workbench.models.interventions import Intervention, Scope, Where, Window
+    from workbench.models.language_model import Forward, LanguageModel, Prompt
+    from workbench.models.loading import load_model, shipped_models, with_backend
+    from workbench.models.report import Report
+
+__all__ = [
+    "Completion",
+    "Forward",
+    "Intervention",
+    "LanguageModel",
+    "Prompt",
+    "PromptCache",
+    "Report",
+    "Scope",
+    "Score",
+    "Where",
+    "Window",
+    "check_backend",
+    "load_model",
+    "shipped_models",
+    "with_backend",
+]
+
+_MODULES = {
+    "cache": ("PromptCache",),
+    "check": ("check_backend",),
+    "generation": ("Completion", "Score"),
+    "interventions": ("Intervention", "Scope", "Where", "Window"),
+    "language_model": ("Forward", "LanguageModel", "Prompt"),
+    "report": ("Report",),
+    "loading": ("load_model", "shipped_models", "with_backend"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -35,9 +35,11 @@ class StopForward(BaseException):
     """Raised inside a pass when nothing deeper is needed; never leaves a back end."""
 
 
-def in_order(taps: Mapping[Site, Tap] | None) -> list[tuple[Site, Tap]]:
-    """Taps in the order in which a pass reaches their sites, so that each sees what those before it have changed."""
-    return sorted((taps or {}).items(), key=lambda item: (item[0].layer, _ORDER.index(item[0].component)))
+def in_order(taps: Mapping[Site, Tap] | None, stop_after: int | None) -> list[tuple[Site, Tap]]:
+    """Taps in the order in which a pass reaches their sites, so that each sees what those before it have changed;
+    those that a pass ending behind layer ``stop_after`` does not reach are left out."""
+    reached = [(s, tap) for s, tap in (taps or {}).items() if stop_after is None or s.layer <= stop_after]
+    return sorted(reached, key=lambda item: (item[0].layer, _ORDER.index(item[0].component)))
 
 
 def one_pass(hf_model: Any) -> threading.RLock:
@@ -72,9 +74,9 @@ class Backend(Protocol):
     ) -> Tensor | None:
         """Run ``tokens`` [batch, pos]; return logits [batch, pos, vocab] or None.
 
-        ``positions`` [batch, pos] are absolute (None: 0, 1, ...); ``mask`` is boolean [batch, 1, pos, key], True where a
-        query may look (None: plain causal), or one such mask per kind of layer; ``cache`` is a Hugging Face cache that
-        is read and extended.  ``stop_after`` ends the pass behind that layer and ``logits=False`` skips the
+        ``positions`` [batch, pos] are absolute (None: 0, 1, ...); ``mask`` is boolean [batch, 1, pos, key], True where
+        a query may look (None: plain causal), or one such mask per kind of layer; ``cache`` is a Hugging Face cache
+        that is read and extended.  ``stop_after`` ends the pass behind that layer and ``logits=False`` skips the
         unembedding.  Taps are gone when the call returns or raises.
         """
         ...

@@ -41,11 +41,11 @@ def find_blocks(hf_model: Any) -> list[Block]:
     from torch import nn
 
     config = hf_model.config.get_text_config()
-    for module in hf_model.base_model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
-            return [_block(each, config) for each in module]
-    count = config.num_hidden_layers
-    raise ModelError(f"{type(hf_model).__name__} has no list of {count} blocks: the workbench reads causal transformers")
+    if getattr(config, "num_attention_heads", None):
+        for module in hf_model.base_model.modules():
+            if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
+                return [_block(each, config) for each in module]
+    raise ModelError(f"{type(hf_model).__name__} has no list of attention blocks: the workbench reads transformers")
 
 
 def residual_components(blocks: list[Block]) -> frozenset[str]:
@@ -61,8 +61,9 @@ def residual_components(blocks: list[Block]) -> frozenset[str]:
 
 
 def _block(module: nn.Module, config: Any) -> Block:
-    if getattr(config, "residual_multiplier", 1) not in (None, 1):
-        return Block(module, None, None, False)  # outputs are scaled on their way: no module puts out what is added
+    if getattr(config, "residual_multiplier", 1) not in (None, 1) or config.model_type == "bloom":
+        # Granite scales outputs on their way, BLOOM adds the stream inside: no module puts out what is added.
+        return Block(module, None, None, False)
     for attention, mlp in _POST_NORMS:
         if _part(module, (mlp,)) is not None:
             return Block(module, _part(module, (attention,)), _part(module, (mlp,)), True)

@@ -1,8 +1,8 @@
 """The prompt cache: keys and values of a batch of *token trees*.
 
-A tree is one prompt (its *shared* tokens) with any number of *leaves* growing from its last token: the completions drawn
-from it, or the continuations scored on it.  The leaves of a prompt lie side by side along the ``pos`` axis of one batch
-row, and a mask lets each see the prompt and itself only.  So the prompt's keys and values exist once however many
+A tree is one prompt (its *shared* tokens) with any number of *leaves* growing from its last token: the completions
+drawn from it, or the continuations scored on it.  The leaves of a prompt lie side by side along the ``pos`` axis of one
+batch row, and a mask lets each see the prompt and itself only.  So the prompt's keys and values exist once however many
 completions it has, and decoding reads them once for all leaves.  Positions are absolute and kept per slot, so padding,
 rows of different lengths and tokens that were dropped are just slots that nobody sees.
 
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
+
+from workbench.errors import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +59,7 @@ def _growing_layer() -> type:
                 rooms = [torch.empty((*s.shape[:-2], capacity, s.shape[-1]), dtype=s.dtype, device=s.device)
                          for s in (key_states, value_states)]  # fmt: skip
                 for room, past in zip(rooms, (self.keys, self.values), strict=True):
-                    if old:
+                    if old and past is not None:
                         room[..., :old, :] = past
                 self.room = (rooms[0], rooms[1])
             for room, states in zip(self.room, (key_states, value_states), strict=True):
@@ -80,11 +82,15 @@ class PromptCache:
     """
 
     def __init__(self, n_layers: int, windows: dict[str, int | None], device: Any) -> None:
+        self.n_layers, self.windows, self.device = n_layers, windows, device
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
         from transformers.cache_utils import Cache
 
         layer = _growing_layer()
-        self.keys_values = Cache(layers=[layer() for _ in range(n_layers)])
-        self.windows, self.device = windows, device
+        self.keys_values = Cache(layers=[layer() for _ in range(self.n_layers)])
         self.tokens: list[list[int]] = []  # shared tokens of each row that are in the cache
         self.positions: Tensor | None = None  # [batch, slot], -1 where dead
         self.leaves: Tensor | None = None  # [batch, slot], -1 where shared
@@ -99,6 +105,10 @@ class PromptCache:
         if self.positions is None:
             self.tokens = [[] for _ in prompts]
             return prompts
+        if len(prompts) != len(self.tokens):
+            raise DataError(
+                f"{len(prompts)} prompts for a cache of {len(self.tokens)}: drop rows with cache.select(rows)"
+            )
         self._drop_leaves()
         kept = [common_prefix(old, new) for old, new in zip(self.tokens, prompts, strict=True)]
         limits = pad_right([[k] for k in kept], 0, self.device)
@@ -108,7 +118,7 @@ class PromptCache:
         return [prompt[k:] for prompt, k in zip(prompts, kept, strict=True)]
 
     def mask(self, positions: Tensor, leaves: Tensor) -> Tensor | dict[str, Tensor] | None:
-        """What new tokens at ``positions`` [batch, pos] of ``leaves`` [batch, pos] may see: [batch, 1, pos, slot + pos].
+        """What new tokens at ``positions`` [batch, pos] of ``leaves`` [batch, pos] see: [batch, 1, pos, slot + pos].
 
         None when plain causal attention does the same (an empty cache and no leaves)."""
         import torch

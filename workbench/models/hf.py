@@ -35,12 +35,12 @@ def own_mask(mask: Tensor | dict[str, Tensor] | None, hf_model: Any) -> Any:
 
 def input_device(hf_model: Any) -> torch.device:
     """Where the embeddings are, hence where tokens go."""
-    return hf_model.get_input_embeddings().weight.device  # type: ignore[no-any-return]
+    return hf_model.get_input_embeddings().weight.device
 
 
 def first(output: Any) -> Tensor:
     """The activation in what a module returned (attention modules return a tuple)."""
-    return output[0] if isinstance(output, tuple) else output  # type: ignore[no-any-return]
+    return output[0] if isinstance(output, tuple) else output
 
 
 def with_first(output: Any, activation: Tensor) -> Any:
@@ -82,13 +82,13 @@ class HuggingFaceBackend:
                 output = run(tokens, past_key_values=cache, use_cache=cache is not None, **arguments)
             except StopForward:
                 return None
-        return output.logits if logits else None  # type: ignore[no-any-return]
+        return output.logits if logits else None
 
     @contextmanager
     def _tapped(self, taps: Mapping[Site, Tap] | None, stop_after: int | None) -> Iterator[None]:
         handles: list[Any] = []
         try:
-            for site, tap in in_order(taps):
+            for site, tap in in_order(taps, stop_after):
                 handles += _hook(self.blocks[site.layer], site, tap)
             if stop_after is not None:
                 handles.append(self.blocks[stop_after].module.register_forward_hook(_stop))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from workbench.errors import SpecError
 from workbench.sites import Site
@@ -43,7 +43,7 @@ class Window:
     start: int | None = None
     stop: int | None = None
 
-    def bounds(self, length: Int[Tensor, ...] | int) -> tuple[object, object]:
+    def bounds(self, length: Int[Tensor, ...] | int) -> tuple[Any, Any]:
         """The window over a stretch of ``length`` tokens, as (start, stop) counted from its beginning."""
         low = 0 if self.start is None else self.start + (length if self.start < 0 else 0)
         high = length if self.stop is None else self.stop + (length if self.stop < 0 else 0)
@@ -119,7 +119,7 @@ class Scope:
         """The earliest absolute position that may be touched, or None when the scope is empty."""
         if self.prompt is not None:
             low, high = self.prompt.bounds(prompt_length)
-            low, high = max(int(low), 0), min(int(high), prompt_length)  # type: ignore[call-overload]
+            low, high = max(int(low), 0), min(int(high), prompt_length)
             if low < high:
                 return low
         return None if self.generation is None else prompt_length + (self.generation.start or 0)

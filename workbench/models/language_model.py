@@ -91,7 +91,7 @@ class LanguageModel:
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the weights."""
-        return self.backend.hf_model.dtype  # type: ignore[no-any-return]
+        return self.backend.hf_model.dtype
 
     @cached_property
     def fingerprint(self) -> str:
@@ -111,12 +111,14 @@ class LanguageModel:
         elif prompt and isinstance(prompt[0], dict):
             if not getattr(self.tokenizer, "chat_template", None):
                 raise ModelError(f"{self.name} has no chat template: pass the prompt as text")
-            tokens = self.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"]
+            tokens = self.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)[
+                "input_ids"
+            ]
         else:
             tokens = list(prompt)
         if not tokens:
             raise DataError("a prompt is empty: it must hold at least one token")
-        return tokens  # type: ignore[no-any-return]
+        return tokens
 
     def encode_all(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Token ids of many prompts, each as :meth:`encode` gives them (texts go through the tokenizer together)."""
@@ -127,15 +129,15 @@ class LanguageModel:
         rows = self.tokenizer(list(prompts))["input_ids"]
         if not all(rows):
             raise DataError("a prompt is empty: it must hold at least one token")
-        return rows  # type: ignore[no-any-return]
+        return rows
 
     def encode_continuation(self, text: str) -> list[int]:
         """Token ids of text that goes on from a prompt: no special tokens are added."""
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[no-any-return]
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of tokens, special ones left out."""
-        return self.tokenizer.decode(list(tokens), skip_special_tokens=True)  # type: ignore[no-any-return]
+        return self.tokenizer.decode(list(tokens), skip_special_tokens=True)
 
     # ---- one pass
 
@@ -160,6 +162,7 @@ class LanguageModel:
         sites = self._check_sites(sites, self.backend.components)
         rows = self.encode_all(prompts)
         self._check_interventions(interventions)
+        self._check_room(rows, 0)
         tokens = pad_right(rows, 0, self.device)
         found: dict[Site, Tensor] = {}
         taps = taps_for(interventions, self._where(rows, row_numbers)) if interventions else {}
@@ -181,7 +184,13 @@ class LanguageModel:
     # ---- many tokens
 
     def prompt_cache(self) -> PromptCache:
-        """An empty cache for ``generate`` and ``score``: later calls compute only what is new in each prompt."""
+        """An empty cache for ``generate`` and ``score``: later calls compute only what is new in each prompt.
+
+        Raises :class:`ModelError` for models whose attention takes no mask for each token (ALiBi).
+        """
+        if self.config.model_type in ("bloom", "mpt"):
+            kind = self.config.model_type
+            raise ModelError(f"{self.name} ({kind}) has ALiBi attention: use forward, it can neither sample nor score")
         return PromptCache(self.n_layers, _windows(self.config), self.device)
 
     def generate(
@@ -265,7 +274,11 @@ class LanguageModel:
                 if any(early(row, interventions) for row in rows):
                     raise ModelError("a prompt cache cannot be used with interventions before the last prompt token")
                 trees = [Tree(row, i, [Leaf(i, k) for k in range(leaves[i])]) for i, row in enumerate(rows)]
-                run(trees, cache)
+                try:
+                    run(trees, cache)
+                except BaseException:
+                    cache.clear()  # a pass that broke off has filled some layers and not others
+                    raise
                 return trees
             trees = [tree for tree in plant(rows, leaves, interventions) if tree.leaves]
             budget = slot_budget(self.config, torch.finfo(self.dtype).bits // 8, self.device)
@@ -310,7 +323,9 @@ class LanguageModel:
         limit = getattr(self.config, "max_position_embeddings", None)
         longest = max(map(len, rows))
         if limit and longest + new_tokens > limit:
-            raise ModelError(f"{longest} prompt tokens and {new_tokens} new ones exceed the {limit} positions of {self.name}")
+            raise ModelError(
+                f"{longest} prompt tokens and {new_tokens} new ones exceed the {limit} positions of {self.name}"
+            )
 
 
 def _reading(site: Site, tap: Tap | None, found: dict[Site, Tensor], select: Callable[[Tensor], Tensor] | None) -> Tap:

@@ -59,7 +59,7 @@ def load_model(
         raise ModelError(f"cannot load {path_or_hub_id!r}: {_reason(source, error)}") from error
     if not device_map:
         try:
-            model = model.to(place)
+            model = model.to(place)  # type: ignore[arg-type]
         except (RuntimeError, AssertionError) as error:
             raise ModelError(f"cannot put {path_or_hub_id!r} on {place!r}: {str(error).splitlines()[0]}") from error
     return _wrap(model.eval().requires_grad_(False), tokenizer, backend, str(path_or_hub_id))
@@ -68,19 +68,16 @@ def load_model(
 def with_backend(model: LanguageModel, backend: str) -> LanguageModel:
     """The same model behind another back end, without loading the weights again.
 
-    ``nnsight`` shares them.  ``transformer_lens`` rewires modules in place, so it gets a copy.
+    Every back end leaves ``hf_model`` as it is (those that rewire modules do so in a twin, see
+    :mod:`workbench.models.twins`), so any number of them can stand on one set of weights.
     """
     _check_backend_name(backend)
-    return _wrap(model.backend.hf_model, model.tokenizer, backend, model.name, shared=True)
+    return _wrap(model.backend.hf_model, model.tokenizer, backend, model.name)
 
 
-def _wrap(hf_model: Any, tokenizer: Any, backend: str, name: str, shared: bool = False) -> LanguageModel:
+def _wrap(hf_model: Any, tokenizer: Any, backend: str, name: str) -> LanguageModel:
     module, _, attribute = BACKENDS[backend].partition(":")
     make = getattr(importlib.import_module(module), attribute)
-    if shared and getattr(make, "rewires", False):
-        import copy
-
-        hf_model = copy.deepcopy(hf_model)
     return LanguageModel(make(hf_model, tokenizer), tokenizer, name)
 
 

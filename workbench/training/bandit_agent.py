@@ -30,18 +30,19 @@ __all__ = ["PRESETS", "Recipe", "train_bandit_agent"]
 @dataclass(frozen=True)
 class Recipe:
     """Shape, data and budget.  ``batch_tokens`` is the size of a step; ``actions_only`` the share of the budget spent
-    on bare actions at the start; ``full_horizon`` the share after which episodes are as long as ``horizon``."""
+    on bare actions at the start (its first half in a single wording); ``full_horizon`` the share after which episodes are
+    as long as ``horizon``."""
 
     layers: int = 6
     width: int = 128
     heads: int = 4
-    kv_heads: int = 2
+    kv_heads: int = 4
     mlp: int = 352
-    schedule: Schedule = Schedule(tokens=24_000_000)
-    batch_tokens: int = 8_192
+    schedule: Schedule = Schedule(tokens=10_000_000)
+    batch_tokens: int = 6_144
     horizon: int = 50
     actions_only: float = 0.2
-    full_horizon: float = 0.6
+    full_horizon: float = 0.75
     teacher: Teacher = Teacher()
 
 
@@ -102,16 +103,16 @@ def make_batch(recipe: Recipe, writer: Writer, seed: int, step: int, done: float
     """The batch of a step: depends on the seed, the step and the share of the budget that is spent."""
     rng = np.random.default_rng(derive_seed(seed, "bandit-agent", "data", step))
     early = done < recipe.actions_only
-    along = done / recipe.actions_only if early else (done - recipe.actions_only) / (1 - recipe.actions_only)
-    ramp = recipe.full_horizon if not early else 1.0
-    horizon = int(round(10 + (recipe.horizon - 10) * min(1.0, along / ramp)))
+    along = min(1.0, max(0.0, done - recipe.actions_only) / (recipe.full_horizon - recipe.actions_only))
+    horizon = 12 if early else round(10 + (recipe.horizon - 10) * along)
+    wordings = TRAINED_WORDINGS[:1] if done < recipe.actions_only / 2 else TRAINED_WORDINGS
     thoughtless = early or rng.random() < 0.12
     episodes = max(2, recipe.batch_tokens // ((16 if thoughtless else 32) * horizon + 60))
     play = simulate(recipe.teacher, episodes, horizon, rng)
     texts = [
         BanditText(
             rendering=str(rng.choice(list(RENDERINGS))),
-            wording=int(rng.choice(TRAINED_WORDINGS)),
+            wording=int(rng.choice(wordings)),
             horizon=recipe.horizon,
             thoughts=not thoughtless,
         )
@@ -120,9 +121,12 @@ def make_batch(recipe: Recipe, writer: Writer, seed: int, step: int, done: float
     return writer.write(play, texts, rng)
 
 
-def soft_cross_entropy(logits: Tensor, ids: Tensor, probabilities: Tensor) -> Tensor:
-    """Mean cross entropy against sparse target distributions.  logits [n, vocab]; ids, probabilities [n, k]."""
-    return -(logits.float().log_softmax(-1).gather(1, ids) * probabilities).sum(-1).mean()
+def soft_cross_entropy(logits: Tensor, ids: Tensor, probabilities: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean of cross entropies against sparse target distributions, less the targets' own entropy (so that a
+    perfect model has loss 0 up to sampled words).  logits [n, vocab]; ids, probabilities [n, k]; weights [n]."""
+    logprobs = logits.float().log_softmax(-1).gather(1, ids)
+    losses = (probabilities * (probabilities.clamp(min=1e-9).log() - logprobs)).sum(-1)
+    return (losses * weights).sum() / weights.sum()
 
 
 def train_bandit_agent(
@@ -146,11 +150,12 @@ def train_bandit_agent(
 
     def step_loss(step: int, done: float) -> tuple[Tensor, int]:
         batch = make_batch(recipe, writer, seed, step, done)
-        where, ids, p = (torch.from_numpy(a).to(place) for a in (batch.where, batch.ids, batch.probabilities))
+        arrays = (batch.where, batch.ids, batch.probabilities, batch.weights)
+        where, ids, p, weights = (torch.from_numpy(a).to(place) for a in arrays)
         with torch.autocast(place.type, dtype=torch.bfloat16):
             hidden = model.model(torch.from_numpy(batch.tokens).to(place)).last_hidden_state  # [batch pos d]
             logits = model.lm_head(hidden.flatten(0, 1)[where])  # [n vocab]
-        return soft_cross_entropy(logits, ids, p), int((batch.tokens != tokenizer.pad_token_id).sum())
+        return soft_cross_entropy(logits, ids, p, weights), int((batch.tokens != tokenizer.pad_token_id).sum())
 
     identity = {"model": "bandit-agent", "preset": preset, "seed": seed}
     seconds = train(model, step_loss, recipe.schedule, out / "checkpoints", identity, report)

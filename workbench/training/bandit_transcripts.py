@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Transcripts", "Writer", "bandit_tokenizer"]
 
+FORM_WEIGHT = 0.2
 MAX_TARGETS = sum(len(phrases) for phrases in bt.PHRASES)
 
 
@@ -37,15 +38,20 @@ def bandit_tokenizer() -> PreTrainedTokenizerFast:
     return word_tokenizer(texts)
 
 
+Target = tuple[object, object, float]  # candidate ids, their probabilities, weight
+
+
 @dataclass
 class Transcripts:
     """A padded batch: ``tokens`` [batch, pos]; for each of the n target positions its flat index into ``tokens`` (the
-    position that predicts), candidate ids and probabilities [n, MAX_TARGETS] (ids may repeat; probabilities sum to 1)."""
+    position that predicts), candidate ids and probabilities [n, MAX_TARGETS] (ids may repeat; probabilities sum to 1),
+    and its weight in the loss: 1 where something is decided, less where a word follows from those before."""
 
     tokens: np.ndarray
     where: np.ndarray
     ids: np.ndarray
     probabilities: np.ndarray
+    weights: np.ndarray
 
 
 class Writer:
@@ -93,25 +99,22 @@ class Writer:
         where = np.concatenate([np.array(w) + i * width - 1 for i, (_, w, _) in enumerate(episodes)])
         ids = np.zeros((len(where), MAX_TARGETS), dtype=np.int64)
         probabilities = np.zeros((len(where), MAX_TARGETS), dtype=np.float32)
-        n = 0
-        for _, _, targets in episodes:
-            for choice, p in targets:
-                k = len(choice)
-                ids[n, :k], probabilities[n, :k] = choice, p
-                n += 1
-        return Transcripts(batch, where, ids, probabilities)
+        weights = np.empty(len(where), dtype=np.float32)
+        for n, (choice, p, weight) in enumerate(target for _, _, targets in episodes for target in targets):
+            ids[n, : len(choice)], probabilities[n, : len(choice)], weights[n] = choice, p, weight
+        return Transcripts(batch, where, ids, probabilities, weights)
 
     def _episode(
         self, play: bt.Play, i: int, text: BanditText, rng: np.random.Generator
-    ) -> tuple[list[int], list[int], list[tuple[object, object]]]:
+    ) -> tuple[list[int], list[int], list[Target]]:
         tokens = [self.tokenizer.bos_token_id, *self.encode(text.instructions() + "\n")]
         where: list[int] = []
-        targets: list[tuple[object, object]] = []
+        targets: list[Target] = []
 
         def say(piece: tuple[int, ...] | list[int], soft: dict[int, tuple[object, object]] | None = None) -> None:
             for j, token in enumerate(piece):
                 where.append(len(tokens))
-                targets.append((soft or {}).get(j, ((token,), (1.0,))))
+                targets.append((*soft[j], 1.0) if soft and j in soft else ((token,), (1.0,), FORM_WEIGHT))
                 tokens.append(token)
 
         choose = self.encode(f"Action: I choose {text.noun}")
@@ -139,7 +142,8 @@ class Writer:
         n_openers, n_phrases = len(bt.OPENERS[0]), len(bt.PHRASES[0])
         word = opener * n_openers + rng.integers(n_openers)
         say([self.openers[word]], {0: (self.openers, np.repeat(prior @ hint / n_openers, n_openers))})
-        say(self.encode(" " + bt.LEANS[rng.integers(len(bt.LEANS))].format(noun=noun, arm=lean + 1)))
+        ahead = self.encode(" " + bt.LEANS[rng.integers(len(bt.LEANS))].format(noun=noun, arm=lean + 1))
+        say(ahead, {1: ((ahead[1],), (1.0,))})  # the arm's number is a decision
         posterior = prior * hint[:, opener]
         weights = np.repeat(posterior / posterior.sum() / n_phrases, n_phrases)
         k = level * n_phrases + rng.integers(n_phrases)

@@ -1,0 +1,1 @@
+"""Probes: scikit-learn estimators that read properties off activations."""

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from workbench.models.memory import is_out_of_memory, slot_budget
+from workbench.models.tiny import tiny_hf_model
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("shape mismatch"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_out_of_memory_is_told_from_other_errors(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
+
+
+def test_the_budget_counts_keys_and_values_of_the_kv_heads_only() -> None:
+    # 2 (keys, values) x 4 layers x 2 kv heads x 8 per head x 4 bytes = 512 bytes a token
+    assert slot_budget(tiny_hf_model("qwen2").config, 4, torch.device("cpu")) == 2e9 // 512
+    assert slot_budget(tiny_hf_model("gpt2").config, 2, torch.device("cpu")) == 2e9 // 512

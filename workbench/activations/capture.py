@@ -1,0 +1,215 @@
+"""``capture``: activations of many inputs at some sites and positions, in memory or streamed to disk.
+
+The inputs are tokenised, the asked positions found, and the sequences run in batches of similar length; the rows come
+back in the order of the inputs.  With a store the inputs are taken in blocks, one shard each, so memory stays bounded
+and a killed capture goes on at the block it was in.  Which inputs share a batch depends on the request alone, never on
+where a capture was resumed, hence the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from workbench.activations.activation_set import ActivationSet, group_values, label_table
+from workbench.activations.batches import Budget, Pass, as_dtype, at_least_one, check_length, readable_sites, run_passes
+from workbench.activations.identity import identity
+from workbench.activations.positions import Positions, check_positions, find_positions
+from workbench.activations.store import ActivationStore
+from workbench.errors import DataError
+from workbench.models.interventions import Intervention
+from workbench.models.language_model import LanguageModel, Prompt, progress_bar
+from workbench.sites import Site
+from workbench.tables import frame_bytes
+
+__all__ = ["capture"]
+
+_ENCODED_AT_ONCE = 256
+_SHARD_INPUTS, _SHARD_BYTES = 512, 64_000_000
+_OWN_COLUMNS = ("input", "position")
+
+
+def capture(
+    model: LanguageModel,
+    inputs: Sequence[Prompt],
+    sites: Site | str | int | Sequence[Site | str | int],
+    positions: Positions = "last",
+    *,
+    labels: pd.DataFrame | Mapping[str, Any] | None = None,
+    groups: str | Sequence[Any] | np.ndarray | None = None,
+    batch_tokens: int | None = None,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str = "cpu",
+    store: ActivationStore | str | os.PathLike[str] | None = None,
+    shard_inputs: int | None = None,
+    interventions: Sequence[Intervention] = (),
+    progress: bool = False,
+) -> ActivationSet | ActivationStore:
+    """Activations at ``sites`` of the asked tokens of each input, in one pass an input that ends at the deepest site.
+
+    ``inputs``: texts, chats or lists of token ids.  ``positions``: ``last``, ``first``, ``all``, ``mean`` (over the
+    tokens of an input), indices (negative: from the end), a slice or ``Window``, ``Span`` or ``Role``.
+    ``labels`` and ``groups`` have one entry an input (``groups`` may name a label column; default: the input); they are
+    repeated where an input gives several rows.  The labels of the result begin with ``input`` and ``position``
+    (absolute, -1 for ``mean``).  ``batch_tokens``: tokens run at once, padding included (default: chosen from the
+    device; halved whenever memory runs out).  ``dtype`` and ``device`` are those of the result.
+
+    With ``store`` (a folder) the result is streamed to it, one shard for each ``shard_inputs`` inputs (default: 512,
+    fewer when they give more than 64 MB).  The same call goes on where a killed one stopped, with the batch size of the
+    first, and ends with the same bits (unless memory ran out in one of them and made its batches smaller).
+
+    Raises :class:`DataError` for an input that lacks an asked position or gives a NaN, :class:`ArtifactError` for a
+    store that belongs to another request, :class:`RunError` for one that another process writes to.
+
+    >>> from workbench.models.tiny import tiny_model
+    >>> found = capture(tiny_model(), ["a b", "c d e"], [1, 2], positions=[-2, -1], labels={"word": ["x", "y"]})
+    >>> found
+    ActivationSet(4 rows of 2 groups, blocks.1.hook_resid_post: 32, blocks.2.hook_resid_post: 32)
+    >>> found.labels.to_dict("list")
+    {'input': [0, 0, 1, 1], 'position': [1, 2, 2, 3], 'word': ['x', 'x', 'y', 'y']}
+    """
+    table, group_of = _labels(inputs, labels, groups)
+    reader = _Reader(
+        model, inputs, readable_sites(model, sites), check_positions(positions), table, group_of,
+        as_dtype(dtype), torch.device(device), tuple(interventions),
+    )  # fmt: skip
+    budget = Budget.of(model, batch_tokens)
+    with progress_bar(len(inputs), progress, "capturing") as advance:
+        if store is None:
+            return reader.read(list(reader.locate(0)), budget, advance)
+        target = store if isinstance(store, ActivationStore) else ActivationStore(store)
+        given = {"batch_tokens": batch_tokens, "shard_inputs": shard_inputs}
+        with target:
+            _stream(reader, target, budget, {name: n for name, n in given.items() if n is not None}, advance)
+        return target
+
+
+@dataclass(frozen=True)
+class _Located:
+    """An input with the positions that are to be read of it."""
+
+    number: int
+    tokens: list[int]
+    positions: Sequence[int]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """A request, and how any stretch of its inputs is read."""
+
+    model: LanguageModel
+    inputs: Sequence[Prompt]
+    sites: tuple[Site, ...]
+    positions: Positions
+    labels: pd.DataFrame
+    groups: np.ndarray
+    dtype: torch.dtype | None
+    device: torch.device
+    interventions: tuple[Intervention, ...]
+
+    @property
+    def mean(self) -> bool:
+        return self.positions == "mean"
+
+    def rows(self, located: _Located) -> int:
+        """How many rows an input gives."""
+        return 1 if self.mean else len(located.positions)
+
+    def locate(self, first: int) -> Iterator[_Located]:
+        """The inputs from ``first`` on, tokenised as they are needed."""
+        for start in range(first, len(self.inputs), _ENCODED_AT_ONCE):
+            part = self.inputs[start : start + _ENCODED_AT_ONCE]
+            for number, (prompt, tokens) in enumerate(zip(part, self._encode(part, start), strict=True), start):
+                check_length(self.model, tokens, f"input {number}")
+                try:
+                    found = find_positions(self.positions, self.model, prompt, tokens)
+                except DataError as error:
+                    raise DataError(f"input {number}: {error}") from error
+                yield _Located(number, tokens, found)
+
+    def _encode(self, part: Sequence[Prompt], start: int) -> list[list[int]]:
+        try:
+            return self.model.encode_all(part)
+        except DataError:
+            for number, prompt in enumerate(part, start):  # find out which
+                try:
+                    self.model.encode(prompt)
+                except DataError as error:
+                    raise DataError(f"input {number}: {error}") from error
+            raise
+
+    def read(self, block: Sequence[_Located], budget: Budget, advance: Any) -> ActivationSet:
+        """The rows of some inputs, in their order."""
+        counts = [self.rows(each) for each in block]
+        ends = np.cumsum(counts)
+        passes = [
+            Pass(each.tokens, each.positions, range(end - count, end), each.number)
+            for each, count, end in zip(block, counts, ends.tolist(), strict=True)
+        ]
+        found = run_passes(
+            self.model, passes, self.sites, budget, mean=self.mean, dtype=self.dtype, device=self.device,
+            interventions=self.interventions, advance=advance,
+        )  # fmt: skip
+        number = np.repeat([each.number for each in block], counts)
+        position = [-1] * len(block) if self.mean else list(chain.from_iterable(each.positions for each in block))
+        table = self.labels.iloc[number].reset_index(drop=True)
+        table.insert(0, "input", number)
+        table.insert(1, "position", np.asarray(position, dtype=np.int64))
+        m = self.model
+        return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name)
+
+    def request(self) -> dict[str, Any]:
+        """What makes two captures the same, as JSON."""
+        digest = hashlib.sha256()
+        for prompt in self.inputs:
+            digest.update(json.dumps(prompt, default=int).encode() + b"\n")
+        table = self.labels.assign(__group__=self.groups)
+        return {
+            "fingerprint": self.model.fingerprint,
+            "basis": self.model.basis,
+            "sites": list(map(str, self.sites)),
+            "positions": self.positions if isinstance(self.positions, str) else repr(self.positions),
+            "dtype": None if self.dtype is None else str(self.dtype).removeprefix("torch."),
+            "interventions": [identity(each) for each in self.interventions],
+            "inputs": len(self.inputs),
+            "inputs_hash": digest.hexdigest(),
+            "labels_hash": hashlib.sha256(frame_bytes(table, "labels")).hexdigest(),
+        }
+
+
+def _stream(reader: _Reader, store: ActivationStore, budget: Budget, given: dict[str, int], advance: Any) -> None:
+    """Read block after block; ``given`` are the sizes that the user fixed, others are those of the first session."""
+    sizes = {"batch_tokens": budget.tokens, "shard_inputs": _SHARD_INPUTS} | given
+    held, done = store.claim(reader.request() | sizes, free=tuple(sizes))
+    sizes = held | given
+    budget.tokens, shard_inputs = sizes["batch_tokens"], at_least_one(sizes["shard_inputs"], "shard_inputs")
+    if advance:
+        advance(done)
+    block: list[_Located] = []
+    n_bytes, row_bytes = 0, len(reader.sites) * reader.model.d_model * (reader.dtype or reader.model.dtype).itemsize
+    for located in reader.locate(done):
+        block.append(located)
+        n_bytes += row_bytes * reader.rows(located)
+        if len(block) == shard_inputs or n_bytes >= _SHARD_BYTES or located.number + 1 == len(reader.inputs):
+            store.append_inputs(reader.read(block, budget, advance), block[0].number, located.number + 1)
+            block, n_bytes = [], 0
+
+
+def _labels(inputs: Sequence[Prompt], labels: Any, groups: Any) -> tuple[pd.DataFrame, np.ndarray]:
+    """Labels and groups with one entry an input, checked before anything is run."""
+    if isinstance(inputs, str) or not len(inputs):
+        raise DataError("inputs must be a non-empty list; for one input write [input]")
+    table = label_table({} if labels is None else labels, len(inputs))
+    for name in _OWN_COLUMNS:
+        if name in table:
+            raise DataError(f"labels have a column {name!r}, which capture writes itself: rename it")
+    return table, group_values(groups, table, len(inputs))

@@ -1,0 +1,83 @@
+"""``manifest.json`` of an activation store: what all its rows have in common, and the list of its shards.
+
+A shard counts from the moment the manifest names it, so the manifest is always the last file to be written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import ArtifactError
+from workbench.files import read_object, write_json
+
+if TYPE_CHECKING:
+    from workbench.activations.activation_set import ActivationSet
+
+__all__ = ["MANIFEST", "Manifest", "Shard"]
+
+MANIFEST, _FORMAT, _VERSION = "manifest.json", "workbench-activation-store", 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard: its number of rows and, in a capture, the inputs [first, stop) that they came from."""
+
+    rows: int
+    first: int = 0
+    stop: int = 0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is common to all shards.  ``sites``: hook name -> ``{"d": width, "dtype": name}``; empty before the first
+    shard.  ``request``: what :func:`workbench.activations.capture` was asked for (empty: shards were appended by hand).
+    """
+
+    model: str = ""
+    fingerprint: str | None = None
+    basis: str = "raw"
+    sites: dict[str, dict[str, Any]] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)
+    request: dict[str, Any] = field(default_factory=dict)
+    shards: tuple[Shard, ...] = ()
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """The manifest of a folder, an empty one when there is none; :class:`ArtifactError` when it is broken."""
+        path = folder / MANIFEST
+        if not path.exists():
+            return cls()
+        data = read_object(path, ArtifactError)
+        if (data.pop("format", None), data.pop("version", None)) != (_FORMAT, _VERSION):
+            raise ArtifactError(f"{path} is not the manifest of an activation store of version {_VERSION}")
+        try:
+            shards = tuple(Shard(**shard) for shard in data.pop("shards"))
+            return cls(**{each.name: data[each.name] for each in fields(cls) if each.name != "shards"}, shards=shards)
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"{path} is broken: {error}") from error
+
+    def write(self, folder: Path) -> None:
+        """Write it whole, in the place of the one before."""
+        write_json(folder / MANIFEST, {"format": _FORMAT, "version": _VERSION, **asdict(self)})
+
+    def with_shard(self, some: ActivationSet, first: int = 0, stop: int = 0) -> Manifest:
+        """The manifest with one more shard; :class:`ArtifactError` when its rows are not of the same kind."""
+        kind = {
+            "fingerprint": some.fingerprint,
+            "basis": some.basis,
+            "sites": {
+                str(site): {"d": x.shape[1], "dtype": str(x.dtype).removeprefix("torch.")}
+                for site, x in some.activations.items()
+            },
+            "columns": list(map(str, some.labels.columns)),
+        }
+        if self.sites:
+            for name, new in kind.items():
+                old = getattr(self, name)
+                if new != old:
+                    raise ArtifactError(f"these activations do not belong into this store: {name} {new}, not {old}")
+            kind = {}
+        shards = (*self.shards, Shard(len(some), first, stop))
+        return replace(self, model=self.model or some.model, **kind, shards=shards)  # type: ignore[arg-type]

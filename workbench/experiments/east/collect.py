@@ -1,0 +1,105 @@
+"""Playing the agent and extracting entropy vectors from what it computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from steering.estimators import entropy_weighted, mean_difference
+from workbench.activations import replay
+from workbench.agents.language_agent import LanguageAgent
+from workbench.agents.rollout import prompts_of, rollout
+from workbench.environments.arms import GaussianArms
+from workbench.experiments.east.spec import EastSpec
+from workbench.models.interventions import Intervention
+from workbench.models.language_model import LanguageModel
+from workbench.seeding import derive_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+__all__ = ["ESTIMATES", "agent_for", "estimate_vectors", "play_extraction", "play_settings"]
+
+ESTIMATES = ("east", "uncentred", "unweighted", "mean_difference")
+
+
+def agent_for(
+    model: LanguageModel, spec: EastSpec, rendering: str, completions: int | None = None, request: str = ""
+) -> LanguageAgent:
+    """The agent of a run in one rendering."""
+    return LanguageAgent(
+        model, spec.text(rendering), completions or spec.completions, spec.temperature,
+        max_new_tokens=spec.max_new_tokens, prefill=spec.prefill, request=request,
+    )  # fmt: skip
+
+
+def play_extraction(model: LanguageModel, spec: EastSpec, rendering: str, progress: bool) -> pd.DataFrame:
+    """The episodes from which vectors are extracted (their seeds are used nowhere else)."""
+    seeds = [derive_seed(spec.seed, "east", "extraction", k) for k in range(spec.extraction_runs)]
+    arms = GaussianArms(spec.extraction_means)
+    return rollout(agent_for(model, spec, rendering), arms, seeds, progress=progress).steps
+
+
+def play_settings(
+    model: LanguageModel,
+    spec: EastSpec,
+    rendering: str,
+    settings: Sequence[tuple[float, float]],
+    interventions: Sequence[Intervention] = (),
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Episodes on every setting, with a column ``setting``; the same seeds whatever the condition, hence pairs."""
+    import pandas as pd
+
+    agent = agent_for(model, spec, rendering, spec.behaviour_completions)
+    tables = []
+    for i, means in enumerate(settings):
+        seeds = [derive_seed(spec.seed, "east", "behaviour", str(means), k) for k in range(spec.episodes)]
+        table = rollout(agent, GaussianArms(means), seeds, interventions=interventions, progress=progress).steps
+        name = f"({means[0]:g}, {means[1]:g})"
+        tables.append(table.assign(setting=name, episode=table["episode"] + i * spec.episodes))
+    return pd.concat(tables, ignore_index=True)
+
+
+def estimate_vectors(
+    model: LanguageModel, spec: EastSpec, rendering: str, steps: pd.DataFrame, progress: bool = False
+) -> tuple[dict[str, Tensor], pd.DataFrame]:
+    """Every estimate at every layer, from one pass an episode: ``{estimate: [layers, d]}``, and a table of norms.
+
+    The table has ``estimate, layer, norm`` (of the vector), ``residual_norm`` (mean over prompts) and ``half_cosine``, the
+    cosine between the vectors of two halves of the runs (how well it is determined).
+    """
+    import pandas as pd
+    import torch
+
+    agent = agent_for(model, spec, rendering)
+    prompts = prompts_of(agent, steps)
+    runs = steps["episode"].to_numpy()
+    episodes = [[prompts[i] for i in np.flatnonzero(runs == run)] for run in dict.fromkeys(runs)]
+    found = replay(model, episodes, range(model.n_layers), progress=progress)
+    vectors: dict[str, list[Tensor]] = {name: [] for name in ESTIMATES}
+    rows = []
+    for layer, z in enumerate(found.activations.values()):
+        estimates = _estimates(z, steps)
+        half = runs % 2 == 0
+        halves = [_estimates(z[torch.from_numpy(part)], steps[part]) for part in (half, ~half)]
+        for name, vector in estimates.items():
+            vectors[name].append(vector)
+            agreement = torch.cosine_similarity(halves[0][name], halves[1][name], dim=0).item()
+            row = {"rendering": rendering, "estimate": name, "layer": layer, "norm": vector.norm().item()}
+            rows.append(row | {"residual_norm": z.float().norm(dim=-1).mean().item(), "half_cosine": agreement})
+    return {name: torch.stack(each) for name, each in vectors.items()}, pd.DataFrame(rows)
+
+
+def _estimates(z: Tensor, steps: pd.DataFrame) -> dict[str, Tensor]:
+    entropy, runs = steps["entropy"].to_numpy(), steps["episode"].to_numpy()
+    return {
+        "east": entropy_weighted(z, entropy, runs),
+        "uncentred": entropy_weighted(z, entropy, runs, centre=False),
+        "unweighted": entropy_weighted(z, entropy, runs, weight=False),
+        "mean_difference": mean_difference(z, entropy > np.median(entropy)),
+    }
+

@@ -1,0 +1,144 @@
+"""The ``nnsight`` back end: taps run as interventions inside an nnsight trace.
+
+The trace pauses the model at the modules that taps name, in the order in which the model reaches them.  nnsight
+replaces the ``forward`` of every module, so it gets a twin that shares the weights.  ``backend.model`` is nnsight's own
+``TransformersModel``, for traces over any module.  Everything runs in this process; nothing is sent to NDIF.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Mapping
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from workbench.models.backend import Tap, in_order, one_pass
+from workbench.models.blocks import find_blocks, residual_components
+from workbench.models.hf import first, input_device, own_mask, with_first
+from workbench.models.twins import twin
+from workbench.sites import Site
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+__all__ = ["NnsightBackend"]
+
+
+class NnsightBackend:
+    """See :class:`workbench.models.backend.Backend`."""
+
+    name = "nnsight"
+    basis = "raw"
+
+    def __init__(self, hf_model: Any, tokenizer: Any) -> None:
+        self.hf_model = hf_model
+        self._twin = twin(hf_model)
+        self._blocks = find_blocks(self._twin)
+        self.components = self.steerable = residual_components(self._blocks)
+        self.model = _wrap(self._twin, tokenizer)
+        self._paths = {module: path for path, module in self._twin.named_modules()}
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens go in."""
+        return input_device(self.hf_model)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        *,
+        positions: Tensor | None = None,
+        mask: Tensor | dict[str, Tensor] | None = None,
+        cache: Any = None,
+        taps: Mapping[Site, Tap] | None = None,
+        stop_after: int | None = None,
+        logits: bool = True,
+    ) -> Tensor | None:
+        arguments = {
+            "attention_mask": own_mask(mask, self._twin),
+            "position_ids": positions,
+            "past_key_values": cache,
+            "use_cache": cache is not None,
+        }
+        run = self._twin if logits else self._twin.base_model
+        outputs: list[Any] = []
+        with one_pass(self.hf_model):  # noqa: SIM117 - a trace is a with statement of its own
+            # nnsight cuts this block out of the source and runs it beside the model, waiting where it asks for values.
+            with self.model.trace(tokens, fn=run, **arguments) as tracer:
+                self._intervene(taps, stop_after, tracer)
+                outputs.append(tracer.result)
+        return outputs[0].logits if logits and outputs else None
+
+    def _intervene(self, taps: Mapping[Site, Tap] | None, stop_after: int | None, tracer: Any) -> None:
+        """Runs inside the trace: serve the taps, then stop the model behind the last block that is needed."""
+        kept: dict[int, Tensor] = {}  # resid_pre of layers with a tap at resid_mid
+        ordered = in_order(taps, stop_after)
+        middles = {site.layer for site, _ in ordered if site.component == "resid_mid"}
+        for site, tap in ordered:
+            if site.layer in middles and site.component != "resid_pre" and site.layer not in kept:
+                kept[site.layer] = self._envoy(self._blocks[site.layer].module).input
+            self._serve(site, tap, kept)
+        if stop_after is not None:
+            self._envoy(self._blocks[stop_after].module).output  # noqa: B018 - waits for it
+            tracer.stop()
+
+    def _serve(self, site: Site, tap: Tap, kept: dict[int, Tensor]) -> None:
+        block = self._blocks[site.layer]
+        if site.component == "resid_pre":
+            envoy = self._envoy(block.module)
+            old = envoy.input
+            new = tap(old)
+            if new is not old:
+                envoy.input = new
+            return
+        modules = {"resid_post": block.module, "mlp_out": block.mlp}
+        envoy = self._envoy(modules.get(site.component, block.attention))
+        output = envoy.output
+        old = first(output)
+        if site.component == "resid_mid":  # a change is written into attn_out, which both branches read
+            middle = kept[site.layer] + old
+            new = old if (changed := tap(middle)) is middle else old + (changed - middle)
+        else:
+            new = tap(old)
+        if new is not old:
+            envoy.output = with_first(output, new)
+
+    def _envoy(self, module: nn.Module | None) -> Any:
+        """nnsight's view of a module."""
+        return reduce(getattr, self._paths[module].split("."), self.model)
+
+
+def _wrap(hf_model: Any, tokenizer: Any) -> Any:
+    """nnsight's ``TransformersModel`` around a model whose inputs may also be given whole, as for the model itself."""
+    transformers_model = _import_transformers_model()
+
+    class Traced(transformers_model):  # type: ignore[misc, valid-type]
+        def _batch(self, invokes: list[Any], fn: Any) -> Any:
+            # nnsight would take masks and caches apart into rows; a pass that names the module to run goes in as it is.
+            return invokes[0] if fn in (hf_model, hf_model.base_model) else super()._batch(invokes, fn)
+
+    place = {} if getattr(hf_model, "hf_device_map", None) else {"device": hf_model.device}
+    hook = sys.excepthook
+    try:
+        return Traced(hf_model, tokenizer=copy.deepcopy(tokenizer), task="text-generation", dispatch=True, **place)
+    finally:
+        sys.excepthook = hook
+
+
+def _import_transformers_model() -> Any:
+    """nnsight's model class, its import without the side effects: ``.save`` on every object, another excepthook."""
+    imported, hook = "nnsight" in sys.modules, sys.excepthook
+    try:
+        import nnsight
+
+        if not imported and nnsight.CONFIG.APP.PYMOUNT:
+            nnsight.CONFIG.APP.PYMOUNT = False
+            from nnsight._c import unmount
+
+            if unmount is not None:  # nnsight.save(value) does the same for those who use nnsight beside us
+                unmount("save")
+        return nnsight.TransformersModel
+    finally:
+        sys.excepthook = hook

@@ -1,0 +1,166 @@
+"""The ``transformer_lens`` back end: attention patterns, heads and MLP neurons through TransformerLens' bridge.
+
+``TransformerBridge`` computes attention step by step, so that there is a hook point at each step.  It replaces the
+modules of the model it is given, so it gets a twin that shares the weights; precision stays the checkpoint's, and
+nothing is folded or centred, hence the basis is ``raw``.  ``backend.bridge`` is TransformerLens' own object.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import ModelError
+from workbench.models.backend import StopForward, Tap, in_order, one_pass
+from workbench.models.blocks import find_blocks
+from workbench.models.hf import input_device, own_mask
+from workbench.models.twins import twin
+from workbench.sites import COMPONENTS, Site
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["TransformerLensBackend"]
+
+# Components whose activations are [batch, pos, d]; those of heads are [batch, pos, head, d_head] and patterns
+# [batch, head, query, key], which interventions do not know.
+_STEERABLE = frozenset({"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "mlp.pre", "mlp.post"})
+
+
+class TransformerLensBackend:
+    """See :class:`workbench.models.backend.Backend`.
+
+    Reads ``attn.q``, ``attn.k``, ``attn.v`` and ``attn.z`` [batch, pos, head, d_head] and ``attn.pattern``
+    [batch, head, query, key] beside the components that the ``hf`` back end has.
+    """
+
+    name = "transformer_lens"
+
+    def __init__(self, hf_model: Any, tokenizer: Any) -> None:
+        self.hf_model = hf_model
+        layers = range(len(find_blocks(hf_model)))
+        self.bridge = _boot(twin(hf_model), tokenizer)
+        self._points = self.bridge.hook_dict  # aliases such as blocks.0.hook_resid_post included
+        self.components = frozenset(c for c in COMPONENTS if all(Site(k, c).hook_name in self._points for k in layers))
+        self.steerable = self.components & _STEERABLE
+        self._last = layers[-1]
+
+    @property
+    def basis(self) -> str:
+        """``raw``, until someone calls TransformerLens' ``enable_compatibility_mode`` on the bridge."""
+        return "compatibility" if self.bridge.compatibility_mode else "raw"
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens go in."""
+        return input_device(self.hf_model)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        *,
+        positions: Tensor | None = None,
+        mask: Tensor | dict[str, Tensor] | None = None,
+        cache: Any = None,
+        taps: Mapping[Site, Tap] | None = None,
+        stop_after: int | None = None,
+        logits: bool = True,
+    ) -> Tensor | None:
+        arguments = {
+            "attention_mask": own_mask(mask, self.bridge.original_model),
+            "position_ids": positions,
+            "past_key_values": cache,
+            "use_cache": cache is not None,
+        }
+        if stop_after is None and not logits:
+            stop_after = self._last
+        with one_pass(self.hf_model), self._tapped(taps, stop_after):
+            try:
+                return self.bridge(tokens, return_type="logits", **arguments)
+            except StopForward:
+                return None
+
+    @contextmanager
+    def _tapped(self, taps: Mapping[Site, Tap] | None, stop_after: int | None) -> Iterator[None]:
+        hooks: list[tuple[Any, Any]] = []
+
+        def add(site: Site, hook: Any) -> None:
+            point = self._points[site.hook_name]
+            hooks.append((point, point.add_hook(hook)))
+
+        try:
+            for site, tap in in_order(taps, stop_after):
+                if site.component == "resid_mid":
+                    self._add_mid(site.layer, tap, add)
+                else:
+                    add(site, _hook(tap))
+            if stop_after is not None:
+                add(Site(stop_after), _stop)
+            yield
+        finally:
+            for point, handle in hooks:  # these and no others: a user's own hooks on the bridge stay
+                handle.hook.remove()
+                point.fwd_hooks[:] = [other for other in point.fwd_hooks if other is not handle]
+
+    @staticmethod
+    def _add_mid(layer: int, tap: Tap, add: Any) -> None:
+        """TransformerLens' hook_resid_mid changes what the MLP reads but not the stream that goes past it, so a change
+        of resid_mid = resid_pre + attn_out is written into attn_out, as in the hf back end."""
+        kept: list[Tensor] = []
+
+        def before(activation: Tensor, hook: Any) -> None:
+            kept[:] = [activation]
+
+        def after(activation: Tensor, hook: Any) -> Tensor | None:
+            middle = kept.pop() + activation
+            new = tap(middle)
+            return None if new is middle else activation + (new - middle)
+
+        add(Site(layer, "resid_pre"), before)
+        add(Site(layer, "attn_out"), after)
+
+
+def _hook(tap: Tap) -> Any:
+    def hook(activation: Tensor, hook: Any) -> Tensor | None:
+        new = tap(activation)
+        return None if new is activation else new
+
+    return hook
+
+
+def _stop(activation: Tensor, hook: Any) -> None:
+    raise StopForward
+
+
+def _boot(hf_model: Any, tokenizer: Any) -> Any:
+    """TransformerLens' bridge around a model, which it rewires."""
+    bridge_class = _import_bridge()
+    # Without these two entries TransformerLens would load the tokenizer again from where it came from.
+    lent = copy.deepcopy(tokenizer)
+    lent.init_kwargs = lent.init_kwargs | {"name_or_path": lent.name_or_path, "add_bos_token": True}
+    if not hf_model.config.architectures:  # it goes by this list, which a model that was never saved does not have
+        hf_model.config.architectures = [type(hf_model).__name__]
+    name = hf_model.name_or_path or type(hf_model).__name__
+    place = {} if getattr(hf_model, "hf_device_map", None) else {"device": hf_model.device}
+    try:
+        bridge = bridge_class.boot_transformers(name, hf_model=hf_model, tokenizer=lent, dtype=hf_model.dtype, **place)
+    except Exception as error:  # it raises many kinds, each with its own reason why this model cannot be bridged
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        kind = type(hf_model).__name__
+        raise ModelError(f"TransformerLens cannot run {kind} (use backend='hf'): {reason[:200]}") from error
+    return bridge.eval()
+
+
+def _import_bridge() -> Any:
+    """TransformerLens' bridge class.  Its import takes seconds and silences warnings and logs of others: undone."""
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    with warnings.catch_warnings():
+        from transformer_lens.model_bridge import TransformerBridge
+    logger.setLevel(level)
+    return TransformerBridge
