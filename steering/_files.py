@@ -1,35 +1,23 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, with the errors of this room."""
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from workbench import files
 from workbench.errors import ArtifactError
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it is synced and renamed, on any error it is removed.
-
-    A reader therefore sees the old file or the new one, never a part.  An ``OSError`` (read-only folder, full disk)
-    becomes a one-line :class:`ArtifactError`.
-    """
+    """:func:`workbench.files.replacing` in a folder that is made when it is missing; raises :class:`ArtifactError`."""
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(target.parent, ArtifactError)
+    with files.replacing(target, ArtifactError) as temporary:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError as error:
-        raise ArtifactError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:

@@ -59,7 +59,7 @@ def entropy_weighted(
     tensor([ 0.2500, -0.2500])
     """
     _check(activations)
-    h = torch.as_tensor(np.asarray(entropy, dtype=np.float64) if not isinstance(entropy, torch.Tensor) else entropy)
+    h = entropy if isinstance(entropy, torch.Tensor) else torch.from_numpy(np.array(entropy, dtype=np.float64))
     h = h.detach().double().cpu()
     if h.shape != activations.shape[:1] or not bool((h >= 0).all()) or not bool(h.isfinite().all()):
         raise DataError(f"entropy must be {len(activations)} finite numbers >= 0, one a row of the activations")

@@ -31,3 +31,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data at {folder} (WORKBENCH_SHARED names another folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def bandit_model():  # type: ignore[no-untyped-def]  # importing LanguageModel here would load torch for every test
+    """The shipped bandit agent, loaded once a process; tests do not change it."""
+    from workbench.models import load_model
+
+    return load_model("bandit-agent", device="cpu")

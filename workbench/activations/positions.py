@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Positions", "Role", "Span", "check_positions", "find_positions"]
 
 _NAMES = ("last", "first", "all", "mean")
+_MARK = "90817263549081726354"  # digits, since templates change case and trim
 
 
 @dataclass(frozen=True)
@@ -172,38 +173,37 @@ def _chosen(ranges: list[tuple[int, int]], which: int | None, what: str) -> list
 
 
 def _contents(model: LanguageModel, messages: list[dict[str, str]], text: str) -> Iterator[tuple[int, int]]:
-    """Where each message's content is: searched from where the conversation before it ends.
+    """Where each message's content is: what changes when another content takes its place.
 
-    Some templates cannot write every prefix (a system message alone, say): the search then starts where the message
-    before ended.
+    Searching for the content itself would find it in headers and in other messages as well, and not at all where the
+    template trims or folds it.
     """
-    end = 0
     for number, message in enumerate(messages):
-        content = str(message["content"]).strip()
-        start = text.find(content, max(end, _prefix_length(model, messages[:number], text) or 0))
-        if start < 0:
-            raise DataError(f"the chat template rewrites message {number}, so its tokens cannot be found: use Span")
-        end = start + len(content)
-        yield start, end
+        changed = _write(model, [*messages[:number], {**message, "content": _MARK}, *messages[number + 1 :]], True)
+        before, mark, after = (changed or "").partition(_MARK)
+        if not mark or not text.startswith(before) or not text.endswith(after):
+            raise DataError(f"the chat template does not write the content of message {number} as it is: use Span")
+        yield len(before), len(text) - len(after)
 
 
 def _with_markup(model: LanguageModel, messages: list[dict[str, str]], text: str) -> Iterator[tuple[int, int]]:
-    ends = [_prefix_length(model, messages[:number], text) for number in range(len(messages) + 1)]
+    """Where each message is: between what the template writes without it and with it."""
     bos = str(model.tokenizer.bos_token or "")
-    ends[0] = len(bos) if text.startswith(bos) else 0  # a conversation's first token belongs to nobody
-    for start, stop in pairwise(ends):
-        if start is None or stop is None:
+    ends = [len(bos) if text.startswith(bos) else 0]  # a conversation's first token belongs to nobody
+    for number in range(1, len(messages) + 1):
+        prefix = _write(model, messages[:number], False)
+        if prefix is None or not text.startswith(prefix):
             raise DataError("the chat template does not write message after message: use markup=False")
-        yield start, stop
+        ends.append(len(prefix))
+    return pairwise(ends)
 
 
-def _prefix_length(model: LanguageModel, messages: list[dict[str, str]], text: str) -> int | None:
-    """Characters of the first messages of a conversation, or None when the template does not write them first."""
+def _write(model: LanguageModel, messages: list[dict[str, str]], add_generation_prompt: bool) -> str | None:
+    """Messages as the chat template writes them, or None when it refuses them."""
     from jinja2 import TemplateError
 
-    arguments: dict[str, Any] = {"tokenize": False, "add_generation_prompt": False}
+    arguments: dict[str, Any] = {"tokenize": False, "add_generation_prompt": add_generation_prompt}
     try:
-        prefix = model.tokenizer.apply_chat_template(messages, **arguments)
-    except (TemplateError, IndexError, TypeError, ValueError):  # templates refuse what they were not written for
+        return str(model.tokenizer.apply_chat_template(messages, **arguments))
+    except (TemplateError, IndexError, TypeError, ValueError):
         return None
-    return len(prefix) if text.startswith(prefix) else None

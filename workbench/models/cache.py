@@ -71,6 +71,15 @@ def _growing_layer() -> type:
             super().batch_select_indices(indices)
             self.room = None
 
+        def gather_after(self, start: int, order: Tensor) -> None:
+            """Keep the slots before ``start`` and, of those after it, ``order`` [batch, kept]."""
+            assert self.room is not None
+            old, new = self.get_seq_length(), start + order.shape[1]
+            for room in self.room:
+                index = order[:, None, :, None].expand(-1, room.shape[1], -1, room.shape[3])
+                room[..., start:new, :] = room[..., start:old, :].gather(2, index)
+            self.keys, self.values = (room[..., :new, :] for room in self.room)
+
     return GrowingLayer
 
 
@@ -160,9 +169,32 @@ class PromptCache:
         self.positions, self.leaves = self.positions[index], self.leaves[index]
         self.tokens = [self.tokens[row] for row in rows]
 
+    def keep_leaves(self, alive: list[list[int]]) -> None:
+        """Drop the slots of all leaves but those numbered in ``alive`` [batch][leaf], so that later passes skip them."""
+        import torch
+
+        assert self.positions is not None and self.leaves is not None
+        start = self._shared_slots()
+        positions, leaves = self.positions[:, start:], self.leaves[:, start:]
+        wanted = torch.zeros(len(alive), 1 + max((k for ks in alive for k in ks), default=0), dtype=torch.bool)
+        for row, numbers in zip(wanted, alive, strict=True):
+            row[numbers] = True
+        known = leaves.clamp(max=wanted.shape[1] - 1)
+        keep = wanted.to(leaves.device).gather(1, known) & (known == leaves) & (positions >= 0)
+        order = (~keep).int().argsort(dim=1, stable=True)[:, : int(keep.sum(1).max())]  # [batch kept]
+        for layer in self.keys_values.layers:
+            layer.gather_after(start, order)
+        positions = positions.masked_fill(~keep, -1).gather(1, order)
+        self.positions = torch.cat([self.positions[:, :start], positions], dim=1)
+        self.leaves = torch.cat([self.leaves[:, :start], leaves.gather(1, order)], dim=1)
+
+    def _shared_slots(self) -> int:
+        assert self.leaves is not None
+        return int((self.leaves == _SHARED).all(dim=0).sum())  # leaves always come after all shared slots
+
     def _drop_leaves(self) -> None:
         assert self.leaves is not None and self.positions is not None
-        shared = int((self.leaves == _SHARED).all(dim=0).sum())  # leaves always come after all shared slots
+        shared = self._shared_slots()
         extra = self.slots - shared
         if extra:
             self.keys_values.crop(-extra)

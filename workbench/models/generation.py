@@ -12,7 +12,7 @@ from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache
 from workbench.models.interventions import Intervention
 from workbench.models.sampling import sample
-from workbench.models.trees import Leaf, Tree, grow_shared, run_leaves
+from workbench.models.trees import MOST_LEAVES, Leaf, Tree, fan_out, grow_shared, run_leaves
 from workbench.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -68,9 +68,15 @@ def decode(
     interventions: Sequence[Intervention],
     text_of: Callable[[list[int]], str],
     progress: Callable[[int], None] | None = None,
+    keep_rows: bool = False,
 ) -> None:
-    """Fill the leaves of ``trees`` with sampled tokens.  ``seeds`` [row, index]; finished leaves leave the batch."""
+    """Fill the leaves of ``trees`` with sampled tokens.  ``seeds`` [row, index]; finished leaves leave the batch.
+
+    ``keep_rows``: the cache will be used again, so its rows must stay those of ``trees``."""
     grow_shared(backend, trees, cache, interventions)
+    if not keep_rows:
+        trees = fan_out(trees, cache)
+    kept = sum(len(tree.leaves) for tree in trees)
     alive = [list(range(len(tree.leaves))) for tree in trees]
     for step in range(sampling.max_new_tokens):
         blocks = [
@@ -84,8 +90,12 @@ def decode(
         alive = [[k for k in ks if not tree.leaves[k].finish] for tree, ks in zip(trees, alive, strict=True)]
         if progress:
             progress(sum(bool(leaf.finish) for leaf in leaves))
-        if not any(alive):
+        left = sum(map(len, alive))
+        if not left:
             break
+        if left <= kept // 2:
+            cache.keep_leaves(alive)
+            kept = left
 
 
 def _filled(alive: Sequence[Sequence[int]], logits: Tensor) -> Tensor:
@@ -141,8 +151,9 @@ def chunks(trees: Sequence[Tree], budget: int, new_tokens: int) -> Iterator[list
     """Trees of similar length, as many at once as their caches fit into ``budget`` token slots (at least one)."""
     chunk: list[Tree] = []
     for tree in sorted(trees, key=lambda t: len(t.prompt)):
-        width = max([len(t.prompt) + len(t.leaves) * new_tokens for t in [*chunk, tree]])
-        if chunk and width * (len(chunk) + 1) > budget:
+        rows = sum(-(-len(t.leaves) // MOST_LEAVES) for t in [*chunk, tree])
+        width = len(tree.prompt) + min(MOST_LEAVES, max(len(t.leaves) for t in [*chunk, tree])) * new_tokens
+        if chunk and width * rows > budget:
             yield chunk
             chunk = []
         chunk.append(tree)

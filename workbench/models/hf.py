@@ -22,10 +22,10 @@ __all__ = ["HuggingFaceBackend", "first", "input_device", "own_mask", "with_firs
 
 
 def own_mask(mask: Tensor | dict[str, Tensor] | None, hf_model: Any) -> Any:
-    """A boolean mask in the form that the model's attention takes (additive for eager attention)."""
+    """A boolean mask as an additive one, which every attention takes (and SDPA would make of it at every layer)."""
     import torch
 
-    if mask is None or hf_model.config._attn_implementation == "sdpa":
+    if mask is None:
         return mask
     if isinstance(mask, dict):
         return {kind: own_mask(each, hf_model) for kind, each in mask.items()}

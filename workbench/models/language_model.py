@@ -225,7 +225,9 @@ class LanguageModel:
         with progress_bar(sum(counts), progress, "generating") as advance:
             trees = self._on_trees(
                 rows, counts, interventions, cache, max_new_tokens,
-                lambda part, kv: decode(self.backend, part, kv, sampling, numbers, interventions, self.decode, advance),
+                lambda part, kv: decode(
+                    self.backend, part, kv, sampling, numbers, interventions, self.decode, advance, kv is cache
+                ),
             )  # fmt: skip
         results: list[list[Completion]] = [[None] * k for k in counts]  # type: ignore[list-item]
         for leaf in (leaf for tree in trees for leaf in tree.leaves):

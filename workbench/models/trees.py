@@ -20,7 +20,9 @@ from workbench.sites import Site
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Leaf", "Tree", "grow_shared", "plant", "run_leaves", "taps_for"]
+__all__ = ["MOST_LEAVES", "Leaf", "Tree", "fan_out", "grow_shared", "plant", "run_leaves", "taps_for"]
+
+MOST_LEAVES = 16
 
 
 @dataclass
@@ -104,6 +106,19 @@ def grow_shared(
     )
     cache.append(positions, leaves)
     cache.tokens = shared
+
+
+def fan_out(trees: Sequence[Tree], cache: PromptCache) -> list[Tree]:
+    """Split trees with many leaves, copying their prompts' keys and values: a leaf's attention also reads (and masks
+    out) the leaves beside it, so a few trees with some leaves are faster than one with very many."""
+    pieces = [
+        (i, Tree(tree.prompt, tree.row, tree.leaves[start : start + MOST_LEAVES]))
+        for i, tree in enumerate(trees)
+        for start in range(0, len(tree.leaves), MOST_LEAVES)
+    ]
+    if len(pieces) > len(trees):
+        cache.select([i for i, _ in pieces])
+    return [tree for _, tree in pieces]
 
 
 def run_leaves(

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunError, did_you_mean
-from workbench.runs.files import read_json, read_object
+from workbench.files import read_json, read_object
 from workbench.runs.names import check_name
-from workbench.runs.tables import read_frames
 from workbench.runs.tensors import read_tensors
+from workbench.tables import read_frames
 
 if TYPE_CHECKING:
     import pandas as pd

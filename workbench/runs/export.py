@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workbench.errors import RunError
-from workbench.runs.files import disk_errors, make_folder, replacing
+from workbench.files import disk_errors, make_folder, replacing
 from workbench.runs.records import load_run
 
 __all__ = ["export_run"]

@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunError, WorkbenchError
+from workbench.files import disk_errors, make_folder, read_object, remove_temporaries, write_bytes, write_json
+from workbench.locks import Lock
 from workbench.provenance import provenance as current_provenance
 from workbench.runs.contents import (
     ARTIFACTS,
@@ -26,13 +28,11 @@ from workbench.runs.contents import (
     SPEC_FILE,
     RunContents,
 )
-from workbench.runs.files import disk_errors, make_folder, read_object, remove_temporaries, write_bytes, write_json
-from workbench.runs.locks import Lock
 from workbench.runs.names import check_name
 from workbench.runs.specs import first_difference, plain_json, spec_data, spec_hash
 from workbench.runs.status import LOCK_FILE, STATUS_FILE, RunStatus, now
-from workbench.runs.tables import frame_bytes, read_table
 from workbench.runs.tensors import tensor_bytes
+from workbench.tables import frame_bytes, read_table
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunError, did_you_mean
+from workbench.files import read_object
 from workbench.runs.contents import PROVENANCE_FILE, SPEC_FILE, RunContents
-from workbench.runs.files import read_object
 from workbench.runs.status import RunStatus, read_status
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from workbench.errors import RunError
-from workbench.runs.files import read_object
-from workbench.runs.locks import is_locked
+from workbench.files import read_object
+from workbench.locks import is_locked
 
 __all__ = ["LOCK_FILE", "RunStatus", "State", "now", "read_status"]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.environments.bandit_text import RENDERINGS, TRAINED_WORDINGS, BanditText
+from workbench.errors import SpecError, did_you_mean
 from workbench.seeding import derive_seed, seed_everything
 from workbench.training.bandit_teacher import Teacher, simulate
 from workbench.training.bandit_transcripts import Transcripts, Writer, bandit_tokenizer
@@ -47,7 +48,7 @@ class Recipe:
 
 
 PRESETS: dict[str, Recipe] = {
-    "smoke": Recipe(layers=2, width=32, heads=2, mlp=64, schedule=Schedule(tokens=60_000), batch_tokens=4_096),
+    "smoke": Recipe(layers=2, width=32, heads=2, kv_heads=2, mlp=64, schedule=Schedule(tokens=60_000), batch_tokens=4_096),
     "cpu": Recipe(),
     "gpu": Recipe(
         layers=12,
@@ -137,9 +138,14 @@ def train_bandit_agent(
     tokens: int | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
 ) -> dict[str, Any]:
-    """Train, save a Hugging Face folder in ``out`` and return what the model card needs.  Resumes by itself."""
+    """Train, save a Hugging Face folder in ``out`` and return what the model card needs.  Resumes by itself.
+
+    ``tokens`` replaces the preset's budget; ``report`` gets the step, loss and share done after every step.
+    """
     import torch
 
+    if preset not in PRESETS:
+        raise SpecError(f"unknown preset {preset!r}{did_you_mean(preset, PRESETS)}")
     recipe = PRESETS[preset]
     if tokens:
         recipe = replace(recipe, schedule=replace(recipe.schedule, tokens=tokens))
@@ -162,4 +168,12 @@ def train_bandit_agent(
     model.float().save_pretrained(out)
     tokenizer.save_pretrained(out)
     parameters = sum(p.numel() for p in model.parameters())
-    return {"seconds": seconds, "parameters": parameters, "tokens": recipe.schedule.tokens, "seed": seed}
+    return {
+        "preset": preset,
+        "seed": seed,
+        "parameters": parameters,
+        "tokens": recipe.schedule.tokens,
+        "seconds": round(seconds),
+        "threads": torch.get_num_threads(),
+        "device": place.type,
+    }

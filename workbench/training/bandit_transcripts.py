@@ -44,7 +44,7 @@ Target = tuple[object, object, float]  # candidate ids, their probabilities, wei
 @dataclass
 class Transcripts:
     """A padded batch: ``tokens`` [batch, pos]; for each of the n target positions its flat index into ``tokens`` (the
-    position that predicts), candidate ids and probabilities [n, MAX_TARGETS] (ids may repeat; probabilities sum to 1),
+    position that predicts), candidate ids and probabilities [n, MAX_TARGETS] (which sum to 1),
     and its weight in the loss: 1 where something is decided, less where a word follows from those before."""
 
     tokens: np.ndarray
@@ -76,16 +76,17 @@ class Writer:
         return [self.encode(phrase) for phrases in bt.PHRASES for phrase in phrases]
 
     @cached_property
-    def branches(self) -> list[list[tuple[int, np.ndarray, np.ndarray]]]:
-        """For each phrase, the places where others with the same beginning go another way: (place, phrases, next ids)."""
+    def branches(self) -> list[list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]]:
+        """For each phrase, the places where others with the same beginning go another way: (place, those phrases, the
+        tokens that can follow, which of these follows in each phrase)."""
         found = []
         for phrase in self.phrases:
             places = []
             for j in range(len(phrase)):
                 same = [k for k, other in enumerate(self.phrases) if other[:j] == phrase[:j] and len(other) > j]
-                following = np.array([self.phrases[k][j] for k in same])
-                if len(set(following)) > 1:
-                    places.append((j, np.array(same), following))
+                tokens, which = np.unique([self.phrases[k][j] for k in same], return_inverse=True)
+                if len(tokens) > 1:
+                    places.append((j, np.array(same), tokens, which))
             found.append(places)
         return found
 
@@ -148,6 +149,6 @@ class Writer:
         weights = np.repeat(posterior / posterior.sum() / n_phrases, n_phrases)
         k = level * n_phrases + rng.integers(n_phrases)
         soft = {}
-        for j, same, following in self.branches[k]:
-            soft[j] = (following, weights[same] / weights[same].sum())
+        for j, same, following, which in self.branches[k]:
+            soft[j] = (following, np.bincount(which, weights[same]) / weights[same].sum())
         say(self.phrases[k], soft)

@@ -195,8 +195,25 @@ def test_role_is_found_where_a_template_folds_the_system_message_and_refuses_pre
         assert "".join(words(conversation, Role(role))).replace(" ", "") == expected
 
 
-def test_role_is_refused_where_the_template_rewrites_the_message(chat, monkeypatch):
-    upper = "{% for m in messages %}{{ m['content'] | upper }}{% endfor %}"
-    monkeypatch.setattr(MODEL.tokenizer, "chat_template", upper)
-    with pytest.raises(DataError, match="rewrites message 0"):
-        find(Role("user"), chat)
+def test_role_is_not_misled_by_headers_and_other_messages_that_say_the_same(monkeypatch):
+    template = "{% for m in messages %}{{ m['role'] }} : {{ m['content'] | upper }} s {% endfor %}"
+    monkeypatch.setattr(MODEL.tokenizer, "chat_template", template)
+    conversation = [{"role": role, "content": "s"} for role in ("user", "assistant", "user")]
+    for number, role in enumerate([Role("user", 0), Role("assistant"), Role("user", -1)]):
+        text = MODEL.decode(MODEL.encode(conversation)[: find(role, conversation)[0]])
+        assert text.count(":") == number + 1
+        assert "".join(words(conversation, role)).strip() == "S"
+
+
+def test_role_is_refused_where_the_template_does_not_write_the_content(chat, monkeypatch):
+    lengths = "{% for m in messages %}{{ m['content'] | length }}{% endfor %}"
+    both = "{% for m in messages %}{{ m['content'] | length }} {{ m['content'] }}{% endfor %}"
+    for template in (lengths, both, "a b"):
+        monkeypatch.setattr(MODEL.tokenizer, "chat_template", template)
+        with pytest.raises(DataError, match="does not write the content of message 0"):
+            find(Role("user"), chat)
+    counted = "{{ messages | length }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    monkeypatch.setattr(MODEL.tokenizer, "chat_template", counted)
+    assert len(find(Role("user"), chat)) > 0
+    with pytest.raises(DataError, match="does not write message after message"):
+        find(Role("user", markup=True), chat)

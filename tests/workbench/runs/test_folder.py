@@ -209,7 +209,7 @@ def test_leftover_temporary_files_are_not_rows_and_go_on_opening(tmp_path, spec,
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (errno.ENOSPC, "the disk is full: cannot write .*b.parquet; finished units are intact"),
+        (errno.ENOSPC, "the disk is full: cannot write .*b.parquet; what is finished is intact"),
         (errno.EROFS, "cannot write .*b.parquet: the folder is read-only"),
         (errno.EIO, "cannot write .*b.parquet: Input/output error"),
     ],

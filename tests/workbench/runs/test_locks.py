@@ -10,8 +10,8 @@ import pytest
 
 import workbench
 from workbench.errors import RunError
+from workbench.locks import Lock, is_locked
 from workbench.runs import RunFolder, load_run
-from workbench.runs.locks import Lock, is_locked
 
 ROOT = Path(workbench.__path__[0]).parent
 HOLD = """

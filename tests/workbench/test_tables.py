@@ -5,7 +5,21 @@ import pandas as pd
 import pytest
 
 from workbench.errors import DataError, RunError
-from workbench.runs.tables import frame_bytes, read_frames, read_table
+from workbench.tables import frame_bytes, read_frames, read_table
+
+
+@pytest.fixture
+def frame():
+    """A table with the kinds of columns that results have."""
+    return pd.DataFrame(
+        {
+            "episode": [0, 1],
+            "entropy": [0.1 + 0.2, float("nan")],
+            "arm": ["Button 1", None],
+            "valid": [True, False],
+            "setting": pd.Categorical(["95-105", "100-100"]),
+        }
+    )
 
 
 @pytest.fixture

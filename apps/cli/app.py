@@ -1,0 +1,47 @@
+"""``workbench app``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import apps
+from apps.cli.console import say
+from apps.cli.options import parse
+from apps.cli.run import check_root
+from workbench.errors import WorkbenchError
+
+__all__ = ["app", "command"]
+
+
+@dataclass
+class AppOptions:
+    """Look at runs in the browser.  The page is served to this machine only; Ctrl-C ends it."""
+
+    runs: Annotated[Path, tyro.conf.arg(help="folder of runs")] = Path("runs")
+    port: Annotated[int, tyro.conf.arg(help="of http://127.0.0.1:PORT")] = 8501
+
+
+def app(argv: list[str], prog: str) -> int:
+    """``workbench app``."""
+    options = parse(AppOptions, argv, prog)
+    if not 1 <= options.port <= 65535:
+        raise WorkbenchError(f"port {options.port} does not exist: choose one from 1 to 65535")
+    script = Path(apps.__file__).parent / "explorer" / "main.py"
+    if not script.exists():
+        raise WorkbenchError(f"the app is not part of this installation: {script} is missing")
+    root = check_root(options.runs).resolve()
+    say(f"http://127.0.0.1:{options.port} shows the runs in {root}; Ctrl-C ends it")
+    return subprocess.run(command(script, root, options.port)).returncode
+
+
+def command(script: Path, root: Path, port: int) -> list[str]:
+    """The command that serves ``script``; ``--runs`` reaches it as an argument of its own."""
+    server = ["--server.address", "127.0.0.1", "--server.port", str(port), "--server.headless", "true"]
+    start = [sys.executable, "-m", "streamlit", "run", str(script)]
+    return [*start, *server, "--browser.gatherUsageStats", "false", "--", "--runs", str(root)]

@@ -1,0 +1,107 @@
+"""What a finished run says, printed from its tables alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from apps.cli.console import new_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from workbench.runs import RunRecord
+
+__all__ = ["REPORTS", "print_report"]
+
+_METHODS = {
+    "unsteered": "unsteered",
+    "east": "EAST",
+    "shuffled": "shuffled vector",
+    "random": "random vector",
+    "mean_difference": "mean-difference vector",
+    "uncentred": "EAST without centring",
+    "unweighted": "EAST without weights",
+    "temperature": "temperature",
+    "top_p": "top-p",
+    "request": "asked to explore",
+}
+
+
+def print_report(record: RunRecord, out: Console) -> None:
+    """Print a run's results, as its experiment shows them, and where the files are."""
+    report = REPORTS.get(record.experiment)
+    if report and f"{_MAIN_TABLE}.parquet" in record.artifacts:
+        report(record, out)
+    out.print(f"tables and vectors: {record.path / 'artifacts'}", markup=False, soft_wrap=True)
+
+
+def _east(record: RunRecord, out: Console) -> None:
+    results, chosen = record.load_table(_MAIN_TABLE), record.read_json("chosen")
+    for rendering, choice in chosen.items():
+        part = results[(results["set"] == "test") & (results["rendering"] == rendering)]
+        out.print(_conditions(part, rendering, choice))
+    out.print("Differences are from the unsteered agent on the same prompts with the same seeds; [95% intervals].")
+    out.print(_orderings(record.load_table("orderings")))
+
+
+def _conditions(part: pd.DataFrame, rendering: str, choice: dict[str, Any]) -> Any:
+    """The chosen multiplier and every control and baseline on the test prompts."""
+    layer, multiplier = choice["layer"], choice["multiplier"]
+    title = f"{rendering}: chosen layer {layer}, multiplier {multiplier:g}"
+    table = new_table(
+        title, "condition", "dose", "entropy (nats)", "difference", "valid", "difference ", numbers="dose"
+    )
+    shown = part[(part["layer"] < 0) | (part["multiplier"] == multiplier)]
+    order = {method: place for place, method in enumerate(_METHODS)}
+    keys = ["method", "source", "temperature", "top_p"]
+    groups = sorted(
+        shown.groupby(keys), key=lambda group: (order.get(group[0][0], len(order)), group[0][1] != rendering)
+    )
+    for key, rows in groups:
+        by_metric = rows.set_index("metric")
+        entropy, valid = by_metric.loc["entropy"], by_metric.loc["valid"]
+        label, dose = _label(*key, rendering, multiplier), f"{entropy['dose']:.2f}" if entropy["dose"] else ""
+        changes = ("", "") if key[0] == "unsteered" else (_change(entropy), _change(valid))
+        table.add_row(label, dose, _level(entropy), changes[0], _level(valid), changes[1])
+    return table
+
+
+def _label(method: str, source: str, temperature: float, top_p: float, rendering: str, multiplier: float) -> str:
+    label = _METHODS.get(method, method)
+    if method == "temperature":
+        return f"{label} {temperature:g}"
+    if method == "top_p":
+        return f"{label} {top_p:g}"
+    if method == "east":
+        return f"{label} x{multiplier:g}" + ("" if source == rendering else f", vector from {source}")
+    return label
+
+
+def _level(row: pd.Series[Any]) -> str:
+    return f"{row['estimate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def _change(row: pd.Series[Any]) -> str:
+    return f"{row['difference']:+.2f} [{row['difference_low']:+.2f}, {row['difference_high']:+.2f}]"
+
+
+def _orderings(orderings: pd.DataFrame) -> Any:
+    held = int(orderings["held"].sum())
+    table = new_table(f"orderings of the paper: {held} of {len(orderings)} held", "ordering", "on", "", "evidence")
+    for row in orderings.sort_values(["ordering", "rendering"], kind="stable").itertuples():
+        verdict = "[green]held[/green]" if row.held else "[red]not held[/red]"
+        table.add_row(str(row.ordering), str(row.rendering), verdict, _plain(str(row.evidence)))
+    return table
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)  # brackets of intervals are no markup
+
+
+_MAIN_TABLE = "results"
+# experiment -> how its results are printed; another family is one line here.
+REPORTS: dict[str, Callable[[RunRecord, Console], None]] = {"east": _east}

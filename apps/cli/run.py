@@ -1,0 +1,152 @@
+"""``workbench run EXPERIMENT`` and ``workbench demo``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from apps.cli.console import new_table, quiet, results, say, show_progress
+from apps.cli.options import parse, spec_options, validated
+from apps.cli.reports import print_report
+from apps.cli.specs import DEFAULT_PRESET, base_spec
+from workbench.errors import RunError, SpecError
+from workbench.experiments import EXPERIMENTS, get_experiment
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from workbench.runs import RunRecord
+
+__all__ = ["check_root", "demo", "draw", "run"]
+
+
+@dataclass
+class RunOptions:
+    """Run an experiment, or go on with it where it stopped, and print its results.
+
+    The preset gives the values, a --spec file overrides them, and options override both.  The same values name the same
+    run folder, so the same command resumes.
+    """
+
+    preset: Annotated[str | None, tyro.conf.arg(help=f"smoke, demo, cpu or gpu; {DEFAULT_PRESET} without --spec")] = (
+        None
+    )
+    spec: Annotated[
+        Path | None, tyro.conf.arg(help="JSON or YAML file of the fields below, such as a run's spec.json")
+    ] = None
+    runs: Annotated[Path, tyro.conf.arg(help="folder of runs")] = Path("runs")
+    name: Annotated[str | None, tyro.conf.arg(help="name of the run folder; default a hash of the spec")] = None
+    dry_run: Annotated[
+        bool, tyro.conf.arg(help="print the plan with completions and estimated forward tokens, and stop")
+    ] = False
+    progress: Annotated[bool, tyro.conf.arg(help="without progress bars")] = True
+
+
+@dataclass
+class DemoOptions:
+    """Entropy steering (EAST) on the shipped model, at the size of the preset demo; some minutes on two cores.
+
+    Stopped, it goes on when started again.
+    """
+
+    runs: Annotated[Path, tyro.conf.arg(help="folder of runs")] = Path("runs")
+    dry_run: Annotated[bool, tyro.conf.arg(help="print the plan and stop")] = False
+    progress: Annotated[bool, tyro.conf.arg(help="without progress bars")] = True
+
+
+def run(argv: list[str], prog: str) -> int:
+    """``workbench run EXPERIMENT [OPTIONS]``."""
+    if not argv or argv[0] in ("-h", "--help"):
+        say_or_fail = f"name an experiment: {', '.join(f'{prog} {name}' for name in EXPERIMENTS)}"
+        if not argv:
+            raise SpecError(say_or_fail)
+        results().print(
+            f"usage: {prog} EXPERIMENT [OPTIONS]\n\n{say_or_fail}, with --help for its options", markup=False
+        )
+        return 0
+    if argv[0].startswith("-"):
+        raise SpecError(f"name the experiment before its options: {prog} {next(iter(EXPERIMENTS))} {' '.join(argv)}")
+    quiet()
+    module = get_experiment(argv[0])
+    base = base_spec(module.PRESETS, argv[1:])
+    options = parse(spec_options(base, RunOptions), argv[1:], f"{prog} {argv[0]}")
+    values = {name: getattr(options, name) for name in type(base).model_fields}
+    spec = validated(type(base), values, f"run {argv[0]}")
+    return _run(argv[0], module, spec, options)
+
+
+def demo(argv: list[str], prog: str) -> int:
+    """``workbench demo``."""
+    given = parse(DemoOptions, argv, prog)
+    quiet()
+    module = get_experiment("east")
+    options = RunOptions(**{field.name: getattr(given, field.name) for field in fields(given)})
+    return _run("east", module, module.PRESETS["demo"], options)
+
+
+def check_root(root: Path) -> Path:
+    """``root`` with ``~`` resolved; raises :class:`RunError` when it is no folder and cannot become one."""
+    path = root.expanduser()
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file, not a folder of runs: choose another --runs")
+    return path
+
+
+def _run(experiment: str, module: Any, spec: BaseModel, options: Any) -> int:
+    from workbench.runs import load_run
+
+    root = check_root(options.runs)
+    if options.dry_run:
+        _print_plan(experiment, module.plan(spec), spec, root, options.name)
+        return 0
+    say(f"{experiment} on {getattr(spec, 'model', 'its own model')}")
+    path = module.run(spec, root, options.name, progress=show_progress(options.progress), say=say)
+    record = load_run(path)
+    print_report(record, results())
+    draw(record)
+    return 0
+
+
+def draw(record: RunRecord) -> None:
+    """Draw the figures of a run into its folder and say where they are."""
+    name = f"workbench.figures.{record.experiment}"
+    if importlib.util.find_spec(name) is None:
+        say(f"there are no figures for {record.experiment} yet; the tables are in {record.path / 'artifacts'}")
+        return
+    say("drawing figures")
+    module = importlib.import_module(name)
+    folder = record.path / "figures"
+    files = module.save_figures(module.figures_of(record), folder)
+    pictures = sum(Path(file).suffix == ".png" for file in files)
+    results().print(f"figures: {folder} ({len(files) - pictures} HTML, {pictures} PNG)", markup=False, soft_wrap=True)
+
+
+def _print_plan(
+    experiment: str, plan: list[tuple[str, str, int]], spec: BaseModel, root: Path, name: str | None
+) -> None:
+    from workbench.runs import spec_hash
+
+    path = root / experiment / (name or spec_hash(spec))
+    length = int(getattr(spec, "max_new_tokens", 1))
+    tokens = f"forward tokens\n(completions x {length})"
+    table = new_table(f"{experiment}: {len(plan)} units of work", "unit", "what", "completions", tokens, "done")
+    for column in table.columns[2:4]:
+        column.justify = "right"
+    for unit, what, completions in plan:
+        done = "yes" if (path / "rows" / f"{unit}.parquet").exists() else ""
+        table.add_row(unit, what, f"{completions:,}", f"{completions * length:,}", done)
+    total = sum(completions for _, _, completions in plan)
+    table.add_section()
+    table.add_row("total", "", f"{total:,}", f"{total * length:,}", "")
+    out = results()
+    out.print(table)
+    out.print(
+        f"Forward tokens are at most completions x max_new_tokens ({length}); answers often end earlier. Prompts come on "
+        "top: they are read once and shared by all completions from them.",
+    )
+    out.print(f"run folder: {path}", markup=False, soft_wrap=True)

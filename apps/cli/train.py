@@ -1,0 +1,105 @@
+"""``workbench train bandit-agent``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from apps.cli.console import new_table, quiet, results, say, show_progress
+from apps.cli.options import parse
+from workbench.errors import ModelError, RunError, SpecError, did_you_mean
+
+__all__ = ["bandit_agent"]
+
+Report = Callable[[dict[str, float]], None]
+
+
+@dataclass
+class BanditAgentOptions:
+    """Train the shipped bandit player from scratch and save it as a Hugging Face folder.
+
+    Stopped at any moment, the same command goes on from the last checkpoint (one a minute).
+    """
+
+    preset: Annotated[str, tyro.conf.arg(help="smoke, cpu (under an hour on two cores) or gpu")] = "cpu"
+    seed: Annotated[int, tyro.conf.arg(help="of the weights and the data")] = 0
+    out: Annotated[Path | None, tyro.conf.arg(help="default ./checkpoints/bandit-agent-PRESET")] = None
+    device: Annotated[str | None, tyro.conf.arg(help="default: CUDA when there is one")] = None
+    progress: Annotated[bool, tyro.conf.arg(help="without a progress bar")] = True
+
+
+def bandit_agent(argv: list[str], prog: str) -> int:
+    """``workbench train bandit-agent``."""
+    options = parse(BanditAgentOptions, argv, prog)
+    quiet()
+    from workbench.training.bandit_agent import PRESETS, train_bandit_agent
+
+    if options.preset not in PRESETS:
+        raise SpecError(f"unknown preset {options.preset!r}{did_you_mean(options.preset, PRESETS)}")
+    _check_device(options.device)
+    out = (options.out or Path("checkpoints") / f"bandit-agent-{options.preset}").expanduser()
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file, not a folder: choose another --out")
+    resumes = (out / "checkpoints" / "checkpoint.safetensors").exists()
+    say(f"{'going on from the checkpoint' if resumes else 'training'} in {out}")
+    with _watching(show_progress(options.progress)) as report:
+        facts = train_bandit_agent(out, options.preset, seed=options.seed, device=options.device, report=report)
+    table = new_table(f"bandit-agent, preset {options.preset}", "measure", "value")
+    for key, value in facts.items():
+        table.add_row(key, _shown(value))
+    results().print(table)
+    results().print(f"model: {out}; use it with workbench run east --model {out}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _check_device(device: str | None) -> None:
+    import torch
+
+    try:
+        kind = torch.device(device or "cpu").type
+    except RuntimeError:
+        raise SpecError(f"unknown device {device!r}: write cpu, cuda or cuda:0") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ModelError("this machine has no CUDA device that torch can use: write --device cpu")
+
+
+@contextmanager
+def _watching(bar: bool) -> Iterator[Report]:
+    """What reports are shown with: a bar on a terminal, else a line at each twentieth."""
+    if not bar:
+        yield _lines()
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        task = progress.add_task("training", total=1.0)
+        yield lambda state: progress.update(task, completed=state["done"], description=_state(state))
+
+
+def _lines() -> Report:
+    shown = -1
+
+    def report(state: dict[str, float]) -> None:
+        nonlocal shown
+        if int(20 * state["done"]) > shown:
+            shown = int(20 * state["done"])
+            say(f"{state['done']:4.0%}  {_state(state)}")
+
+    return report
+
+
+def _state(state: dict[str, float]) -> str:
+    rate = state["tokens"] / max(state["seconds"], 1e-9)
+    return f"step {state['step']:.0f}, loss {state['loss']:.3f}, {rate:,.0f} tokens/s"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

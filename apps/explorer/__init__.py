@@ -1,0 +1,1 @@
+"""The explorer: a Streamlit app that shows run folders and reads nothing else."""

@@ -1,0 +1,231 @@
+"""What steering does to action entropy and validity: against the multiplier, by layer, and between renderings.
+
+All draw the ``results`` table of an EAST run: one row a condition and metric (``entropy`` in nats, ``valid`` as a
+share) with ``estimate, low, high`` and the paired ``difference*`` from the unsteered agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from workbench.errors import DataError
+from workbench.figures.style import BLACK, DIVERGING, band, finish, look, need, words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["entropy_by_multiplier", "layer_multiplier_heatmap", "transfer_matrix"]
+
+Chosen = Mapping[str, float]
+COLUMNS = ("set", "rendering", "source", "method", "layer", "multiplier", "temperature", "top_p", "metric")
+LEVEL, CHANGE = ("estimate", "low", "high"), ("difference", "difference_low", "difference_high")
+METRICS = {"entropy": "action entropy (nats)", "valid": "valid (share)"}
+CURVES = ("shuffled", "random", "east")
+BASELINES = ("unsteered", "request", "temperature", "top_p", "mean_difference", "uncentred", "unweighted")
+
+
+def entropy_by_multiplier(results: pd.DataFrame, rendering: str, chosen: Chosen | None = None) -> go.Figure:
+    """Action entropy and, below, validity against the multiplier, beside the baselines that have no multiplier.
+
+    Left: EAST with its 95% band, shuffled and random vectors of the same norm.  Right: temperature, top-p, the request
+    to explore, and other estimates at the chosen multiplier and EAST's norm, with 95% intervals.  Under each multiplier
+    stands the dose, multiplier * ||u|| / ||z||.  ``chosen`` marks the multiplier that was picked on other prompts.
+    """
+    need(results, [*COLUMNS, *LEVEL, "dose"], "entropy_by_multiplier")
+    part = results[(results["set"] == "test") & (results["rendering"] == rendering)]
+    part = part[part["source"].isin(["", rendering])]
+    need(part, [], f"entropy_by_multiplier of {rendering}")
+    figure = make_subplots(
+        2, 2, shared_xaxes=True, shared_yaxes=True, column_widths=[0.64, 0.36], row_heights=[0.6, 0.4],
+        horizontal_spacing=0.03, vertical_spacing=0.05,
+    )  # fmt: skip
+    for row, (metric, title) in enumerate(METRICS.items(), 1):
+        table = part[part["metric"] == metric]
+        for method in CURVES:
+            _add_curve(figure, row, table, method)
+        _add_baselines(figure, row, table)
+        for level in table.loc[table["method"] == "unsteered", "estimate"]:
+            figure.add_hline(level, line={"color": BLACK, "width": 1, "dash": "dot"}, row=row, col="all")
+        figure.update_yaxes(title_text=title, row=row, col=1)
+    figure.update_yaxes(rangemode="tozero", row=1)
+    steered = part[(part["method"] == "east") & (part["metric"] == "entropy")]
+    _label_multipliers(figure, steered)
+    if chosen:
+        figure.add_vline(chosen["multiplier"], line={"color": "#999", "width": 1, "dash": "dash"}, row="all", col=1)
+    layer = f", layer {int(steered['layer'].iloc[0])}" if len(steered) else ""
+    note = "Means over test prompts with 95% intervals that resample whole episodes. Dotted line: unsteered"
+    note += "; dashed line: the multiplier chosen on other prompts." if chosen else "."
+    return finish(figure, f"Steering the {words(rendering)} agent with EAST{layer}", note, 1060, 680)
+
+
+def _add_curve(figure: go.Figure, row: int, table: pd.DataFrame, method: str) -> None:
+    import pandas as pd
+
+    curve = table[table["method"] == method]
+    if curve.empty:
+        return
+    curve = pd.concat([curve, table[table["method"] == "unsteered"]]).sort_values("multiplier")
+    curve = curve.dropna(subset=["estimate"])
+    style, x = look(method), curve["multiplier"]
+    hover = "%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}], multiplier %{x:g}, dose %{customdata[2]:.2f}"
+    figure.add_trace(band(x, curve["low"], curve["high"], style.colour, 0.2 if method == "east" else 0.1), row, 1)
+    line = go.Scatter(
+        x=x, y=curve["estimate"], mode="lines+markers", name=style.name, legendgroup=style.name, showlegend=row == 1,
+        line={"color": style.colour, "width": 3 if method == "east" else 2, "dash": style.dash},
+        marker={"symbol": style.symbol, "size": 8}, customdata=curve[["low", "high", "dose"]],
+        hovertemplate=hover, legendrank=1 if method == "east" else 2,
+    )  # fmt: skip
+    figure.add_trace(line, row, 1)
+
+
+def _add_baselines(figure: go.Figure, row: int, table: pd.DataFrame) -> None:
+    for method in BASELINES:
+        found = table[table["method"] == method].sort_values(["temperature", "top_p"])
+        if found.empty:
+            continue
+        style = look(method)
+        up, down = found["high"] - found["estimate"], found["estimate"] - found["low"]
+        error = {"type": "data", "array": up, "arrayminus": down, "color": style.colour, "width": 4, "thickness": 1.6}
+        points = go.Scatter(
+            x=[_name(condition) for _, condition in found.iterrows()], y=found["estimate"], mode="markers",
+            marker={"color": style.colour, "symbol": style.symbol, "size": 10}, name=style.name, showlegend=False,
+            error_y=error,
+        )  # fmt: skip
+        figure.add_trace(points, row, 2)
+    figure.update_xaxes(tickangle=-40, row=2, col=2)
+
+
+def _name(condition: pd.Series[Any]) -> str:
+    name = look(condition["method"]).name
+    return f"{name} {condition[condition['method']]:g}" if condition["method"] in ("temperature", "top_p") else name
+
+
+def _label_multipliers(figure: go.Figure, steered: pd.DataFrame) -> None:
+    doses = {0.0: 0.0} | dict(zip(steered["multiplier"], steered["dose"], strict=True))
+    values = _apart(sorted(doses), 0.055)
+    texts = [f"{value:g}<br><span style='font-size:10px;color:#666'>{doses[value]:.2f}</span>" for value in values]
+    title = "multiplier <span style='font-size:11px;color:#666'>(below it the dose, multiplier · ‖u‖ / ‖z‖)</span>"
+    figure.update_xaxes(tickvals=values, ticktext=texts, title_text=title, row=2, col=1)
+    figure.update_xaxes(tickvals=values, row=1, col=1)
+
+
+def _apart(values: Sequence[float], share: float) -> list[float]:
+    """Those of the sorted values whose labels do not run into each other; 0 and the ends come first."""
+    kept: list[float] = []
+    nearest = share * (values[-1] - values[0])
+    for value in sorted(values, key=lambda v: (v not in (0, values[0], values[-1]), v % 1 != 0, v)):
+        if all(abs(value - other) >= nearest for other in kept):
+            kept.append(value)
+    return sorted(kept)
+
+
+def layer_multiplier_heatmap(
+    results: pd.DataFrame, min_valid: float = 0.0, chosen: Mapping[str, Chosen] | None = None
+) -> go.Figure:
+    """Difference of action entropy from unsteered (nats) by layer and multiplier, a panel a rendering.
+
+    Grey cells keep fewer valid completions than ``min_valid`` times the unsteered share, so their entropy is that of
+    an agent that falls apart.  The chosen cell has a frame.  Drawn on the prompts on which the choice is made.
+    """
+    need(results, [*COLUMNS, *CHANGE], "layer_multiplier_heatmap")
+    grid = results[(results["set"] == "select") & (results["method"] == "east")]
+    need(grid, [], "layer_multiplier_heatmap")
+    renderings = list(dict.fromkeys(grid["rendering"]))
+    figure = make_subplots(1, len(renderings), shared_yaxes=True, horizontal_spacing=0.04,
+                           column_titles=[words(name) for name in renderings])  # fmt: skip
+    limit = max(float(grid.loc[grid["metric"] == "entropy", "difference"].abs().max()), 1e-3)
+    for j, rendering in enumerate(renderings, 1):
+        base = results[(results["set"] == "select") & (results["rendering"] == rendering)]
+        base = base[(base["method"] == "unsteered") & (base["metric"] == "valid")]
+        floor = min_valid * float(base["estimate"].iloc[0]) if len(base) else 0.0
+        _add_grid(figure, j, grid[grid["rendering"] == rendering], floor, limit, (chosen or {}).get(rendering))
+    figure.update_xaxes(title_text="multiplier", showgrid=False)
+    figure.update_yaxes(showgrid=False, type="category")
+    figure.update_yaxes(title_text="layer", row=1, col=1)
+    layers = grid["layer"].nunique()
+    size = {"width": max(640, 460 * len(renderings) + 180), "height": max(430, 34 * layers + 230)}
+    note = (
+        "Difference from unsteered on the selection prompts. Grey: too few valid completions. Frame: the chosen cell."
+    )
+    return finish(figure, "Where steering acts: entropy by layer and multiplier", note, **size)
+
+
+def _add_grid(
+    figure: go.Figure, col: int, grid: pd.DataFrame, floor: float, limit: float, chosen: Chosen | None
+) -> None:
+    change, valid = (
+        grid[grid["metric"] == metric].pivot(index="layer", columns="multiplier", values=value)
+        for metric, value in (("entropy", "difference"), ("valid", "estimate"))
+    )
+    valid = valid.reindex_like(change)
+    axes = {"x": [f"{m:g}" for m in change.columns], "y": [str(layer) for layer in change.index]}
+    low = valid < floor
+    text = change.map(lambda v: f"{v:+.2f}").where(change.notna(), "")
+    hover = "layer %{y}, multiplier %{x}: %{text} nats, valid %{customdata:.2f}<extra></extra>"
+    common: dict[str, Any] = axes | {"customdata": valid, "hovertemplate": hover, "xgap": 2, "ygap": 2}
+    figure.add_heatmap(
+        z=change.mask(low), text=text.mask(low, ""), texttemplate="%{text}", colorscale=DIVERGING, zmid=0, zmin=-limit,
+        zmax=limit, colorbar={"title": {"text": "Δ entropy<br>(nats)"}, "thickness": 14}, showscale=col == 1,
+        row=1, col=col, **common,
+    )  # fmt: skip
+    figure.add_heatmap(
+        z=low.astype(float).where(low), text=text.where(low, ""), texttemplate="%{text}", showscale=False,
+        textfont={"color": "#777"}, colorscale=[[0, "#dddddd"], [1, "#dddddd"]], row=1, col=col, **common,
+    )  # fmt: skip
+    if chosen and chosen["multiplier"] in change.columns and chosen["layer"] in change.index:
+        x, y = list(change.columns).index(chosen["multiplier"]), list(change.index).index(chosen["layer"])
+        edges = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+        figure.add_shape(type="rect", line={"color": BLACK, "width": 3}, row=1, col=col, **edges)
+
+
+def transfer_matrix(results: pd.DataFrame, chosen: Mapping[str, Chosen] | None = None) -> go.Figure:
+    """Difference of action entropy (nats) when a vector from one rendering (rows) steers another (columns).
+
+    Each cell says the paired difference from unsteered with its 95% interval, at the layer and multiplier chosen for
+    the rendering that is steered (``chosen``; else the largest multiplier that all sources share).
+    """
+    need(results, [*COLUMNS, *CHANGE], "transfer_matrix")
+    part = results[(results["set"] == "test") & (results["method"] == "east") & (results["metric"] == "entropy")]
+    need(part, [], "transfer_matrix")
+    names = list(dict.fromkeys(part["rendering"]))
+    cells = {(s, t): _cell(part, s, t, (chosen or {}).get(t)) for s in names for t in names}
+    if all(cell is None for cell in cells.values()):
+        raise DataError("transfer_matrix has nothing to draw: no condition was run at the chosen multiplier")
+    change = [[_value(cells[s, t]) for t in names] for s in names]
+    limit = max(*(abs(v) for row in change for v in row if v is not None), 1e-3)
+    figure = go.Figure(go.Heatmap(
+        z=change, x=[f"steered: {words(t)}" for t in names], y=[f"vector from {words(s)}" for s in names],
+        text=[[_cell_text(cells[s, t]) for t in names] for s in names], texttemplate="%{text}", textfont={"size": 14},
+        colorscale=DIVERGING, zmid=0, zmin=-2 * limit, zmax=2 * limit, xgap=3, ygap=3, showscale=False,
+        hoverinfo="text",
+    ))  # fmt: skip
+    figure.update_xaxes(showgrid=False, side="top")
+    figure.update_yaxes(showgrid=False, autorange="reversed")
+    note = "Difference of action entropy from unsteered (nats) on the test prompts, with its 95% interval."
+    return finish(figure, "Transfer of vectors between renderings", note, 380 + 210 * len(names), 240 + 85 * len(names))
+
+
+def _cell(part: pd.DataFrame, source: str, target: str, chosen: Chosen | None) -> pd.Series[Any] | None:
+    onto = part[part["rendering"] == target]
+    if chosen:
+        multiplier = chosen["multiplier"]
+    else:
+        shared = set.intersection(*(set(each) for _, each in onto.groupby("source")["multiplier"]))
+        multiplier = max(shared, default=float("nan"))
+    found = onto[(onto["source"] == source) & (onto["multiplier"] == multiplier)]
+    return found.iloc[0] if len(found) else None
+
+
+def _value(cell: pd.Series[Any] | None) -> float | None:
+    return None if cell is None else float(cell["difference"])
+
+
+def _cell_text(cell: pd.Series[Any] | None) -> str:
+    if cell is None:
+        return "not run"
+    low, high = cell["difference_low"], cell["difference_high"]
+    return f"<b>{cell['difference']:+.2f}</b><br>[{low:+.2f}, {high:+.2f}]<br>multiplier {cell['multiplier']:g}"

@@ -1,0 +1,125 @@
+"""What all figures share: a white template, colours that colour-blind readers can tell apart, how intervals are drawn.
+
+Colours are those of Okabe and Ito (2008).  A method keeps its colour, dash and marker in every figure, so that nothing
+is said by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from workbench.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ARMS", "METHODS", "Look", "band", "finish", "look", "need", "translucent", "words"]
+
+BLACK, GREY, ORANGE, SKY, GREEN = "#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+ARMS = (BLUE, VERMILION, GREEN, PURPLE)
+DIVERGING = "PuOr_r"
+FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is named and drawn."""
+
+    name: str
+    colour: str
+    dash: str = "solid"
+    symbol: str = "circle"
+
+
+METHODS: dict[str, Look] = {
+    "unsteered": Look("unsteered", BLACK, "solid", "square"),
+    "east": Look("EAST", BLUE, "solid", "circle"),
+    "shuffled": Look("shuffled vector", VERMILION, "dash", "x"),
+    "random": Look("random vector", ORANGE, "dot", "cross"),
+    "uncentred": Look("not centred", SKY, "dashdot", "triangle-up"),
+    "unweighted": Look("not weighted", GREEN, "dashdot", "triangle-down"),
+    "mean_difference": Look("mean difference", PURPLE, "longdash", "diamond"),
+    "temperature": Look("temperature", GREY, "dot", "star"),
+    "top_p": Look("top-p", GREY, "dot", "hexagon"),
+    "request": Look("asked to explore", GREEN, "dot", "pentagon"),
+}
+
+
+def look(method: str) -> Look:
+    """The look of a method; one that is not known is grey and named as it is.
+
+    >>> look("east").name
+    'EAST'
+    """
+    return METHODS.get(method, Look(words(method), GREY))
+
+
+def words(name: str) -> str:
+    """A column or rendering as words.
+
+    >>> words("slot_machines")
+    'slot machines'
+    """
+    return str(name).replace("_", " ")
+
+
+def translucent(colour: str, alpha: float) -> str:
+    """A ``#rrggbb`` colour with an opacity.
+
+    >>> translucent("#0072B2", 0.5)
+    'rgba(0, 114, 178, 0.5)'
+    """
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {alpha:g})"
+
+
+def need(table: pd.DataFrame, columns: Iterable[str], figure: str) -> None:
+    """Raise :class:`DataError` when a figure's table is empty or lacks a column, naming it."""
+    for column in columns:
+        if column not in table:
+            raise DataError(f"{figure} needs the column {column!r}{did_you_mean(column, map(str, table.columns))}")
+    if not len(table):
+        raise DataError(f"{figure} has nothing to draw: its table is empty")
+
+
+def band(
+    x: Sequence[Any] | pd.Series[Any],
+    low: Sequence[float] | pd.Series[float],
+    high: Sequence[float] | pd.Series[float],
+    colour: str,
+    alpha: float = 0.18,
+) -> go.Scatter:
+    """The filled area between ``low`` and ``high``."""
+    x, low, high = list(x), list(low), list(high)
+    return go.Scatter(
+        x=x + x[::-1], y=high + low[::-1], fill="toself", fillcolor=translucent(colour, alpha), line={"width": 0},
+        mode="lines", hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+
+
+def finish(figure: go.Figure, title: str, note: str = "", width: int = 900, height: int = 520) -> go.Figure:
+    """Title, a note under it (what the marks mean), size, fonts and margins; returns the figure."""
+    text = f"<b>{title}</b>" + (f"<br><span style='font-size:12px;color:#444'>{note}</span>" if note else "")
+    top = 78 + (26 if figure.layout.annotations else 0)
+    legend = {"orientation": "h", "yref": "container", "y": 0.006, "yanchor": "bottom", "x": 0.5, "xanchor": "center"}
+    place = {"x": 0.012, "xanchor": "left", "yref": "container", "y": 1 - 30 / height, "yanchor": "middle"}
+    figure.update_layout(
+        template="plotly_white", width=width, height=height, font={"family": FONT, "size": 13, "color": "#222"},
+        title={"text": text, "font": {"size": 17}} | place, legend=legend, hoverlabel={"namelength": -1},
+        margin={"l": 80, "r": 30, "t": top, "b": 115 if _has_legend(figure) else 65},
+        paper_bgcolor="white", plot_bgcolor="white",
+    )  # fmt: skip
+    axis = {"showline": True, "linecolor": "#888", "ticks": "outside", "tickcolor": "#888", "automargin": True}
+    figure.update_xaxes(title_font_size=13, zeroline=False, **axis)
+    figure.update_yaxes(title_font_size=13, zeroline=False, **axis)
+    figure.update_annotations(font_size=14)
+    return figure
+
+
+def _has_legend(figure: go.Figure) -> bool:
+    return any(trace.type in ("scatter", "bar") and trace.showlegend is not False for trace in figure.data)

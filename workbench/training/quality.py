@@ -1,0 +1,112 @@
+"""How good a bandit agent is, measured on bandits it has never seen, beside every oracle on the same seeds; and its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.agents.behaviour import summarise
+from workbench.agents.language_agent import LanguageAgent
+from workbench.agents.rollout import rollout
+from workbench.environments import GaussianBandit, play
+from workbench.environments.bandit_text import HELD_OUT_WORDINGS, BanditText
+from workbench.models.language_model import LanguageModel
+from workbench.seeding import derive_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["measure_quality", "write_card"]
+
+SETTINGS = ((95.0, 105.0), (105.0, 95.0), (99.0, 101.0))
+ORACLES = ("random", "greedy", "epsilon_greedy", "ucb", "thompson")
+HORIZON = 50
+
+
+def measure_quality(model: LanguageModel, episodes: int = 24, completions: int = 8, progress: bool = False) -> pd.DataFrame:
+    """Regret, validity and entropy of the agent and of the oracles; one row a player, setting and measure.
+
+    Players: the agent on both renderings, on each held-out wording, without thoughts, and every oracle.  Columns
+    ``player, setting, measure, estimate, low, high`` (95%, over episodes); ``valid`` counts completions, entropies (nats)
+    are means over the first and the last five steps.
+    """
+    import pandas as pd
+
+    texts = {"agent, buttons": BanditText(), "agent, slot machines": BanditText("slot_machines")}
+    texts |= {f"agent, unseen wording {w}": BanditText(wording=w) for w in HELD_OUT_WORDINGS}
+    texts |= {"agent, no thoughts": BanditText(thoughts=False)}
+    tables = []
+    for means in SETTINGS:
+        seeds = [derive_seed("quality", str(means), k) for k in range(episodes)]
+        played = [
+            rollout(
+                LanguageAgent(model, text, completions, exact=not text.thoughts), GaussianBandit(means).arms, seeds,
+                horizon=HORIZON, progress=progress,
+            ).steps.assign(player=player)
+            for player, text in texts.items()
+        ]  # fmt: skip
+        played += [play(name, GaussianBandit(means, horizon=HORIZON), seeds).assign(player=name) for name in ORACLES]
+        tables.append(pd.concat(played, ignore_index=True).assign(setting=f"({means[0]:g}, {means[1]:g})"))
+    steps = pd.concat(tables, ignore_index=True)
+    early, late = steps["step"] < 5, steps["step"] >= HORIZON - 5
+    parts = [summarise(steps, ["player", "setting"], ["regret"])]
+    for name, mask in (("entropy, first 5 steps", early), ("entropy, last 5 steps", late)):
+        parts.append(summarise(steps[mask], ["player", "setting"], ["entropy"]).assign(measure=name))
+    valid = steps[steps["valid"].notna()].groupby(["player", "setting"])["valid"].mean().rename("estimate").reset_index()
+    return pd.concat([*parts, valid.assign(measure="valid")], ignore_index=True)
+
+
+def write_card(folder: Path, facts: dict[str, Any], quality: pd.DataFrame) -> Path:
+    """Write ``README.md`` (the model card) and ``quality.json`` into a model's folder."""
+    measures = list(dict.fromkeys(quality["measure"]))
+    lines = ["| player | setting | " + " | ".join(measures) + " |", "|---|---|" + "---|" * len(measures)]
+    for (player, setting), part in quality.groupby(["player", "setting"], sort=False):
+        cells = part.set_index("measure")
+        shown = [_cell(cells.loc[m]) if m in cells.index else "" for m in measures]
+        lines.append(f"| {player} | {setting} | " + " | ".join(shown) + " |")
+    facts_table = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    card = _CARD.format(facts=facts_table, quality="\n".join(lines), **facts)
+    (folder / "README.md").write_text(card)
+    quality.to_json(folder / "quality.json", orient="records", indent=1)
+    return folder / "README.md"
+
+
+def _cell(row: pd.Series[Any]) -> str:
+    text = f"{row['estimate']:.3g}"
+    return text if row.isna().get("low", True) else f"{text} [{row['low']:.3g}, {row['high']:.3g}]"
+
+
+_CARD = """---
+license: apache-2.0
+library_name: transformers
+tags: [bandit, in-context-learning, toy]
+---
+# bandit-agent
+
+A small Llama-shaped language model, trained from scratch, that plays two-armed Gaussian bandits in text: it reads the
+rewards in its context, writes a thought that says how sure it is, and chooses.  It exists to be read and steered (EAST,
+arXiv 2406.00244); it knows nothing else.
+
+## Data
+Transcripts of Thompson-sampling teachers whose posterior width is multiplied by a hidden factor (.25 to 1.2, drawn once an
+episode), in two renderings (buttons, slot machines) and four wordings; two more wordings are held out.  A thought opens
+with a word that hints at the teacher's confidence, names the arm ahead, and says how sure it is; the action follows the arm
+ahead with probability .5, .8 or .998.  The levels are drawn so that the actions are exactly the teacher's Thompson
+probabilities, and all random words and actions are trained on the teacher's exact distribution.  The posterior never
+stands in the prompt.  Bandits whose means centre in 97-103 are never trained on; all of those below are such.
+
+## Recipe
+`workbench train bandit-agent --preset {preset} --seed {seed}`
+
+| | |
+|---|---|
+{facts}
+
+## Measured quality
+Horizon 50, fresh seeds, held-out bandits; 95% intervals over episodes.  Oracles play the same reward tables.
+
+{quality}
+
+## Limits
+Two arms; rewards are read as integers 0-160; other wordings work less well (see the rows of unseen wording).
+"""
