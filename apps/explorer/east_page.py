@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from apps.explorer.choices import pick
@@ -57,8 +58,8 @@ def _figures(run: RunRecord) -> None:
     st.plotly_chart(figures[name], theme=None, width="content", key=f"chart-{name}")
 
 
-@st.cache_data(max_entries=4, show_spinner="Drawing")
-def _drawn(path: str, updated: str, _run: RunRecord) -> dict:
+@st.cache_resource(max_entries=4, show_spinner="Drawing")
+def _drawn(path: str, updated: str, _run: RunRecord) -> dict[str, go.Figure]:
     """Figures of a run, drawn again only when the run was updated."""
     return figures_of(_run)
 

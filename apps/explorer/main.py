@@ -1,7 +1,7 @@
-"""The explorer's first page of code: ``workbench app`` (or ``streamlit run apps/explorer/main.py``) starts it.
+"""The explorer: ``workbench app``, or ``streamlit run apps/explorer/main.py``.
 
-It reads run folders below WORKBENCH_RUNS (default: ``./runs``) and nothing else, and computes no result.  What is chosen
-stands in the address, so a view can be sent as a link.
+It reads run folders below WORKBENCH_RUNS (default: ``./runs``) and nothing else, and computes no result.  What is
+chosen stands in the address, so a view can be sent as a link.
 """
 
 from __future__ import annotations
@@ -41,4 +41,5 @@ def main() -> None:
         st.error(str(error))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -39,10 +39,12 @@ class Timed:
         return f"{_seconds(median(self.ours))} against {_seconds(median(self.other))}, {len(self.ours)} repetitions"
 
 
-def compare(ours: Callable[[], object], others: Sequence[Callable[[], object]], repeats: int) -> list[Timed]:
-    """Time ``ours`` and each of ``others`` in turn, ``repeats`` times, after one run of each that is not counted."""
+def compare(
+    ours: Callable[[], object], others: Sequence[Callable[[], object]], repeats: int, warm: bool = False
+) -> list[Timed]:
+    """Time ``ours`` and each of ``others`` in turn, ``repeats`` times; first once without counting, unless ``warm``."""
     ways = [ours, *others]
-    for way in ways:
+    for way in ways if not warm else ():
         way()
     times: list[list[float]] = [[] for _ in ways]
     for repeat in range(repeats):

@@ -27,7 +27,8 @@ from workbench.activations.positions import Positions, check_positions, find_pos
 from workbench.activations.store import ActivationStore
 from workbench.errors import DataError
 from workbench.models.interventions import Intervention
-from workbench.models.language_model import LanguageModel, Prompt, progress_bar
+from workbench.models.language_model import LanguageModel, Prompt
+from workbench.progress import progress_bar
 from workbench.sites import Site
 from workbench.tables import frame_bytes
 

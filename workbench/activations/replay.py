@@ -17,7 +17,8 @@ import torch
 from workbench.activations.activation_set import ActivationSet, label_table
 from workbench.activations.batches import Budget, Pass, as_dtype, check_length, readable_sites, run_passes
 from workbench.errors import DataError
-from workbench.models.language_model import LanguageModel, Prompt, progress_bar
+from workbench.models.language_model import LanguageModel, Prompt
+from workbench.progress import progress_bar
 from workbench.sites import Site
 
 __all__ = ["replay"]

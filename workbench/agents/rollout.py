@@ -8,8 +8,7 @@ arm) alone, and every random choice from the episode's seed: an episode is the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from workbench.environments.arms import Arms, reward_table
 from workbench.errors import DataError, ModelError
 from workbench.models.interventions import Intervention
 from workbench.models.memory import slot_budget
+from workbench.progress import progress_bar
 from workbench.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -81,9 +81,11 @@ def rollout(
     size = parallel or _parallel(agent, horizon)
     rows: list[tuple[dict[str, Any], list[int]]] = []
     failures: list[dict[str, Any]] = []
-    with _bar(len(seeds) * horizon, progress) as advance:
+    with progress_bar(len(seeds) * horizon, progress, "playing") as advance:
         for start in range(0, len(seeds), size):
-            episodes = [_Episode(i, int(seeds[i]), agent.opening()) for i in range(start, min(start + size, len(seeds)))]
+            episodes = [
+                _Episode(i, int(seeds[i]), agent.opening()) for i in range(start, min(start + size, len(seeds)))
+            ]
             given = interventions([e.index for e in episodes]) if callable(interventions) else interventions
             _play(agent, episodes, means, rewards, given, rows, failures, advance)
     rows.sort(key=lambda row: (row[0]["episode"], row[0]["step"]))
@@ -107,7 +109,7 @@ def prompts_of(agent: LanguageAgent, steps: pd.DataFrame) -> list[list[int]]:
 def _play(
     agent: LanguageAgent, episodes: list[_Episode], means: np.ndarray, rewards: np.ndarray,
     interventions: Sequence[Intervention], rows: list[tuple[dict[str, Any], list[int]]],
-    failures: list[dict[str, Any]], advance: Callable[[int], None],
+    failures: list[dict[str, Any]], advance: Callable[[int], object],
 ) -> None:  # fmt: skip
     cache = agent.model.prompt_cache()
     for step in range(rewards.shape[1]):
@@ -153,11 +155,3 @@ def _parallel(agent: LanguageAgent, horizon: int) -> int:
     if width > 8 * budget:
         raise ModelError(f"one episode of {width} tokens does not fit into memory beside {model.name}")
     return max(1, budget // width)
-
-
-@contextmanager
-def _bar(total: int, show: bool) -> Iterator[Callable[[int], None]]:
-    from workbench.models.language_model import progress_bar
-
-    with progress_bar(total, show, "playing") as advance:
-        yield advance or (lambda _k: None)

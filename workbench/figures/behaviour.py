@@ -42,6 +42,7 @@ def cumulative_arms(
                 for trace in _counts(part, int(arm), episodes, legend=i == j == 1):
                     figure.add_trace(trace, i, j)
         figure.update_yaxes(title_text=f"{look(method).name}<br>times chosen", row=i, col=1)
+    figure.update_xaxes(range=[-0.5, steps["step"].max() + 0.5])
     figure.update_xaxes(title_text="step", row=len(methods))
     note = f"Thin: single episodes (at most {episodes} a setting). Thick: mean over all episodes."
     size = {"width": max(620, 250 * len(settings) + 130), "height": 230 * len(methods) + 190}

@@ -59,7 +59,7 @@ def entropy_by_multiplier(results: pd.DataFrame, rendering: str, chosen: Chosen 
     layer = f", layer {int(steered['layer'].iloc[0])}" if len(steered) else ""
     note = "Means over test prompts with 95% intervals that resample whole episodes. Dotted line: unsteered"
     note += "; dashed line: the multiplier chosen on other prompts." if chosen else "."
-    return finish(figure, f"Steering the {words(rendering)} agent with EAST{layer}", note, 1060, 680)
+    return finish(figure, f"Steering with EAST: {words(rendering)}{layer}", note, 1060, 680)
 
 
 def _add_curve(figure: go.Figure, row: int, table: pd.DataFrame, method: str) -> None:
@@ -203,7 +203,7 @@ def transfer_matrix(results: pd.DataFrame, chosen: Mapping[str, Chosen] | None =
         colorscale=DIVERGING, zmid=0, zmin=-2 * limit, zmax=2 * limit, xgap=3, ygap=3, showscale=False,
         hoverinfo="text",
     ))  # fmt: skip
-    figure.update_xaxes(showgrid=False, side="top")
+    figure.update_xaxes(showgrid=False)
     figure.update_yaxes(showgrid=False, autorange="reversed")
     note = "Difference of action entropy from unsteered (nats) on the test prompts, with its 95% interval."
     return finish(figure, "Transfer of vectors between renderings", note, 380 + 210 * len(names), 240 + 85 * len(names))

@@ -19,7 +19,7 @@ from workbench.errors import DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["PromptCache", "common_prefix", "pad_right"]
+__all__ = ["PromptCache", "attention_windows", "common_prefix", "pad_right"]
 
 _SHARED = -1
 
@@ -199,3 +199,14 @@ class PromptCache:
         if extra:
             self.keys_values.crop(-extra)
             self.positions, self.leaves = self.positions[:, :shared], self.leaves[:, :shared]
+
+
+def attention_windows(config: Any) -> dict[str, int | None]:
+    """How far back each kind of layer sees (None: everything)."""
+    window = getattr(config, "sliding_window", None)
+    if getattr(config, "use_sliding_window", True) is False:
+        window = None
+    kinds = sorted(set(getattr(config, "layer_types", None) or []))
+    if not kinds:
+        return {"all": window}
+    return {kind: (window if kind == "sliding_attention" else None) for kind in kinds}

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from workbench.errors import ModelError
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache
 from workbench.models.interventions import Intervention
+from workbench.models.memory import is_out_of_memory
 from workbench.models.sampling import sample
-from workbench.models.trees import MOST_LEAVES, Leaf, Tree, fan_out, grow_shared, run_leaves
+from workbench.models.trees import MOST_LEAVES, Leaf, Tree, early, fan_out, grow_shared, plant, run_leaves
 from workbench.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def decode(
     seeds: np.ndarray,
     interventions: Sequence[Intervention],
     text_of: Callable[[list[int]], str],
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
     keep_rows: bool = False,
 ) -> None:
     """Fill the leaves of ``trees`` with sampled tokens.  ``seeds`` [row, index]; finished leaves leave the batch.
@@ -159,3 +161,50 @@ def chunks(trees: Sequence[Tree], budget: int, new_tokens: int) -> Iterator[list
         chunk.append(tree)
     if chunk:
         yield chunk
+
+
+Run = Callable[[list[Tree], PromptCache], None]
+
+
+def run_in_cache(
+    rows: Sequence[list[int]],
+    leaves: Sequence[int],
+    interventions: Sequence[Intervention],
+    cache: PromptCache,
+    run: Run,
+) -> list[Tree]:
+    """Run one tree a row in the caller's cache, as one batch."""
+    if any(early(row, interventions) for row in rows):
+        raise ModelError("a prompt cache cannot be used with interventions before the last prompt token")
+    trees = [Tree(row, i, [Leaf(i, k) for k in range(leaves[i])]) for i, row in enumerate(rows)]
+    try:
+        run(trees, cache)
+    except BaseException:
+        cache.clear()  # a pass that broke off has filled some layers and not others
+        raise
+    return trees
+
+
+def run_in_chunks(
+    rows: Sequence[list[int]],
+    leaves: Sequence[int],
+    interventions: Sequence[Intervention],
+    budget: int,
+    new_tokens: int,
+    new_cache: Callable[[], PromptCache],
+    run: Run,
+) -> list[Tree]:
+    """Run shared trees in chunks that fit into ``budget`` slots; a chunk that runs out of memory is halved."""
+    trees = [tree for tree in plant(rows, leaves, interventions) if tree.leaves]
+    todo = list(chunks(trees, budget, new_tokens))[::-1]
+    while todo:
+        chunk = todo.pop()
+        try:
+            run(chunk, new_cache())
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or len(chunk) == 1:
+                raise
+            for leaf in (leaf for tree in chunk for leaf in tree.leaves):
+                leaf.tokens, leaf.token_logprobs, leaf.finish = [], [], ""
+            todo += [chunk[len(chunk) // 2 :], chunk[: len(chunk) // 2]]
+    return trees

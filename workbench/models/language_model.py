@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import DataError, ModelError, SiteError
+from workbench.errors import ArtifactError, DataError, ModelError, SiteError
 from workbench.models.backend import Backend, Tap
-from workbench.models.cache import PromptCache, pad_right
+from workbench.models.cache import PromptCache, attention_windows, pad_right
 from workbench.models.fingerprint import fingerprint
-from workbench.models.generation import Completion, Sampling, Score, chunks, decode, leaf_seeds, score_leaves
+from workbench.models.generation import (
+    Completion,
+    Sampling,
+    Score,
+    decode,
+    leaf_seeds,
+    run_in_cache,
+    run_in_chunks,
+    score_leaves,
+)
 from workbench.models.interventions import Intervention, Where
-from workbench.models.memory import is_out_of_memory, slot_budget
-from workbench.models.trees import Leaf, Tree, early, plant, taps_for
+from workbench.models.memory import slot_budget
+from workbench.models.trees import Tree, taps_for
+from workbench.progress import progress_bar
 from workbench.sites import Site, parse_sites
 
 if TYPE_CHECKING:
@@ -191,7 +200,7 @@ class LanguageModel:
         if self.config.model_type in ("bloom", "mpt"):
             kind = self.config.model_type
             raise ModelError(f"{self.name} ({kind}) has ALiBi attention: use forward, it can neither sample nor score")
-        return PromptCache(self.n_layers, _windows(self.config), self.device)
+        return PromptCache(self.n_layers, attention_windows(self.config), self.device)
 
     def generate(
         self,
@@ -266,38 +275,15 @@ class LanguageModel:
 
     def _on_trees(
         self, rows: list[list[int]], leaves: list[int], interventions: Sequence[Intervention],
-        cache: PromptCache | None, new_tokens: int, run: Any,
+        cache: PromptCache | None, new_tokens: int, run: Callable[[list[Tree], PromptCache], None],
     ) -> list[Tree]:  # fmt: skip
-        """Plant trees and run them: in one batch on the given cache, else in chunks that halve when memory runs out."""
         import torch
 
         with torch.no_grad():
             if cache is not None:
-                if any(early(row, interventions) for row in rows):
-                    raise ModelError("a prompt cache cannot be used with interventions before the last prompt token")
-                trees = [Tree(row, i, [Leaf(i, k) for k in range(leaves[i])]) for i, row in enumerate(rows)]
-                try:
-                    run(trees, cache)
-                except BaseException:
-                    cache.clear()  # a pass that broke off has filled some layers and not others
-                    raise
-                return trees
-            trees = [tree for tree in plant(rows, leaves, interventions) if tree.leaves]
+                return run_in_cache(rows, leaves, interventions, cache, run)
             budget = slot_budget(self.config, torch.finfo(self.dtype).bits // 8, self.device)
-            self._run_chunks(trees, budget, new_tokens, run)
-        return trees
-
-    def _run_chunks(self, trees: list[Tree], budget: int, new_tokens: int, run: Any) -> None:
-        for chunk in chunks(trees, budget, new_tokens):
-            try:
-                run(chunk, self.prompt_cache())
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or len(chunk) == 1:
-                    raise
-                for leaf in (leaf for tree in chunk for leaf in tree.leaves):
-                    leaf.tokens, leaf.token_logprobs, leaf.finish = [], [], ""
-                self._run_chunks(chunk[: len(chunk) // 2], budget, new_tokens, run)
-                self._run_chunks(chunk[len(chunk) // 2 :], budget, new_tokens, run)
+            return run_in_chunks(rows, leaves, interventions, budget, new_tokens, self.prompt_cache, run)
 
     # ---- checks
 
@@ -320,6 +306,14 @@ class LanguageModel:
         if isinstance(interventions, Intervention):
             raise DataError("interventions must be a list; for one intervention write [intervention]")
         self._check_sites([i.site for i in interventions], self.backend.steerable)
+        for i in interventions:
+            for what in ("fingerprint", "basis"):
+                stamp, own = getattr(i, what, None), getattr(self, what)
+                if stamp not in (None, own):
+                    raise ArtifactError(
+                        f"{type(i).__name__} at {i.site} was made on a model of {what} {stamp}, and {self.name} has {own}:"
+                        " use vector.for_model(model, force=True) to steer it all the same"
+                    )
 
     def _check_room(self, rows: Sequence[list[int]], new_tokens: int) -> None:
         limit = getattr(self.config, "max_position_embeddings", None)
@@ -337,28 +331,3 @@ def _reading(site: Site, tap: Tap | None, found: dict[Site, Tensor], select: Cal
         return steered
 
     return read
-
-
-def _windows(config: Any) -> dict[str, int | None]:
-    """How far back each kind of layer sees (None: everything)."""
-    window = getattr(config, "sliding_window", None)
-    if getattr(config, "use_sliding_window", True) is False:
-        window = None
-    kinds = sorted(set(getattr(config, "layer_types", None) or []))
-    if not kinds:
-        return {"all": window}
-    return {kind: (window if kind == "sliding_attention" else None) for kind in kinds}
-
-
-@contextmanager
-def progress_bar(total: int, show: bool, what: str) -> Iterator[Any]:
-    """A progress bar that advances by the number of finished pieces (yields None when not shown)."""
-    if not show:
-        yield None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda k: progress.advance(task, k)

@@ -36,7 +36,11 @@ def tiny_hf_model(shape: str, seed: int = 0, vocab_size: int | None = None) -> A
         raise ModelError(f"unknown shape {shape!r}{did_you_mean(shape, SHAPES)}")
     name, options = SHAPES[shape]
     config = getattr(transformers, name)(
-        vocab_size=vocab_size or len(tiny_tokenizer()), initializer_range=0.15, bos_token_id=1, eos_token_id=2, **options
+        vocab_size=vocab_size or len(tiny_tokenizer()),
+        initializer_range=0.15,
+        bos_token_id=1,
+        eos_token_id=2,
+        **options,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -48,7 +48,9 @@ class Recipe:
 
 
 PRESETS: dict[str, Recipe] = {
-    "smoke": Recipe(layers=2, width=32, heads=2, kv_heads=2, mlp=64, schedule=Schedule(tokens=60_000), batch_tokens=4_096),
+    "smoke": Recipe(
+        layers=2, width=32, heads=2, kv_heads=2, mlp=64, schedule=Schedule(tokens=60_000), batch_tokens=4_096
+    ),
     "cpu": Recipe(),
     "gpu": Recipe(
         layers=12,

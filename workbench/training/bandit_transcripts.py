@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.environments.bandit_text import RENDERINGS, TRAINED_WORDINGS, BanditText
-from workbench.training import bandit_teacher as bt
 from workbench.models.tokenizers import pretokenize, word_tokenizer
+from workbench.training import bandit_teacher as bt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

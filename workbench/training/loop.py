@@ -129,7 +129,9 @@ def _resume(
     with safe_open(path, framework="pt") as file:
         state: dict[str, Any] = json.loads(file.metadata()["state"])
         if state["identity"] != fresh["identity"]:
-            raise RunError(f"{path} is a checkpoint of another recipe, preset or seed: choose another --out or delete it")
+            raise RunError(
+                f"{path} is a checkpoint of another recipe, preset or seed: choose another --out or delete it"
+            )
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     whole = optimizer.state_dict()

@@ -23,7 +23,9 @@ ORACLES = ("random", "greedy", "epsilon_greedy", "ucb", "thompson")
 HORIZON = 50
 
 
-def measure_quality(model: LanguageModel, episodes: int = 24, completions: int = 8, progress: bool = False) -> pd.DataFrame:
+def measure_quality(
+    model: LanguageModel, episodes: int = 24, completions: int = 8, progress: bool = False
+) -> pd.DataFrame:
     """Regret, validity and entropy of the agent and of the oracles; one row a player, setting and measure.
 
     Players: the agent on both renderings, on each held-out wording, without thoughts, and every oracle.  Columns
@@ -52,7 +54,9 @@ def measure_quality(model: LanguageModel, episodes: int = 24, completions: int =
     parts = [summarise(steps, ["player", "setting"], ["regret"])]
     for name, mask in (("entropy, first 5 steps", early), ("entropy, last 5 steps", late)):
         parts.append(summarise(steps[mask], ["player", "setting"], ["entropy"]).assign(measure=name))
-    valid = steps[steps["valid"].notna()].groupby(["player", "setting"])["valid"].mean().rename("estimate").reset_index()
+    valid = (
+        steps[steps["valid"].notna()].groupby(["player", "setting"])["valid"].mean().rename("estimate").reset_index()
+    )
     return pd.concat([*parts, valid.assign(measure="valid")], ignore_index=True)
 
 

@@ -84,7 +84,9 @@ def test_each_prompt_begins_with_the_one_before_on_the_shipped_model(bandit_mode
     messages = player.opening()
     before = player.prompt(messages)
     for step in range(4):
-        messages = player.reply(messages, " Perhaps Button 2 pays more, but it may change.\nAction: I choose Button 2.", 1, 90.0)
+        messages = player.reply(
+            messages, " Perhaps Button 2 pays more, but it may change.\nAction: I choose Button 2.", 1, 90.0
+        )
         after = player.prompt(messages)
         assert after[: len(before)] == before, step
         assert bandit_model.decode(after[-1:]) == "Thought:"
@@ -116,7 +118,12 @@ def test_a_hotter_agent_is_less_certain(bandit_model) -> None:
     player = LanguageAgent(bandit_model, BanditText(), completions=200)
     messages = player.opening()
     for arm, reward in ((0, 80), (1, 120), (0, 85), (1, 118)):
-        messages = player.reply(messages, f" Clearly Button 2 pays more, and it is superior.\nAction: I choose Button {arm + 1}.", arm, reward)
+        messages = player.reply(
+            messages,
+            f" Clearly Button 2 pays more, and it is superior.\nAction: I choose Button {arm + 1}.",
+            arm,
+            reward,
+        )
     prompt = player.prompt(messages)
     cold, warm = (replace(player, temperature=t).decide([prompt], [0])[0].entropy for t in (0.5, 1.5))
     assert cold < warm

@@ -27,7 +27,9 @@ def test_what_is_no_action_of_an_existing_arm_is_not_parsed(completion: str) -> 
     assert BanditText().parse(completion) is None
 
 
-@pytest.mark.parametrize("completion", ["action: button 2", "ACTION: I CHOOSE THE BUTTON 2", "Action:I choose Button 2"])
+@pytest.mark.parametrize(
+    "completion", ["action: button 2", "ACTION: I CHOOSE THE BUTTON 2", "Action:I choose Button 2"]
+)
 def test_parsing_tolerates_case_and_missing_words(completion: str) -> None:
     assert BanditText().parse(completion) == 1
 

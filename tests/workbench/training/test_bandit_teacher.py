@@ -26,7 +26,10 @@ def test_q_is_thompsons_probability_of_the_arm_ahead() -> None:
     teacher = bt.Teacher(widths=(0.7, 0.7000001))
     play = bt.simulate(teacher, 50, 6, np.random.default_rng(0))
     for i in range(50):
-        precision, weighted = np.full(2, teacher.prior_sd**-2.0), np.full(2, teacher.prior_mean * teacher.prior_sd**-2.0)
+        precision, weighted = (
+            np.full(2, teacher.prior_sd**-2.0),
+            np.full(2, teacher.prior_mean * teacher.prior_sd**-2.0),
+        )
         for t in range(6):
             mean, sd = weighted / precision, np.sqrt((1 / precision).sum())
             assert play.q[t][i] == pytest.approx(norm.cdf(abs(mean[1] - mean[0]) / (sd * 0.7)), abs=1e-6)
@@ -51,7 +54,9 @@ def test_no_trained_bandit_centres_in_the_held_out_band() -> None:
 
 
 def texts() -> list[BanditText]:
-    return [BanditText(r, w, thoughts=th) for r in ("buttons", "slot_machines") for w in range(4) for th in (True, False)]
+    return [
+        BanditText(r, w, thoughts=th) for r in ("buttons", "slot_machines") for w in range(4) for th in (True, False)
+    ]
 
 
 def test_transcripts_tokenise_as_their_text_does(writer: Writer) -> None:

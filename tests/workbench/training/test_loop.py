@@ -69,7 +69,9 @@ def test_batches_depend_on_seed_and_step_alone() -> None:
     recipe = bandit_agent.PRESETS["smoke"]
     writer = bandit_agent.Writer(bandit_agent.bandit_tokenizer())
     one, same, other = (bandit_agent.make_batch(recipe, writer, 0, step, 0.5) for step in (3, 3, 4))
-    assert (one.tokens == same.tokens).all() and (one.tokens.shape != other.tokens.shape or (one.tokens != other.tokens).any())
+    assert (one.tokens == same.tokens).all() and (
+        one.tokens.shape != other.tokens.shape or (one.tokens != other.tokens).any()
+    )
 
 
 def test_the_smoke_preset_trains_a_folder_that_loads_and_resumes(tmp_path: Path) -> None:

@@ -102,4 +102,3 @@ def _estimates(z: Tensor, steps: pd.DataFrame) -> dict[str, Tensor]:
         "unweighted": entropy_weighted(z, entropy, runs, weight=False),
         "mean_difference": mean_difference(z, entropy > np.median(entropy)),
     }
-

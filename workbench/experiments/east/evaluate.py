@@ -76,7 +76,9 @@ def choose_prompts(
     part = steps[steps["episode"].isin(half)]
     picked = np.sort(rng.permutation(len(part))[: spec.prompts])
     wanted = part.iloc[picked]
-    whole = part[part["episode"].isin(wanted["episode"])]  # in order, since a prompt is written from all steps before it
+    whole = part[
+        part["episode"].isin(wanted["episode"])
+    ]  # in order, since a prompt is written from all steps before it
     plain, requested = (
         prompts_of(agent_for(model, spec, rendering, request=request), whole)
         for request in ("", spec.request.format(plural=_plural(rendering)))

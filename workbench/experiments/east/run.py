@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steering.vectors import SteeringVector
 from workbench.agents.behaviour import by_step, summarise
@@ -43,7 +43,11 @@ def plan(spec: EastSpec) -> list[tuple[str, str, int]]:
 
 
 def run(
-    spec: EastSpec, root: str | os.PathLike[str], name: str | None = None, progress: bool = False, say: Say | None = None
+    spec: EastSpec,
+    root: str | os.PathLike[str],
+    name: str | None = None,
+    progress: bool = False,
+    say: Say | None = None,
 ) -> Path:
     """Run (or go on with) an EAST run in ``root``; return its folder.
 
@@ -162,7 +166,10 @@ def _behaviour(rendering: str, steered: bool) -> Work:
         layer, multiplier = job.chosen(rendering)
         vector = _steering_vector(job, rendering, layer)
         tables = []
-        for method, direction in (("east", vector), ("shuffled", vector.shuffled(derive_seed(job.spec.seed, "shuffled", 0)))):
+        for method, direction in (
+            ("east", vector),
+            ("shuffled", vector.shuffled(derive_seed(job.spec.seed, "shuffled", 0))),
+        ):
             from steering.interventions import Add
 
             add = Add(vector.site, direction, multiplier)
@@ -184,7 +191,9 @@ def _grid(rendering: str, layer: int) -> Work:
     def work(job: _Job) -> pd.DataFrame:
         vector = job.vectors(rendering)["east"][layer]
         conditions = [Condition("unsteered")] + [
-            Condition("east", layer, multiplier, vector, source=rendering) for multiplier in job.spec.multipliers if multiplier
+            Condition("east", layer, multiplier, vector, source=rendering)
+            for multiplier in job.spec.multipliers
+            if multiplier
         ]
         prompts = job.prompts(rendering, "select")
         rows = evaluate(job.model, job.spec, rendering, prompts, conditions, progress=job.progress)
@@ -269,8 +278,13 @@ def _finish(job: _Job) -> None:
         layer, best = job.chosen(rendering)
         _steering_vector(job, rendering, layer).save(folder.path / "artifacts" / f"vector-{rendering}.safetensors")
         tested = folder.read(f"test-{rendering}")
-        steered = tested[(tested["method"] == "east") & (tested["multiplier"] == best) & (tested["source"] == rendering)]
-        texts = [sum((json.loads(t) for t in part["texts"]), []) for part in (steered, tested[tested["method"] == "unsteered"])]
+        steered = tested[
+            (tested["method"] == "east") & (tested["multiplier"] == best) & (tested["source"] == rendering)
+        ]
+        texts = [
+            sum((json.loads(t) for t in part["texts"]), [])
+            for part in (steered, tested[tested["method"] == "unsteered"])
+        ]
         words.append(over_represented(*texts).assign(rendering=rendering))
         chosen[rendering] = {"layer": layer, "multiplier": best}
     folder.save_table("words", pd.concat(words, ignore_index=True))

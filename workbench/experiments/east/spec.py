@@ -35,11 +35,17 @@ class EastSpec(BaseModel):
     )
     episodes: int = Field(65, ge=2, description="episodes a setting and condition")
     behaviour_completions: int = Field(8, ge=2, description="completions a step while behaviour is measured")
-    prompts: int = Field(100, ge=4, description="prompts from random steps, once to choose layer and multiplier, once to test")
+    prompts: int = Field(
+        100, ge=4, description="prompts from random steps, once to choose layer and multiplier, once to test"
+    )
     eval_completions: int = Field(15, ge=2, description="completions a prompt and condition")
     layers: tuple[int, ...] | None = Field(None, description="layers of the grid; default all")
-    multipliers: tuple[float, ...] = Field((-2.0, -1.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0), description="0 is always run")
-    min_valid: float = Field(0.95, description="a condition may be chosen while it keeps this share of valid completions")
+    multipliers: tuple[float, ...] = Field(
+        (-2.0, -1.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0), description="0 is always run"
+    )
+    min_valid: float = Field(
+        0.9, description="a condition may be chosen while it keeps this share of valid completions"
+    )
     temperatures: tuple[float, ...] = (1.1, 1.25, 1.5, 2.0)
     top_ps: tuple[float, ...] = (0.9, 0.95)
     control_seeds: int = Field(3, ge=1, description="shuffled and random vectors drawn")
@@ -69,14 +75,18 @@ class EastSpec(BaseModel):
 
 PRESETS: dict[str, EastSpec] = {
     "gpu": EastSpec(),
-    "cpu": EastSpec(extraction_runs=40, completions=20, episodes=20, behaviour_completions=4),
+    "cpu": EastSpec(
+        extraction_runs=32, completions=15, episodes=16, behaviour_completions=4, max_new_tokens=32,
+        multipliers=(-2.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0),
+    ),
     "demo": EastSpec(
-        extraction_runs=20, completions=12, episodes=8, behaviour_completions=3, prompts=60, eval_completions=10,
-        settings=((95, 105), (100, 100), (105, 95)), control_seeds=2,
-        multipliers=(-2.0, 1.0, 2.0, 4.0, 8.0), temperatures=(1.25, 1.5), top_ps=(0.9,),
+        extraction_runs=16, completions=10, episodes=8, behaviour_completions=2, prompts=40, eval_completions=8,
+        settings=((95, 105), (100, 100), (105, 95)), control_seeds=2, max_new_tokens=32,
+        multipliers=(-2.0, 1.0, 2.0, 3.0, 6.0), temperatures=(1.25, 1.5), top_ps=(0.9,),
     ),
     "smoke": EastSpec(
         extraction_runs=4, completions=6, episodes=2, behaviour_completions=2, prompts=8, eval_completions=4, horizon=6,
+        max_new_tokens=32,
         settings=((95, 105), (100, 100)), control_seeds=1, layers=(1, 3),
         multipliers=(-2.0, 2.0), temperatures=(1.5,), top_ps=(0.9,),
     ),

@@ -93,9 +93,16 @@ def orderings(results: pd.DataFrame, rows: pd.DataFrame, spec: EastSpec, n_layer
 class _View:
     """The results of one rendering, with the conditions that the orderings compare."""
 
-    def __init__(self, results: pd.DataFrame, rows: pd.DataFrame, spec: EastSpec, rendering: str, n_layers: int) -> None:
+    def __init__(
+        self, results: pd.DataFrame, rows: pd.DataFrame, spec: EastSpec, rendering: str, n_layers: int
+    ) -> None:
         self.results = results[results["rendering"] == rendering]
-        self.rows, self.spec, self.rendering, self.n_layers = rows[rows["rendering"] == rendering], spec, rendering, n_layers
+        self.rows, self.spec, self.rendering, self.n_layers = (
+            rows[rows["rendering"] == rendering],
+            spec,
+            rendering,
+            n_layers,
+        )
         self.layer, self.multiplier = choose(results, spec, rendering)
 
     def table(self, kind: str, method: str, metric: str = "entropy", source: str | None = None) -> pd.DataFrame:

@@ -78,7 +78,9 @@ def trace_thoughts(
         for share in np.linspace(0, 1, points):
             part = thought[: round(share * len(thought))]
             asked.append([*prompt.tokens, *part, *model.encode_continuation(head)])
-            rows.append({"rendering": rendering, "prompt": i, "episode": prompt.episode, "step": prompt.step, "share": share})
+            rows.append(
+                {"rendering": rendering, "prompt": i, "episode": prompt.episode, "step": prompt.step, "share": share}
+            )
     scores = model.score(asked, [endings] * len(asked))
     logprobs = np.array([[score.logprob for score in row] for row in scores])
     p = np.exp(logprobs - np.logaddexp.reduce(logprobs, axis=1, keepdims=True))
