@@ -37,7 +37,7 @@ def entropy_by_multiplier(results: pd.DataFrame, rendering: str, chosen: Chosen 
     """
     need(results, [*COLUMNS, *LEVEL, "dose"], "entropy_by_multiplier")
     part = results[(results["set"] == "test") & (results["rendering"] == rendering)]
-    part = part[part["source"].isin(["", rendering])]
+    part = part[part["source"].notna()]
     need(part, [], f"entropy_by_multiplier of {rendering}")
     figure = make_subplots(
         2, 2, shared_xaxes=True, shared_yaxes=True, column_widths=[0.64, 0.36], row_heights=[0.6, 0.4],

@@ -78,7 +78,9 @@ def words_table(table: pd.DataFrame, top: int = 12, minimum: int = 5) -> go.Figu
     room = (high / low) ** 0.2  # for the counts beside the bars
     figure.update_xaxes(type="log", range=[log10(low / room), log10(high * room)], tickvals=ticks)
     figure.update_xaxes(title_text="relative frequency with EAST over that without (log scale)")
-    figure.update_yaxes(categoryorder="array", categoryarray=order, showgrid=False, tickmode="linear")
+    figure.update_yaxes(
+        title_text="word", categoryorder="array", categoryarray=order, showgrid=False, tickmode="linear"
+    )
     figure.add_vline(1, line={"color": BLACK, "width": 1})
     note = f"Beside each bar: occurrences with EAST | without. Words that occur at least {minimum} times."
     return finish(figure, "Words that steering brings and takes away", note, 820, 250 + 24 * len(order))

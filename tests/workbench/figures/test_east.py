@@ -44,10 +44,12 @@ def test_drawing_changes_no_table(east_tables):
     pd.testing.assert_frame_equal(before, east_tables["results"])
 
 
-def test_a_broken_table_costs_its_own_figures_only(figures, east_run, tmp_path):
+def test_a_broken_table_or_a_missing_column_costs_its_own_figures_only(figures, east_run, tmp_path):
     copy = shutil.copytree(east_run, tmp_path / "run")
     (copy / "artifacts" / "words.parquet").write_bytes(b"cut off")
-    assert set(figures) - set(figures_of(load_run(copy))) == {"words-buttons", "words-slot_machines"}
+    table = copy / "artifacts" / "behaviour.parquet"
+    pd.read_parquet(table).drop(columns="low").to_parquet(table)
+    assert set(figures) - set(figures_of(load_run(copy))) == {"words-buttons", "words-slot_machines", "regret"}
 
 
 def test_a_run_that_has_only_vectors_gives_their_figure(east_run, tmp_path):
@@ -57,10 +59,3 @@ def test_a_run_that_has_only_vectors_gives_their_figure(east_run, tmp_path):
         if not unit.name.startswith("vectors"):
             unit.unlink()
     assert list(figures_of(load_run(copy))) == ["vector_norms"]
-
-
-def test_a_table_without_a_needed_column_costs_its_figure_only(figures, east_run, tmp_path):
-    copy = shutil.copytree(east_run, tmp_path / "run")
-    table = copy / "artifacts" / "behaviour.parquet"
-    pd.read_parquet(table).drop(columns="low").to_parquet(table)
-    assert set(figures) - set(figures_of(load_run(copy))) == {"regret"}

@@ -79,6 +79,6 @@ def test_transfer_that_was_not_run_says_so(east_tables, east_chosen):
 
 
 def test_transfer_at_a_multiplier_that_was_not_run_is_an_error(east_tables):
-    wrong = dict.fromkeys(("buttons", "slot_machines"), {"layer": 2, "multiplier": 3.0})
+    wrong = {name: {"layer": 2, "multiplier": 3.0} for name in ("buttons", "slot_machines")}
     with pytest.raises(DataError, match="chosen multiplier"):
         transfer_matrix(east_tables["results"], wrong)
