@@ -39,9 +39,15 @@ class _Model(Protocol):
     """What is read of a ``LanguageModel`` (which lives in a room above this one)."""
 
     name: str
-    backend_name: str
-    fingerprint: str
-    dtype: Any
+
+    @property
+    def backend_name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def dtype(self) -> Any: ...
 
 
 def provenance(model: _Model | None = None, seeds: int | Iterable[int] | None = None) -> dict[str, Any]:

@@ -85,8 +85,8 @@ def parse_sites(sites: Site | str | int | Iterable[Site | str | int], n_layers: 
     >>> parse_sites(range(2)) == parse_sites(["0.resid_post", 1]) == (Site(0), Site(1))
     True
     """
-    single = isinstance(sites, Site | str | int)
-    parsed = tuple(dict.fromkeys(Site.parse(s) for s in ([sites] if single else sites)))  # type: ignore[list-item,union-attr]
+    several = [sites] if isinstance(sites, Site | str | int) else sites
+    parsed = tuple(dict.fromkeys(Site.parse(site) for site in several))
     for site in parsed:
         if n_layers is not None and site.layer >= n_layers:
             raise SiteError(f"{site} does not exist: the model has layers 0 to {n_layers - 1}")

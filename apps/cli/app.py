@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -37,11 +38,15 @@ def app(argv: list[str], prog: str) -> int:
         raise WorkbenchError(f"the app is not part of this installation: {script} is missing")
     root = check_root(options.runs).resolve()
     say(f"http://127.0.0.1:{options.port} shows the runs in {root}; Ctrl-C ends it")
-    return subprocess.run(command(script, root, options.port)).returncode
+    environment = os.environ | {"WORKBENCH_RUNS": str(root)}
+    try:
+        return subprocess.run(command(script, options.port), env=environment).returncode
+    except KeyboardInterrupt:  # how it is meant to end
+        return 0
 
 
-def command(script: Path, root: Path, port: int) -> list[str]:
-    """The command that serves ``script``; ``--runs`` reaches it as an argument of its own."""
+def command(script: Path, port: int) -> list[str]:
+    """The command that serves ``script``, to this machine only."""
     server = ["--server.address", "127.0.0.1", "--server.port", str(port), "--server.headless", "true"]
     start = [sys.executable, "-m", "streamlit", "run", str(script)]
-    return [*start, *server, "--browser.gatherUsageStats", "false", "--", "--runs", str(root)]
+    return [*start, *server, "--browser.gatherUsageStats", "false"]

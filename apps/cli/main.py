@@ -22,7 +22,7 @@ USER_ERROR, INTERRUPTED = 2, 130
 
 @dataclass(frozen=True)
 class Command:
-    """``workbench WORDS ...`` calls ``target`` (``module:function``) with the other arguments and ``workbench WORDS``."""
+    """``workbench WORDS ...`` calls ``target`` (``module:function``) with the words left and ``workbench WORDS``."""
 
     words: str
     target: str
@@ -105,7 +105,7 @@ def _unfinished(argv: list[str]) -> int:
     group = [command for command in COMMANDS if command.words.split()[0] == argv[0]]
     if not group:
         names = dict.fromkeys(command.words.split()[0] for command in COMMANDS)
-        raise SpecError(f"unknown command {argv[0]!r}{did_you_mean(argv[0], names)}; see workbench --help")
+        raise SpecError(f"unknown command {argv[0]!r}{did_you_mean(argv[0], names)} (see workbench --help)")
     if argv[1:2] in (["-h"], ["--help"]):
         print(help_page(group))
         return 0

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["option_value", "parse", "spec_options", "validated"]
 
+# tyro's and Python's words -> ours
+_WORDS = (
+    (r"^Error parsing (\S+): ", r"option \1: "),
+    (r"^Unrecognized options", "unknown option"),
+    (r"^Missing value for argument '(\S+)'\..*", r"option \1 needs a value"),
+    (r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not a whole number"),
+    (r"could not convert string to float: (.*)", r"\1 is not a number"),
+    (r"Could not find valid parse for arguments:", "cannot read"),
+)
 T = TypeVar("T")
 Spec = TypeVar("Spec", bound="BaseModel")
 
@@ -39,7 +48,7 @@ def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
-        raise SpecError(f"{_one_line(printed.getvalue())}; see {prog} --help") from None
+        raise SpecError(f"{_one_line(printed.getvalue())} (see {prog} --help)") from None
 
 
 def _one_line(box: str) -> str:
@@ -53,9 +62,8 @@ def _one_line(box: str) -> str:
             parts[-1].append(line)
     found = [part for part in parts if part]
     message = " ".join(" ".join(line.split()) for line in found[0]) if found else "these options cannot be read"
-    message = re.sub(r"^Error parsing (\S+): ", r"option \1: ", message).replace(
-        "Unrecognized options", "unknown option"
-    )
+    for theirs, ours in _WORDS:
+        message = re.sub(theirs, ours, message)
     hint = next((line.strip() for part in found[1:] for line in part if line.strip().startswith("--")), "")
     if not hint:
         return message.rstrip(".")

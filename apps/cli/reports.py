@@ -41,34 +41,35 @@ def _east(record: RunRecord, out: Console) -> None:
     results, chosen = record.load_table(_MAIN_TABLE), record.read_json("chosen")
     for rendering, choice in chosen.items():
         part = results[(results["set"] == "test") & (results["rendering"] == rendering)]
-        out.print(_conditions(part, rendering, choice))
-    out.print("Differences are from the unsteered agent on the same prompts with the same seeds; [95% intervals].")
+        out.print(_conditions(part, rendering, choice, narrow=out.width < 105))
+    out.print("difference: in entropy from the unsteered agent, same prompts and seeds; brackets: 95% intervals;")
+    out.print("dose: length of the added vector as a share of the residual stream's; valid: completions that parse")
+    out.print()
     out.print(_orderings(record.load_table("orderings")))
 
 
-def _conditions(part: pd.DataFrame, rendering: str, choice: dict[str, Any]) -> Any:
+def _conditions(part: pd.DataFrame, rendering: str, choice: dict[str, Any], narrow: bool) -> Any:
     """The chosen multiplier and every control and baseline on the test prompts."""
     layer, multiplier = choice["layer"], choice["multiplier"]
     title = f"{rendering}: chosen layer {layer}, multiplier {multiplier:g}"
-    table = new_table(
-        title, "condition", "dose", "entropy (nats)", "difference", "valid", "difference ", numbers="dose"
-    )
+    table = new_table(title, "condition", "dose", "entropy (nats)", "difference", "valid", numbers="dose")
     shown = part[(part["layer"] < 0) | (part["multiplier"] == multiplier)]
     order = {method: place for place, method in enumerate(_METHODS)}
-    keys = ["method", "source", "temperature", "top_p"]
-    groups = sorted(
-        shown.groupby(keys), key=lambda group: (order.get(group[0][0], len(order)), group[0][1] != rendering)
-    )
+    groups = [
+        (key, rows.set_index("metric")) for key, rows in shown.groupby(["method", "source", "temperature", "top_p"])
+    ]
+    groups.sort(key=lambda group: (order.get(group[0][0], len(order)), group[0][1] != rendering))
     for key, rows in groups:
-        by_metric = rows.set_index("metric")
-        entropy, valid = by_metric.loc["entropy"], by_metric.loc["valid"]
-        label, dose = _label(*key, rendering, multiplier), f"{entropy['dose']:.2f}" if entropy["dose"] else ""
-        changes = ("", "") if key[0] == "unsteered" else (_change(entropy), _change(valid))
-        table.add_row(label, dose, _level(entropy), changes[0], _level(valid), changes[1])
+        entropy, valid = rows.loc["entropy"], rows.loc["valid"]
+        dose = f"{entropy['dose']:.2f}" if entropy["dose"] else ""
+        change = "" if key[0] == "unsteered" else _change(entropy)
+        parses = f"{valid['estimate']:.2f}" if narrow else _level(valid)
+        table.add_row(_label(key, rendering, multiplier), dose, _level(entropy), change, parses)
     return table
 
 
-def _label(method: str, source: str, temperature: float, top_p: float, rendering: str, multiplier: float) -> str:
+def _label(key: Any, rendering: str, multiplier: float) -> str:
+    method, source, temperature, top_p = key
     label = _METHODS.get(method, method)
     if method == "temperature":
         return f"{label} {temperature:g}"
@@ -90,7 +91,8 @@ def _change(row: pd.Series[Any]) -> str:
 def _orderings(orderings: pd.DataFrame) -> Any:
     held = int(orderings["held"].sum())
     table = new_table(f"orderings of the paper: {held} of {len(orderings)} held", "ordering", "on", "", "evidence")
-    for row in orderings.sort_values(["ordering", "rendering"], kind="stable").itertuples():
+    place = {name: i for i, name in enumerate(orderings["ordering"].unique())}  # the paper's order
+    for row in orderings.sort_values("ordering", key=lambda names: names.map(place), kind="stable").itertuples():
         verdict = "[green]held[/green]" if row.held else "[red]not held[/red]"
         table.add_row(str(row.ordering), str(row.rendering), verdict, _plain(str(row.evidence)))
     return table

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["check_root", "demo", "draw", "run"]
 
 
+def _named(metavar: str | None, text: str) -> Any:
+    return tyro.conf.arg(metavar=metavar, help=text)
+
+
 @dataclass
 class RunOptions:
     """Run an experiment, or go on with it where it stopped, and print its results.
@@ -33,18 +37,12 @@ class RunOptions:
     run folder, so the same command resumes.
     """
 
-    preset: Annotated[str | None, tyro.conf.arg(help=f"smoke, demo, cpu or gpu; {DEFAULT_PRESET} without --spec")] = (
-        None
-    )
-    spec: Annotated[
-        Path | None, tyro.conf.arg(help="JSON or YAML file of the fields below, such as a run's spec.json")
-    ] = None
-    runs: Annotated[Path, tyro.conf.arg(help="folder of runs")] = Path("runs")
-    name: Annotated[str | None, tyro.conf.arg(help="name of the run folder; default a hash of the spec")] = None
-    dry_run: Annotated[
-        bool, tyro.conf.arg(help="print the plan with completions and estimated forward tokens, and stop")
-    ] = False
-    progress: Annotated[bool, tyro.conf.arg(help="without progress bars")] = True
+    preset: Annotated[str | None, _named("NAME", f"smoke, demo, cpu or gpu; {DEFAULT_PRESET} without --spec")] = None
+    spec: Annotated[Path | None, _named("FILE", "JSON or YAML with fields named below, as in a run's spec.json")] = None
+    runs: Annotated[Path, _named("DIR", "folder of runs")] = Path("runs")
+    name: Annotated[str | None, _named("NAME", "of the run folder; default a hash of the spec")] = None
+    dry_run: Annotated[bool, _named(None, "print the plan with its size in completions and forward tokens")] = False
+    no_progress: Annotated[bool, _named(None, "draw no progress bars")] = False
 
 
 @dataclass
@@ -54,27 +52,25 @@ class DemoOptions:
     Stopped, it goes on when started again.
     """
 
-    runs: Annotated[Path, tyro.conf.arg(help="folder of runs")] = Path("runs")
-    dry_run: Annotated[bool, tyro.conf.arg(help="print the plan and stop")] = False
-    progress: Annotated[bool, tyro.conf.arg(help="without progress bars")] = True
+    runs: Annotated[Path, _named("DIR", "folder of runs")] = Path("runs")
+    dry_run: Annotated[bool, _named(None, "print the plan and stop")] = False
+    no_progress: Annotated[bool, _named(None, "draw no progress bars")] = False
 
 
 def run(argv: list[str], prog: str) -> int:
     """``workbench run EXPERIMENT [OPTIONS]``."""
-    if not argv or argv[0] in ("-h", "--help"):
-        say_or_fail = f"name an experiment: {', '.join(f'{prog} {name}' for name in EXPERIMENTS)}"
-        if not argv:
-            raise SpecError(say_or_fail)
-        results().print(
-            f"usage: {prog} EXPERIMENT [OPTIONS]\n\n{say_or_fail}, with --help for its options", markup=False
-        )
+    known = ", ".join(f"{prog} {name}" for name in EXPERIMENTS)
+    if not argv:
+        raise SpecError(f"name an experiment: {known}")
+    if argv[0] in ("-h", "--help"):
+        print(f"usage: {prog} EXPERIMENT [OPTIONS]\n\nexperiments: {known} (with --help: their options)")
         return 0
     if argv[0].startswith("-"):
         raise SpecError(f"name the experiment before its options: {prog} {next(iter(EXPERIMENTS))} {' '.join(argv)}")
     quiet()
     module = get_experiment(argv[0])
     base = base_spec(module.PRESETS, argv[1:])
-    options = parse(spec_options(base, RunOptions), argv[1:], f"{prog} {argv[0]}")
+    options: Any = parse(spec_options(base, RunOptions), argv[1:], f"{prog} {argv[0]}")
     values = {name: getattr(options, name) for name in type(base).model_fields}
     spec = validated(type(base), values, f"run {argv[0]}")
     return _run(argv[0], module, spec, options)
@@ -105,7 +101,7 @@ def _run(experiment: str, module: Any, spec: BaseModel, options: Any) -> int:
         _print_plan(experiment, module.plan(spec), spec, root, options.name)
         return 0
     say(f"{experiment} on {getattr(spec, 'model', 'its own model')}")
-    path = module.run(spec, root, options.name, progress=show_progress(options.progress), say=say)
+    path = module.run(spec, root, options.name, progress=show_progress(not options.no_progress), say=say)
     record = load_run(path)
     print_report(record, results())
     draw(record)
@@ -119,9 +115,11 @@ def draw(record: RunRecord) -> None:
         say(f"there are no figures for {record.experiment} yet; the tables are in {record.path / 'artifacts'}")
         return
     say("drawing figures")
+    from workbench.figures.saving import save_figures
+
     module = importlib.import_module(name)
     folder = record.path / "figures"
-    files = module.save_figures(module.figures_of(record), folder)
+    files = save_figures(module.figures_of(record), folder, say=say)
     pictures = sum(Path(file).suffix == ".png" for file in files)
     results().print(f"figures: {folder} ({len(files) - pictures} HTML, {pictures} PNG)", markup=False, soft_wrap=True)
 
@@ -146,7 +144,7 @@ def _print_plan(
     out = results()
     out.print(table)
     out.print(
-        f"Forward tokens are at most completions x max_new_tokens ({length}); answers often end earlier. Prompts come on "
-        "top: they are read once and shared by all completions from them.",
+        f"Forward tokens are at most completions x max_new_tokens ({length}); answers often end earlier. Prompts come "
+        "on top: they are read once and shared by all completions from them.",
     )
     out.print(f"run folder: {path}", markup=False, soft_wrap=True)

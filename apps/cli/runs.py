@@ -15,6 +15,8 @@ from apps.cli.run import check_root
 from workbench.errors import RunError, did_you_mean
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from workbench.runs import RunRecord
 
 __all__ = ["export", "find_run", "list_all", "show"]
@@ -123,7 +125,7 @@ def find_run(text: str, root: Path) -> RunRecord:
     raise RunError(f"there is no run {text!r} in {root}{did_you_mean(text, list(found['name']))}")
 
 
-def _plain(text: str) -> object:
+def _plain(text: str) -> Text:
     from rich.text import Text
 
     return Text(text)

@@ -28,9 +28,9 @@ class BanditAgentOptions:
 
     preset: Annotated[str, tyro.conf.arg(help="smoke, cpu (under an hour on two cores) or gpu")] = "cpu"
     seed: Annotated[int, tyro.conf.arg(help="of the weights and the data")] = 0
-    out: Annotated[Path | None, tyro.conf.arg(help="default ./checkpoints/bandit-agent-PRESET")] = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="default ./checkpoints/bandit-agent-PRESET")] = None
     device: Annotated[str | None, tyro.conf.arg(help="default: CUDA when there is one")] = None
-    progress: Annotated[bool, tyro.conf.arg(help="without a progress bar")] = True
+    no_progress: Annotated[bool, tyro.conf.arg(help="lines instead of a progress bar")] = False
 
 
 def bandit_agent(argv: list[str], prog: str) -> int:
@@ -47,7 +47,7 @@ def bandit_agent(argv: list[str], prog: str) -> int:
         raise RunError(f"{out} is a file, not a folder: choose another --out")
     resumes = (out / "checkpoints" / "checkpoint.safetensors").exists()
     say(f"{'going on from the checkpoint' if resumes else 'training'} in {out}")
-    with _watching(show_progress(options.progress)) as report:
+    with _watching(show_progress(not options.no_progress)) as report:
         facts = train_bandit_agent(out, options.preset, seed=options.seed, device=options.device, report=report)
     table = new_table(f"bandit-agent, preset {options.preset}", "measure", "value")
     for key, value in facts.items():

@@ -108,7 +108,7 @@ def run_passes(
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     interventions: Sequence[Intervention] = (),
-    advance: Callable[[int], None] | None = None,
+    advance: Callable[[int], object] | None = None,
 ) -> dict[Site, Tensor]:
     """Activations [rows, d] of each site in ``dtype`` (None: as computed) on ``device``; heads are laid side by side.
 

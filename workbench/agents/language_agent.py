@@ -1,8 +1,8 @@
 """A language model as a bandit player: prompt -> completions -> parsed actions -> action distribution.
 
-At each step the whole conversation so far is the prompt; several completions are drawn and parsed; entropy is taken over
-the valid ones, and one valid completion, picked at random, is executed (arXiv 2406.00244, section 3).  In *exact* mode
-there are no thoughts: the probabilities of the action lines are read off the model instead of sampled.
+At each step the whole conversation so far is the prompt; several completions are drawn and parsed; entropy is taken
+over the valid ones, and one valid completion, picked at random, is executed (arXiv 2406.00244, section 3).  In
+*exact* mode there are no thoughts: the probabilities of the action lines are read off the model instead of sampled.
 """
 
 from __future__ import annotations
@@ -57,10 +57,11 @@ class Decision:
 class LanguageAgent:
     """A model that plays bandits written by ``text``.
 
-    ``completions`` are drawn at each step (25 in the paper) at ``temperature`` and ``top_p``.  ``prefill`` begins every
-    answer, so the last prompt token is its last token.  When none of the completions can be parsed, all are redrawn up
-    to ``retries`` times.  ``request`` is a sentence added to the instructions.  ``exact=True`` scores the action lines instead (needs ``BanditText(thoughts=False)``).
-    Chat models are prompted through their chat template; others with one message a line.
+    ``completions`` are drawn at each step (25 in the paper) at ``temperature`` and ``top_p``.  ``prefill`` begins
+    every answer, so the last prompt token is its last token.  When none of the completions can be parsed, all are
+    redrawn up to ``retries`` times.  ``request`` is a sentence added to the instructions.  ``exact=True`` scores the
+    action lines instead (needs ``BanditText(thoughts=False)``). Chat models are prompted through their chat template;
+    others with one message a line.
     """
 
     model: LanguageModel

@@ -1,9 +1,10 @@
 """Episodes of a language agent, many at once.
 
-All episodes advance together, one step at a time; the prompt cache keeps what earlier turns computed, so a step costs its
-new tokens only.  Steered positions live as long as the decision: at the next step the turn is encoded again, unsteered
-unless the intervention's scope says otherwise.  Rewards come from the bandit's reward table, which depends on (seed, step,
-arm) alone, and every random choice from the episode's seed: an episode is the same alone or among others.
+All episodes advance together, one step at a time; the prompt cache keeps what earlier turns computed, so a step costs
+its new tokens only.  Steered positions live as long as the decision: at the next step the turn is encoded again,
+unsteered unless the intervention's scope says otherwise.  Rewards come from the bandit's reward table, which depends
+on (seed, step, arm) alone, and every random choice from the episode's seed: an episode is the same alone or among
+others.
 """
 
 from __future__ import annotations

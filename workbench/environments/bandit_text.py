@@ -101,7 +101,8 @@ class BanditText:
     def parse(self, completion: str) -> int | None:
         """The chosen arm (0-based), or None when there is no readable action of an arm that exists.
 
-        Tolerant of case, of a missing ``I choose`` and of ``slot machine`` for ``machine``; the first ``Action:`` counts.
+        Tolerant of case, of a missing ``I choose`` and of ``slot machine`` for ``machine``; the first ``Action:``
+        counts.
         """
         found = re.search(rf"action:\s*(?:i choose\s+)?(?:the\s+)?(?:slot\s+)?{self.noun}\s*(\d+)\b", completion, re.I)
         first = re.search(r"action:", completion, re.I)

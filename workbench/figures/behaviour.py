@@ -5,6 +5,7 @@ Tables are those of :mod:`workbench.agents.behaviour`: steps (one row a step), o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ def cumulative_arms(
     """
     need(steps, ["method", "setting", "episode", "step", "arm"], "cumulative_arms")
     methods = [m for m in methods if m in set(steps["method"])]
-    settings = list(dict.fromkeys(steps["setting"]))
+    settings = _settings(steps["setting"])
     figure = make_subplots(
         len(methods), len(settings), shared_xaxes=True, shared_yaxes="all", horizontal_spacing=0.025,
         vertical_spacing=0.06, column_titles=[f"mean rewards {setting}" for setting in settings],
@@ -42,7 +43,9 @@ def cumulative_arms(
                 for trace in _counts(part, int(arm), episodes, legend=i == j == 1):
                     figure.add_trace(trace, i, j)
         figure.update_yaxes(title_text=f"{look(method).name}<br>times chosen", row=i, col=1)
-    figure.update_xaxes(range=[-0.5, steps["step"].max() + 0.5])
+    last = int(steps["step"].max())
+    figure.update_xaxes(range=[-0.5, last + 0.5])
+    figure.update_yaxes(range=[-0.03 * (last + 1), 1.03 * (last + 1)], type="linear")
     figure.update_xaxes(title_text="step", row=len(methods))
     note = f"Thin: single episodes (at most {episodes} a setting). Thick: mean over all episodes."
     size = {"width": max(620, 250 * len(settings) + 130), "height": 230 * len(methods) + 190}
@@ -75,7 +78,7 @@ def entropy_by_step(table: pd.DataFrame) -> go.Figure:
     ``table`` has ``method, setting, step, estimate, low, high``.
     """
     need(table, ["method", "setting", "step", "estimate", "low", "high"], "entropy_by_step")
-    settings = list(dict.fromkeys(table["setting"]))
+    settings = _settings(table["setting"])
     titles = [f"mean rewards {setting}" for setting in settings]
     figure = make_subplots(1, len(settings), shared_yaxes=True, horizontal_spacing=0.025, column_titles=titles)
     for j, setting in enumerate(settings, 1):
@@ -98,7 +101,7 @@ def regret(table: pd.DataFrame) -> go.Figure:
     need(table, ["rendering", "method", "setting", "measure", "estimate", "low", "high"], "regret")
     table = table[table["measure"] == "regret"]
     need(table, [], "regret")
-    renderings, settings = list(dict.fromkeys(table["rendering"])), list(dict.fromkeys(table["setting"]))
+    renderings, settings = list(dict.fromkeys(table["rendering"])), _settings(table["setting"])
     methods = _order(table["method"])
     figure = make_subplots(1, len(renderings), shared_yaxes=True, horizontal_spacing=0.03,
                            column_titles=[words(name) for name in renderings])  # fmt: skip
@@ -120,6 +123,11 @@ def _order(methods: pd.Series[str]) -> list[str]:
     return [m for m in METHODS if m in found] + [m for m in found if m not in METHODS]
 
 
+def _settings(column: pd.Series[str]) -> list[str]:
+    """Settings by the means of their arms: as text, "(100, 100)" would come before "(95, 105)"."""
+    return sorted(dict.fromkeys(column), key=lambda text: ([float(n) for n in re.findall(r"-?[\d.]+", text)], text))
+
+
 def _line(x: pd.Series[Any], y: pd.Series[float], method: str, legend: bool) -> go.Scatter:
     style = look(method)
     return go.Scatter(
@@ -133,6 +141,6 @@ def _points(x: Sequence[float], part: pd.DataFrame, method: str, legend: bool) -
     up, down = part["high"] - part["estimate"], part["estimate"] - part["low"]
     return go.Scatter(
         x=x, y=part["estimate"], mode="markers", name=style.name, legendgroup=style.name, showlegend=legend,
-        marker={"color": style.colour, "symbol": style.symbol, "size": 10},
+        marker={"color": style.colour, "symbol": style.symbol, "size": 10}, cliponaxis=False,
         error_y={"type": "data", "array": up, "arrayminus": down, "thickness": 1.6, "width": 4, "color": style.colour},
     )  # fmt: skip

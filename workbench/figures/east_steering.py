@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -25,6 +26,7 @@ COLUMNS = ("set", "rendering", "source", "method", "layer", "multiplier", "tempe
 LEVEL, CHANGE = ("estimate", "low", "high"), ("difference", "difference_low", "difference_high")
 METRICS = {"entropy": "action entropy (nats)", "valid": "valid (share)"}
 CURVES = ("shuffled", "random", "east")
+_SMALLEST_SCALE = 0.05  # nats; noise around 0 must not fill the whole colour scale
 BASELINES = ("unsteered", "request", "temperature", "top_p", "mean_difference", "uncentred", "unweighted")
 
 
@@ -37,7 +39,7 @@ def entropy_by_multiplier(results: pd.DataFrame, rendering: str, chosen: Chosen 
     """
     need(results, [*COLUMNS, *LEVEL, "dose"], "entropy_by_multiplier")
     part = results[(results["set"] == "test") & (results["rendering"] == rendering)]
-    part = part[part["source"].notna()]
+    part = part[part["source"].isin(["", rendering])]
     need(part, [], f"entropy_by_multiplier of {rendering}")
     figure = make_subplots(
         2, 2, shared_xaxes=True, shared_yaxes=True, column_widths=[0.64, 0.36], row_heights=[0.6, 0.4],
@@ -137,12 +139,14 @@ def layer_multiplier_heatmap(
     renderings = list(dict.fromkeys(grid["rendering"]))
     figure = make_subplots(1, len(renderings), shared_yaxes=True, horizontal_spacing=0.04,
                            column_titles=[words(name) for name in renderings])  # fmt: skip
-    limit = max(float(grid.loc[grid["metric"] == "entropy", "difference"].abs().max()), 1e-3)
     for j, rendering in enumerate(renderings, 1):
         base = results[(results["set"] == "select") & (results["rendering"] == rendering)]
         base = base[(base["method"] == "unsteered") & (base["metric"] == "valid")]
         floor = min_valid * float(base["estimate"].iloc[0]) if len(base) else 0.0
-        _add_grid(figure, j, grid[grid["rendering"] == rendering], floor, limit, (chosen or {}).get(rendering))
+        _add_grid(figure, j, grid[grid["rendering"] == rendering], floor, (chosen or {}).get(rendering))
+    limit = max(_SMALLEST_SCALE, *(float(np.nanmax(np.abs(t.z), initial=0)) for t in figure.data if t.coloraxis))
+    bar = {"title": {"text": "Δ entropy<br>(nats)", "font": {"size": 12}}, "thickness": 14}
+    figure.update_layout(coloraxis={"colorscale": DIVERGING, "cmin": -limit, "cmax": limit, "colorbar": bar})
     figure.update_xaxes(title_text="multiplier", showgrid=False)
     figure.update_yaxes(showgrid=False, type="category")
     figure.update_yaxes(title_text="layer", row=1, col=1)
@@ -154,9 +158,7 @@ def layer_multiplier_heatmap(
     return finish(figure, "Where steering acts: entropy by layer and multiplier", note, **size)
 
 
-def _add_grid(
-    figure: go.Figure, col: int, grid: pd.DataFrame, floor: float, limit: float, chosen: Chosen | None
-) -> None:
+def _add_grid(figure: go.Figure, col: int, grid: pd.DataFrame, floor: float, chosen: Chosen | None) -> None:
     change, valid = (
         grid[grid["metric"] == metric].pivot(index="layer", columns="multiplier", values=value)
         for metric, value in (("entropy", "difference"), ("valid", "estimate"))
@@ -168,8 +170,7 @@ def _add_grid(
     hover = "layer %{y}, multiplier %{x}: %{text} nats, valid %{customdata:.2f}<extra></extra>"
     common: dict[str, Any] = axes | {"customdata": valid, "hovertemplate": hover, "xgap": 2, "ygap": 2}
     figure.add_heatmap(
-        z=change.mask(low), text=text.mask(low, ""), texttemplate="%{text}", colorscale=DIVERGING, zmid=0, zmin=-limit,
-        zmax=limit, colorbar={"title": {"text": "Δ entropy<br>(nats)"}, "thickness": 14}, showscale=col == 1,
+        z=change.mask(low), text=text.mask(low, ""), texttemplate="%{text}", coloraxis="coloraxis",
         row=1, col=col, **common,
     )  # fmt: skip
     figure.add_heatmap(
@@ -196,7 +197,7 @@ def transfer_matrix(results: pd.DataFrame, chosen: Mapping[str, Chosen] | None =
     if all(cell is None for cell in cells.values()):
         raise DataError("transfer_matrix has nothing to draw: no condition was run at the chosen multiplier")
     change = [[_value(cells[s, t]) for t in names] for s in names]
-    limit = max(*(abs(v) for row in change for v in row if v is not None), 1e-3)
+    limit = max(_SMALLEST_SCALE, *(abs(v) for row in change for v in row if v is not None))
     figure = go.Figure(go.Heatmap(
         z=change, x=[f"steered: {words(t)}" for t in names], y=[f"vector from {words(s)}" for s in names],
         text=[[_cell_text(cells[s, t]) for t in names] for s in names], texttemplate="%{text}", textfont={"size": 14},

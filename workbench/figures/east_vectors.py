@@ -57,12 +57,14 @@ def words_table(table: pd.DataFrame, top: int = 12, minimum: int = 5) -> go.Figu
     """Words over-represented in thoughts with steering and without, by the ratio of their relative frequencies.
 
     ``table`` has ``word, steered, unsteered`` (counts) and ``ratio`` (> 1: steering brings it).  Shown are the ``top``
-    words each way among those that occur at least ``minimum`` times.  Source: arXiv 2406.00244, its table of words.
+    words each way among those that occur at least ``minimum`` times; a ratio within 2% of 1 is neither.
+    Source: arXiv 2406.00244, its table of words.
     """
     need(table, ["word", "steered", "unsteered", "ratio"], "words_table")
     table = table[table["steered"] + table["unsteered"] >= minimum].sort_values("ratio")
     need(table, [], f"words_table (words that occur at least {minimum} times)")
-    more, fewer = table[table["ratio"] > 1].tail(top), table[table["ratio"] < 1].head(top)
+    more, fewer = table[table["ratio"] > 1.02].tail(top), table[table["ratio"] < 0.98].head(top)
+    need(table[abs(table["ratio"] - 1) > 0.02], [], "words_table (words that steering makes more or less frequent)")
     figure = go.Figure()
     for part, name, colour in ((more, "more with EAST", BLUE), (fewer, "more without", VERMILION)):
         counts = [f"{a} | {b}" for a, b in zip(part["steered"], part["unsteered"], strict=True)]
@@ -74,7 +76,11 @@ def words_table(table: pd.DataFrame, top: int = 12, minimum: int = 5) -> go.Figu
     order = [*fewer["word"], *more["word"]]
     shown = table[table["word"].isin(order)]["ratio"]
     low, high = min(shown.min(), 0.9), max(shown.max(), 1.1)
-    ticks = [t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if low / 2 <= t <= high * 2]
+    ticks = (
+        (0.5, 0.67, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2)
+        if high / low < 3
+        else (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+    )
     room = (high / low) ** 0.2  # for the counts beside the bars
     figure.update_xaxes(type="log", range=[log10(low / room), log10(high * room)], tickvals=ticks)
     figure.update_xaxes(title_text="relative frequency with EAST over that without (log scale)")

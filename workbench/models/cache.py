@@ -170,7 +170,7 @@ class PromptCache:
         self.tokens = [self.tokens[row] for row in rows]
 
     def keep_leaves(self, alive: list[list[int]]) -> None:
-        """Drop the slots of all leaves but those numbered in ``alive`` [batch][leaf], so that later passes skip them."""
+        """Drop the slots of all leaves but those in ``alive`` [batch][leaf number]: later passes skip them."""
         import torch
 
         assert self.positions is not None and self.leaves is not None
@@ -183,7 +183,7 @@ class PromptCache:
         keep = wanted.to(leaves.device).gather(1, known) & (known == leaves) & (positions >= 0)
         order = (~keep).int().argsort(dim=1, stable=True)[:, : int(keep.sum(1).max())]  # [batch kept]
         for layer in self.keys_values.layers:
-            layer.gather_after(start, order)
+            layer.gather_after(start, order)  # type: ignore[union-attr]  # ours: see _growing_layer
         positions = positions.masked_fill(~keep, -1).gather(1, order)
         self.positions = torch.cat([self.positions[:, :start], positions], dim=1)
         self.leaves = torch.cat([self.leaves[:, :start], leaves.gather(1, order)], dim=1)

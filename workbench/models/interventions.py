@@ -57,8 +57,9 @@ _SCOPE_PART = re.compile(r"(prompt|generation)(?:\[(-?\d+)?:(-?\d+)?\])?")
 class Scope:
     """The positions an intervention touches, said apart for the prompt and for what comes after it.
 
-    ``None`` leaves that part alone.  In ``generation`` only non-negative numbers make sense, since the end is not known.
-    The text form is ``prompt[-1:]+generation`` (the default, EAST's: the last prompt token and every generated one).
+    ``None`` leaves that part alone.  In ``generation`` only non-negative numbers make sense, since the end is not
+    known. The text form is ``prompt[-1:]+generation`` (the default, EAST's: the last prompt token and every generated
+    one).
 
     >>> Scope.parse("prompt[-1:]+generation") == Scope()
     True

@@ -219,9 +219,9 @@ class LanguageModel:
     ) -> list[list[Completion]]:
         """``n`` completions of each prompt (or ``n[i]`` of prompt i): ``result[prompt][completion]``.
 
-        ``seeds``: one integer, or one for each prompt; a completion depends on its prompt, seed and index and not on the
-        batch.  Rows with equal prompts share their computation, so a sweep is the same prompts repeated with per-row
-        interventions.  ``cache``: see :meth:`prompt_cache`.  ``temperature=0`` is greedy.
+        ``seeds``: one integer, or one for each prompt; a completion depends on its prompt, seed and index and not on
+        the batch.  Rows with equal prompts share their computation, so a sweep is the same prompts repeated with
+        per-row interventions.  ``cache``: see :meth:`prompt_cache`.  ``temperature=0`` is greedy.
         """
         rows = self.encode_all(prompts)
         self._check_interventions(interventions)
@@ -297,8 +297,8 @@ class LanguageModel:
         for site in parsed:
             if site.component not in components:
                 raise SiteError(
-                    f"the {self.backend_name} back end has no {site.component} (it has {', '.join(sorted(components))});"
-                    " backend='transformer_lens' reads heads and patterns"
+                    f"the {self.backend_name} back end has no {site.component}"
+                    f" (it has {', '.join(sorted(components))}); backend='transformer_lens' reads heads and patterns"
                 )
         return parsed
 
@@ -311,7 +311,7 @@ class LanguageModel:
                 stamp, own = getattr(i, what, None), getattr(self, what)
                 if stamp not in (None, own):
                     raise ArtifactError(
-                        f"{type(i).__name__} at {i.site} was made on a model of {what} {stamp}, and {self.name} has {own}:"
+                        f"{type(i).__name__} at {i.site} is of a model with {what} {stamp}, and {self.name} has {own}:"
                         " use vector.for_model(model, force=True) to steer it all the same"
                     )
 

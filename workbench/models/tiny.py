@@ -1,4 +1,4 @@
-"""Tiny seeded models of the common shapes, for tests, examples and conformance checks: no download, made in milliseconds."""
+"""Tiny seeded models of the common shapes, for tests, examples and checks: no download, made in milliseconds."""
 
 from __future__ import annotations
 

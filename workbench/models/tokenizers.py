@@ -1,7 +1,7 @@
 """A word-level tokenizer that loses nothing.
 
-Known words and the integers 0-160 are single tokens (with their leading space, as in GPT-2); anything else falls back to
-characters, so that any ASCII text survives a round trip.  It is a Unigram model whose words score far above its
+Known words and the integers 0-160 are single tokens (with their leading space, as in GPT-2); anything else falls back
+to characters, so that any ASCII text survives a round trip.  It is a Unigram model whose words score far above its
 characters, which makes the best segmentation the one with the fewest pieces.
 """
 

@@ -1,7 +1,8 @@
 """Decoding and scoring over token trees: one algorithm for every back end.
 
-Rows with the same prompt share one tree.  A tree's shared part is the prompt but its last token; each *leaf* (a completion
-or a continuation) starts by running that last token itself, so that leaves steered in different ways can share a prompt.
+Rows with the same prompt share one tree.  A tree's shared part is the prompt but its last token; each *leaf* (a
+completion or a continuation) starts by running that last token itself, so that leaves steered in different ways can
+share a prompt.
 """
 
 from __future__ import annotations

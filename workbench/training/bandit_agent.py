@@ -31,8 +31,8 @@ __all__ = ["PRESETS", "Recipe", "train_bandit_agent"]
 @dataclass(frozen=True)
 class Recipe:
     """Shape, data and budget.  ``batch_tokens`` is the size of a step; ``actions_only`` the share of the budget spent
-    on bare actions at the start (its first half in a single wording); ``full_horizon`` the share after which episodes are
-    as long as ``horizon``."""
+    on bare actions at the start (its first half in a single wording); ``full_horizon`` the share after which episodes
+    are as long as ``horizon``."""
 
     layers: int = 6
     width: int = 128
@@ -92,7 +92,7 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seed: int) -> 
 
 
 def _smooth(numbers: Tensor, width: int) -> Tensor:
-    """[n, width]: a line and sinusoids of several periods along fixed random directions, of embedding size (std .02)."""
+    """[n, width]: a line and sinusoids of several periods along random directions, of embedding size (std .02)."""
     import torch
 
     x = (numbers.float() - 100) / 25
@@ -154,7 +154,8 @@ def train_bandit_agent(
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     tokenizer = bandit_tokenizer()
     writer = Writer(tokenizer)
-    model = new_model(recipe, tokenizer, seed).to(place)
+    model = new_model(recipe, tokenizer, seed)
+    model.to(place)  # type: ignore[arg-type]  # transformers wraps `to` with a narrower type
 
     def step_loss(step: int, done: float) -> tuple[Tensor, int]:
         batch = make_batch(recipe, writer, seed, step, done)

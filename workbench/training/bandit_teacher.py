@@ -1,15 +1,16 @@
 """Teachers that play bandits and say how sure they are.
 
-A teacher is Thompson sampling on a Gaussian posterior whose width is multiplied by a hidden factor ``width`` (drawn once
-an episode: small is greedy).  With posterior difference d and its standard deviation s it prefers the arm ahead with
-probability q = Phi(|d| / (s * width)).  It verbalises this in two steps.  A level of confidence is drawn,
+A teacher is Thompson sampling on a Gaussian posterior whose width is multiplied by a hidden factor ``width`` (drawn
+once an episode: small is greedy).  With posterior difference d and its standard deviation s it prefers the arm ahead
+with probability q = Phi(|d| / (s * width)).  It verbalises this in two steps.  A level of confidence is drawn,
 
     q in [.5, .8]:  unsure or leaning,    q in [.8, .998]:  leaning or sure,
 
-with the probabilities that make the follow rates ``FOLLOW`` average to q, so the teacher's actions are exactly Thompson's;
-then the thought is written (an opener that hints at the level, the arm ahead, a phrase that names the level) and the arm
-ahead is chosen with probability ``FOLLOW[level]``.  Every random word and action comes with the teacher's exact
-distribution as a soft target.  Nothing of the posterior stands in the prompt: a model must infer it from the history.
+with the probabilities that make the follow rates ``FOLLOW`` average to q, so the teacher's actions are exactly
+Thompson's; then the thought is written (an opener that hints at the level, the arm ahead, a phrase that names the
+level) and the arm ahead is chosen with probability ``FOLLOW[level]``.  Every random word and action comes with the
+teacher's exact distribution as a soft target.  Nothing of the posterior stands in the prompt: a model must infer it
+from the history.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ A transcript is the chat text of one episode.  Loss falls on the agent's tokens 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -38,7 +39,9 @@ def bandit_tokenizer() -> PreTrainedTokenizerFast:
     return word_tokenizer(texts)
 
 
-Target = tuple[object, object, float]  # candidate ids, their probabilities, weight
+Target = tuple[
+    Sequence[int] | np.ndarray, Sequence[float] | np.ndarray, float
+]  # candidate ids, their probabilities, weight
 
 
 @dataclass
@@ -112,7 +115,7 @@ class Writer:
         where: list[int] = []
         targets: list[Target] = []
 
-        def say(piece: tuple[int, ...] | list[int], soft: dict[int, tuple[object, object]] | None = None) -> None:
+        def say(piece: tuple[int, ...] | list[int], soft: dict[int, Soft] | None = None) -> None:
             for j, token in enumerate(piece):
                 where.append(len(tokens))
                 targets.append((*soft[j], 1.0) if soft and j in soft else ((token,), (1.0,), FORM_WEIGHT))

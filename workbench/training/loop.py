@@ -1,8 +1,8 @@
 """The training loop: AdamW, a cosine schedule over a token budget, checkpoints that resume exactly.
 
 A recipe says what the batch of step n is (from the seed and n alone) and what its loss is; the loop does the rest.
-Killed at any moment, it goes on from the last checkpoint, and since batches depend on the step only, it sees the data it
-would have seen.  Checkpoints are safetensors and JSON, replaced atomically.
+Killed at any moment, it goes on from the last checkpoint, and since batches depend on the step only, it sees the data
+it would have seen.  Checkpoints are safetensors and JSON, replaced atomically.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def train(
         if not torch.isfinite(loss):
             raise DataError(f"training diverged: the loss at step {state['step']} is {loss.item()}; lower the rate")
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
         optimizer.step()
         state["step"] += 1

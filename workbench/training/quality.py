@@ -1,4 +1,4 @@
-"""How good a bandit agent is, measured on bandits it has never seen, beside every oracle on the same seeds; and its card."""
+"""How good a bandit agent is on bandits it has never seen, beside every oracle on the same seeds; and its card."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def measure_quality(
     """Regret, validity and entropy of the agent and of the oracles; one row a player, setting and measure.
 
     Players: the agent on both renderings, on each held-out wording, without thoughts, and every oracle.  Columns
-    ``player, setting, measure, estimate, low, high`` (95%, over episodes); ``valid`` counts completions, entropies (nats)
-    are means over the first and the last five steps.
+    ``player, setting, measure, estimate, low, high`` (95%, over episodes); ``valid`` counts completions, entropies
+    (nats) are means over the first and the last five steps.
     """
     import pandas as pd
 
@@ -91,13 +91,13 @@ A small Llama-shaped language model, trained from scratch, that plays two-armed 
 rewards in its context, writes a thought that says how sure it is, and chooses.  It exists to be read and steered (EAST,
 arXiv 2406.00244); it knows nothing else.
 
-## Data
-Transcripts of Thompson-sampling teachers whose posterior width is multiplied by a hidden factor (.25 to 1.2, drawn once an
-episode), in two renderings (buttons, slot machines) and four wordings; two more wordings are held out.  A thought opens
-with a word that hints at the teacher's confidence, names the arm ahead, and says how sure it is; the action follows the arm
-ahead with probability .5, .8 or .998.  The levels are drawn so that the actions are exactly the teacher's Thompson
-probabilities, and all random words and actions are trained on the teacher's exact distribution.  The posterior never
-stands in the prompt.  Bandits whose means centre in 97-103 are never trained on; all of those below are such.
+## Data Transcripts of Thompson-sampling teachers whose posterior width is multiplied by a hidden factor (.25 to 1.2,
+drawn once an episode), in two renderings (buttons, slot machines) and four wordings; two more wordings are held out.
+A thought opens with a word that hints at the teacher's confidence, names the arm ahead, and says how sure it is; the
+action follows the arm ahead with probability .5, .8 or .998.  The levels are drawn so that the actions are exactly
+the teacher's Thompson probabilities, and all random words and actions are trained on the teacher's exact
+distribution.  The posterior never stands in the prompt.  Bandits whose means centre in 97-103 are never trained on;
+all of those below are such.
 
 ## Recipe
 `workbench train bandit-agent --preset {preset} --seed {seed}`

@@ -1,6 +1,7 @@
 """EAST end to end on the shipped model at smoke size: the machinery, the controls, resuming.
 
-Whether the paper's orderings appear is measured by real runs (README); here the question is whether the numbers are right.
+Whether the paper's orderings appear is measured by real runs (README); here the question is whether the numbers are
+right.
 """
 
 from __future__ import annotations

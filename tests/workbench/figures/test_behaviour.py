@@ -36,6 +36,16 @@ def test_steered_stands_beside_unsteered_on_one_scale(east_units):
     assert figure.layout.yaxis3.title.text.startswith("EAST") and figure.layout.yaxis.matches == "y3"
 
 
+def test_settings_stand_in_the_order_of_their_means(east_tables):
+    titles = [note.text for note in entropy_by_step(east_tables["entropy_by_step"][::-1]).layout.annotations]
+    assert titles == ["mean rewards (95, 105)", "mean rewards (100, 100)"]
+
+
+def test_cumulative_arms_show_every_possible_count(two_episodes):
+    low, high = cumulative_arms(two_episodes).layout.yaxis.range
+    assert low < 0 and high > 3
+
+
 def test_entropy_by_step_draws_the_tables_numbers(east_tables):
     table = east_tables["entropy_by_step"].query("rendering == 'buttons'")
     figure = entropy_by_step(table)

@@ -53,6 +53,13 @@ def test_heatmap_draws_differences_and_greys_cells_with_few_valid(east_tables, e
     assert (grey.z[:, 4] == 1).all() and np.isnan(grey.z[:, :4]).all()
 
 
+def test_grey_cells_and_noise_do_not_set_the_colour_scale(east_tables):
+    results = east_tables["results"]
+    assert layer_multiplier_heatmap(results, 0.95).layout.coloraxis.cmax == pytest.approx(0.16)
+    small = results.assign(difference=results["difference"] / 1000)
+    assert layer_multiplier_heatmap(small).layout.coloraxis.cmax == 0.05
+
+
 def test_nothing_is_greyed_without_a_bar(east_tables):
     assert not np.isnan(layer_multiplier_heatmap(east_tables["results"]).data[0].z).any()
 

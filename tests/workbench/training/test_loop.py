@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -104,4 +105,4 @@ def test_the_rate_warms_up_then_falls_to_a_tenth() -> None:
     schedule = replace(Schedule(tokens=1), lr=1.0, warmup=0.1)
     rates = [schedule.rate(x / 100) for x in range(101)]
     assert rates[0] < 0.05 and max(rates) == pytest.approx(1, abs=0.01) and rates[-1] == pytest.approx(0.1)
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[10:]))

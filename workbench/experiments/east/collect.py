@@ -69,8 +69,8 @@ def estimate_vectors(
 ) -> tuple[dict[str, Tensor], pd.DataFrame]:
     """Every estimate at every layer, from one pass an episode: ``{estimate: [layers, d]}``, and a table of norms.
 
-    The table has ``estimate, layer, norm`` (of the vector), ``residual_norm`` (mean over prompts) and ``half_cosine``, the
-    cosine between the vectors of two halves of the runs (how well it is determined).
+    The table has ``estimate, layer, norm`` (of the vector), ``residual_norm`` (mean over prompts) and
+    ``half_cosine``, the cosine between the vectors of two halves of the runs (how well it is determined).
     """
     import pandas as pd
     import torch

@@ -1,8 +1,8 @@
 """Steering the agent on fixed prompts under many conditions at once.
 
-Conditions that sample alike run as one batch: each prompt is repeated once a condition, and every repetition carries its
-own vector and multiplier, while the prompt itself is computed once.  All conditions use the same seeds, so a difference
-between two of them is a paired difference.
+Conditions that sample alike run as one batch: each prompt is repeated once a condition, and every repetition carries
+its own vector and multiplier, while the prompt itself is computed once.  All conditions use the same seeds, so a
+difference between two of them is a paired difference.
 """
 
 from __future__ import annotations

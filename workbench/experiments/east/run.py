@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def _units(spec: EastSpec, n_layers: int) -> Iterator[_Unit]:
             raise SpecError(f"layer {layer} does not exist: {spec.model} has layers 0 to {n_layers - 1}")
     draws, evals = spec.horizon * spec.completions, spec.prompts * spec.eval_completions
     behaviour = len(spec.settings) * spec.episodes * spec.horizon * spec.behaviour_completions
-    n_controls = 3 + 2 * spec.control_seeds + len(spec.temperatures) + len(spec.top_ps) + len(spec.multipliers)
+    n_test = 6 + 2 * spec.control_seeds + len(spec.temperatures) + len(spec.top_ps) + 2 * len(spec.multipliers)
     for r in spec.renderings:
         yield _Unit(f"extraction-{r}", f"play {r} for extraction", spec.extraction_runs * draws, _extraction(r))
         yield _Unit(f"vectors-{r}", f"estimate vectors on {r}", 0, _vectors(r))
@@ -94,7 +95,7 @@ def _units(spec: EastSpec, n_layers: int) -> Iterator[_Unit]:
             count = len(spec.multipliers) * evals
             yield _Unit(f"grid-{r}-{layer}", f"multipliers at layer {layer} on {r}", count, _grid(r, layer))
     for r in spec.renderings:
-        yield _Unit(f"test-{r}", f"chosen layer, controls and baselines on {r}", n_controls * evals, _test(r))
+        yield _Unit(f"test-{r}", f"chosen layer, controls and baselines on {r}", n_test * evals, _test(r))
         yield _Unit(f"thoughts-{r}", f"how much the thought decides on {r}", 0, _thoughts(r))
         yield _Unit(f"steered-{r}", f"play {r} steered", behaviour, _behaviour(r, steered=True))
 
@@ -225,11 +226,12 @@ def _test_conditions(job: _Job, rendering: str) -> Iterator[Condition]:
     for multiplier in filter(None, spec.multipliers):
         yield Condition("east", layer, multiplier, estimates["east"], source=rendering)
     own = SteeringVector(Site(layer), estimates["east"])
-    for multiplier in sorted({best, *(m for m in spec.multipliers if m > 0)}):
-        for draw in range(spec.control_seeds):
-            seed = derive_seed(spec.seed, "shuffled", draw)
-            for method, control in (("shuffled", own.shuffled(seed)), ("random", own.random_like(seed))):
-                yield Condition(method, layer, multiplier, control.vector, source=rendering, draw=draw)
+    for draw in range(spec.control_seeds):
+        seed = derive_seed(spec.seed, "shuffled", draw)
+        yield Condition("random", layer, best, own.random_like(seed).vector, source=rendering, draw=draw)
+        curve = [m for m in spec.multipliers if m > 0 and draw == 0]  # the first draw has the whole curve
+        for multiplier in sorted({best, *curve}):
+            yield Condition("shuffled", layer, multiplier, own.shuffled(seed).vector, source=rendering, draw=draw)
     for method in ESTIMATES[1:]:
         # Ablations are compared at the length of EAST's vector, so that direction and not size is at stake.
         matched = estimates[method] * (own.norm / estimates[method].norm())
@@ -243,7 +245,7 @@ def _thoughts(rendering: str) -> Work:
     def work(job: _Job) -> pd.DataFrame:
         import pandas as pd
 
-        layer, best = job.chosen(rendering)
+        _, best = job.chosen(rendering)
         rows = job.folder.read(f"test-{rendering}")
         prompts = job.prompts(rendering, "test")
         tables = []
@@ -259,8 +261,6 @@ def _thoughts(rendering: str) -> Work:
 
 def _finish(job: _Job) -> None:
     """Everything that is computed from rows: tables, vectors as artifacts."""
-    import json
-
     import pandas as pd
 
     folder, spec = job.folder, job.spec
@@ -281,11 +281,12 @@ def _finish(job: _Job) -> None:
         steered = tested[
             (tested["method"] == "east") & (tested["multiplier"] == best) & (tested["source"] == rendering)
         ]
-        texts = [
-            sum((json.loads(t) for t in part["texts"]), [])
-            for part in (steered, tested[tested["method"] == "unsteered"])
-        ]
-        words.append(over_represented(*texts).assign(rendering=rendering))
+        unsteered = tested[tested["method"] == "unsteered"]
+        words.append(over_represented(_texts(steered), _texts(unsteered)).assign(rendering=rendering))
         chosen[rendering] = {"layer": layer, "multiplier": best}
     folder.save_table("words", pd.concat(words, ignore_index=True))
     folder.write_json("chosen", chosen)
+
+
+def _texts(rows: pd.DataFrame) -> list[str]:
+    return [text for several in rows["texts"] for text in json.loads(several)]

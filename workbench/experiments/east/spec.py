@@ -76,8 +76,8 @@ class EastSpec(BaseModel):
 PRESETS: dict[str, EastSpec] = {
     "gpu": EastSpec(),
     "cpu": EastSpec(
-        extraction_runs=32, completions=15, episodes=16, behaviour_completions=4, max_new_tokens=32,
-        multipliers=(-2.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0),
+        extraction_runs=24, completions=12, episodes=12, behaviour_completions=3, prompts=80, eval_completions=10,
+        max_new_tokens=32, multipliers=(-2.0, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0), temperatures=(1.1, 1.25, 1.5, 2.0),
     ),
     "demo": EastSpec(
         extraction_runs=16, completions=10, episodes=8, behaviour_completions=2, prompts=40, eval_completions=8,

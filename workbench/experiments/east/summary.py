@@ -1,7 +1,7 @@
 """From rows to the results table and the acceptance orderings.
 
-Every condition's entropy and validity is a mean over prompts with a 95% interval that resamples whole episodes; beside it
-stands the paired difference from the unsteered agent on the same prompts with the same seeds.
+Every condition's entropy and validity is a mean over prompts with a 95% interval that resamples whole episodes;
+beside it stands the paired difference from the unsteered agent on the same prompts with the same seeds.
 """
 
 from __future__ import annotations

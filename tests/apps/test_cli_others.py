@@ -1,0 +1,107 @@
+"""``workbench models``, ``train`` and ``app``."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.cli.main import main
+from workbench.models import load_model
+from workbench.models.tiny import tiny_model
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of shipped models: a tiny one, and one that cannot be loaded."""
+    model = tiny_model("llama")
+    model.backend.hf_model.save_pretrained(tmp_path / "tiny")
+    model.tokenizer.save_pretrained(tmp_path / "tiny")
+    (tmp_path / "wreck").mkdir()
+    (tmp_path / "wreck" / "config.json").write_text('{"model_type": "llama"}')
+    monkeypatch.setattr("workbench.models.loading._SHIPPED", tmp_path)
+    return tmp_path
+
+
+def test_models_lists_shape_size_and_fingerprint_and_goes_on_past_a_broken_one(
+    shipped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    row = next(line.split() for line in out.splitlines() if line.strip().startswith("tiny"))
+    assert row[1:3] == ["4", "32"] and row[-1] == load_model(str(shipped / "tiny")).fingerprint
+    assert "wreck" in out
+
+
+def test_models_check_prints_the_report_and_its_exit_code_says_whether_it_held(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from workbench.models.report import Report, Row
+
+    assert main(["models", "check", "tiny"]) == 0
+    assert "dose 0 equals the unsteered model" in capsys.readouterr().out
+    failed = Report("tiny", (Row("logits equal", 1.0, 0.1),))
+    monkeypatch.setattr("workbench.models.check.check_backend", lambda model: failed)
+    monkeypatch.setattr("workbench.models.check_backend", lambda model: failed, raising=False)
+    assert main(["models", "check", "tiny"]) == 1
+    assert "FAILED" in capsys.readouterr().out
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Stands in for training; returns what it was asked for."""
+    asked: list[tuple[Any, ...]] = []
+
+    def train(out: Path, preset: str, seed: int, device: str | None, report: Any) -> dict[str, Any]:
+        asked.append((out, preset, seed, device))
+        for step in range(1, 101):
+            report({"step": step, "tokens": 10 * step, "seconds": 1.0, "loss": 0.5, "done": step / 100})
+        return {"seconds": 1.5, "parameters": 1234567, "seed": seed}
+
+    monkeypatch.setattr("workbench.training.bandit_agent.train_bandit_agent", train)
+    return asked
+
+
+def test_train_prints_what_it_made_and_a_line_each_twentieth_without_a_terminal(
+    trained: list[tuple[Any, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "bandit-agent", "--preset", "smoke", "--seed", "3"]) == 0
+    printed = capsys.readouterr()
+    assert trained == [(Path("checkpoints/bandit-agent-smoke"), "smoke", 3, None)]
+    assert "1,234,567" in printed.out and printed.err.count("loss 0.500") == 21
+
+
+def test_train_says_that_it_goes_on(
+    trained: list[tuple[Any, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "checkpoint.safetensors").write_bytes(b"")
+    main(["train", "bandit-agent", "--out", str(tmp_path)])
+    assert "going on from the checkpoint" in capsys.readouterr().err
+
+
+def test_train_into_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["train", "bandit-agent", "--out", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_app_is_served_to_this_machine_only_and_reads_the_runs_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def run(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        seen.update(command=command, env=env)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("apps.cli.app.subprocess.run", run)
+    monkeypatch.setattr("pathlib.Path.exists", lambda self: True)
+    monkeypatch.setattr("pathlib.Path.is_dir", lambda self: True)
+    assert main(["app", "--runs", str(tmp_path), "--port", "8123"]) == 0
+    text = " ".join(seen["command"])
+    assert "--server.address 127.0.0.1" in text and "--server.port 8123" in text and "--server.headless true" in text
+    assert "--browser.gatherUsageStats false" in text and seen["env"]["WORKBENCH_RUNS"] == str(tmp_path)
