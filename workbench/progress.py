@@ -14,9 +14,10 @@ def progress_bar(total: int, show: bool, what: str) -> Iterator[Callable[[int], 
     if not show:
         yield lambda _pieces: None
         return
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress:
+    with Progress(*columns, transient=True, console=Console(stderr=True)) as progress:
         task = progress.add_task(what, total=total)
         yield lambda pieces: progress.advance(task, pieces)

@@ -24,7 +24,7 @@ __all__ = ["app", "command"]
 class AppOptions:
     """Look at runs in the browser.  The page is served to this machine only; Ctrl-C ends it."""
 
-    runs: Annotated[Path, tyro.conf.arg(help="folder of runs")] = Path("runs")
+    runs: Annotated[Path, tyro.conf.arg(metavar="DIR", help="folder of runs")] = Path("runs")
     port: Annotated[int, tyro.conf.arg(help="of http://127.0.0.1:PORT")] = 8501
 
 

@@ -40,6 +40,7 @@ def new_table(title: str, *columns: str, numbers: str = "") -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True)
+    table.min_width = len(title)
     right = numbers.split("|")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")

@@ -24,7 +24,9 @@ class ListOptions:
 class CheckOptions:
     """Does a back end compute what Hugging Face computes on a model?  Exit code 1 when it does not."""
 
-    model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(help="shipped model, Hugging Face folder or hub id")]]
+    model: tyro.conf.Positional[
+        Annotated[str, tyro.conf.arg(metavar="MODEL", help="shipped model, Hugging Face folder or hub id")]
+    ]
     backend: Annotated[str, tyro.conf.arg(help="hf, transformer_lens or nnsight")] = "hf"
     device: Annotated[str | None, tyro.conf.arg(help="default: CUDA when there is one")] = None
     dtype: Annotated[str, tyro.conf.arg(help="auto is the checkpoint's; float32 is held to 1e-5")] = "auto"

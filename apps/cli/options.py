@@ -20,6 +20,7 @@ __all__ = ["option_value", "parse", "spec_options", "validated"]
 _WORDS = (
     (r"^Error parsing (\S+): ", r"option \1: "),
     (r"^Unrecognized options", "unknown option"),
+    (r"^Missing from [^:]*: (.*) \(required\)$", r"missing: \1"),
     (r"^Missing value for argument '(\S+)'\..*", r"option \1 needs a value"),
     (r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not a whole number"),
     (r"could not convert string to float: (.*)", r"\1 is not a number"),
@@ -53,18 +54,18 @@ def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
 
 def _one_line(box: str) -> str:
     """What a box of tyro's says: its message, then the nearest option or how the option is written."""
-    lines = [re.sub(r"^[│╭╰]\s?|\s*[│╮╯]$", "", line).rstrip() for line in box.splitlines()]
+    title, *lines = [line.strip(" │") for line in box.splitlines() if line.strip(" │")] or [""]
     parts: list[list[str]] = [[]]
     for line in lines:
-        if set(line.strip()) <= {"─"}:
+        if set(line) <= set("─╭╮╰╯-"):  # a rule; plain dashes where the terminal is not UTF-8
             parts.append([])
-        elif not re.match(r"─.*─$", line):
+        else:
             parts[-1].append(line)
     found = [part for part in parts if part]
-    message = " ".join(" ".join(line.split()) for line in found[0]) if found else "these options cannot be read"
+    message = " ".join(" ".join(line.split()) for line in found[0]) if found else title
     for theirs, ours in _WORDS:
         message = re.sub(theirs, ours, message)
-    hint = next((line.strip() for part in found[1:] for line in part if line.strip().startswith("--")), "")
+    hint = next((line for part in found[1:] for line in part if line.startswith("--")), "")
     if not hint:
         return message.rstrip(".")
     if "Perhaps you meant:" in found[1][0]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "find_run", "list_all", "show"]
 
-Root = Annotated[Path, tyro.conf.arg(help="folder of runs")]
-Run = Annotated[str, tyro.conf.arg(help="a run's name, the beginning of it, experiment/name, or its folder")]
+Root = Annotated[Path, tyro.conf.arg(metavar="DIR", help="folder of runs")]
+Run = Annotated[str, tyro.conf.arg(metavar="RUN", help="a run's name or its beginning, experiment/name, or its folder")]
 
 
 @dataclass
@@ -45,7 +45,9 @@ class ExportOptions:
     """One run as a zip file that unpacks into a folder of runs."""
 
     run: tyro.conf.Positional[Run]
-    destination: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(help="a .zip file, or a folder for it")]]
+    destination: tyro.conf.Positional[
+        Annotated[Path, tyro.conf.arg(metavar="DEST", help="a .zip file, or a folder for it")]
+    ]
     runs: Root = Path("runs")
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from apps.cli.app import AppOptions
 from apps.cli.main import COMMANDS, main
+from apps.cli.options import parse
 from workbench.errors import SpecError, WorkbenchError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +66,7 @@ def test_every_command_explains_its_options(command: object, capsys: pytest.Capt
         (["app", "--port", "x"], "option --port: 'x' is not a whole number; it is written --port INT"),
         (["app", "--port"], "option --port needs a value"),
         (["app", "--port", "0"], "port 0"),
-        (["runs", "show"], "RUN"),
+        (["runs", "show"], "missing: RUN a run's name"),
         (["train", "bandit-agent", "--preset", "cup"], "did you mean 'cpu'"),
         (["train", "bandit-agent", "--device", "gpuu"], "unknown device 'gpuu'"),
         (["models", "check", "bandit-agent", "--backend", "nnsigt"], "did you mean 'nnsight'"),
@@ -75,11 +78,21 @@ def test_a_users_mistake_is_one_line_that_says_what_would_be_right(
     assert said in _error(capsys, *argv)
 
 
-def test_a_missing_model_is_one_line_and_no_traceback_in_a_process_of_its_own(tmp_path: Path) -> None:
-    done = _workbench("run", "east", "--preset", "smoke", "--model", str(tmp_path / "nothing"), cwd=tmp_path)
-    assert done.returncode == 2 and done.stdout == ""
-    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("east on ")]
-    assert line.startswith("error: cannot load") and list(tmp_path.iterdir()) == []
+def test_a_mistake_in_a_process_of_its_own_leaves_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    done = _workbench("runs", "list", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: runs is a file, not a folder of runs: choose another --runs\n"
+
+
+@pytest.mark.parametrize("box", ["utf-8", "ascii"])
+def test_boxes_of_the_option_parser_are_read_whatever_the_terminal_can_show(
+    box: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=box)
+    monkeypatch.setattr("sys.stdout", out)
+    with pytest.raises(SpecError, match=r"^unknown option: --prot, 80; did you mean --port\? \(see x --help\)$"):
+        parse(AppOptions, ["--prot", "80"], "x")
 
 
 def _raising(error: BaseException) -> object:

@@ -225,12 +225,18 @@ def test_the_report_of_east_shows_the_chosen_condition_controls_and_orderings(
     assert "1 of 2 held" in out and "flat [red]" in out and str(folder.path) in out
 
 
+def test_a_missing_model_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["run", "east", "--preset", "smoke", "--model", str(tmp_path / "nothing"), "--runs", str(tmp_path / "runs")]
+    assert "cannot load" in _error(capsys, *argv) and not (tmp_path / "runs").exists()
+
+
 @pytest.mark.skipif("bandit-agent" not in shipped_models(), reason="this checkout ships no bandit-agent")
 def test_east_runs_on_the_shipped_model_prints_its_tables_and_draws(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = ["--renderings", "buttons", "--layers", "1", "--extraction-runs", "2", "--prompts", "4"]
-    small += ["--horizon", "4", "--max-new-tokens", "32", "--no-progress", "--runs", str(tmp_path)]
+    monkeypatch.setattr("workbench.figures.saving._pictures", lambda figures, say: {})  # no browser here
+    small = ["--renderings", "buttons", "--layers", "1", "--prompts", "4"]
+    small += ["--eval-completions", "2", "--settings", "95", "105", "--runs", str(tmp_path)]
     assert main(["run", "east", "--preset", "smoke", *small]) == 0
     out = capsys.readouterr().out
     assert "buttons: chosen layer 1" in out and "orderings of the paper" in out

@@ -57,7 +57,7 @@ class _Episode:
 
 def rollout(
     agent: LanguageAgent,
-    arms: Arms,
+    arms: Arms | Sequence[Arms],
     seeds: Sequence[int],
     *,
     horizon: int | None = None,
@@ -65,7 +65,7 @@ def rollout(
     parallel: int | None = None,
     progress: bool = False,
 ) -> Rollout:
-    """Play one episode for each seed.
+    """Play one episode for each seed, all on the same bandit or each on its own (``arms`` as a list).
 
     ``interventions`` act at every step; given as a function, it is called with the indices of the episodes that are
     played together and returns interventions whose rows are these.  ``parallel`` episodes run at once (default: as many
@@ -76,7 +76,7 @@ def rollout(
     if not len(seeds):
         raise DataError("nothing to play: give at least one seed")
     horizon = horizon or agent.text.horizon
-    means, rewards = reward_table(arms, seeds, horizon)
+    means, rewards = _rewards(arms, seeds, horizon)
     if means.shape[1] != agent.text.n_arms:
         raise DataError(f"the bandit has {means.shape[1]} arms and the text speaks of {agent.text.n_arms}")
     size = parallel or _parallel(agent, horizon)
@@ -135,6 +135,15 @@ def _play(
             episode.messages = agent.reply(episode.messages, decision.texts[decision.chosen], decision.arm, reward)
             row = _row(episode, step, decision, reward, means[episode.index])
             rows.append((row | {"feedback": episode.messages[before + 1]["content"]}, prompt))
+
+
+def _rewards(arms: Arms | Sequence[Arms], seeds: Sequence[int], horizon: int) -> tuple[np.ndarray, np.ndarray]:
+    if not isinstance(arms, Sequence):
+        return reward_table(arms, seeds, horizon)
+    if len(arms) != len(seeds):
+        raise DataError(f"{len(arms)} bandits for {len(seeds)} seeds: give one for each")
+    tables = [reward_table(each, [seed], horizon) for each, seed in zip(arms, seeds, strict=True)]
+    return np.concatenate([means for means, _ in tables]), np.concatenate([rewards for _, rewards in tables])
 
 
 def _row(episode: _Episode, step: int, decision: Decision, reward: float, means: np.ndarray) -> dict[str, Any]:

@@ -117,3 +117,16 @@ def test_entropy_of_the_shipped_agent_falls_and_its_regret_is_half_of_randoms(pl
     assert steps["regret"].sum() / 8 < 0.5 * 20 * 5 + 25  # random: 100 in 20 steps
     assert steps["valid"].mean() >= 0.98
     assert np.isfinite(steps["entropy_corrected"]).all()
+
+
+def test_episodes_on_their_own_bandits_equal_episodes_on_each_bandit(player: LanguageAgent) -> None:
+    several = [GaussianArms((95, 105)), GaussianArms((105, 95))]
+    together = rollout(player, several, [5, 6], horizon=4).steps
+    for episode, (arms, seed) in enumerate(zip(several, (5, 6), strict=True)):
+        alone = rollout(player, arms, [seed], horizon=4).steps.assign(episode=episode)
+        pd.testing.assert_frame_equal(alone, together[together["episode"] == episode].reset_index(drop=True))
+
+
+def test_a_bandit_too_few_is_one_clear_error(player: LanguageAgent) -> None:
+    with pytest.raises(DataError, match="1 bandits for 2 seeds"):
+        rollout(player, [ARMS], [0, 1])

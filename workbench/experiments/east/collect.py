@@ -52,16 +52,13 @@ def play_settings(
     progress: bool = False,
 ) -> pd.DataFrame:
     """Episodes on every setting, with a column ``setting``; the same seeds whatever the condition, hence pairs."""
-    import pandas as pd
-
     agent = agent_for(model, spec, rendering, spec.behaviour_completions)
-    tables = []
-    for i, means in enumerate(settings):
-        seeds = [derive_seed(spec.seed, "east", "behaviour", str(means), k) for k in range(spec.episodes)]
-        table = rollout(agent, GaussianArms(means), seeds, interventions=interventions, progress=progress).steps
-        name = f"({means[0]:g}, {means[1]:g})"
-        tables.append(table.assign(setting=name, episode=table["episode"] + i * spec.episodes))
-    return pd.concat(tables, ignore_index=True)
+    played = [(means, k) for means in settings for k in range(spec.episodes)]
+    seeds = [derive_seed(spec.seed, "east", "behaviour", str(means), k) for means, k in played]
+    arms = [GaussianArms(means) for means, _ in played]
+    table = rollout(agent, arms, seeds, interventions=interventions, progress=progress).steps
+    names = [f"({means[0]:g}, {means[1]:g})" for means, _ in played]
+    return table.assign(setting=[names[episode] for episode in table["episode"]])
 
 
 def estimate_vectors(
@@ -100,5 +97,5 @@ def _estimates(z: Tensor, steps: pd.DataFrame) -> dict[str, Tensor]:
         "east": entropy_weighted(z, entropy, runs),
         "uncentred": entropy_weighted(z, entropy, runs, centre=False),
         "unweighted": entropy_weighted(z, entropy, runs, weight=False),
-        "mean_difference": mean_difference(z, entropy > np.median(entropy)),
+        "mean_difference": mean_difference(z, entropy > min(np.median(entropy), entropy.mean())),
     }

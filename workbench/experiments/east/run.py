@@ -56,7 +56,7 @@ def run(
     them as :class:`SteeringVector` files.  ``say`` gets one line a unit.
     """
     say = say or (lambda _line: None)
-    model = load_model(spec.model, spec.backend, device=spec.device, dtype=spec.dtype)
+    model = load_model(spec.model, spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
     with RunFolder.open(root, "east", spec, name, provenance(model, spec.seed)) as folder:
         job = _Job(model, spec, folder, progress)
         units = {unit.name: unit for unit in _units(spec, model.n_layers)}
@@ -97,7 +97,7 @@ def _units(spec: EastSpec, n_layers: int) -> Iterator[_Unit]:
     for r in spec.renderings:
         yield _Unit(f"test-{r}", f"chosen layer, controls and baselines on {r}", n_test * evals, _test(r))
         yield _Unit(f"thoughts-{r}", f"how much the thought decides on {r}", 0, _thoughts(r))
-        yield _Unit(f"steered-{r}", f"play {r} steered", behaviour, _behaviour(r, steered=True))
+        yield _Unit(f"steered-{r}", f"play {r} steered and shuffled", 2 * behaviour, _behaviour(r, steered=True))
 
 
 def _n_layers(spec: EastSpec) -> int:

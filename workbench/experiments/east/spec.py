@@ -19,6 +19,7 @@ class EastSpec(BaseModel):
     model: str = Field("bandit-agent", description="shipped model, Hugging Face folder or hub id")
     backend: str = Field("hf", description="hf, transformer_lens or nnsight")
     device: str | None = Field(None, description="default: CUDA when there is one")
+    device_map: str | None = Field(None, description="auto spreads a large model over several GPUs")
     dtype: str = Field("auto", description="auto is the checkpoint's")
     seed: int = 0
     renderings: tuple[str, ...] = Field(("buttons", "slot_machines"), description="transfer is measured between them")
