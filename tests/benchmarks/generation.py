@@ -17,7 +17,7 @@ from workbench.models.tiny import tiny_tokenizer
 
 __all__ = ["against_hugging_face", "against_others"]
 
-ROWS, NEW, LAYER = 16, 48, 4
+ROWS, NEW, LAYER, LONG = 16, 48, 4, 256
 EQUAL, MIXED = [48] * ROWS, np.random.default_rng(0).integers(12, 85, ROWS).tolist()
 SHAPE = "Llama of 8 layers x 256, vocabulary 8192"
 
@@ -39,18 +39,30 @@ def against_hugging_face(model_name: str, quick: bool) -> list[Row]:
 
 
 def against_others(model_name: str, quick: bool) -> list[Row]:
-    """Against TransformerLens and nnsight steering the same generation in their own ways."""
+    """Against TransformerLens and nnsight steering the same generation in their own ways.
+
+    Twice: greedy from as many prompts, and sampling completions of one prompt, as EAST does.
+    """
     model, vector = _small_llama()
     prompts = _prompts(EQUAL)
-    ids = torch.tensor(prompts)
     ours = _steered(model, prompts, vector)
-    ways = {"TransformerLens": _transformer_lens(model, ids, vector), "nnsight": _nnsight(model, ids, vector)}
-    for way in ways.values():
+    for way in _others(model, torch.tensor(prompts), vector, False).values():
         _check(ours(), way())
-    times = compare(ours, list(ways.values()), 2 if quick else 7)
     note = f"{SHAPE}; {ROWS} prompts of {EQUAL[0]} tokens, {NEW} new tokens, greedy, same tokens out"
+    rows = _over(model, prompts, vector, 1, 2 if quick else 7, "from several prompts", note)
+    note = f"{SHAPE}; {ROWS} completions of a prompt of {LONG} tokens, {NEW} new tokens, sampled"
+    return rows + _over(model, _prompts([LONG]), vector, ROWS, 2 if quick else 7, "of one prompt", note)
+
+
+def _over(
+    model: LanguageModel, prompts: list[list[int]], vector: torch.Tensor, n: int, repeats: int, what: str, note: str
+) -> list[Row]:
+    ids = torch.tensor(prompts).repeat_interleave(n, 0)
+    ways = _others(model, ids, vector, n > 1)
+    times = compare(_steered(model, prompts, vector, n), list(ways.values()), repeats)
     return [
-        at_least(f"steered generation, over {name}", timed, 1.2, note) for name, timed in zip(ways, times, strict=True)
+        at_least(f"steered generation {what}, over {name}", timed, 1.2, note)
+        for name, timed in zip(ways, times, strict=True)
     ]
 
 
@@ -83,11 +95,11 @@ def _pad_left(prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 Way = Callable[[], list[list[int]]]
 
 
-def _steered(model: LanguageModel, prompts: list[list[int]], vector: torch.Tensor) -> Way:
+def _steered(model: LanguageModel, prompts: list[list[int]], vector: torch.Tensor, n: int = 1) -> Way:
     def run() -> list[list[int]]:
         steer = Add(LAYER, vector)
-        found = model.generate(prompts, max_new_tokens=NEW, temperature=0, interventions=[steer])
-        return [row[0].tokens for row in found]
+        found = model.generate(prompts, n, max_new_tokens=NEW, temperature=float(n > 1), interventions=[steer])
+        return [completion.tokens for row in found for completion in row]
 
     return run
 
@@ -100,7 +112,14 @@ def _plain(model: LanguageModel, ids: torch.Tensor, mask: torch.Tensor) -> Way:
     return run
 
 
-def _transformer_lens(model: LanguageModel, ids: torch.Tensor, vector: torch.Tensor) -> Way:
+def _others(model: LanguageModel, ids: torch.Tensor, vector: torch.Tensor, sample: bool) -> dict[str, Way]:
+    return {
+        "TransformerLens": _transformer_lens(model, ids, vector, sample),
+        "nnsight": _nnsight(model, ids, vector, sample),
+    }
+
+
+def _transformer_lens(model: LanguageModel, ids: torch.Tensor, vector: torch.Tensor, sample: bool) -> Way:
     """``bridge.generate`` under ``bridge.hooks``, as TransformerLens documents it."""
     bridge = with_backend(model, "transformer_lens").backend.bridge
 
@@ -112,14 +131,14 @@ def _transformer_lens(model: LanguageModel, ids: torch.Tensor, vector: torch.Ten
     def run() -> list[list[int]]:
         with torch.no_grad(), bridge.hooks(fwd_hooks=[(f"blocks.{LAYER}.hook_out", hook)]):
             out = bridge.generate(
-                ids, max_new_tokens=NEW, do_sample=False, stop_at_eos=False, return_type="tokens", verbose=False
+                ids, max_new_tokens=NEW, do_sample=sample, stop_at_eos=False, return_type="tokens", verbose=False
             )
         return out[:, ids.shape[1] :].tolist()
 
     return run
 
 
-def _nnsight(model: LanguageModel, ids: torch.Tensor, vector: torch.Tensor) -> Way:
+def _nnsight(model: LanguageModel, ids: torch.Tensor, vector: torch.Tensor, sample: bool) -> Way:
     """``generate`` with a loop over ``tracer.iter``, as nnsight documents it."""
     import nnsight
 
@@ -130,7 +149,7 @@ def _nnsight(model: LanguageModel, ids: torch.Tensor, vector: torch.Tensor) -> W
     )
 
     def run() -> list[list[int]]:
-        with torch.no_grad(), traced.generate(ids, max_new_tokens=NEW, do_sample=False) as tracer:
+        with torch.no_grad(), traced.generate(ids, max_new_tokens=NEW, do_sample=sample, top_k=0) as tracer:
             for _step in tracer.iter[:NEW]:
                 traced.model.layers[LAYER].output[:, -1] += vector
             out = nnsight.save(tracer.result)

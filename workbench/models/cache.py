@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["PromptCache", "attention_windows", "common_prefix", "pad_right"]
 
 _SHARED = -1
+# Up to here (bytes of one layer's keys) a copy stays in the processor's cache and is read faster than spare room is.
+_SMALL = 2_000_000
 
 
 def common_prefix(a: list[int], b: list[int]) -> int:
@@ -54,6 +56,8 @@ def _growing_layer() -> type:
                 self.lazy_initialization(key_states, value_states)
             old = self.get_seq_length()
             new = old + key_states.shape[-2]
+            if self.room is None and new * key_states[..., :1, :].nbytes < _SMALL:
+                return super().update(key_states, value_states)
             if self.room is None or self.room[0].shape[-2] < new or self.room[0].shape[0] != key_states.shape[0]:
                 capacity = new + max(64, new // 4)
                 rooms = [torch.empty((*s.shape[:-2], capacity, s.shape[-1]), dtype=s.dtype, device=s.device)
@@ -73,12 +77,13 @@ def _growing_layer() -> type:
 
         def gather_after(self, start: int, order: Tensor) -> None:
             """Keep the slots before ``start`` and, of those after it, ``order`` [batch, kept]."""
-            assert self.room is not None
             old, new = self.get_seq_length(), start + order.shape[1]
-            for room in self.room:
-                index = order[:, None, :, None].expand(-1, room.shape[1], -1, room.shape[3])
-                room[..., start:new, :] = room[..., start:old, :].gather(2, index)
-            self.keys, self.values = (room[..., :new, :] for room in self.room)
+            assert self.keys is not None and self.values is not None
+            both = self.room or (self.keys, self.values)
+            for whole in both:
+                index = order[:, None, :, None].expand(-1, whole.shape[1], -1, whole.shape[3])
+                whole[..., start:new, :] = whole[..., start:old, :].gather(2, index)
+            self.keys, self.values = (whole[..., :new, :] for whole in both)
 
     return GrowingLayer
 
@@ -129,7 +134,8 @@ class PromptCache:
     def mask(self, positions: Tensor, leaves: Tensor) -> Tensor | dict[str, Tensor] | None:
         """What new tokens at ``positions`` [batch, pos] of ``leaves`` [batch, pos] see: [batch, 1, pos, slot + pos].
 
-        None when plain causal attention does the same (an empty cache and no leaves)."""
+        None when no mask does the same: an empty cache and no leaves, or single tokens that see everything.
+        """
         import torch
 
         if self.positions is None and bool((leaves == _SHARED).all()):
@@ -139,13 +145,15 @@ class PromptCache:
         key_leaves = torch.cat([*(() if self.leaves is None else (self.leaves,)), leaves], dim=1)[:, None, None, :]
         at, leaf = positions[:, None, :, None], leaves[:, None, :, None]
         seen = (key_positions >= 0) & (key_positions <= at) & ((key_leaves == _SHARED) | (key_leaves == leaf))
-        slot = torch.arange(positions.shape[1], device=seen.device)
-        own = torch.zeros_like(seen)
-        own[:, :, slot, self.slots + slot] = True  # padding sees itself, or its softmax would be 0 / 0
+        if positions.shape[1] == 1 and not any(self.windows.values()) and bool(seen.all()):
+            return None
         masks = {
-            kind: (seen if window is None else seen & (at - key_positions < window)) | own
+            kind: seen.clone() if window is None else seen & (at - key_positions < window)
             for kind, window in self.windows.items()
         }
+        slot = torch.arange(positions.shape[1], device=seen.device)
+        for mask in masks.values():
+            mask[:, :, slot, self.slots + slot] = True  # padding sees itself, or its softmax would be 0 / 0
         return next(iter(masks.values())) if len(masks) == 1 else masks
 
     def append(self, positions: Tensor, leaves: Tensor) -> None:

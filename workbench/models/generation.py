@@ -87,7 +87,7 @@ def decode(
         ]
         logits = run_leaves(backend, trees, blocks, cache, interventions)  # [tree leaf vocab]
         leaves = [trees[i].leaves[k] for i, numbers in enumerate(alive) for k in numbers]
-        flat = logits[_filled(alive, logits)]  # [alive vocab], tree by tree
+        flat = _filled(alive, logits)  # [alive vocab], tree by tree
         _extend(leaves, flat, step, sampling, seeds, text_of)
         alive = [[k for k in ks if not tree.leaves[k].finish] for tree, ks in zip(trees, alive, strict=True)]
         if progress:
@@ -101,10 +101,14 @@ def decode(
 
 
 def _filled(alive: Sequence[Sequence[int]], logits: Tensor) -> Tensor:
+    """The logits [alive, vocab] of the leaves, tree by tree, out of [tree, pos, vocab]."""
     import torch
 
-    widths = torch.tensor([len(ks) for ks in alive], device=logits.device)
-    return torch.arange(logits.shape[1], device=logits.device)[None] < widths[:, None]
+    counts = list(map(len, alive))
+    if min(counts) == logits.shape[1]:
+        return logits.flatten(0, 1)
+    widths = torch.tensor(counts, device=logits.device)
+    return logits[torch.arange(logits.shape[1], device=logits.device)[None] < widths[:, None]]
 
 
 def _extend(

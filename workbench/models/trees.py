@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -122,6 +122,28 @@ def fan_out(trees: Sequence[Tree], cache: PromptCache) -> list[Tree]:
     return [tree for _, tree in pieces]
 
 
+def lay(
+    trees: Sequence[Tree], blocks: Sequence[Sequence[tuple[int, list[int], int]]], device: Any
+) -> tuple[Tensor, ...]:
+    """Tokens, positions, leaf numbers, rows and prompt lengths of the blocks, each [tree, pos], padded on the right.
+
+    Padding is nobody's leaf: it is numbered past all leaves, and no slot of it is ever seen (its position is -1)."""
+    import torch
+
+    counts = np.array([len(tokens) for tree in blocks for _, tokens, _ in tree])
+    each = np.array(
+        [(i, start, k, trees[i].leaves[k].row, len(trees[i].prompt)) for i, t in enumerate(blocks) for k, _, start in t]
+    ).repeat(counts, axis=0)  # [token, (tree, position of its block, leaf, row, prompt length)]
+    index = np.arange(len(each))
+    each[:, 1] += index - np.repeat(counts.cumsum() - counts, counts)
+    widths = np.bincount(each[:, 0], minlength=len(blocks))
+    laid = np.zeros((5, len(blocks), widths.max()), dtype=np.int64)
+    laid[1], laid[2] = -1, np.iinfo(np.int32).max
+    tokens = [token for tree in blocks for _, part, _ in tree for token in part]
+    laid[:, each[:, 0], index - (widths.cumsum() - widths)[each[:, 0]]] = np.stack([tokens, *each.T[1:]])
+    return torch.from_numpy(laid).to(device).unbind()
+
+
 def run_leaves(
     backend: Backend,
     trees: Sequence[Tree],
@@ -134,17 +156,7 @@ def run_leaves(
     Returns logits [tree, pos, vocab], the blocks of a tree side by side along ``pos``.
     """
 
-    def lay(make: object) -> Tensor:
-        return pad_right([[x for block in tree for x in make(i, block)] for i, tree in enumerate(blocks)], -1, device)  # type: ignore[operator]
-
-    device = backend.device
-    tokens = lay(lambda _, block: block[1]).clamp_(min=0)
-    positions = lay(lambda _, block: range(block[2], block[2] + len(block[1])))
-    leaves = lay(lambda _, block: [block[0]] * len(block[1]))
-    rows = lay(lambda i, block: [trees[i].leaves[block[0]].row] * len(block[1]))
-    lengths = lay(lambda i, block: [len(trees[i].prompt)] * len(block[1]))
-    # Padding is nobody's leaf: number it past all leaves, and let no slot of it be seen (its position is -1).
-    leaves = leaves.masked_fill(positions < 0, np.iinfo(np.int32).max)
+    tokens, positions, leaves, rows, lengths = lay(trees, blocks, backend.device)
     logits = backend.forward(
         tokens,
         positions=positions.clamp(min=0),

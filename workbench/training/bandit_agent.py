@@ -2,7 +2,8 @@
 
 Data are transcripts of Thompson-sampling teachers of different greediness (:mod:`workbench.training.bandit_teacher`).
 The curriculum starts with bare actions over short horizons, where averaging rewards in context is learnt fastest, then
-mixes in thoughts and lengthens the horizon to 50.  Integers start from a smooth embedding, so that 97 is near 98.
+mixes in thoughts and lengthens the horizon to 50; a finishing stage mixes short episodes (which hold most of the
+decisions that are not yet settled) with long ones.  Integers start from a smooth embedding, so that 97 is near 98.
 """
 
 from __future__ import annotations
@@ -40,16 +41,25 @@ class Recipe:
     kv_heads: int = 4
     mlp: int = 352
     schedule: Schedule = Schedule(tokens=10_000_000)
+    finish: Schedule = Schedule(tokens=3_000_000, lr=8e-4)
     batch_tokens: int = 6_144
     horizon: int = 50
     actions_only: float = 0.2
     full_horizon: float = 0.75
+    finish_horizons: tuple[int, ...] = (12, 12, 16, 16, 24, 50)
     teacher: Teacher = Teacher()
 
 
 PRESETS: dict[str, Recipe] = {
     "smoke": Recipe(
-        layers=2, width=32, heads=2, kv_heads=2, mlp=64, schedule=Schedule(tokens=60_000), batch_tokens=4_096
+        layers=2,
+        width=32,
+        heads=2,
+        kv_heads=2,
+        mlp=64,
+        schedule=Schedule(tokens=60_000),
+        finish=Schedule(tokens=20_000),
+        batch_tokens=4_096,
     ),
     "cpu": Recipe(),
     "gpu": Recipe(
@@ -59,6 +69,7 @@ PRESETS: dict[str, Recipe] = {
         kv_heads=6,
         mlp=1024,
         schedule=Schedule(tokens=300_000_000, lr=6e-4),
+        finish=Schedule(tokens=100_000_000, lr=3e-4),
         batch_tokens=131_072,
     ),
 }
@@ -102,14 +113,26 @@ def _smooth(numbers: Tensor, width: int) -> Tensor:
     return features @ torch.randn(features.shape[1], width) * 0.02
 
 
-def make_batch(recipe: Recipe, writer: Writer, seed: int, step: int, done: float) -> Transcripts:
-    """The batch of a step: depends on the seed, the step and the share of the budget that is spent."""
-    rng = np.random.default_rng(derive_seed(seed, "bandit-agent", "data", step))
+def make_batch(recipe: Recipe, writer: Writer, seed: int, step: int, done: float, finish: bool = False) -> Transcripts:
+    """The batch of a step: depends on the seed, the step, the stage and the share of its budget that is spent."""
+    rng = np.random.default_rng(derive_seed(seed, "bandit-agent", "finish" if finish else "data", step))
+    if finish:
+        return _episodes(recipe, writer, rng, int(rng.choice(recipe.finish_horizons)), rng.random() < 0.12)
     early = done < recipe.actions_only
     along = min(1.0, max(0.0, done - recipe.actions_only) / (recipe.full_horizon - recipe.actions_only))
     horizon = 12 if early else round(10 + (recipe.horizon - 10) * along)
     wordings = TRAINED_WORDINGS[:1] if done < recipe.actions_only / 2 else TRAINED_WORDINGS
-    thoughtless = early or rng.random() < 0.12
+    return _episodes(recipe, writer, rng, horizon, early or rng.random() < 0.12, wordings)
+
+
+def _episodes(
+    recipe: Recipe,
+    writer: Writer,
+    rng: np.random.Generator,
+    horizon: int,
+    thoughtless: bool,
+    wordings: tuple[int, ...] = TRAINED_WORDINGS,
+) -> Transcripts:
     episodes = max(2, recipe.batch_tokens // ((16 if thoughtless else 32) * horizon + 60))
     play = simulate(recipe.teacher, episodes, horizon, rng)
     texts = [
@@ -150,15 +173,16 @@ def train_bandit_agent(
         raise SpecError(f"unknown preset {preset!r}{did_you_mean(preset, PRESETS)}")
     recipe = PRESETS[preset]
     if tokens:
-        recipe = replace(recipe, schedule=replace(recipe.schedule, tokens=tokens))
+        share = tokens / (recipe.schedule.tokens + recipe.finish.tokens)
+        stages = [replace(s, tokens=round(s.tokens * share)) for s in (recipe.schedule, recipe.finish)]
+        recipe = replace(recipe, schedule=stages[0], finish=stages[1])
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     tokenizer = bandit_tokenizer()
     writer = Writer(tokenizer)
     model = new_model(recipe, tokenizer, seed)
     model.to(place)  # type: ignore[arg-type]  # transformers wraps `to` with a narrower type
 
-    def step_loss(step: int, done: float) -> tuple[Tensor, int]:
-        batch = make_batch(recipe, writer, seed, step, done)
+    def loss_of(batch: Transcripts) -> tuple[Tensor, int]:
         arrays = (batch.where, batch.ids, batch.probabilities, batch.weights)
         where, ids, p, weights = (torch.from_numpy(a).to(place) for a in arrays)
         with torch.autocast(place.type, dtype=torch.bfloat16):
@@ -167,7 +191,14 @@ def train_bandit_agent(
         return soft_cross_entropy(logits, ids, p, weights), int((batch.tokens != tokenizer.pad_token_id).sum())
 
     identity = {"model": "bandit-agent", "preset": preset, "seed": seed}
-    seconds = train(model, step_loss, recipe.schedule, out / "checkpoints", identity, report)
+    seconds = 0.0
+    for stage, schedule in (("first", recipe.schedule), ("finish", recipe.finish)):
+
+        def step_loss(step: int, done: float, finish: bool = stage == "finish") -> tuple[Tensor, int]:
+            return loss_of(make_batch(recipe, writer, seed, step, done, finish))
+
+        folder = out / "checkpoints" / stage
+        seconds += train(model, step_loss, schedule, folder, {**identity, "stage": stage}, report)
     model.float().save_pretrained(out)
     tokenizer.save_pretrained(out)
     parameters = sum(p.numel() for p in model.parameters())
@@ -175,7 +206,7 @@ def train_bandit_agent(
         "preset": preset,
         "seed": seed,
         "parameters": parameters,
-        "tokens": recipe.schedule.tokens,
+        "tokens": recipe.schedule.tokens + recipe.finish.tokens,
         "seconds": round(seconds),
         "threads": torch.get_num_threads(),
         "device": place.type,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.agents.behaviour import summarise
 from workbench.agents.language_agent import LanguageAgent
 from workbench.agents.rollout import rollout
-from workbench.environments import GaussianBandit, play
+from workbench.environments import GaussianArms, GaussianBandit, play
 from workbench.environments.bandit_text import HELD_OUT_WORDINGS, BanditText
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
@@ -24,7 +24,7 @@ HORIZON = 50
 
 
 def measure_quality(
-    model: LanguageModel, episodes: int = 24, completions: int = 8, progress: bool = False
+    model: LanguageModel, episodes: int = 16, completions: int = 4, progress: bool = False
 ) -> pd.DataFrame:
     """Regret, validity and entropy of the agent and of the oracles; one row a player, setting and measure.
 
@@ -37,18 +37,20 @@ def measure_quality(
     texts = {"agent, buttons": BanditText(), "agent, slot machines": BanditText("slot_machines")}
     texts |= {f"agent, unseen wording {w}": BanditText(wording=w) for w in HELD_OUT_WORDINGS}
     texts |= {"agent, no thoughts": BanditText(thoughts=False)}
+    played = [(means, k) for means in SETTINGS for k in range(episodes)]
+    names = {means: f"({means[0]:g}, {means[1]:g})" for means in SETTINGS}
+    seeds = [derive_seed("quality", str(means), k) for means, k in played]
     tables = []
-    for means in SETTINGS:
-        seeds = [derive_seed("quality", str(means), k) for k in range(episodes)]
-        played = [
-            rollout(
-                LanguageAgent(model, text, completions, exact=not text.thoughts), GaussianBandit(means).arms, seeds,
-                horizon=HORIZON, progress=progress,
-            ).steps.assign(player=player)
-            for player, text in texts.items()
-        ]  # fmt: skip
-        played += [play(name, GaussianBandit(means, horizon=HORIZON), seeds).assign(player=name) for name in ORACLES]
-        tables.append(pd.concat(played, ignore_index=True).assign(setting=f"({means[0]:g}, {means[1]:g})"))
+    for player, text in texts.items():
+        agent = LanguageAgent(model, text, completions, exact=not text.thoughts)
+        arms = [GaussianArms(means) for means, _ in played]
+        steps = rollout(agent, arms, seeds, horizon=HORIZON, progress=progress).steps
+        tables.append(steps.assign(player=player, setting=[names[played[e][0]] for e in steps["episode"]]))
+    for name in ORACLES:
+        for i, means in enumerate(SETTINGS):
+            own = seeds[i * episodes : (i + 1) * episodes]
+            steps = play(name, GaussianBandit(means, horizon=HORIZON), own)
+            tables.append(steps.assign(player=name, setting=names[means]))
     steps = pd.concat(tables, ignore_index=True)
     early, late = steps["step"] < 5, steps["step"] >= HORIZON - 5
     parts = [summarise(steps, ["player", "setting"], ["regret"])]
