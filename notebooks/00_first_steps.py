@@ -45,8 +45,8 @@ uncertain = np.array([False] * 20 + [True] * 20)
 print(z.shape, "probe accuracy:", cross_val_score(LogisticRegression(max_iter=2000), z.numpy(), uncertain, cv=5).mean())
 
 # %% [markdown]
-# The difference of the two means is a steering vector.  Add it, in units of the residual stream's mean norm, at the last
-# prompt token and while the model thinks.
+# The difference of the two means is a steering vector.  Add it, in units of the residual stream's mean norm, at the
+# last prompt token and while the model thinks.
 
 # %%
 vector = SteeringVector("3.resid_post", mean_difference(z, uncertain), model.fingerprint, name="uncertain")

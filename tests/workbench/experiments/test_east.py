@@ -97,7 +97,7 @@ def test_the_saved_vector_is_the_formula_on_the_recorded_episodes(record, bandit
         )
     u, total = torch.zeros(bandit_model.d_model, dtype=torch.float64), 0.0
     for _, part in steps.reset_index(drop=True).groupby("episode"):
-        rows = z[part.index.to_numpy()].double()
+        rows = z[part.index.tolist()].double()
         for h, row in zip(part["entropy"], rows, strict=True):
             u, total = u + h * (row - rows.mean(0)), total + h
     assert torch.allclose(saved.vector.double(), u / total, atol=1e-4)
@@ -197,7 +197,7 @@ def synthetic(entropies: dict[tuple[int, float], float], valid: dict[tuple[int, 
     for prompt in range(12):
         for (layer, beta), h in ({(-1, 0.0): 0.1} | entropies).items():
             method = "unsteered" if layer < 0 else "east"
-            rows.append(dict(set="select", rendering="buttons", source="", method=method, layer=layer, multiplier=beta,
+            rows.append(dict(set="select", rendering="buttons", source="" if layer < 0 else "buttons", method=method, layer=layer, multiplier=beta,
                              temperature=1.0, top_p=1.0, prompt=prompt, episode=prompt // 2, entropy=h + prompt / 1000,
                              valid=valid.get((layer, beta), 1.0)))  # fmt: skip
     return pd.DataFrame(rows)

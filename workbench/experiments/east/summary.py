@@ -33,7 +33,7 @@ def results_table(rows: pd.DataFrame, norms: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     base = rows[rows["method"] == "unsteered"].set_index(["set", "rendering", "prompt"])[["entropy", "valid"]]
-    rows = rows.join(base, on=["set", "rendering", "prompt"], rsuffix="_base")
+    rows = rows.join(base, on=["set", "rendering", "prompt"], suffixes=("", "_base"))
     out = []
     for key, part in rows.groupby(KEYS, sort=True):
         for metric in ("entropy", "valid"):
