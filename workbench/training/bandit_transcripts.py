@@ -39,9 +39,8 @@ def bandit_tokenizer() -> PreTrainedTokenizerFast:
     return word_tokenizer(texts)
 
 
-Target = tuple[
-    Sequence[int] | np.ndarray, Sequence[float] | np.ndarray, float
-]  # candidate ids, their probabilities, weight
+Soft = tuple[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray]  # candidate ids and their probabilities
+Target = tuple[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray, float]  # and the weight in the loss
 
 
 @dataclass
