@@ -23,7 +23,8 @@ Report = Callable[[dict[str, float]], None]
 class BanditAgentOptions:
     """Train the shipped bandit player from scratch and save it as a Hugging Face folder.
 
-    Stopped at any moment, the same command goes on from the last checkpoint (one a minute).
+    Stopped at any moment, the same command goes on from the last checkpoint (one a minute).  At the end the model plays
+    held-out bandits beside every oracle, and the result stands in its model card (README.md).
     """
 
     preset: Annotated[str, tyro.conf.arg(help="smoke, cpu (under an hour on two cores) or gpu")] = "cpu"
@@ -45,16 +46,27 @@ def bandit_agent(argv: list[str], prog: str) -> int:
     out = (options.out or Path("checkpoints") / f"bandit-agent-{options.preset}").expanduser()
     if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file, not a folder: choose another --out")
-    resumes = (out / "checkpoints" / "checkpoint.safetensors").exists()
+    resumes = any(out.glob("checkpoints/*/checkpoint.safetensors"))
     say(f"{'going on from the checkpoint' if resumes else 'training'} in {out}")
     with _watching(show_progress(not options.no_progress)) as report:
         facts = train_bandit_agent(out, options.preset, seed=options.seed, device=options.device, report=report)
+    if options.preset != "smoke":  # whose models cannot write a thought yet
+        _measure(out, facts, show_progress(not options.no_progress))
     table = new_table(f"bandit-agent, preset {options.preset}", "measure", "value")
     for key, value in facts.items():
         table.add_row(key, _shown(value))
     results().print(table)
     results().print(f"model: {out}; use it with workbench run east --model {out}", markup=False, soft_wrap=True)
     return 0
+
+
+def _measure(out: Path, facts: dict[str, Any], progress: bool) -> None:
+    """Measure the model beside every oracle and write its card."""
+    from workbench.models import load_model
+    from workbench.training.quality import measure_quality, write_card
+
+    say("measuring quality on held-out bandits, beside every oracle")
+    write_card(out, facts, measure_quality(load_model(out), progress=progress))
 
 
 def _check_device(device: str | None) -> None:

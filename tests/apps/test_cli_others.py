@@ -77,9 +77,9 @@ def test_train_prints_what_it_made_and_a_line_each_twentieth_without_a_terminal(
 def test_train_says_that_it_goes_on(
     trained: list[tuple[Any, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "checkpoint.safetensors").write_bytes(b"")
-    main(["train", "bandit-agent", "--out", str(tmp_path)])
+    (tmp_path / "checkpoints" / "first").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "first" / "checkpoint.safetensors").write_bytes(b"")
+    main(["train", "bandit-agent", "--preset", "smoke", "--out", str(tmp_path)])
     assert "going on from the checkpoint" in capsys.readouterr().err
 
 

@@ -279,7 +279,7 @@ class LanguageModel:
     ) -> list[Tree]:  # fmt: skip
         import torch
 
-        with torch.no_grad():
+        with torch.inference_mode():  # results are plain numbers, and it spares autograd's bookkeeping
             if cache is not None:
                 return run_in_cache(rows, leaves, interventions, cache, run)
             budget = slot_budget(self.config, torch.finfo(self.dtype).bits // 8, self.device)

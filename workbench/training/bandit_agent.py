@@ -191,14 +191,19 @@ def train_bandit_agent(
         return soft_cross_entropy(logits, ids, p, weights), int((batch.tokens != tokenizer.pad_token_id).sum())
 
     identity = {"model": "bandit-agent", "preset": preset, "seed": seed}
-    seconds = 0.0
+    seconds, before, total = 0.0, 0, recipe.schedule.tokens + recipe.finish.tokens
     for stage, schedule in (("first", recipe.schedule), ("finish", recipe.finish)):
 
         def step_loss(step: int, done: float, finish: bool = stage == "finish") -> tuple[Tensor, int]:
             return loss_of(make_batch(recipe, writer, seed, step, done, finish))
 
+        def overall(state: dict[str, float], before: int = before) -> None:
+            if report:
+                report({**state, "done": min(1.0, (before + state["tokens"]) / total)})
+
         folder = out / "checkpoints" / stage
-        seconds += train(model, step_loss, schedule, folder, {**identity, "stage": stage}, report)
+        seconds += train(model, step_loss, schedule, folder, {**identity, "stage": stage}, overall)
+        before += schedule.tokens
     model.float().save_pretrained(out)
     tokenizer.save_pretrained(out)
     parameters = sum(p.numel() for p in model.parameters())
@@ -206,7 +211,7 @@ def train_bandit_agent(
         "preset": preset,
         "seed": seed,
         "parameters": parameters,
-        "tokens": recipe.schedule.tokens + recipe.finish.tokens,
+        "tokens": total,
         "seconds": round(seconds),
         "threads": torch.get_num_threads(),
         "device": place.type,

@@ -110,11 +110,14 @@ def test_no_seeds_or_the_wrong_number_of_arms_is_one_clear_error(player: Languag
         rollout(player, GaussianArms((1, 2, 3)), [0])
 
 
-def test_entropy_of_the_shipped_agent_falls_and_its_regret_is_half_of_randoms(player: LanguageAgent) -> None:
-    steps = rollout(replace(player, text=BanditText(horizon=50)), ARMS, range(8), horizon=20).steps
-    early, late = (steps[mask]["entropy"].mean() for mask in (steps["step"] < 3, steps["step"] >= 15))
+def test_the_shipped_agent_parses_calms_down_and_beats_random_clearly(player: LanguageAgent) -> None:
+    """A floor far below what the model card measures: this guards the model file, it does not measure it."""
+    arms = [GaussianArms(means) for means in ((95, 105), (105, 95)) for _ in range(16)]
+    agent = replace(player, completions=3)
+    steps = rollout(agent, arms, [*range(16)] * 2, horizon=30).steps
+    early, late = (steps[mask]["entropy"].mean() for mask in (steps["step"] < 3, steps["step"] >= 25))
     assert late < 0.7 * early
-    assert steps["regret"].sum() / 8 < 0.5 * 20 * 5 + 25  # random: 100 in 20 steps
+    assert steps["regret"].mean() < 0.7 * 5  # random: 5 a step
     assert steps["valid"].mean() >= 0.98
     assert np.isfinite(steps["entropy_corrected"]).all()
 

@@ -196,10 +196,10 @@ def synthetic(entropies: dict[tuple[int, float], float], valid: dict[tuple[int, 
     rows = []
     for prompt in range(12):
         for (layer, beta), h in ({(-1, 0.0): 0.1} | entropies).items():
-            method = "unsteered" if layer < 0 else "east"
-            rows.append(dict(set="select", rendering="buttons", source="" if layer < 0 else "buttons", method=method, layer=layer, multiplier=beta,
-                             temperature=1.0, top_p=1.0, prompt=prompt, episode=prompt // 2, entropy=h + prompt / 1000,
-                             valid=valid.get((layer, beta), 1.0)))  # fmt: skip
+            method, source = ("unsteered", "") if layer < 0 else ("east", "buttons")
+            row = {"set": "select", "rendering": "buttons", "source": source, "method": method, "layer": layer}
+            row |= {"multiplier": beta, "temperature": 1.0, "top_p": 1.0, "prompt": prompt, "episode": prompt // 2}
+            rows.append(row | {"entropy": h + prompt / 1000, "valid": valid.get((layer, beta), 1.0)})
     return pd.DataFrame(rows)
 
 
