@@ -109,8 +109,8 @@ all of those below are such.
 {facts}
 
 ## Measured quality
-Horizon 50, fresh seeds, held-out bandits; 95% intervals over episodes.  Oracles play the same reward tables.  The agent's
-entropies are plug-in estimates over a few completions a step, hence biased low; the oracles' are exact.
+Horizon 50, fresh seeds, held-out bandits; 95% intervals over episodes.  Oracles play the same reward tables.  The
+agent's entropies are plug-in estimates over a few completions a step, hence biased low; the oracles' are exact.
 
 {quality}
 
