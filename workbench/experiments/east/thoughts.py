@@ -70,18 +70,21 @@ def trace_thoughts(
     import pandas as pd
 
     agent = agent_for(model, spec, rendering)
-    head = "\n" + agent.text.action(0).rpartition(" ")[0]
-    endings = [" " + agent.text.action(arm).rpartition(" ")[2] for arm in range(agent.text.n_arms)]
-    rows, asked = [], []
+    head = model.encode_continuation("\n" + agent.text.action(0).rpartition(" ")[0])
+    arms = range(agent.text.n_arms)
+    endings = [model.encode_continuation(" " + agent.text.action(arm).rpartition(" ")[2]) for arm in arms]
+    rows: list[dict[str, object]] = []
+    asked: list[list[list[int]]] = []
     for i, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
         thought = model.encode_continuation(thought_of(json.loads(text)[0]))
-        for share in np.linspace(0, 1, points):
-            part = thought[: round(share * len(thought))]
-            asked.append([*prompt.tokens, *part, *model.encode_continuation(head)])
-            rows.append(
-                {"rendering": rendering, "prompt": i, "episode": prompt.episode, "step": prompt.step, "share": share}
-            )
-    scores = model.score(asked, [endings] * len(asked))
-    logprobs = np.array([[score.logprob for score in row] for row in scores])
+        shares = np.linspace(0, 1, points)
+        asked.append([[*thought[: round(s * len(thought))], *head, *end] for s in shares for end in endings])
+        where = {"rendering": rendering, "prompt": i, "episode": prompt.episode, "step": prompt.step}
+        rows += [where | {"share": share} for share in shares]
+    scores = model.score([prompt.tokens for prompt in prompts], asked)  # one prompt, all its prefixes as leaves
+    lengths = [len(end) for end in endings] * points
+    logprobs = np.array(
+        [[sum(s.token_logprobs[-n:]) for s, n in zip(row, lengths, strict=True)] for row in scores]
+    ).reshape(-1, len(endings))  # [prompt * point, arm]
     p = np.exp(logprobs - np.logaddexp.reduce(logprobs, axis=1, keepdims=True))
     return pd.DataFrame(rows).assign(p_first=p[:, 0], certainty=p.max(axis=1))
