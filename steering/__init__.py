@@ -3,6 +3,7 @@
 Works on tensors and on the ``LanguageModel`` protocol; knows nothing of probes.
 """
 
+from steering.affine import Affine
 from steering.calibration import multiplier_for, relative_dose
 from steering.estimators import (
     ESTIMATORS,
@@ -21,6 +22,7 @@ __all__ = [
     "ESTIMATORS",
     "Ablate",
     "Add",
+    "Affine",
     "Replace",
     "SetProjection",
     "SteeringVector",

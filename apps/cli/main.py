@@ -38,6 +38,7 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("demo", "apps.cli.run:demo", "entropy steering (EAST) on the shipped model, in minutes: start here"),
     Command("run", "apps.cli.run:run", "run an experiment, or go on with one that was stopped: run east ..."),
+    Command("sweep", "apps.cli.sweep:sweep", "fit many probes: the grid of models, sites, targets... in a file"),
     Command("runs list", "apps.cli.runs:list_all", "the runs in a folder and how far they are"),
     Command("runs show", "apps.cli.runs:show", "one run: spec, provenance, results, where its files are"),
     Command("runs export", "apps.cli.runs:export", "one run as a zip file"),
@@ -54,6 +55,7 @@ examples:
   workbench run east --preset gpu --model Qwen/Qwen2.5-1.5B-Instruct
   workbench run east --preset cpu --multipliers 1 2 4 --layers 2 3 --runs results
   workbench run east --spec spec.yaml               fields from a file; options override them
+  workbench sweep sweep.yaml --dry-run              the cells of a probe sweep; without --dry-run: run them
   workbench runs list                               what has been run here
   workbench models check bandit-agent --backend nnsight
 

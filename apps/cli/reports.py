@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from apps.cli.console import new_table
+from apps.cli.sweep_report import print_sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,4 +107,4 @@ def _plain(text: str) -> Any:
 
 _MAIN_TABLE = "results"
 # experiment -> how its results are printed; another family is one line here.
-REPORTS: dict[str, Callable[[RunRecord, Console], None]] = {"east": _east}
+REPORTS: dict[str, Callable[[RunRecord, Console], None]] = {"east": _east, "sweep": print_sweep}

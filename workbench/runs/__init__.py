@@ -2,16 +2,20 @@
 
 ``root/<experiment>/<name or spec hash>/`` holds ``spec.json``, ``provenance.json``, ``status.json``, ``plan.json``,
 ``rows/*.parquet`` (one file a finished unit of work), ``artifacts/`` (safetensors, Parquet, JSON), ``figures/`` and
-``log.txt``.  :class:`RunFolder` writes one, :func:`load_run` and :func:`list_runs` read them.
+``log.txt``.  :class:`RunFolder` writes one, :func:`load_run` and :func:`list_runs` read them; :func:`run_cells` fills
+one from many small cells, here, on a Ray cluster or on Slurm.
 """
 
+from workbench.runs.engines import make_engine
 from workbench.runs.export import export_run
 from workbench.runs.folder import RunFolder
 from workbench.runs.records import RunRecord, list_runs, load_results, load_run
 from workbench.runs.specs import spec_hash
 from workbench.runs.status import RunStatus
+from workbench.runs.sweep import Cell, run_cells
 
 __all__ = [
+    "Cell",
     "RunFolder",
     "RunRecord",
     "RunStatus",
@@ -19,5 +23,7 @@ __all__ = [
     "list_runs",
     "load_results",
     "load_run",
+    "make_engine",
+    "run_cells",
     "spec_hash",
 ]

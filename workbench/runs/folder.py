@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import RunError, WorkbenchError
+from workbench.errors import RunError
 from workbench.files import disk_errors, make_folder, read_object, remove_temporaries, write_bytes, write_json
 from workbench.locks import Lock
 from workbench.provenance import provenance as current_provenance
@@ -30,7 +30,7 @@ from workbench.runs.contents import (
 )
 from workbench.runs.names import check_name
 from workbench.runs.specs import first_difference, plain_json, spec_data, spec_hash
-from workbench.runs.status import LOCK_FILE, STATUS_FILE, RunStatus, now
+from workbench.runs.status import LOCK_FILE, STATUS_FILE, RunStatus, error_line, now
 from workbench.runs.tensors import tensor_bytes
 from workbench.tables import frame_bytes, read_table
 
@@ -123,6 +123,16 @@ class RunFolder(RunContents):
         self._verified.add(unit)
         self._update(done=len(self._finished))
 
+    def forget(self, unit: str) -> None:
+        """Remove a finished unit, so that it counts as never done; for work that is to be done again."""
+        self._writable()
+        path = self._file(ROWS, unit, "unit", ".parquet")
+        with disk_errors(path):
+            path.unlink(missing_ok=True)
+        self._finished.discard(unit)
+        self._verified.discard(unit)
+        self._update(done=len(self._finished))
+
     def save_tensors(
         self, name: str, tensors: Mapping[str, Tensor | np.ndarray], metadata: Mapping[str, Any] | None = None
     ) -> Path:
@@ -175,8 +185,8 @@ class RunFolder(RunContents):
             left = self._status.total is not None and not self._finished.issuperset(self._planned())
             crashed = isinstance(error, Exception)
             state = "failed" if crashed else "interrupted" if error is not None or left else "finished"
-            self._update(state=state, finished=now(), error=None if error is None else _error_line(error))
-            self.log(state if error is None else f"{state}: {_error_line(error)}")
+            self._update(state=state, finished=now(), error=None if error is None else error_line(error))
+            self.log(state if error is None else f"{state}: {error_line(error)}")
         finally:
             self._lock.release()
 
@@ -254,8 +264,3 @@ class RunFolder(RunContents):
 
 def _lasting(session: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in session.items() if key not in ("started", "command", "resumed")}
-
-
-def _error_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, WorkbenchError) and text else f"{type(error).__name__}: {text}".rstrip(": ")

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from workbench.errors import RunError
+from workbench.errors import RunError, WorkbenchError
 from workbench.files import read_object
 from workbench.locks import is_locked
 
-__all__ = ["LOCK_FILE", "RunStatus", "State", "now", "read_status"]
+__all__ = ["LOCK_FILE", "RunStatus", "State", "error_line", "now", "read_status"]
 
 State = Literal["running", "finished", "failed", "interrupted"]
 LOCK_FILE = ".lock"
@@ -52,6 +52,16 @@ class RunStatus:
 def now() -> str:
     """The time in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def error_line(error: BaseException) -> str:
+    """An error as one line: a user's mistake as it is worded, a bug with the name of its type.
+
+    >>> error_line(RunError("the disk is full")), error_line(KeyError("x"))
+    ('the disk is full', "KeyError: 'x'")
+    """
+    text = " ".join(str(error).split())
+    return text if isinstance(error, WorkbenchError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def read_status(folder: Path) -> RunStatus:

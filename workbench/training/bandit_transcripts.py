@@ -7,7 +7,6 @@ A transcript is the chat text of one episode.  Loss falls on the agent's tokens 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,11 +15,12 @@ import numpy as np
 from workbench.environments.bandit_text import RENDERINGS, TRAINED_WORDINGS, BanditText
 from workbench.models.tokenizers import pretokenize, word_tokenizer
 from workbench.training import bandit_teacher as bt
+from workbench.training.recipes import Transcripts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["Transcripts", "Writer", "bandit_tokenizer"]
+__all__ = ["Writer", "bandit_tokenizer"]
 
 FORM_WEIGHT = 0.2
 MAX_TARGETS = sum(len(phrases) for phrases in bt.PHRASES)
@@ -41,19 +41,6 @@ def bandit_tokenizer() -> PreTrainedTokenizerFast:
 
 Soft = tuple[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray]  # candidate ids and their probabilities
 Target = tuple[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray, float]  # and the weight in the loss
-
-
-@dataclass
-class Transcripts:
-    """A padded batch: ``tokens`` [batch, pos]; for each of the n target positions its flat index into ``tokens`` (the
-    position that predicts), candidate ids and probabilities [n, MAX_TARGETS] (which sum to 1),
-    and its weight in the loss: 1 where something is decided, less where a word follows from those before."""
-
-    tokens: np.ndarray
-    where: np.ndarray
-    ids: np.ndarray
-    probabilities: np.ndarray
-    weights: np.ndarray
 
 
 class Writer:

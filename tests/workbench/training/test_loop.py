@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from workbench.errors import DataError, RunError, SpecError
-from workbench.training import bandit_agent
+from workbench.training import bandit_agent, recipes
 from workbench.training.loop import Schedule, train
 
 SCHEDULE = Schedule(tokens=400, lr=0.05, checkpoint_seconds=0.0)
@@ -96,8 +96,8 @@ def test_an_unknown_preset_is_refused_with_the_nearest_name(tmp_path: Path) -> N
 def test_soft_cross_entropy_is_zero_for_a_perfect_model_and_positive_otherwise() -> None:
     target = torch.tensor([[0.2, 0.8]])
     ids, weights = torch.tensor([[0, 1]]), torch.ones(1)
-    perfect = bandit_agent.soft_cross_entropy(torch.log(torch.tensor([[0.2, 0.8, 1e-30]])), ids, target, weights)
-    wrong = bandit_agent.soft_cross_entropy(torch.zeros(1, 3), ids, target, weights)
+    perfect = recipes.soft_cross_entropy(torch.log(torch.tensor([[0.2, 0.8, 1e-30]])), ids, target, weights)
+    wrong = recipes.soft_cross_entropy(torch.zeros(1, 3), ids, target, weights)
     assert perfect.item() == pytest.approx(0, abs=1e-6) and wrong.item() > 0.1
 
 

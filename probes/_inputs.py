@@ -1,0 +1,55 @@
+"""What goes into a probe: NumPy arrays or torch tensors of any float dtype, and how scores become probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+__all__ = ["bad_row", "softmax", "to_numpy", "to_tensor"]
+
+Array = NDArray[Any]
+
+
+def to_numpy(values: Any) -> Any:
+    """A tensor as a NumPy array on the CPU (half precision as float32: NumPy has no bfloat16); all else as it is.
+
+    >>> to_numpy(torch.ones(2, dtype=torch.bfloat16)).dtype
+    dtype('float32')
+    """
+    if not isinstance(values, torch.Tensor):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if values.dtype in (torch.float16, torch.bfloat16) else values).numpy()
+
+
+def to_tensor(values: Any) -> torch.Tensor:
+    """An array as a tensor, without a copy where that can be (torch takes no read-only memory)."""
+    if isinstance(values, torch.Tensor):
+        return values.detach()
+    array = np.asarray(values)
+    return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=1) > 0 else array.copy())
+
+
+def bad_row(values: torch.Tensor) -> int | None:
+    """The first row [rows, ...] that holds a NaN or an infinity.
+
+    >>> bad_row(torch.ones(2, 3)), bad_row(torch.tensor([[1.0], [torch.nan]]))
+    (None, 1)
+    """
+    if bool(values.sum(dtype=torch.float64).isfinite()):  # several times faster than looking at each
+        return None
+    wrong = (~values.isfinite()).flatten(1).any(1).nonzero()
+    return int(wrong[0]) if len(wrong) else None
+
+
+def softmax(scores: Array) -> Array:
+    """Softmax over the last axis.
+
+    >>> softmax(np.array([0.0, np.log(3)]))
+    array([0.25, 0.75])
+    """
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)

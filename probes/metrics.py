@@ -1,0 +1,278 @@
+"""Scores of out-of-fold predictions, each computable on thousands of cluster resamples at once.
+
+A resample draws whole clusters with replacement, so it is a count for each cluster.  Most scores are functions of sums
+over rows (hits, squared errors, hits in a confidence bin): those sums are taken once a cluster, and a resample is one
+row of a matrix product.  AUROC and Spearman's correlation depend on ranks; they are computed from row weights, sorted
+once (:mod:`probes.ranks`), with :data:`RANK_RESAMPLES` resamples, fewer than the rest.  No score is approximated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from probes.ranks import auroc, spearman
+from workbench.errors import DataError, SpecError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from jaxtyping import Float, Int, Shaped
+    from numpy.typing import ArrayLike
+
+__all__ = [
+    "CLASSIFIER_METRICS",
+    "RANK_RESAMPLES",
+    "REGRESSOR_METRICS",
+    "Predictions",
+    "calibration_table",
+    "class_scores",
+    "resampled",
+    "score",
+]
+
+RANK_RESAMPLES = 300
+_BLOCK = 2**21  # numbers held in memory at once; as in workbench.statistics, whose draws these are
+_BINS = 10
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was true and what was said, on rows that the fit did not see.
+
+    Of classes: ``truth`` and ``predicted`` [rows] are codes 0 .. classes-1 and ``probabilities`` is [rows, classes].
+    Of numbers: ``truth`` and ``predicted`` are numbers and ``probabilities`` is None.  ``folds`` [rows] says which fit
+    a row's prediction is from (None: one fit).  Raises :class:`DataError` when these do not fit together.
+
+    >>> said = Predictions(truth=[0, 1, 1], predicted=[0, 1, 0], probabilities=[[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> round(score("accuracy", said), 3), score("auroc", said)
+    (0.667, 1.0)
+    """
+
+    truth: Shaped[np.ndarray, " rows"]
+    predicted: Shaped[np.ndarray, " rows"]
+    probabilities: Float[np.ndarray, "rows classes"] | None = None
+    folds: Int[np.ndarray, " rows"] | None = None
+
+    def __post_init__(self) -> None:
+        kind = np.float64 if self.probabilities is None else np.int64
+        folds = np.zeros(len(self.truth), dtype=np.int64) if self.folds is None else np.asarray(self.folds)
+        values = {"truth": np.asarray(self.truth, kind), "predicted": np.asarray(self.predicted, kind), "folds": folds}
+        n_rows = len(values["truth"])
+        for name, array in values.items():
+            if array.shape != (n_rows,) or n_rows == 0:
+                raise DataError(f"{name} has shape {list(array.shape)}: give one value for each of {n_rows} rows")
+            object.__setattr__(self, name, array)
+        if self.probabilities is not None:
+            table = np.asarray(self.probabilities, np.float64)
+            codes = np.concatenate([values["truth"], values["predicted"]])
+            if table.ndim != 2 or len(table) != n_rows or codes.min() < 0 or codes.max() >= table.shape[1]:
+                raise DataError(f"probabilities are {list(table.shape)}: give {n_rows} rows and a column a class")
+            object.__setattr__(self, "probabilities", table)
+
+    @property
+    def confidence(self) -> Float[np.ndarray, " rows"]:
+        """Probability given to the predicted class."""
+        return self.known_probabilities[np.arange(len(self.truth)), self.predicted]
+
+    @property
+    def known_probabilities(self) -> Float[np.ndarray, "rows classes"]:
+        """``probabilities``; :class:`SpecError` for predictions of numbers."""
+        if self.probabilities is None:
+            raise SpecError("this score is of classes, and the predictions are numbers")
+        return self.probabilities
+
+
+def score(name: str, predictions: Predictions) -> float:
+    """One score of all rows; of classes or of numbers by name.
+
+    ``accuracy``; ``balanced_accuracy`` (mean recall of the classes that occur); ``auroc`` (binary, or one-vs-rest macro
+    mean over the classes that occur; pairs within a fold); ``log_loss`` (nats, probabilities clipped to float64's
+    epsilon as scikit-learn does); ``ece`` (expected calibration error, 10 equal bins of the predicted class'
+    probability, exactly 1.0 in the last); ``brier`` (binary: mean squared error of one class' probability; else summed
+    over classes); ``r2``; ``mae``; ``spearman`` (within folds, averaged by rows; 0 for a constant prediction).
+    NaN where undefined: AUROC of one class, R2 and Spearman of constant truth.
+
+    >>> score("mae", Predictions(truth=[1.0, 2.0], predicted=[1.0, 4.0]))
+    1.0
+    """
+    ones = np.zeros(len(predictions.truth), dtype=np.int64)
+    return float(_on(name, predictions, ones, 1)(np.ones((1, 1)))[0])
+
+
+def resampled(
+    name: str, predictions: Predictions, clusters: ArrayLike, n: int = 2000, seed: int = 0
+) -> Float[np.ndarray, " resamples"]:
+    """The score on ``n`` resamples of whole clusters (rank scores: on the first :data:`RANK_RESAMPLES` of them).
+
+    clusters: [rows].  The same clusters and seed draw the same resamples whatever the predictions, and the same as
+    :func:`workbench.statistics.cluster_bootstrap`, so differences of two calls are paired.
+
+    >>> said = Predictions(truth=[1.0, 2.0], predicted=[1.0, 4.0])
+    >>> sorted(set(resampled("mae", said, clusters=["a", "b"]).tolist()))
+    [0.0, 1.0, 2.0]
+    """
+    labels, cluster_of = np.unique(np.asarray(clusters), return_inverse=True)
+    if cluster_of.shape != predictions.truth.shape:
+        raise DataError(f"clusters have shape {list(cluster_of.shape)}: give one for each of the predicted rows")
+    on = _on(name, predictions, cluster_of, len(labels))
+    n = min(n, RANK_RESAMPLES) if name in _RANKS else n
+    return np.concatenate([on(counts) for counts in _resamples(len(labels), n, seed)])
+
+
+def class_scores(predictions: Predictions, classes: ArrayLike) -> pd.DataFrame:
+    """Columns ``class``, ``precision``, ``recall``, ``f1`` (0 where undefined) and ``support``, a row a class."""
+    import pandas as pd
+    from sklearn.metrics import precision_recall_fscore_support
+
+    names = np.asarray(classes)
+    scores = precision_recall_fscore_support(
+        predictions.truth, predictions.predicted, labels=np.arange(len(names)), zero_division=0.0
+    )
+    columns = dict(zip(("precision", "recall", "f1", "support"), scores, strict=True))
+    return pd.DataFrame({"class": names, **columns})
+
+
+def calibration_table(predictions: Predictions, bins: int = _BINS) -> pd.DataFrame:
+    """Columns ``low``, ``high``, ``rows``, ``confidence``, ``accuracy``: means in equal bins [low, high) of confidence.
+
+    The last bin includes 1.0; an empty bin has NaN means.  The ECE is the mean of |confidence - accuracy| over rows.
+    """
+    import pandas as pd
+
+    bin_of = _bin(predictions.confidence, bins)
+    rows = np.bincount(bin_of, minlength=bins)
+    sums = [np.bincount(bin_of, values, bins) for values in (predictions.confidence, _hits(predictions))]
+    with np.errstate(invalid="ignore"):
+        confidence, accuracy = (total / rows for total in sums)
+    edges = np.arange(bins + 1) / bins
+    return pd.DataFrame(
+        {"low": edges[:-1], "high": edges[1:], "rows": rows, "confidence": confidence, "accuracy": accuracy}
+    )
+
+
+def _resamples(n_clusters: int, n: int, seed: int) -> Iterator[Float[np.ndarray, "resamples clusters"]]:
+    """How often each cluster is drawn in each of ``n`` resamples, a block at a time."""
+    rng, step = np.random.default_rng([seed, 0]), max(1, _BLOCK // n_clusters)
+    for start in range(0, n, step):
+        shape = (min(step, n - start), n_clusters)
+        draws = rng.integers(0, n_clusters, size=shape, dtype=np.int32)
+        cells = draws + n_clusters * np.arange(shape[0])[:, None]
+        yield np.bincount(cells.ravel(), minlength=shape[0] * n_clusters).reshape(shape).astype(np.float64)
+
+
+def _on(
+    name: str, said: Predictions, cluster_of: Int[np.ndarray, " rows"], n_clusters: int
+) -> Callable[[Float[np.ndarray, "resamples clusters"]], Float[np.ndarray, " resamples"]]:
+    """The score as a function of the clusters' counts, with all that does not depend on them done."""
+    if name in _RANKS:
+        return lambda counts: _by_ranks(_RANKS[name], said, counts, cluster_of)
+    if name not in _SUMS:
+        raise SpecError(f"unknown metric {name!r}{did_you_mean(name, [*_SUMS, *_RANKS])}")
+    from scipy.sparse import csr_array
+
+    columns, combine = _SUMS[name]
+    terms = columns(said)
+    n_rows = len(terms)
+    member = csr_array((np.ones(n_rows), (cluster_of, np.arange(n_rows))), shape=(n_clusters, n_rows))
+    sums = member @ np.column_stack([terms, np.ones(n_rows)])  # [clusters, terms + 1]
+
+    def on(counts: Float[np.ndarray, "resamples clusters"]) -> Float[np.ndarray, " resamples"]:
+        total = counts @ sums
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return combine(total[:, :-1], total[:, -1])
+
+    return on
+
+
+def _hits(said: Predictions) -> Float[np.ndarray, " rows"]:
+    return (said.predicted == said.truth).astype(np.float64)
+
+
+def _one_hot(codes: Int[np.ndarray, " rows"], n: int) -> Float[np.ndarray, "rows n"]:
+    return (codes[:, None] == np.arange(n)).astype(np.float64)
+
+
+def _bin(confidence: Float[np.ndarray, " rows"], bins: int) -> Int[np.ndarray, " rows"]:
+    return np.clip(np.searchsorted(np.arange(bins + 1) / bins, confidence, side="right") - 1, 0, bins - 1)
+
+
+def _recall_terms(said: Predictions) -> Float[np.ndarray, "rows twice_classes"]:
+    true = _one_hot(said.truth, said.known_probabilities.shape[1])
+    return np.hstack([true * _hits(said)[:, None], true])
+
+
+def _mean_recall(sums: np.ndarray, _: np.ndarray) -> Float[np.ndarray, " resamples"]:
+    hits, rows = np.split(sums, 2, axis=1)  # [resamples, classes] each
+    return np.where(rows > 0, hits / rows, 0.0).sum(1) / (rows > 0).sum(1)
+
+
+def _log_loss_terms(said: Predictions) -> Float[np.ndarray, " rows"]:
+    epsilon = np.finfo(np.float64).eps
+    return -np.log(np.clip(said.known_probabilities[np.arange(len(said.truth)), said.truth], epsilon, 1 - epsilon))
+
+
+def _brier_terms(said: Predictions) -> Float[np.ndarray, " rows"]:
+    squares = ((said.known_probabilities - _one_hot(said.truth, said.known_probabilities.shape[1])) ** 2).sum(1)
+    return squares / 2 if said.known_probabilities.shape[1] == 2 else squares
+
+
+def _gap_terms(said: Predictions) -> Float[np.ndarray, "rows bins"]:
+    gaps = said.confidence - _hits(said)
+    return gaps[:, None] * _one_hot(_bin(said.confidence, _BINS), _BINS)
+
+
+def _r2_terms(said: Predictions) -> Float[np.ndarray, "rows 3"]:
+    centred = said.truth - said.truth.mean()  # R2 does not change; the sums lose no digits
+    return np.column_stack([centred, centred**2, (said.truth - said.predicted) ** 2])
+
+
+def _r2(sums: np.ndarray, rows: np.ndarray) -> Float[np.ndarray, " resamples"]:
+    spread = sums[:, 1] - sums[:, 0] ** 2 / rows
+    return np.where(spread > 1e-12 * sums[:, 1], 1 - sums[:, 2] / spread, np.nan)
+
+
+def _mean(sums: np.ndarray, rows: np.ndarray) -> Float[np.ndarray, " resamples"]:
+    return sums[:, 0] / rows
+
+
+def _by_ranks(
+    metric: Callable[[Predictions, np.ndarray], np.ndarray],
+    said: Predictions,
+    counts: Float[np.ndarray, "resamples clusters"],
+    cluster_of: Int[np.ndarray, " rows"],
+) -> Float[np.ndarray, " resamples"]:
+    step = max(1, _BLOCK // len(cluster_of))
+    blocks = [counts[start : start + step, cluster_of] for start in range(0, len(counts), step)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.concatenate([metric(said, weights) for weights in blocks])
+
+
+def _auroc(said: Predictions, weights: Float[np.ndarray, "resamples rows"]) -> Float[np.ndarray, " resamples"]:
+    table = said.known_probabilities
+    classes = [1] if table.shape[1] == 2 else range(table.shape[1])
+    areas = np.stack([auroc(table[:, c], said.truth == c, said.folds, weights) for c in classes])
+    defined = np.isfinite(areas)
+    return np.where(defined, areas, 0.0).sum(0) / defined.sum(0)
+
+
+def _spearman(said: Predictions, weights: Float[np.ndarray, "resamples rows"]) -> Float[np.ndarray, " resamples"]:
+    return spearman(said.truth, said.predicted, said.folds, weights)
+
+
+_Terms = Callable[[Predictions], np.ndarray]
+_Combine = Callable[[np.ndarray, np.ndarray], np.ndarray]
+_SUMS: dict[str, tuple[_Terms, _Combine]] = {
+    "accuracy": (_hits, _mean),
+    "balanced_accuracy": (_recall_terms, _mean_recall),
+    "log_loss": (_log_loss_terms, _mean),
+    "ece": (_gap_terms, lambda sums, rows: np.abs(sums).sum(1) / rows),
+    "brier": (_brier_terms, _mean),
+    "r2": (_r2_terms, _r2),
+    "mae": (lambda said: np.abs(said.truth - said.predicted), _mean),
+}
+_RANKS: dict[str, Callable[[Predictions, np.ndarray], np.ndarray]] = {"auroc": _auroc, "spearman": _spearman}
+CLASSIFIER_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "ece")  # "brier" on demand
+REGRESSOR_METRICS = ("r2", "mae", "spearman")

@@ -1,0 +1,216 @@
+"""What the torch probes on plain rows share: standardisation, labels, training, prediction, arrays for saving.
+
+A subclass names its network and its hyperparameters.  Features are standardised inside, so a probe takes raw
+activations; the scaling is kept beside the network's weights and saved with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+from torch.nn import functional as F
+
+from probes._inputs import to_numpy
+from probes.torch_training import (
+    balanced_weights,
+    check_training,
+    hold_out,
+    load_network,
+    network_arrays,
+    resolve_device,
+    seeded,
+    shuffled,
+    train,
+)
+from workbench.errors import DataError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
+    from torch import Tensor
+
+__all__ = ["TorchClassifier", "TorchProbe", "TorchRegressor", "row_groups", "scaling"]
+
+_CHUNK = 8192  # rows that go through the network at a time when predicting
+
+
+class TorchProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Base of the torch probes on [rows, features]; subclasses give ``_network`` and the hyperparameters read here."""
+
+    def _network(self, n_features: int, n_outputs: int) -> nn.Module:
+        raise NotImplementedError
+
+    def _scaling(self, X: Float[np.ndarray, "rows features"]) -> tuple[np.ndarray, np.ndarray]:
+        return scaling(X)
+
+    def _train(
+        self,
+        X: Float[np.ndarray, "rows features"],
+        targets: Shaped[Tensor, " rows"],
+        n_outputs: int,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        groups: object,
+        labels: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        """Fit the network; ``loss(outputs, targets)`` gives one number a row, ``weights`` how often a row is drawn."""
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        device = resolve_device(self.device)
+        held = hold_out(row_groups(groups, len(X)), self.validation, seed, labels)
+        self.mean_, self.scale_ = self._scaling(X)
+        features, targets = self._standardised(X).to(device), targets.to(device)
+        rows = torch.from_numpy(np.flatnonzero(~held)).to(device)
+        out = torch.from_numpy(np.flatnonzero(held)).to(device)
+        drawn = None if weights is None else torch.from_numpy(weights)
+        network: nn.Module
+
+        def epoch() -> Any:
+            for batch in shuffled(rows, self.batch_size, None if drawn is None else drawn[rows.cpu()]):
+                yield loss(network(features[batch]), targets[batch]).mean()
+
+        def validate() -> float:
+            losses = torch.cat([loss(network(features[part]), targets[part]) for part in out.split(_CHUNK)]).double()
+            share = torch.ones_like(losses) if drawn is None else drawn[out.cpu()].to(device)
+            return float((losses * share).sum() / share.sum())
+
+        with seeded(seed):
+            network = self._network(X.shape[1], n_outputs).to(device)
+            self.history_ = train(
+                network,
+                epoch,
+                validate if held.any() and (drawn is None or bool((drawn[held] > 0).any())) else None,
+                lr=self.lr,
+                weight_decay=self.weight_decay,
+                epochs=self.epochs,
+                patience=self.patience,
+                progress=self.progress,
+            )
+        self.network_ = network.cpu().eval()
+
+    def _standardised(self, X: np.ndarray) -> Float[Tensor, "rows features"]:
+        return torch.from_numpy(((X - self.mean_) / self.scale_).astype(np.float32))
+
+    def _outputs(self, X: object) -> Float[np.ndarray, "rows outputs"]:
+        check_is_fitted(self)
+        X = validate_data(self, to_numpy(X), dtype=np.float32, reset=False)
+        device = resolve_device(self.device)
+        network = self.network_.to(device)
+        with torch.no_grad():
+            parts = [network(part.to(device)).cpu() for part in self._standardised(X).split(_CHUNK)]
+        return torch.cat(parts).numpy()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """Everything fitted, as named arrays (see ``probes.saving``)."""
+        check_is_fitted(self)
+        return {"mean": self.mean_, "scale": self.scale_} | network_arrays(self.network_)
+
+    def _load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self.mean_, self.scale_ = arrays["mean"], arrays["scale"]
+        self.n_features_in_ = len(self.mean_)
+        with seeded(0):
+            self.network_ = load_network(self._network(self.n_features_in_, self._n_outputs()), arrays)
+
+    def _n_outputs(self) -> int:
+        return 1
+
+
+class TorchClassifier(ClassifierMixin, TorchProbe):  # type: ignore[misc]
+    """A classifier whose network gives one logit a class."""
+
+    def fit(self, X: object, y: object, groups: object = None) -> TorchClassifier:
+        """Fit on X [rows, features] and labels y [rows]; ``groups`` [rows] are held out whole for early stopping."""
+        check_training(self)
+        X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=np.float32)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        weights = balanced_weights(self.classes_, labels, self.class_weight)
+
+        def loss(logits: Tensor, targets: Tensor) -> Tensor:
+            return F.cross_entropy(logits, targets, reduction="none")
+
+        self._train(X, torch.from_numpy(labels), len(self.classes_), loss, groups, labels, weights)
+        return self
+
+    def decision_function(self, X: object) -> Float[np.ndarray, "rows ..."]:
+        """Logits [rows, classes]; for two classes [rows], positive for ``classes_[1]``."""
+        logits = self._outputs(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: object) -> Float[np.ndarray, "rows classes"]:
+        """Class probabilities [rows, classes], in the order of ``classes_``."""
+        check_is_fitted(self)
+        return torch.from_numpy(self._outputs(X)).softmax(-1).numpy()
+
+    def predict(self, X: object) -> Shaped[np.ndarray, " rows"]:
+        """The likeliest class of each row [rows]."""
+        check_is_fitted(self)
+        return self.classes_[self._outputs(X).argmax(-1)]
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return super()._arrays() | {"classes": self.classes_}
+
+    def _load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self.classes_ = arrays["classes"]
+        super()._load_arrays(arrays)
+
+    def _n_outputs(self) -> int:
+        return len(self.classes_)
+
+
+class TorchRegressor(RegressorMixin, TorchProbe):  # type: ignore[misc]
+    """A regressor that is trained on the standardised target with squared error."""
+
+    def fit(self, X: object, y: object, groups: object = None) -> TorchRegressor:
+        """Fit on X [rows, features] and numbers y [rows]; ``groups`` [rows] are held out whole for early stopping."""
+        check_training(self)
+        X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=np.float32, y_numeric=True)
+        y = y.astype(np.float64)
+        self.target_mean_, self.target_scale_ = float(y.mean()), float(y.std()) or 1.0
+        targets = torch.from_numpy(((y - self.target_mean_) / self.target_scale_).astype(np.float32))
+
+        def loss(outputs: Tensor, numbers: Tensor) -> Tensor:
+            return (outputs[:, 0] - numbers) ** 2
+
+        self._train(X, targets, 1, loss, groups)
+        return self
+
+    def predict(self, X: object) -> Float[np.ndarray, " rows"]:
+        """The predicted number of each row [rows], in the units of y."""
+        return self._outputs(X)[:, 0] * self.target_scale_ + self.target_mean_
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return super()._arrays() | {"target": np.array([self.target_mean_, self.target_scale_])}
+
+    def _load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self.target_mean_, self.target_scale_ = (float(number) for number in arrays["target"])
+        super()._load_arrays(arrays)
+
+
+def row_groups(groups: object, n_rows: int) -> np.ndarray:
+    """``groups`` as an array [rows], each row its own group when None; :class:`DataError` for another length."""
+    if groups is None:
+        return np.arange(n_rows)
+    labels = np.asarray(to_numpy(groups))
+    if labels.shape != (n_rows,):
+        raise DataError(f"groups have shape {labels.shape} for {n_rows} rows: give one label a row")
+    return labels
+
+
+def scaling(X: Float[np.ndarray, "rows features"]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each feature, float64; a constant feature gets scale 1.
+
+    >>> scaling(np.array([[0.0, 7.0], [2.0, 7.0]]))
+    (array([1., 7.]), array([1., 1.]))
+    """
+    wide = X.astype(np.float64)
+    mean, scale = wide.mean(0), wide.std(0)
+    # A float32 constant has a standard deviation of rounding errors, not of exactly 0.
+    scale[scale <= 1e-7 * np.maximum(np.abs(mean), 1e-30)] = 1.0
+    return mean, scale

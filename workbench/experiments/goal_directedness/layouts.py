@@ -1,0 +1,57 @@
+"""The layouts that a run plays, as a table: all follow from the spec, so a resumed run plays the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench.environments.layouts import Layout
+from workbench.environments.mazes import GOAL_STRUCTURES, make_layout
+from workbench.experiments.goal_directedness.spec import GoalSpec
+from workbench.seeding import derive_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Layouts", "maze_layouts", "structure_layouts"]
+
+
+class Layouts:
+    """Layouts with their labels: ``table`` has a row for each (``layout`` is its index, and ``size, density``...)."""
+
+    def __init__(self, layouts: Sequence[Layout], labels: Sequence[dict[str, Any]]) -> None:
+        import pandas as pd
+
+        self.layouts = list(layouts)
+        self.table = pd.DataFrame(labels).assign(layout=range(len(self.layouts)))
+
+    def label(self, steps: pd.DataFrame) -> pd.DataFrame:
+        """``steps`` with the labels of their layouts."""
+        return steps.merge(self.table, on="layout", how="left", validate="many_to_one")
+
+
+def maze_layouts(spec: GoalSpec, purpose: str, count: int) -> Layouts:
+    """``count`` mazes of every size and density; another ``purpose`` draws others."""
+    found = list(_mazes(spec, purpose, count))
+    return Layouts([layout for layout, _ in found], [labels for _, labels in found])
+
+
+def _mazes(spec: GoalSpec, purpose: str, count: int) -> Iterator[tuple[Layout, dict[str, Any]]]:
+    for size in spec.sizes:
+        for density in spec.densities:
+            for k in range(count):
+                seed = derive_seed(spec.seed, purpose, size, str(density), k)
+                layout = make_layout(size, density, seed=seed, held_out=spec.held_out)
+                yield layout, {"size": size, "density": density}
+
+
+def structure_layouts(spec: GoalSpec) -> Layouts:
+    """The same number of layouts of each goal structure, sizes in turn."""
+    layouts, labels = [], []
+    for structure in GOAL_STRUCTURES:
+        for k in range(spec.structures):
+            size = spec.structure_sizes[k % len(spec.structure_sizes)]
+            seed = derive_seed(spec.seed, "structure", structure, k)
+            layouts.append(make_layout(size, 0.0, structure, seed, held_out=spec.held_out))
+            labels.append({"structure": structure, "size": size})
+    return Layouts(layouts, labels)

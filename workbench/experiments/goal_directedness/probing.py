@@ -1,0 +1,225 @@
+"""The probes of a run: cognitive map, plan, distance and plain properties, each beside its controls.
+
+All are tested on the same held-out layouts.  Layouts that share a rendered state are one group, so neither an episode
+nor a state is ever on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from probes import make_probe
+from probes.cognitive_map import PADDING, CognitiveMapProbe, map_scores
+from probes.controls import other_rows
+from probes.evaluation import duplicate_groups, evaluate, group_holdout
+from probes.linear_plan import LinearPlanProbe
+from probes.mdl import online_code
+from probes.plan import PlanDecoder, plan_scores
+from workbench.environments.grid_text import GridText
+from workbench.environments.layouts import State
+from workbench.environments.moves import Move
+from workbench.experiments.goal_directedness.spec import GoalSpec
+from workbench.experiments.goal_directedness.states import maps_of, plans_of, probe_layouts
+from workbench.seeding import derive_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["TARGETS", "ProbeData", "cell_accuracy", "decode_maps", "decode_plans", "distance_rows", "map_controls", "map_rows", "plan_rows", "prefix_right", "target_rows"]
+
+
+@dataclass(frozen=True)
+class ProbeData:
+    """Probed states (``steps``) with what is to be read off them."""
+
+    spec: GoalSpec
+    steps: pd.DataFrame
+
+    @cached_property
+    def maps(self) -> np.ndarray:
+        """[states, map_size, map_size]."""
+        return maps_of(self.spec, self.steps)
+
+    @cached_property
+    def plans(self) -> np.ndarray:
+        """[states, plan_steps]."""
+        return plans_of(self.spec, self.steps)
+
+    @cached_property
+    def states(self) -> list[str]:
+        """The rendered state of each row."""
+        text, layouts = GridText(), probe_layouts(self.spec).layouts
+        columns = zip(self.steps["layout"], self.steps["row"], self.steps["column"], strict=True)
+        return [text.picture(layouts[i], State((int(r), int(c)))) for i, r, c in columns]
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """[states] layouts, those that share a rendered state merged."""
+        return duplicate_groups(self.states, self.steps["layout"].to_numpy())
+
+    @cached_property
+    def test(self) -> np.ndarray:
+        """[states] True for the rows that every probe is tested on."""
+        return group_holdout(self.groups, self.spec.holdout, derive_seed(self.spec.seed, "holdout"))
+
+
+def _map_probe(spec: GoalSpec, kind: str, size: int) -> CognitiveMapProbe:
+    return CognitiveMapProbe(
+        kind=kind, size=size, hidden=spec.hidden, epochs=spec.probe_epochs, random_state=spec.seed, device=spec.device
+    )
+
+
+def decode_maps(
+    data: ProbeData, h: np.ndarray, kind: str, shuffle: bool = False, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Decoded probabilities [test states, size, size, classes] of a map probe fitted on the other states.
+
+    ``shuffle`` pairs activations with the maps of other layouts; ``rows`` (bool) restricts both sides.
+    """
+    keep = np.ones(len(h), bool) if rows is None else rows
+    train = keep & ~data.test
+    maps, groups = data.maps[train], data.groups[train]
+    if shuffle:
+        maps = maps[other_rows(groups, derive_seed(data.spec.seed, "shuffled maps"))]
+    probe = _map_probe(data.spec, kind, data.spec.map_size).fit(h[train], maps, groups)
+    return probe.predict_proba(h[keep & data.test])
+
+
+def _scores(data: ProbeData, proba: np.ndarray, rows: np.ndarray | None = None) -> pd.DataFrame:
+    held = data.test if rows is None else data.test & rows
+    return map_scores(data.maps[held], proba, data.groups[held]).rename(columns={"cell_class": "cell"})
+
+
+def map_rows(data: ProbeData, proba: np.ndarray, labels: dict[str, Any], rows: np.ndarray | None = None) -> pd.DataFrame:
+    """Scores of decoded maps with their labels as columns."""
+    return _scores(data, proba, rows).assign(**labels)
+
+
+def cell_accuracy(data: ProbeData, proba: np.ndarray) -> np.ndarray:
+    """[test states] share of the cells inside a state's grid that are decoded right."""
+    true = data.maps[data.test]
+    inside = true != PADDING
+    return ((proba.argmax(-1) == true) & inside).sum((1, 2)) / inside.sum((1, 2))
+
+
+def map_controls(data: ProbeData, proba: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """What needs no further activations: the commonest class of each cell, and the decoded maps of other grids.
+
+    Both respect the size of the grid: a cell's commonest class is taken over training grids of the same size, and a map
+    is exchanged for that of another layout of the same size.
+    """
+    sizes, test = data.steps["size"].to_numpy(), data.test
+    majority, others = np.zeros_like(proba), proba.copy()
+    for size in np.unique(sizes[test]):
+        known = data.maps[(sizes == size) & ~test]
+        shares = np.stack([(known == k).mean(0) for k in range(proba.shape[-1])], -1)
+        here = np.flatnonzero(sizes[test] == size)
+        majority[here] = shares
+        others[here] = proba[here[other_rows(data.groups[test][here], derive_seed(data.spec.seed, "other grids"))]]
+    yield "majority", majority
+    yield "other grids", others
+
+
+def decode_plans(data: ProbeData, h: np.ndarray, layers: int, shuffle: bool = False) -> np.ndarray:
+    """Decoded probabilities [test states, plan_steps, 5] of a plan decoder fitted on the other states.
+
+    ``layers``: of the decoder; 0 is the linear baseline.  ``shuffle`` trains on the plans of other layouts.
+    """
+    spec, train = data.spec, ~data.test
+    plans, groups = data.plans[train], data.groups[train]
+    if shuffle:
+        plans = plans[other_rows(groups, derive_seed(spec.seed, "shuffled plans"))]
+    probe: Any = LinearPlanProbe(random_state=spec.seed)
+    if layers:
+        probe = PlanDecoder(
+            spec.tokens, spec.plan_steps, spec.plan_width, layers, feedforward=4 * spec.plan_width,
+            epochs=spec.plan_epochs, random_state=spec.seed, device=spec.device,
+        )  # fmt: skip
+    return probe.fit(h[train], plans, groups).predict_proba(h[data.test])
+
+
+def plan_rows(data: ProbeData, proba: np.ndarray, labels: dict[str, Any]) -> pd.DataFrame:
+    """prefix@N of decoded plans; with the label ``control`` "none" also of guessing and of the commonest prefix."""
+    table = plan_scores(data.plans[data.test], proba.argmax(-1), data.groups[data.test], data.plans[~data.test])
+    if labels["control"] == "none":
+        labels = {name: value for name, value in labels.items() if name != "control"}
+    else:
+        table = table[table["control"] == "none"]
+    return table.rename(columns={"steps": "prefix"}).assign(**labels)
+
+
+def prefix_right(data: ProbeData, proba: np.ndarray) -> np.ndarray:
+    """[test states, plan_steps] whether the first N symbols are all right, PAD counted."""
+    return (proba.argmax(-1) == data.plans[data.test]).cumprod(1).astype(bool)
+
+
+def distance_rows(data: ProbeData, h: np.ndarray, untrained: np.ndarray) -> pd.DataFrame:
+    """Distance to the goal by ridge regression, beside its controls."""
+    probe = make_probe("ridge-regression")
+    found = evaluate(
+        probe, h, data.steps["distance"].to_numpy(float), data.groups, folds=None, holdout=data.spec.holdout,
+        seed=data.spec.seed, control_features={"untrained": untrained},
+    )  # fmt: skip
+    return found.table.assign(probe="ridge-regression")
+
+
+def _row(data: ProbeData) -> np.ndarray:
+    return data.steps["row"].to_numpy()
+
+
+def _goal(data: ProbeData) -> np.ndarray:
+    layouts = probe_layouts(data.spec).layouts
+    return np.array([layouts[i].goal for i in data.steps["layout"]])
+
+
+def _wall(move: Move) -> Any:
+    def target(data: ProbeData) -> np.ndarray:
+        layouts = probe_layouts(data.spec).layouts
+        columns = zip(data.steps["layout"], data.steps["row"], data.steps["column"], strict=True)
+        return np.array([int(layouts[i].walls[move.of((int(r), int(c)))]) for i, r, c in columns])
+
+    return target
+
+
+# Plain properties of a state: name -> function of the data that gives [states] classes (-1: the state is left out).
+TARGETS: dict[str, Any] = {
+    "agent_row": _row,
+    "agent_column": lambda data: data.steps["column"].to_numpy(),
+    "goal_row": lambda data: _goal(data)[:, 0],
+    "goal_column": lambda data: _goal(data)[:, 1],
+    "goal_right": lambda data: _side(_goal(data)[:, 1] - data.steps["column"].to_numpy()),
+    "goal_below": lambda data: _side(_goal(data)[:, 0] - data.steps["row"].to_numpy()),
+    **{f"wall_{move.name.lower()}": _wall(move) for move in Move},
+    "move": lambda data: data.steps["move"].to_numpy(),
+}
+
+
+def _side(difference: np.ndarray) -> np.ndarray:
+    return np.where(difference == 0, -1, difference > 0)
+
+
+def target_rows(data: ProbeData, h: np.ndarray, untrained: np.ndarray, target: str, mdl: bool = False) -> pd.DataFrame:
+    """A plain property by logistic regression, beside its controls; with ``mdl`` also its online code length.
+
+    ``compression`` is the uniform code's length over the online code's (Voita and Titov 2020).
+    """
+    import pandas as pd
+
+    y = TARGETS[target](data)
+    keep = y >= 0
+    probe, groups = make_probe("logistic"), data.groups[keep]
+    found = evaluate(
+        probe, h[keep], y[keep], groups, folds=None, holdout=data.spec.holdout, seed=data.spec.seed,
+        control_features={"untrained": untrained[keep]}, shuffles=1, metrics=("accuracy", "balanced_accuracy", "auroc"),
+    )  # fmt: skip
+    table = found.table
+    if mdl:
+        code = online_code(probe, h[keep], y[keep], groups, seed=data.spec.seed).table
+        code = code[["control", "compression"]].rename(columns={"compression": "estimate"})
+        table = pd.concat([table, code.assign(metric="compression")], ignore_index=True)
+    return table.assign(probe="logistic", target=target)

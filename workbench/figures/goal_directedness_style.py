@@ -1,0 +1,188 @@
+"""How the figures of the goal-directedness family look: players, positions and controls, and the marks they share.
+
+A player, position or control keeps its colour, dash and marker in every figure, so nothing is said by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from workbench.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    Look,
+    band,
+    translucent,
+    words,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "CONTROLS", "INTERVAL", "LEVEL", "MAPS", "METRICS", "PLAYERS", "POSITIONS", "PROBES", "SHARES", "best_layer",
+    "curve", "grouped_bars", "interval_points", "label", "lay_out", "look_in", "ordered", "probe_name", "share_axis",
+]  # fmt: skip
+
+INTERVAL = "estimate", "low", "high"
+LEVEL = ("metric", *INTERVAL)
+PLAYERS = {
+    "optimal": Look("optimal", BLACK, "dashdot", "square"),
+    "direct": Look("agent, direct", BLUE, "solid", "circle"),
+    "reasoning": Look("agent, reasoning", VERMILION, "longdash", "diamond"),
+    "random": Look("random", GREY, "dot", "x"),
+}
+POSITIONS = {
+    "pre": Look("before the reasoning", BLUE, "solid", "circle"),
+    "post": Look("after the reasoning", VERMILION, "longdash", "diamond"),
+}
+PROBES = {"linear": "linear", "mlp": "MLP"}
+CONTROLS = {
+    "none": Look("probe", BLACK, "solid", "circle"),
+    "majority": Look("majority", GREY, "dot", "square"),
+    "uniform": Look("uniform", SKY, "dot", "triangle-up"),
+    "shuffled": Look("shuffled labels", ORANGE, "dash", "x"),
+    "untrained": Look("untrained model", GREEN, "dashdot", "cross"),
+    "other grids": Look("other grids", PURPLE, "longdash", "triangle-down"),
+}
+MAPS = {
+    "true": Look("true map", BLACK, "solid", "square"),
+    "decoded": Look("decoded map", SKY, "solid", "circle"),
+    "other grids": Look("other grids' decoded maps", PURPLE, "dash", "triangle-down"),
+}
+METRICS = {
+    "success": "goal success (share)",
+    "accuracy": "accuracy (share)",
+    "accuracy_pooled": "accuracy, pooled (share)",
+    "spl": "SPL",
+    "jsd": "JSD from optimal (bits)",
+    "entropy": "action entropy (nats)",
+    "ece": "calibration error (ECE)",
+    "accuracy_padded": "accuracy with padding (share)",
+    "balanced_accuracy": "balanced accuracy (share)",
+    "manhattan": "Manhattan error (cells)",
+    "r2": "R²",
+    "mae": "mean absolute error (steps)",
+    "spearman": "Spearman correlation",
+    "auroc": "AUROC",
+    "f1": "F1",
+    "recovery": "recovery (share)",
+    "key_pickup": "picks the key up (share)",
+    "toward_key": "sub-optimal moves toward the key (share)",
+    "shift": "shift of p(RIGHT) − p(LEFT)",
+}
+SHARES = {"success", "accuracy", "accuracy_pooled", "spl", "accuracy_padded", "balanced_accuracy", "recovery", "f1",
+          "key_pickup", "toward_key", "precision", "recall", "auroc"}  # fmt: skip
+
+
+def label(metric: str) -> str:
+    """A metric with its unit; one that is not known as words.
+
+    >>> label("jsd"), label("my_metric")
+    ('JSD from optimal (bits)', 'my metric')
+    """
+    return METRICS.get(metric, words(metric))
+
+
+def probe_name(probe: str) -> str:
+    """How a probe is named.
+
+    >>> probe_name("mlp"), probe_name("mean_difference")
+    ('MLP', 'mean difference')
+    """
+    return PROBES.get(probe, words(probe))
+
+
+def look_in(looks: Mapping[str, Look], name: str) -> Look:
+    """The look of a name; one that is not known is grey and named as it is."""
+    return looks.get(name, Look(words(name), GREY, "dot", "circle-open"))
+
+
+def ordered(values: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The distinct values: known ones in their order, then the others as they come.
+
+    >>> ordered(["mine", "b", "a", "b"], ["a", "b"])
+    ['a', 'b', 'mine']
+    """
+    found, known = list(dict.fromkeys(values)), list(known)
+    return [v for v in known if v in found] + [v for v in found if v not in known]
+
+
+def lay_out(count: int, columns: int) -> list[tuple[int, int]]:
+    """(row, column) of each of ``count`` panels, at most ``columns`` side by side.
+
+    >>> lay_out(3, 2)
+    [(1, 1), (1, 2), (2, 1)]
+    """
+    return [(i // columns + 1, i % columns + 1) for i in range(count)]
+
+
+def curve(
+    part: pd.DataFrame, x: str, style: Look, legend: bool, name: str = "", thin: bool = False, shade: bool = True
+) -> list[go.Scatter]:
+    """The line of ``estimate`` against column ``x`` with markers, over the band of its interval."""
+    part = part.dropna(subset=["estimate"]).sort_values(x)
+    name = name or style.name
+    hover = "%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]"
+    line = go.Scatter(
+        x=part[x], y=part["estimate"], mode="lines+markers", name=name, legendgroup=name, showlegend=legend,
+        line={"color": style.colour, "width": 1.6 if thin else 2.6, "dash": style.dash}, cliponaxis=False,
+        marker={"symbol": style.symbol, "size": 6 if thin else 8}, customdata=part[["low", "high"]],
+        hovertemplate=hover,
+    )  # fmt: skip
+    area = part.dropna(subset=["low", "high"])
+    if area.empty or not shade:
+        return [line]
+    return [band(area[x], area["low"], area["high"], style.colour, 0.1 if thin else 0.18), line]
+
+
+def _error(part: pd.DataFrame, colour: str) -> dict[str, Any]:
+    up, down = part["high"] - part["estimate"], part["estimate"] - part["low"]
+    return {"type": "data", "array": up, "arrayminus": down, "thickness": 1.6, "width": 4, "color": colour}
+
+
+def interval_points(part: pd.DataFrame, x: Sequence[Any], style: Look, legend: bool) -> go.Scatter:
+    """A marker with its interval at each ``x``; no line joins them."""
+    return go.Scatter(
+        x=x, y=part["estimate"], mode="markers", name=style.name, legendgroup=style.name, showlegend=legend,
+        marker={"color": style.colour, "symbol": style.symbol, "size": 10}, error_y=_error(part, style.colour),
+        cliponaxis=False,
+    )  # fmt: skip
+
+
+def grouped_bars(part: pd.DataFrame, x: Sequence[Any], style: Look, legend: bool) -> go.Bar:
+    """Bars of one group with their intervals; a light fill keeps the interval readable."""
+    return go.Bar(
+        x=x, y=part["estimate"], name=style.name, legendgroup=style.name, showlegend=legend,
+        error_y=_error(part, "#222"), customdata=part[["low", "high"]],
+        marker={"color": translucent(style.colour, 0.55), "line": {"color": style.colour, "width": 1.5}},
+        hovertemplate="%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]",
+    )  # fmt: skip
+
+
+def share_axis(figure: go.Figure, metric: str, row: int, col: int | None = None) -> None:
+    """0 to 1 for shares; other measures of error or spread begin at 0."""
+    if metric in SHARES:
+        figure.update_yaxes(range=[-0.03, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], row=row, col=col)
+    elif metric in ("jsd", "entropy", "ece", "manhattan", "mae"):
+        figure.update_yaxes(rangemode="tozero", row=row, col=col)
+
+
+def best_layer(table: pd.DataFrame) -> int:
+    """The layer of the highest estimate; the lowest such layer when several are equal.
+
+    >>> import pandas as pd
+    >>> best_layer(pd.DataFrame({"layer": [0, 2, 1], "estimate": [0.1, 0.9, 0.9]}))
+    1
+    """
+    top = table.sort_values(["estimate", "layer"], ascending=[False, True])
+    return int(top["layer"].iloc[0])

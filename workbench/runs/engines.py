@@ -1,0 +1,152 @@
+"""Where the cells of a sweep are computed: processes of this machine (joblib), a Ray cluster, or Slurm job arrays.
+
+An engine is called with a job (a picklable function of one cell) and the cells, and yields their outcomes as they come,
+in any order.  It never raises for a cell: one whose process dies yields a failed row.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from workbench.errors import MissingExtraError, SpecError, did_you_mean
+from workbench.runs.cells import Cell, Outcome, failed
+from workbench.runs.slurm import SlurmEngine
+
+__all__ = ["ENGINES", "Engine", "Job", "LocalEngine", "RayEngine", "SlurmEngine", "make_engine"]
+
+Job = Callable[[Cell], Outcome]
+_DIED = "the process that computed it died (out of memory?)"
+
+
+class Engine(Protocol):
+    """Yields the outcome of ``job`` for every cell, in any order."""
+
+    def __call__(self, job: Job, cells: Sequence[Cell]) -> Iterator[Outcome]: ...
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """``jobs`` processes of this machine (default: one for each core this process may use); 1 is this process itself.
+
+    The cores are shared out: a process gets ``cores // jobs`` threads for its linear algebra.
+    """
+
+    jobs: int | None = None
+
+    def __call__(self, job: Job, cells: Sequence[Cell]) -> Iterator[Outcome]:
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+        jobs = min(self.jobs or cores(), len(cells))
+        if jobs <= 1:
+            yield from map(job, cells)
+            return
+        left = {cell.name: cell for cell in cells}
+        while left:
+            try:
+                for outcome in _in_processes(job, list(left.values()), jobs):
+                    del left[outcome.name]
+                    yield outcome
+            except TerminatedWorkerError:
+                # Cells begin in order, so the one that took its process down is among the first that are left: those
+                # are tried one by one, and the rest go on together.
+                for cell in list(left.values())[: 2 * jobs]:
+                    del left[cell.name]
+                    yield _alone(job, cell)
+
+
+def _in_processes(job: Job, cells: Sequence[Cell], jobs: int) -> Iterator[Outcome]:
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=max(1, cores() // jobs)):
+        parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
+        yield from parallel(delayed(job)(cell) for cell in cells)
+
+
+def _alone(job: Job, cell: Cell) -> Outcome:
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    try:
+        return next(_in_processes(job, [cell], 2))  # one job would be this process, which must not die with the cell
+    except TerminatedWorkerError:
+        return failed(cell, _DIED)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """Tasks of a Ray cluster: the one at ``address`` or in RAY_ADDRESS, else one that is started on this machine.
+
+    Every node must see the run folder under the same path.  ``jobs``: cells computed at once (default: what fits).
+    """
+
+    jobs: int | None = None
+    address: str | None = None
+
+    def __call__(self, job: Job, cells: Sequence[Cell]) -> Iterator[Outcome]:
+        ray = _import("ray", "ray")
+        if not ray.is_initialized():
+            ray.init(address=self.address, include_dashboard=False, log_to_driver=False)
+        run = ray.remote(num_cpus=1, max_retries=0)(_call)
+        waiting: dict[Any, Cell] = {}
+        coming = iter(cells)
+        at_once = self.jobs or len(cells)
+        while True:
+            while len(waiting) < at_once and (cell := next(coming, None)):
+                waiting[run.remote(job, cell)] = cell
+            if not waiting:
+                return
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            cell = waiting.pop(done)
+            try:
+                yield ray.get(done)
+            except ray.exceptions.RayError:
+                yield failed(cell, _DIED)
+
+
+def _call(job: Job, cell: Cell) -> Outcome:
+    return job(cell)
+
+
+def _import(package: str, extra: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtraError(package, extra) from error
+
+
+# name -> what it makes of (run folder, jobs, parameters of Slurm); another engine is one line here.
+ENGINES: dict[str, Callable[[Path, int | None, Mapping[str, Any]], Engine]] = {
+    "local": lambda folder, jobs, parameters: LocalEngine(jobs),
+    "ray": lambda folder, jobs, parameters: RayEngine(jobs),
+    "slurm": lambda folder, jobs, parameters: SlurmEngine(folder / "jobs", jobs, parameters),
+}
+
+
+def make_engine(
+    name: str, folder: str | os.PathLike[str], jobs: int | None = None, parameters: Mapping[str, Any] | None = None
+) -> Engine:
+    """The engine ``local``, ``ray`` or ``slurm`` for the run in ``folder``.
+
+    ``jobs``: processes, cells at once, or elements of the job array.  ``parameters``: Slurm's (``timeout_min``,
+    ``partition``...).  Raises :class:`SpecError` for an unknown name, too few jobs, or parameters without Slurm.
+
+    >>> make_engine("local", "runs/sweep/first", jobs=2)
+    LocalEngine(jobs=2)
+    """
+    if name not in ENGINES:
+        raise SpecError(f"unknown engine {name!r}{did_you_mean(name, ENGINES)}")
+    if jobs is not None and jobs < 1:
+        raise SpecError(f"jobs={jobs} must be at least 1")
+    if parameters and name != "slurm":
+        raise SpecError(f"engine {name!r} takes no parameters of Slurm ({', '.join(parameters)}): use engine 'slurm'")
+    return ENGINES[name](Path(folder), jobs, parameters or {})

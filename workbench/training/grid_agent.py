@@ -1,0 +1,122 @@
+"""The recipe of ``grid-agent``: a small Llama-shaped model that walks grids to a goal, at once or after a reasoning.
+
+Data are decisions of a shortest-path teacher at random states of random layouts (mazes of every wall density, and rooms
+whose door needs a key); layouts that are ``held_out`` never occur.  The curriculum grows the grids: the smallest
+first, where the rules are learnt at a third of the tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.environments.layouts import UNREACHABLE, Layout, State
+from workbench.environments.mazes import make_layout
+from workbench.seeding import derive_seed
+from workbench.training.grid_transcripts import GridWriter, grid_tokenizer
+from workbench.training.loop import Schedule
+from workbench.training.recipes import Shape, Stage, Transcripts, new_llama, preset_of, scaled, train_stages
+
+__all__ = ["PRESETS", "Recipe", "train_grid_agent"]
+
+DENSITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+NAME = "grid-agent"
+STATES_A_LAYOUT = 3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Shape, data and budget.  ``sizes`` from the smallest; ``batch_tokens`` the size of a step; ``reasoning`` the
+    share of decisions that are reasoned; ``keys`` the share of layouts with a key and a door."""
+
+    shape: Shape = Shape()
+    schedule: Schedule = Schedule(tokens=16_000_000)
+    sizes: tuple[int, ...] = (5, 7, 9)
+    batch_tokens: int = 6_144
+    reasoning: float = 0.6
+    keys: float = 0.15
+
+
+PRESETS: dict[str, Recipe] = {
+    "smoke": Recipe(
+        shape=Shape(layers=2, width=32, heads=2, kv_heads=2, mlp=64),
+        schedule=Schedule(tokens=60_000),
+        batch_tokens=2_048,
+    ),
+    "cpu": Recipe(),
+    "gpu": Recipe(
+        shape=Shape(layers=12, width=160, heads=5, kv_heads=5, mlp=448),
+        schedule=Schedule(tokens=1_000_000_000, lr=6e-4),
+        sizes=(5, 7, 9, 11, 13, 15),
+        batch_tokens=262_144,
+    ),
+}
+
+
+def make_batch(recipe: Recipe, writer: GridWriter, seed: int, step: int, done: float) -> Transcripts:
+    """The batch of a step: decisions on grids of one size, which grows with the share ``done`` of the budget."""
+    rng = np.random.default_rng(derive_seed(seed, NAME, "data", step))
+    size = _size(recipe.sizes, done, rng)
+    reasoning = rng.random() < recipe.reasoning
+    decisions = max(2, recipe.batch_tokens // (size * (size + 2) + (75 if reasoning else 48)))
+    layouts = [_layout(recipe, size, rng) for _ in range(-(-decisions // STATES_A_LAYOUT))]
+    places = [place for layout in layouts for place in _places(layout, rng)]
+    return writer.write(places, [reasoning] * len(places), rng)
+
+
+def _size(sizes: tuple[int, ...], done: float, rng: np.random.Generator) -> int:
+    """A new size joins at equal steps over the first half of training; the newest are the most frequent."""
+    known = 1 + int(min(1.0, done / 0.5) * (len(sizes) - 1) + 0.5)
+    weights = np.arange(1.0, known + 1)
+    return int(rng.choice(sizes[:known], p=weights / weights.sum()))
+
+
+def _layout(recipe: Recipe, size: int, rng: np.random.Generator) -> Layout:
+    """A layout that is not held out."""
+    structure = "KeyDoor" if size > 5 and rng.random() < recipe.keys else "maze"
+    density = float(rng.choice(DENSITIES)) if structure == "maze" else 0.0
+    return make_layout(size, density, structure, int(rng.integers(2**62)), held_out=False)
+
+
+def _places(layout: Layout, rng: np.random.Generator) -> list[tuple[Layout, State]]:
+    """A few states from which the goal can be reached."""
+    states = _states(layout)
+    picked = rng.permutation(len(states))[:STATES_A_LAYOUT]
+    return [(layout, states[i]) for i in picked]
+
+
+def _states(layout: Layout) -> list[State]:
+    """States that can occur: without the key only where the closed door lets the agent be."""
+    found = []
+    for has_key in (False, True) if layout.key else (False,):
+        for cell in layout.open_cells():
+            state = State(cell, has_key)
+            stands_on_key = cell == layout.key and not has_key
+            if cell != layout.goal and not stands_on_key and layout.distance(state) != UNREACHABLE:
+                found.append(state)
+    return found
+
+
+def train_grid_agent(
+    out: Path,
+    preset: str = "cpu",
+    seed: int = 0,
+    device: str | None = None,
+    tokens: int | None = None,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> dict[str, Any]:
+    """Train, save a Hugging Face folder in ``out`` and return what the model card needs.  Resumes by itself.
+
+    ``tokens`` replaces the preset's budget; ``report`` gets the step, loss and share done after every step.
+    """
+    recipe: Recipe = preset_of(PRESETS, preset)
+    tokenizer = grid_tokenizer()
+    writer = GridWriter(tokenizer)
+    model = new_llama(recipe.shape, tokenizer, NAME, seed)
+    (schedule,) = scaled([recipe.schedule], tokens)
+    stage = Stage("only", schedule, lambda step, done: make_batch(recipe, writer, seed, step, done))
+    return train_stages(model, tokenizer, [stage], out, {"model": NAME, "preset": preset, "seed": seed}, device, report)
