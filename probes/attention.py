@@ -6,7 +6,7 @@ averages the activations, and a linear head reads the average.  The weights say 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -67,12 +67,13 @@ class AttentionProbe(TorchClassifier):
         self.device = device
         self.progress = progress
 
-    def attention(self, X: object) -> Float[np.ndarray, "rows positions"]:
+    def attention(self, X: Any) -> Float[np.ndarray, "rows positions"]:
         """How much each position of a row counts; a row's weights sum to 1 and padding has none."""
         check_is_fitted(self)
         X = validate_data(self, to_numpy(X), dtype=np.float32, reset=False)
         with torch.no_grad():
-            return self.network_.cpu().weights(self._standardised(X)).numpy()
+            network = cast(_AttentionPooling, self.network_.cpu())
+            return network.weights(self._standardised(X)).numpy()
 
     def _scaling(self, X: Float[np.ndarray, "rows features"]) -> tuple[np.ndarray, np.ndarray]:
         d = self._width(X.shape[1])
@@ -84,7 +85,7 @@ class AttentionProbe(TorchClassifier):
     def _standardised(self, X: np.ndarray) -> Float[Tensor, "rows features"]:
         """Padding is marked by NaN, since 0 is an ordinary value after standardising."""
         positions = X.reshape(len(X), self.n_positions, -1)
-        empty = ~positions.any(-1)
+        empty = np.all(positions == 0, axis=-1)
         empty &= ~empty.all(1, keepdims=True)  # a row of nothing but zeros is read as it stands
         scaled = super()._standardised(X).reshape(positions.shape)
         scaled[torch.from_numpy(empty)] = torch.nan

@@ -8,7 +8,7 @@ shift; what the MLP decodes beyond that is in the activations, but not along a d
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ _KINDS, _COORDINATES = ("linear", "mlp"), ("raw", "one-hot")
 _CHUNK = 64  # states whose cells are all predicted at a time: 64 x 225 cells x 512 units are 30 MB
 
 
-class CognitiveMapProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class CognitiveMapProbe(BaseEstimator):
     """Decodes grids [states, size, size] from activations H [states, features] (concatenate several tokens' yourself).
 
     ``kind``: "mlp" (the paper's two hidden layers of 512 and 256) or "linear" (softmax regression).  ``coordinates``:
@@ -99,7 +99,7 @@ class CognitiveMapProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         self.device = device
         self.progress = progress
 
-    def fit(self, H: object, maps: object, groups: object = None) -> CognitiveMapProbe:
+    def fit(self, H: Any, maps: Any, groups: Any = None) -> Self:
         """H: [states, features]; maps: [states, size, size] numbers of ``CELLS``; groups: [states], say the layout."""
         self._check()
         H = validate_data(self, to_numpy(H), dtype=np.float32)
@@ -126,11 +126,11 @@ class CognitiveMapProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         self.network_ = self.network_.cpu().eval()
         return self
 
-    def predict(self, H: object) -> CellMaps:
+    def predict(self, H: Any) -> CellMaps:
         """The decoded maps [states, size, size]: the likeliest class of every cell."""
         return self.predict_proba(H).argmax(-1)
 
-    def predict_proba(self, H: object) -> Float[np.ndarray, "states size size classes"]:
+    def predict_proba(self, H: Any) -> Float[np.ndarray, "states size size classes"]:
         """Probability of each class of ``CELLS`` at every cell, float32 (``len(CELLS)`` numbers a cell)."""
         check_is_fitted(self)
         H = validate_data(self, to_numpy(H), dtype=np.float32, reset=False)
@@ -166,7 +166,7 @@ class CognitiveMapProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         if self.kind == "mlp" and not self.hidden:
             raise SpecError("CognitiveMapProbe: kind='mlp' needs hidden layers; kind='linear' has none")
 
-    def _check_maps(self, maps: object, n_states: int) -> Int[np.ndarray, "states cells"]:
+    def _check_maps(self, maps: Any, n_states: int) -> Int[np.ndarray, "states cells"]:
         found = np.asarray(to_numpy(maps))
         shape = (n_states, self.size, self.size)
         if found.shape != shape or found.dtype.kind not in "iu":
@@ -204,7 +204,7 @@ class _Fitting:
         self.rows = torch.from_numpy(np.flatnonzero(~held)).to(device)
         self.held = torch.from_numpy(np.flatnonzero(held)).to(device)
         # Drawn once, so that the held-out losses of two epochs compare.
-        self.held_cells = [self.draw(states) for states in self.held.split(256)]
+        self.held_cells = [self.draw(states) for states in self.held.split(256) if len(states)]
 
     def epoch(self) -> Iterator[Tensor]:
         for states in shuffled(self.rows, self.probe.batch_size):

@@ -51,9 +51,10 @@ class Erasure:
         """Activations without the concept; computed in float32 at least, returned in the dtype of ``x``."""
         if x.shape[-1] != len(self.mean):
             raise DataError(f"this erasure is of activations of width {len(self.mean)}, not {x.shape[-1]}")
-        kind = {"dtype": torch.promote_types(x.dtype, torch.float32), "device": x.device}
-        moved = (x.to(**kind) - self.mean.to(**kind)) @ self.right.T.to(**kind) @ self.left.T.to(**kind)
-        return (x.to(**kind) - moved).to(x.dtype)
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        left, right, mean = (each.to(x.device, dtype) for each in (self.left, self.right, self.mean))
+        wide = x.to(dtype)
+        return (wide - (wide - mean) @ right.T @ left.T).to(x.dtype)
 
     @property
     def matrix(self) -> Float[Tensor, "d d"]:
@@ -136,7 +137,7 @@ def leace_from_moments(
     if total.n < 2:
         raise DataError("erasure needs at least two rows")
     d, columns = total.xy.shape
-    # The package's default keeps the trace of the covariance from growing by mixing in a projection that erases less.
+    # LEACE never adds variance (tr P S P' = tr Q S, Q a projection): the package's guard would only act on rounding.
     fitter = LeaceFitter(
         d, columns, dtype=torch.float64, device=total.xx.device, svd_tol=_LEAST, shrinkage=shrinkage,
         constrain_cov_trace=False,

@@ -102,7 +102,7 @@ def evaluate(
     same rows, for instance those of an untrained model, or ``X[other_rows(groups)]``).
 
     metrics: names of :func:`probes.metrics.score`, by default accuracy, balanced_accuracy, auroc, log_loss, ece or r2,
-    mae, spearman.  resamples: of the bootstrap (300 at most for auroc and spearman).  A score undefined on more than 5%
+    mae, spearman.  resamples: of the bootstrap (300 at most for spearman).  A score undefined on more than 5%
     of the resamples has NaN bounds.
 
     Raises :class:`DataError` for data that are empty, misaligned, not finite or too few, :class:`SpecError` for unknown
@@ -200,7 +200,7 @@ def _checked_folds(folds: ArrayLike, groups: np.ndarray, y: np.ndarray | None) -
     if len(torn):
         raise DataError(f"folds split group {groups[torn[0]].item()!r}: give all of its rows one fold")
     for fold in range(int(fold_of.max()) + 1):
-        missing = [] if y is None else np.setdiff1d(y, y[fold_of != fold])
+        missing = np.empty(0) if y is None else np.setdiff1d(y, y[fold_of != fold])
         if len(missing):
             raise DataError(f"class {missing[0].item()!r} occurs in fold {fold} only: its training side lacks it")
     return fold_of

@@ -134,7 +134,9 @@ class FoldMoments:
                 merged._laid_out(m, one.labels) for m, one in zip(pair, (self, other), strict=True) if m is not None
             ]
             if both:  # merging with nothing copies
-                merged._folds[i] = reduce(Moments.merge, both, Moments.empty(*both[0].xy.shape, self.device))
+                merged._folds[i] = reduce(
+                    Moments.merge, both, Moments.empty(len(both[0].mean_x), len(both[0].mean_y), self.device)
+                )
         return merged
 
     def _codes(self, y: np.ndarray) -> np.ndarray:

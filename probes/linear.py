@@ -68,7 +68,7 @@ class _LinearClassifier(ClassifierMixin, _Linear):
 
     classes_: Array
 
-    _saved = ("coef_", "intercept_", "classes_")
+    _saved: tuple[str, ...] = ("coef_", "intercept_", "classes_")
 
     def decision_function(self, X: Any) -> Array:
         """Scores [rows] (two classes: positive for ``classes_[1]``) or [rows, classes]."""

@@ -36,19 +36,20 @@ def solve(
 ) -> tuple[Float[Tensor, "d labels targets"], Float[Tensor, "labels targets"], Int[Tensor, " targets"]]:
     """Weights, intercepts and steps taken; ``x`` must be centred, ``y`` holds numbers of labels below ``n_labels``.
 
-    A target has converged when no component of its gradient exceeds ``tol``, as in scikit-learn; one that took
-    ``max_iter`` steps has not.  Labels that a target lacks get weight 0.
+    A target has converged when no component of its gradient exceeds ``tol``, as in scikit-learn; one that has not shows
+    more than ``max_iter`` steps.  Labels that a target lacks get weight 0.
     """
     space = _Space.of(x, C)
     state = _State.start(space, y, n_labels, weights)
     found = torch.zeros((x.shape[1] + 1, n_labels, y.shape[1]), dtype=x.dtype, device=x.device)
     steps = torch.zeros(y.shape[1], dtype=torch.long, device=x.device)
     for step in range(max_iter + 1):
-        done = state.finished(tol) if step < max_iter else torch.ones_like(state.stuck)
-        if done.all() or done.sum() >= 0.2 * len(done):  # leaving costs a copy of all the rest
-            found[..., state.which[done]] = state.u[..., done]
-            steps[state.which[done]] = step
-            state.keep(~done)
+        done = state.finished(tol)
+        steps[state.which] += ~done
+        leaving = done if step < max_iter else torch.ones_like(done)
+        if leaving.all() or leaving.sum() >= 0.2 * len(leaving):  # it costs a copy of all the rest
+            found[..., state.which[leaving]] = state.u[..., leaving]
+            state.keep(~leaving)
         if not len(state.which):
             break
         state.step()

@@ -2,19 +2,19 @@
 
 A resample draws whole clusters with replacement, so it is a count for each cluster.  Most scores are functions of sums
 over rows (hits, squared errors, hits in a confidence bin): those sums are taken once a cluster, and a resample is one
-row of a matrix product.  AUROC and Spearman's correlation depend on ranks; they are computed from row weights, sorted
-once (:mod:`probes.ranks`), with :data:`RANK_RESAMPLES` resamples, fewer than the rest.  No score is approximated.
+row of a matrix product.  AUROC is the same with sums over pairs of clusters, Spearman's correlation needs the ranks of
+each resample (:mod:`probes.ranks`) and gets fewer of them.  No score is approximated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from probes.ranks import auroc, spearman
+from probes.ranks import OnResamples, auroc, spearman
 from workbench.errors import DataError, SpecError, did_you_mean
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 RANK_RESAMPLES = 300
+_MANY_CLUSTERS = 2000  # above, AUROC too gets the fewer resamples: its cost grows with their square
 _BLOCK = 2**21  # numbers held in memory at once; as in workbench.statistics, whose draws these are
 _BINS = 10
 
@@ -105,7 +106,9 @@ def score(name: str, predictions: Predictions) -> float:
 def resampled(
     name: str, predictions: Predictions, clusters: ArrayLike, n: int = 2000, seed: int = 0
 ) -> Float[np.ndarray, " resamples"]:
-    """The score on ``n`` resamples of whole clusters (rank scores: on the first :data:`RANK_RESAMPLES` of them).
+    """The score on ``n`` resamples of whole clusters.
+
+    spearman, and auroc of more than 2,000 clusters, stop at the first :data:`RANK_RESAMPLES` of them.
 
     clusters: [rows].  The same clusters and seed draw the same resamples whatever the predictions, and the same as
     :func:`workbench.statistics.cluster_bootstrap`, so differences of two calls are paired.
@@ -118,7 +121,8 @@ def resampled(
     if cluster_of.shape != predictions.truth.shape:
         raise DataError(f"clusters have shape {list(cluster_of.shape)}: give one for each of the predicted rows")
     on = _on(name, predictions, cluster_of, len(labels))
-    n = min(n, RANK_RESAMPLES) if name in _RANKS else n
+    if name == "spearman" or (name == "auroc" and len(labels) > _MANY_CLUSTERS):
+        n = min(n, RANK_RESAMPLES)
     return np.concatenate([on(counts) for counts in _resamples(len(labels), n, seed)])
 
 
@@ -163,12 +167,10 @@ def _resamples(n_clusters: int, n: int, seed: int) -> Iterator[Float[np.ndarray,
         yield np.bincount(cells.ravel(), minlength=shape[0] * n_clusters).reshape(shape).astype(np.float64)
 
 
-def _on(
-    name: str, said: Predictions, cluster_of: Int[np.ndarray, " rows"], n_clusters: int
-) -> Callable[[Float[np.ndarray, "resamples clusters"]], Float[np.ndarray, " resamples"]]:
+def _on(name: str, said: Predictions, cluster_of: Int[np.ndarray, " rows"], n_clusters: int) -> OnResamples:
     """The score as a function of the clusters' counts, with all that does not depend on them done."""
     if name in _RANKS:
-        return lambda counts: _by_ranks(_RANKS[name], said, counts, cluster_of)
+        return _RANKS[name](said, cluster_of)
     if name not in _SUMS:
         raise SpecError(f"unknown metric {name!r}{did_you_mean(name, [*_SUMS, *_RANKS])}")
     from scipy.sparse import csr_array
@@ -238,32 +240,26 @@ def _mean(sums: np.ndarray, rows: np.ndarray) -> Float[np.ndarray, " resamples"]
     return sums[:, 0] / rows
 
 
-def _by_ranks(
-    metric: Callable[[Predictions, np.ndarray], np.ndarray],
-    said: Predictions,
-    counts: Float[np.ndarray, "resamples clusters"],
-    cluster_of: Int[np.ndarray, " rows"],
-) -> Float[np.ndarray, " resamples"]:
-    step = max(1, _BLOCK // len(cluster_of))
-    blocks = [counts[start : start + step, cluster_of] for start in range(0, len(counts), step)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.concatenate([metric(said, weights) for weights in blocks])
-
-
-def _auroc(said: Predictions, weights: Float[np.ndarray, "resamples rows"]) -> Float[np.ndarray, " resamples"]:
-    table = said.known_probabilities
+def _auroc(said: Predictions, cluster_of: Int[np.ndarray, " rows"]) -> OnResamples:
+    table, folds = said.known_probabilities, np.asarray(said.folds)
     classes = [1] if table.shape[1] == 2 else range(table.shape[1])
-    areas = np.stack([auroc(table[:, c], said.truth == c, said.folds, weights) for c in classes])
-    defined = np.isfinite(areas)
-    return np.where(defined, areas, 0.0).sum(0) / defined.sum(0)
+    of_classes = [auroc(table[:, c], said.truth == c, folds, cluster_of) for c in classes]
+
+    def mean(counts: Float[np.ndarray, "resamples clusters"]) -> Float[np.ndarray, " resamples"]:
+        areas = np.stack([of_class(counts) for of_class in of_classes])
+        defined = np.isfinite(areas)
+        with np.errstate(invalid="ignore"):
+            return np.where(defined, areas, 0.0).sum(0) / defined.sum(0)
+
+    return mean
 
 
-def _spearman(said: Predictions, weights: Float[np.ndarray, "resamples rows"]) -> Float[np.ndarray, " resamples"]:
-    return spearman(said.truth, said.predicted, said.folds, weights)
+def _spearman(said: Predictions, cluster_of: Int[np.ndarray, " rows"]) -> OnResamples:
+    return spearman(said.truth, said.predicted, np.asarray(said.folds), cluster_of)
 
 
-_Terms = Callable[[Predictions], np.ndarray]
-_Combine = Callable[[np.ndarray, np.ndarray], np.ndarray]
+_Terms: TypeAlias = Callable[[Predictions], np.ndarray]
+_Combine: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _SUMS: dict[str, tuple[_Terms, _Combine]] = {
     "accuracy": (_hits, _mean),
     "balanced_accuracy": (_recall_terms, _mean_recall),
@@ -273,6 +269,6 @@ _SUMS: dict[str, tuple[_Terms, _Combine]] = {
     "r2": (_r2_terms, _r2),
     "mae": (lambda said: np.abs(said.truth - said.predicted), _mean),
 }
-_RANKS: dict[str, Callable[[Predictions, np.ndarray], np.ndarray]] = {"auroc": _auroc, "spearman": _spearman}
+_RANKS: dict[str, Callable[[Predictions, np.ndarray], OnResamples]] = {"auroc": _auroc, "spearman": _spearman}
 CLASSIFIER_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "ece")  # "brier" on demand
 REGRESSOR_METRICS = ("r2", "mae", "spearman")

@@ -7,7 +7,8 @@ straight, so at small N the second is far above the first, and a decoder that le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from workbench.environments.moves import Move
 from workbench.errors import DataError
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
+    from jaxtyping import Bool, Float, Int
 
 __all__ = ["N_SYMBOLS", "PAD", "checked_plans", "next_moves", "plan_scores"]
 
@@ -38,7 +39,7 @@ def next_moves(moves: Sequence[int], horizon: int = 10) -> Int[np.ndarray, "step
 
 
 def plan_scores(
-    true: object, predicted: object, groups: object, training: object = None, n: int = 2000, seed: int = 0
+    true: Any, predicted: Any, groups: Any, training: Any = None, n: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """prefix@N for N = 1..horizon: the share of rows whose first N moves are all right, beside controls.
 
@@ -77,7 +78,7 @@ def plan_scores(
 
 
 def checked_plans(
-    plans: object, what: str, shape: tuple[int | None, int] | None = None
+    plans: Any, what: str, shape: tuple[int | None, int] | None = None
 ) -> Int[np.ndarray, "rows horizon"]:
     """``plans`` as an integer array; :class:`DataError` for another shape, unknown symbols, or a move after a PAD.
 
@@ -123,13 +124,25 @@ def _compared(
     sums = ClusterSums(columns, groups[counted], n, seed)
     rows: list[dict[str, object]] = []
     for index, control in enumerate(right):
-        share = sums.interval(lambda s, i=index: s[..., i] / s[..., -1])
-        lead = sums.interval(lambda s, i=index: (s[..., 0] - s[..., i]) / s[..., -1])
+        share = sums.interval(_Share(index))
+        lead = sums.interval(_Share(0, minus=index))
         numbers = (share.estimate, share.low, share.high, lead.estimate, lead.low, lead.high)
         rows.append(
             {"control": control} | dict(zip(_NUMBERS, numbers if index else (*numbers[:3], nan, nan, nan), strict=True))
         )
     return rows
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Column ``index`` (less column ``minus``) of sums [..., columns] over the last, the number of rows."""
+
+    index: int
+    minus: int | None = None
+
+    def __call__(self, sums: Float[np.ndarray, "... columns"]) -> Float[np.ndarray, ...]:
+        right = sums[..., self.index] - (0 if self.minus is None else sums[..., self.minus])
+        return right / sums[..., -1]
 
 
 _NUMBERS = ("estimate", "low", "high", "difference", "difference_low", "difference_high")

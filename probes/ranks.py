@@ -1,88 +1,124 @@
-"""AUROC and Spearman's correlation of weighted rows, for many weightings at once.
+"""AUROC and Spearman's correlation on many cluster resamples, exactly.
 
-A weight is how often a row occurs in a resample.  Scores are sorted once; each weighting then costs a few cumulative
-sums.  Rows of different folds were scored by different fits, so ranks are compared within a fold only: pooled over
-folds, even the share of positives in the training rows "predicts", being high where that of the test rows is low
-(Forman and Scholz 2010).
+Both take the data apart once and return a function of ``counts`` [resamples, clusters], how often each cluster occurs.
+AUROC counts pairs: how many (positive of cluster a, negative of cluster b) are in the right order is a matrix M, and a
+resample's share of such pairs is counts @ M @ counts over the same with all pairs.  Ranks of a resample are cumulative
+sums over the rows in their sorted order, which costs more, so Spearman's correlation gets fewer resamples.
+
+Rows of different folds were scored by different fits, so ranks are compared within a fold only: pooled over folds, even
+the share of positives in the training rows "predicts", being high where that of the test rows is low (Forman and Scholz
+2010).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int, Shaped
+    from jaxtyping import Bool, Float, Int
 
-__all__ = ["auroc", "spearman"]
+__all__ = ["OnResamples", "auroc", "spearman"]
+
+OnResamples: TypeAlias = Callable[[np.ndarray], np.ndarray]
+"""A score as a function of ``counts`` [resamples, clusters], giving [resamples]."""
+_BLOCK = 2**20  # resampled rows held in memory at once
 
 
 def auroc(
     scores: Float[np.ndarray, " rows"],
     positive: Bool[np.ndarray, " rows"],
     folds: Int[np.ndarray, " rows"],
-    weights: Float[np.ndarray, "resamples rows"],
-) -> Float[np.ndarray, " resamples"]:
+    cluster_of: Int[np.ndarray, " rows"],
+) -> OnResamples:
     """Share of (positive, negative) pairs of a fold in which the positive scores higher, ties counting half.
 
-    NaN where there is no such pair.
+    ``cluster_of`` numbers the clusters from 0.  NaN where there is no pair.
 
-    >>> auroc(np.array([0.1, 0.9]), np.array([False, True]), np.zeros(2), np.ones((1, 2))).tolist()
+    >>> one = auroc(np.array([0.1, 0.9]), np.array([False, True]), np.zeros(2), np.zeros(2, dtype=int))
+    >>> one(np.ones((1, 1))).tolist()
     [1.0]
     """
-    order = np.lexsort((scores, folds))
-    fold_starts, tie_starts = _starts(folds[order]), _starts(folds[order], scores[order])
-    ordered, is_high = weights[:, order], positive[order]
-    high = np.add.reduceat(ordered * is_high, tie_starts, axis=1)  # [resamples, ties]
-    low = np.add.reduceat(ordered * ~is_high, tie_starts, axis=1)
-    below = low.cumsum(1) - low / 2
-    first_tie = np.searchsorted(tie_starts, fold_starts)
-    highs, lows = (np.add.reduceat(part, first_tie, axis=1) for part in (high, low))  # [resamples, folds]
-    fold_of_tie = np.searchsorted(fold_starts, tie_starts, side="right") - 1
-    earlier = (lows.cumsum(1) - lows)[:, fold_of_tie]  # negatives of earlier folds do not count
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return (high * (below - earlier)).sum(1) / (highs * lows).sum(1)
+    parts = []
+    for fold in np.unique(folds):
+        high, low = ((folds == fold) & side for side in (positive, ~positive))
+        if high.any() and low.any():
+            parts.append(_pairs(scores[high], cluster_of[high], scores[low], cluster_of[low]))
+
+    def on(counts: Float[np.ndarray, "resamples clusters"]) -> Float[np.ndarray, " resamples"]:
+        right, pairs = np.zeros(len(counts)), np.zeros(len(counts))
+        for (highs, n_high), (lows, n_low), ordered in parts:
+            right += ((counts[:, highs] @ ordered) * counts[:, lows]).sum(1)
+            pairs += (counts[:, highs] @ n_high) * (counts[:, lows] @ n_low)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return right / pairs
+
+    return on
 
 
 def spearman(
     truth: Float[np.ndarray, " rows"],
     predicted: Float[np.ndarray, " rows"],
     folds: Int[np.ndarray, " rows"],
-    weights: Float[np.ndarray, "resamples rows"],
-) -> Float[np.ndarray, " resamples"]:
+    cluster_of: Int[np.ndarray, " rows"],
+) -> OnResamples:
     """Rank correlation in each fold, averaged over folds by their rows.
 
     A constant prediction scores 0 (it ranks nothing; SciPy gives NaN); folds of constant truth are left out, and NaN
     is the score where all are.
 
-    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([1.0, 8.0, 9.0]), np.zeros(3), np.ones((1, 3))).tolist()
+    >>> one = spearman(np.array([1.0, 2.0, 3.0]), np.array([1.0, 8.0, 9.0]), np.zeros(3), np.zeros(3, dtype=int))
+    >>> one(np.ones((1, 1))).tolist()
     [1.0]
     """
-    total, rows = np.zeros(len(weights)), np.zeros(len(weights))
+    parts = []
     for fold in np.unique(folds):
-        inside = folds == fold
-        mass = weights[:, inside]
-        true, said = (_centred_ranks(values[inside], mass) for values in (truth, predicted))  # [resamples, rows]
-        true_spread, said_spread = ((mass * ranks**2).sum(1) for ranks in (true, said))
-        scale = np.sqrt(true_spread * said_spread)
-        correlation = np.divide((mass * true * said).sum(1), scale, out=np.zeros(len(mass)), where=scale > 0)
-        counts = mass.sum(1) * (true_spread > 0)
-        total += correlation * counts
-        rows += counts
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return total / rows
+        rows = np.flatnonzero(folds == fold)
+        parts.append((cluster_of[rows], _ranks_of(truth[rows]), _ranks_of(predicted[rows])))
+
+    def block(counts: Float[np.ndarray, "resamples clusters"]) -> Float[np.ndarray, " resamples"]:
+        total, rows = np.zeros(len(counts)), np.zeros(len(counts))
+        for clusters, true_ranks, said_ranks in parts:
+            mass = counts[:, clusters]  # [resamples, rows of the fold]
+            true, said = true_ranks(mass), said_ranks(mass)
+            true_spread, said_spread = (np.einsum("br,br,br->b", mass, ranks, ranks) for ranks in (true, said))
+            product, scale = np.einsum("br,br,br->b", mass, true, said), np.sqrt(true_spread * said_spread)
+            in_fold = mass.sum(1) * (true_spread > 0)
+            total += in_fold * np.divide(product, scale, out=np.zeros(len(counts)), where=scale > 0)
+            rows += in_fold
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return total / rows
+
+    step = max(1, _BLOCK // len(truth))
+    return lambda counts: np.concatenate([block(counts[k : k + step]) for k in range(0, len(counts), step)])
 
 
-def _centred_ranks(values: np.ndarray, mass: Float[np.ndarray, "resamples rows"]) -> Float[np.ndarray, ...]:
-    """Mid-ranks where row i occurs mass[i] times, minus their mean.  Multiples of 1/2, hence exact: no spread is 0."""
+def _pairs(
+    high: Float[np.ndarray, " positives"], high_of: np.ndarray, low: Float[np.ndarray, " negatives"], low_of: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], Float[np.ndarray, "highs lows"]]:
+    """Clusters of either side with their numbers of rows, and how many of their pairs are in order, ties half."""
+    highs, high_code, n_high = np.unique(high_of, return_inverse=True, return_counts=True)
+    lows, low_code, n_low = np.unique(low_of, return_inverse=True, return_counts=True)
+    rising = np.argsort(high)
+    high, high_code = high[rising], high_code[rising]  # sorted queries make the searches fast
+    ordered = np.empty((len(lows), len(highs)))
+    by_cluster = low[np.lexsort((low, low_code))]
+    for number, scores in enumerate(np.split(by_cluster, np.cumsum(n_low)[:-1])):
+        below = np.searchsorted(scores, high, side="left") + np.searchsorted(scores, high, side="right")
+        ordered[number] = np.bincount(high_code, below / 2, minlength=len(highs))
+    return (highs, n_high), (lows, n_low), ordered.T
+
+
+def _ranks_of(values: Float[np.ndarray, " rows"]) -> OnResamples:
+    """Mid-ranks of the values where row i occurs mass[:, i] times, minus their mean; exact, being multiples of 1/2."""
     tie_of = np.unique(values, return_inverse=True)[1]
     order = np.argsort(tie_of, kind="stable")
-    ties = np.add.reduceat(mass[:, order], _starts(tie_of[order]), axis=1)  # [resamples, distinct values]
-    return (ties.cumsum(1) - ties / 2 - ties.sum(1, keepdims=True) / 2)[:, tie_of]
+    starts = np.flatnonzero(np.diff(tie_of[order], prepend=-1))  # first row of each distinct value
 
+    def ranks(mass: Float[np.ndarray, "resamples rows"]) -> Float[np.ndarray, "resamples rows"]:
+        ties = np.add.reduceat(mass[:, order], starts, axis=1)  # [resamples, distinct values]
+        return (ties.cumsum(1) - ties / 2 - ties.sum(1, keepdims=True) / 2)[:, tie_of]
 
-def _starts(*sorted_keys: Shaped[np.ndarray, " rows"]) -> Int[np.ndarray, " runs"]:
-    """First index of each run of equal keys."""
-    changes = np.any([keys[1:] != keys[:-1] for keys in sorted_keys], axis=0)
-    return np.concatenate([[0], np.flatnonzero(changes) + 1])
+    return ranks

@@ -124,18 +124,18 @@ class _Basis:
 def _held_out(fit: Moments, held: Moments, alphas: Tensor) -> Float[Tensor, "alphas columns"]:
     """Squared errors on held-out rows, summed: yy - 2 w'xy + w'xx w, and n times the squared error of the mean.
 
-    In float32, which is plenty to compare penalties and twice as fast; a column that never varies has no error.
+    The products are in float32, plenty to compare penalties and twice as fast; a column that never varies has no error.
     """
     varies = (fit.yy + held.yy > 0).nonzero()[:, 0]
     basis = _Basis.of(fit)
-    values, projected = basis.values.float(), basis.projected[:, varies].float()
+    projected = basis.projected[:, varies].float()
     xx = (basis.vectors.T @ held.xx @ basis.vectors).float()
     xy = (basis.vectors.T @ held.xy[:, varies]).float()
     gap_x = ((held.mean_x - fit.mean_x) @ basis.vectors).float()
     gap_y = (held.mean_y - fit.mean_y)[varies].float()
     errors = torch.zeros((len(alphas), len(held.yy)), dtype=torch.float64, device=held.yy.device)
-    for number, alpha in enumerate(alphas.float()):
-        w = _inverse(values, alpha)[:, None] * projected
+    for number, alpha in enumerate(alphas):
+        w = _inverse(basis.values, alpha).float()[:, None] * projected
         quadratic = (w * (xx @ w).sub_(xy, alpha=2)).sum(0)
         errors[number, varies] = (held.yy[varies] + quadratic + held.n * (gap_y - gap_x @ w) ** 2).double()
     return errors

@@ -105,7 +105,7 @@ class SharedRidge(_Shared):
             raise SpecError(f"moments of {moments.targets} do not fit SharedRidge(targets={self.targets!r})")
         return self._take(RidgePath.of(moments, self.alphas))
 
-    def at(self, alpha: float | int) -> SharedRidge:
+    def at(self, alpha: int) -> SharedRidge:
         """The same fit with one penalty, number ``alpha`` of ``alphas``, for all targets."""
         check_is_fitted(self, "path_")  # which a loaded probe lacks
         other = SharedRidge((float(self.path_.alphas[alpha]),), self.folds, self.targets)
@@ -180,7 +180,7 @@ class SharedLogistic(_Shared):
             weights = (rotation @ weights.flatten(1)).view(-1, *weights.shape[1:])
         raw = weights.permute(2, 1, 0).double() / scale
         self.coef_, self.intercept_ = raw.cpu().numpy(), (intercept.T - raw @ mean).cpu().numpy()
-        self.n_iter_, self.n_features_in_ = steps.cpu().numpy(), X.shape[1]
+        self.n_iter_, self.n_features_in_ = steps.clamp(max=self.max_iter).cpu().numpy(), X.shape[1]
         return self
 
     def _solve(self, x: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -196,10 +196,9 @@ class SharedLogistic(_Shared):
             parts.append(solve(x, y, k, self.C, weights, self.max_iter, self.tol))
         self.present_ = torch.cat(present, dim=1).T.cpu().numpy()
         found = [torch.cat(each, dim=-1) for each in zip(*parts, strict=True)]
-        if int(found[2].max()) >= self.max_iter:
+        if late := int((found[2] > self.max_iter).sum()):
             from sklearn.exceptions import ConvergenceWarning
 
-            late = int((found[2] >= self.max_iter).sum())
             warnings.warn(f"{late} targets did not converge in {self.max_iter} steps", ConvergenceWarning, stacklevel=3)
         return found[0], found[1], found[2]
 

@@ -88,7 +88,7 @@ def captured(
     >>> [(len(some), some.labels["input"].tolist()) for some in blocks]
     [(2, [0, 1]), (1, [2])]
     """
-    from workbench.activations.activation_set import group_values, label_table
+    from workbench.activations.activation_set import ActivationSet, group_values, label_table
     from workbench.activations.capture import capture
 
     if block < 1:
@@ -109,8 +109,9 @@ def captured(
             )
         except DataError as error:
             raise DataError(f"in the block that begins with input {start}, counted from 0 there: {error}") from error
-        some.labels["input"] += start  # type: ignore[union-attr]
-        yield some  # type: ignore[misc]
+        if isinstance(some, ActivationSet):  # as it is without a store
+            some.labels["input"] += start
+            yield some
 
 
 def fit_stream(

@@ -7,7 +7,7 @@ activations; the scaling is kept beside the network's weights and saved with the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ __all__ = ["TorchClassifier", "TorchProbe", "TorchRegressor", "row_groups", "sca
 _CHUNK = 8192  # rows that go through the network at a time when predicting
 
 
-class TorchProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class TorchProbe(BaseEstimator):
     """Base of the torch probes on [rows, features]; subclasses give ``_network`` and the hyperparameters read here."""
 
     def _network(self, n_features: int, n_outputs: int) -> nn.Module:
@@ -56,7 +56,7 @@ class TorchProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         targets: Shaped[Tensor, " rows"],
         n_outputs: int,
         loss: Callable[[Tensor, Tensor], Tensor],
-        groups: object,
+        groups: Any,
         labels: np.ndarray | None = None,
         weights: np.ndarray | None = None,
     ) -> None:
@@ -97,7 +97,7 @@ class TorchProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def _standardised(self, X: np.ndarray) -> Float[Tensor, "rows features"]:
         return torch.from_numpy(((X - self.mean_) / self.scale_).astype(np.float32))
 
-    def _outputs(self, X: object) -> Float[np.ndarray, "rows outputs"]:
+    def _outputs(self, X: Any) -> Float[np.ndarray, "rows outputs"]:
         check_is_fitted(self)
         X = validate_data(self, to_numpy(X), dtype=np.float32, reset=False)
         device = resolve_device(self.device)
@@ -121,10 +121,10 @@ class TorchProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return 1
 
 
-class TorchClassifier(ClassifierMixin, TorchProbe):  # type: ignore[misc]
+class TorchClassifier(ClassifierMixin, TorchProbe):
     """A classifier whose network gives one logit a class."""
 
-    def fit(self, X: object, y: object, groups: object = None) -> TorchClassifier:
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on X [rows, features] and labels y [rows]; ``groups`` [rows] are held out whole for early stopping."""
         check_training(self)
         X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=np.float32)
@@ -138,17 +138,17 @@ class TorchClassifier(ClassifierMixin, TorchProbe):  # type: ignore[misc]
         self._train(X, torch.from_numpy(labels), len(self.classes_), loss, groups, labels, weights)
         return self
 
-    def decision_function(self, X: object) -> Float[np.ndarray, "rows ..."]:
+    def decision_function(self, X: Any) -> Float[np.ndarray, "rows ..."]:
         """Logits [rows, classes]; for two classes [rows], positive for ``classes_[1]``."""
         logits = self._outputs(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def predict_proba(self, X: object) -> Float[np.ndarray, "rows classes"]:
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "rows classes"]:
         """Class probabilities [rows, classes], in the order of ``classes_``."""
         check_is_fitted(self)
         return torch.from_numpy(self._outputs(X)).softmax(-1).numpy()
 
-    def predict(self, X: object) -> Shaped[np.ndarray, " rows"]:
+    def predict(self, X: Any) -> Shaped[np.ndarray, " rows"]:
         """The likeliest class of each row [rows]."""
         check_is_fitted(self)
         return self.classes_[self._outputs(X).argmax(-1)]
@@ -164,10 +164,10 @@ class TorchClassifier(ClassifierMixin, TorchProbe):  # type: ignore[misc]
         return len(self.classes_)
 
 
-class TorchRegressor(RegressorMixin, TorchProbe):  # type: ignore[misc]
+class TorchRegressor(RegressorMixin, TorchProbe):
     """A regressor that is trained on the standardised target with squared error."""
 
-    def fit(self, X: object, y: object, groups: object = None) -> TorchRegressor:
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on X [rows, features] and numbers y [rows]; ``groups`` [rows] are held out whole for early stopping."""
         check_training(self)
         X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=np.float32, y_numeric=True)
@@ -181,7 +181,7 @@ class TorchRegressor(RegressorMixin, TorchProbe):  # type: ignore[misc]
         self._train(X, targets, 1, loss, groups)
         return self
 
-    def predict(self, X: object) -> Float[np.ndarray, " rows"]:
+    def predict(self, X: Any) -> Float[np.ndarray, " rows"]:
         """The predicted number of each row [rows], in the units of y."""
         return self._outputs(X)[:, 0] * self.target_scale_ + self.target_mean_
 
@@ -193,7 +193,7 @@ class TorchRegressor(RegressorMixin, TorchProbe):  # type: ignore[misc]
         super()._load_arrays(arrays)
 
 
-def row_groups(groups: object, n_rows: int) -> np.ndarray:
+def row_groups(groups: Any, n_rows: int) -> np.ndarray:
     """``groups`` as an array [rows], each row its own group when None; :class:`DataError` for another length."""
     if groups is None:
         return np.arange(n_rows)

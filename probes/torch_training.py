@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ __all__ = [
     "train",
 ]
 
+_Network = TypeVar("_Network", bound=nn.Module)
 # Dropout draws from torch's process-wide stream, so two threads that train at once would take each other's numbers.
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -181,7 +182,7 @@ def network_arrays(network: nn.Module) -> dict[str, np.ndarray]:
     return {f"network.{name}": value.cpu().numpy() for name, value in network.state_dict().items()}
 
 
-def load_network(network: nn.Module, arrays: dict[str, np.ndarray]) -> nn.Module:
+def load_network(network: _Network, arrays: dict[str, np.ndarray]) -> _Network:
     """``network`` with the weights that :func:`network_arrays` gave, ready to predict."""
     own = {name.removeprefix("network."): value for name, value in arrays.items() if name.startswith("network.")}
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in own.items()})

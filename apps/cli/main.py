@@ -44,7 +44,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("runs export", "apps.cli.runs:export", "one run as a zip file"),
     Command("models", "apps.cli.models:list_all", "the models that come with the workbench"),
     Command("models check", "apps.cli.models:check", "does a back end compute what Hugging Face computes?"),
-    Command("train bandit-agent", "apps.cli.train:bandit_agent", "train the shipped bandit player from scratch"),
+    Command("train bandit-agent", "apps.cli.train:train", "train the shipped bandit player from scratch"),
+    Command("train grid-agent", "apps.cli.train:train", "train the shipped grid walker from scratch"),
     Command("app", "apps.cli.app:app", "look at runs in the browser"),
 )
 

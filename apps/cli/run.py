@@ -110,7 +110,7 @@ def _run(experiment: str, module: Any, spec: BaseModel, options: Any) -> int:
 
 def draw(record: RunRecord) -> None:
     """Draw the figures of a run into its folder and say where they are."""
-    name = f"workbench.figures.{record.experiment}"
+    name = f"workbench.figures.{record.experiment.replace('-', '_')}"
     if importlib.util.find_spec(name) is None:
         say(f"there are no figures for {record.experiment} yet; the tables are in {record.path / 'artifacts'}")
         return

@@ -57,8 +57,8 @@ def sweep(argv: list[str], prog: str) -> int:
     options = parse(SweepOptions, argv, prog)
     quiet()
     from workbench.experiments.probe_sweep import SweepSpec, make_plan
-    from workbench.experiments.probe_sweep.run import EXPERIMENT
-    from workbench.experiments.probe_sweep.run import run as run_sweep
+    from workbench.experiments.probe_sweep.pipeline import EXPERIMENT
+    from workbench.experiments.probe_sweep.pipeline import run as run_sweep
     from workbench.runs import load_run, spec_hash
 
     parameters = _parameters(options.slurm)

@@ -30,7 +30,7 @@ def print_sweep(record: RunRecord, out: Console) -> None:
         out.print(_best(part))
     if len(good):
         out.print("best site: chosen by the score that is shown, so that is a little high; brackets: 95% intervals;")
-        out.print("difference: probe minus control on the same rows. All sites and scores are in the run's rows.")
+        out.print("vs: probe minus control on the same rows. All sites and scores are in the run's rows.")
     total = record.status.total
     out.print(f"{rows['cell'].nunique()} cells finished, {len(failed)} failed" + _of(total, len(record.units())))
     for row in failed.head(5).itertuples():
@@ -49,9 +49,9 @@ def _best(part: pd.DataFrame) -> Any:
     controls = [name for name in dict.fromkeys(part["control"]) if name != "none"]
     probe = part[part["control"] == "none"]
     best = probe.loc[probe.groupby(_KEY, sort=False)["estimate"].idxmax()]
-    names = ("model", "target", "position", "probe", "best site", metric.replace("_", " "))
-    title = f"{metric.replace('_', ' ')} at the best site"
-    table = new_table(title, *names, *(f"difference from {name.replace('_', ' ')}" for name in controls))
+    shown = metric.replace("_", " ")
+    names = ("model", "target", "position", "probe", "best site", shown)
+    table = new_table(f"{shown} at the best site", *names, *(f"vs {name.replace('_', ' ')}" for name in controls))
     for row in best.head(_MOST).to_dict("records"):
         rows = part[part["cell"] == row["cell"]].set_index("control")
         site = f"{row['layer']}.{row['component']}"

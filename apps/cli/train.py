@@ -1,4 +1,4 @@
-"""``workbench train bandit-agent``."""
+"""``workbench train MODEL``."""
 
 from __future__ import annotations
 
@@ -13,60 +13,62 @@ import tyro
 from apps.cli.console import new_table, quiet, results, say, show_progress
 from apps.cli.options import parse
 from workbench.errors import ModelError, RunError, SpecError, did_you_mean
+from workbench.training import Trained, get_recipe
 
-__all__ = ["bandit_agent"]
+__all__ = ["train"]
 
 Report = Callable[[dict[str, float]], None]
 
 
 @dataclass
-class BanditAgentOptions:
-    """Train the shipped bandit player from scratch and save it as a Hugging Face folder.
+class TrainOptions:
+    """Train a shipped model from scratch and save it as a Hugging Face folder.
 
     Stopped at any moment, the same command goes on from the last checkpoint (one a minute).  At the end the model plays
-    held-out bandits beside every oracle, and the result stands in its model card (README.md).
+    what it was not trained on, beside every oracle, and the result stands in its model card (README.md).
     """
 
     preset: Annotated[str, tyro.conf.arg(help="smoke, cpu (under an hour on two cores) or gpu")] = "cpu"
     seed: Annotated[int, tyro.conf.arg(help="of the weights and the data")] = 0
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="default ./checkpoints/bandit-agent-PRESET")] = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="default ./checkpoints/MODEL-PRESET")] = None
     device: Annotated[str | None, tyro.conf.arg(help="default: CUDA when there is one")] = None
     no_progress: Annotated[bool, tyro.conf.arg(help="lines instead of a progress bar")] = False
 
 
-def bandit_agent(argv: list[str], prog: str) -> int:
-    """``workbench train bandit-agent``."""
-    options = parse(BanditAgentOptions, argv, prog)
+def train(argv: list[str], prog: str) -> int:
+    """``workbench train MODEL``, the model's name being the last word of ``prog``."""
+    name = prog.split()[-1]
+    options = parse(TrainOptions, argv, prog)
     quiet()
-    from workbench.training.bandit_agent import PRESETS, train_bandit_agent
-
-    if options.preset not in PRESETS:
-        raise SpecError(f"unknown preset {options.preset!r}{did_you_mean(options.preset, PRESETS)}")
+    recipe = get_recipe(name)
+    if options.preset not in recipe.module.PRESETS:
+        raise SpecError(f"unknown preset {options.preset!r}{did_you_mean(options.preset, recipe.module.PRESETS)}")
     _check_device(options.device)
-    out = (options.out or Path("checkpoints") / f"bandit-agent-{options.preset}").expanduser()
+    out = (options.out or Path("checkpoints") / f"{name}-{options.preset}").expanduser()
     if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file, not a folder: choose another --out")
     resumes = any(out.glob("checkpoints/*/checkpoint.safetensors"))
     say(f"{'going on from the checkpoint' if resumes else 'training'} in {out}")
     with _watching(show_progress(not options.no_progress)) as report:
-        facts = train_bandit_agent(out, options.preset, seed=options.seed, device=options.device, report=report)
-    if options.preset != "smoke":  # whose models cannot write a thought yet
-        _measure(out, facts, show_progress(not options.no_progress))
-    table = new_table(f"bandit-agent, preset {options.preset}", "measure", "value")
+        facts = recipe.module.train(out, options.preset, seed=options.seed, device=options.device, report=report)
+    if options.preset != "smoke":  # whose models cannot write an answer yet
+        _measure(recipe, out, facts, show_progress(not options.no_progress))
+    table = new_table(f"{name}, preset {options.preset}", "measure", "value")
     for key, value in facts.items():
         table.add_row(key, _shown(value))
     results().print(table)
-    results().print(f"model: {out}; use it with workbench run east --model {out}", markup=False, soft_wrap=True)
+    results().print(f"model: {out}; use it with workbench run ... --model {out}", markup=False, soft_wrap=True)
     return 0
 
 
-def _measure(out: Path, facts: dict[str, Any], progress: bool) -> None:
+def _measure(recipe: Trained, out: Path, facts: dict[str, Any], progress: bool) -> None:
     """Measure the model beside every oracle and write its card."""
     from workbench.models import load_model
-    from workbench.training.quality import measure_quality, write_card
+    from workbench.training.cards import write_card
 
-    say("measuring quality on held-out bandits, beside every oracle")
-    write_card(out, facts, measure_quality(load_model(out), progress=progress))
+    say("measuring quality on what was held out, beside every oracle")
+    measure = recipe.measure
+    write_card(out, measure.CARD, facts, measure.measure_quality(load_model(out), progress=progress), measure.CARD_ROWS)
 
 
 def _check_device(device: str | None) -> None:

@@ -13,11 +13,12 @@ import streamlit as st
 
 from apps.explorer.choices import pick
 from apps.explorer.east_page import east_page
+from apps.explorer.goal_page import goal_page
 from apps.explorer.runs_page import runs_page
 from workbench.errors import WorkbenchError
 from workbench.runs import list_runs
 
-PAGES = {"Runs": runs_page, "EAST": east_page}
+PAGES = {"Runs": runs_page, "EAST": east_page, "Goal-directedness": goal_page}
 
 
 def main() -> None:

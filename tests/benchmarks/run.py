@@ -26,7 +26,7 @@ from measure import Row  # noqa: E402
 
 RESULTS, TABLE = HERE / "results.json", ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- begin: written by tests/benchmarks/run.py -->", "<!-- end -->"
-NAMES = ("capture", "mixed", "steered", "others", "sweep", "rollouts", "replay")
+NAMES = ("capture", "mixed", "steered", "others", "sweep", "rollouts", "replay", "probes")
 
 
 def benchmarks() -> dict[str, Callable[[str, bool], list[Row]]]:
@@ -34,10 +34,12 @@ def benchmarks() -> dict[str, Callable[[str, bool], list[Row]]]:
     import capturing
     import generation
     import playing
+    import probing
 
     functions = (
         capturing.against_hook, capturing.against_hidden_states, generation.against_hugging_face,
         generation.against_others, playing.sweeps, playing.rollouts, playing.replays,
+        probing.map_cells,
     )  # fmt: skip
     return dict(zip(NAMES, functions, strict=True))
 

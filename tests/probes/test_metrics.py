@@ -126,12 +126,14 @@ def test_a_resample_scores_as_if_its_rows_were_written_out(name):
     assert score(name, said) == pytest.approx(theirs.estimate, abs=1e-12)
 
 
-def test_rank_scores_use_fewer_resamples_the_first_of_the_same_draws():
-    said, clusters = of_classes(0), np.arange(60) // 3
-    assert len(resampled("accuracy", said, clusters, n=1000)) == 1000
-    few, many = resampled("auroc", said, clusters, n=RANK_RESAMPLES), resampled("auroc", said, clusters, n=1000)
-    assert len(many) == RANK_RESAMPLES
-    np.testing.assert_array_equal(few, many)
+def test_rank_scores_that_cost_more_use_fewer_resamples_the_first_of_the_same_draws():
+    few, many = of_classes(0), of_classes(0, rows=2100)
+    assert len(resampled("auroc", few, np.arange(60) // 3, n=1000)) == 1000
+    assert len(resampled("auroc", many, np.arange(2100), n=1000)) == RANK_RESAMPLES
+    said, clusters = of_numbers(0), np.arange(60) // 3
+    assert len(resampled("mae", said, clusters, n=1000)) == 1000
+    first, stopped = (resampled("spearman", said, clusters, n=n) for n in (RANK_RESAMPLES, 1000))
+    np.testing.assert_array_equal(first, stopped)
 
 
 def test_precision_recall_and_f1_equal_their_formulas():

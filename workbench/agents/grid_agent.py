@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["GridAgent", "GridDecision", "Place", "draw_moves"]
 
 Place = tuple[Layout, State]
+_ROWS = 64  # scored at once on a CPU: more fall out of its cache and take longer each
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,12 @@ class GridAgent:
             places = np.array([numbers.setdefault(tuple(prompt), len(numbers)) for prompt in prompts])
             rows = [list(prompt) for prompt in numbers]
         endings = [self.text.answer(move).removesuffix("}") for move in Move]
-        scores = self.model.score(rows, [endings] * len(rows), interventions)
+        whole = bool(interventions) or self.model.device.type != "cpu"
+        size = len(rows) if whole else _ROWS
+        scores = []
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            scores += self.model.score(part, [endings] * len(part), interventions)
         logprobs = torch.tensor([[score.logprob for score in row] for row in scores], dtype=torch.float64)
         if self.temperature == 0:
             return np.eye(len(Move))[logprobs.argmax(1).numpy()[places]]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.agents.grid_agent import GridAgent, GridDecision, Place, draw_moves
+from workbench.environments.grid_oracles import Policy
 from workbench.environments.layouts import UNREACHABLE, Layout, State
 from workbench.environments.moves import Move
 from workbench.errors import DataError, SpecError
@@ -27,10 +28,8 @@ from workbench.seeding import derive_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GridInterventions", "Player", "Policy", "episodes_of", "play_grids", "transcripts_of"]
+__all__ = ["GridInterventions", "Player", "episodes_of", "play_grids", "transcripts_of"]
 
-Policy = Callable[[Layout, State], np.ndarray]
-"""Probabilities [4] of the moves at a place."""
 Player = GridAgent | Policy
 GridInterventions = Sequence[Intervention] | Callable[[Sequence[int]], Sequence[Intervention]]
 
@@ -73,8 +72,9 @@ def play_grids(
     indices of its decisions and returns interventions whose rows are these.  Raises :class:`DataError` without
     layouts and for a layout whose goal cannot be reached.
 
+    >>> from workbench.environments.grid_oracles import random_policy
     >>> from workbench.environments.mazes import make_layout
-    >>> steps = play_grids(lambda layout, state: np.full(4, 0.25), [make_layout(5, 0.0, seed=1)], rollouts=2)
+    >>> steps = play_grids(random_policy, [make_layout(5, 0.0, seed=1)], rollouts=2)
     >>> sorted(set(steps["rollout"])), bool((steps["step"] < 2 * steps["distance"].max()).all())
     ([0, 1], True)
     """
@@ -108,7 +108,7 @@ def _episodes(layouts: Sequence[Layout], rollouts: int, seed: int, cap: float) -
             raise DataError(f"layout {i}: no way leads from its start {layout.start} to its goal {layout.goal}")
         own = derive_seed(seed, "grid", repr(layout), met[layout])
         met[layout] += 1
-        limit = math.ceil(cap * length - 1e-9)  # 1.1 * 10 is 11 steps, whatever floats say
+        limit = math.ceil(cap * length - 1e-9)  # 1.12 * 25 is 28 steps, though floats make it more
         episodes += [_Episode(i, k, derive_seed(own, "rollout", k), layout.initial, limit) for k in range(rollouts)]
     return episodes
 
@@ -149,11 +149,10 @@ def _ask(player: Player, places: list[Place], interventions: GridInterventions) 
     if isinstance(player, GridAgent):
         assert not callable(interventions)
         return player.probabilities(places, interventions)
-    table = np.array([player(layout, state) for layout, state in places], dtype=np.float64).reshape(len(places), -1)
-    wrong = table.shape[1] != len(Move) or not (table >= 0).all() or not np.allclose(table.sum(1), 1)
-    if len(places) and wrong:
+    found = [np.asarray(player(layout, state), dtype=np.float64) for layout, state in places]
+    if any(p.shape != (len(Move),) or (p < 0).any() or not np.isclose(p.sum(), 1) for p in found):
         raise DataError("a policy must return the probabilities of the four moves: [4], not negative, sum 1")
-    return table.reshape(len(places), len(Move))
+    return np.array(found)
 
 
 def _advance(episode: _Episode, layout: Layout, decision: GridDecision) -> dict[str, Any]:

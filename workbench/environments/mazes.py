@@ -142,8 +142,8 @@ def make_layout(
 ) -> Layout:
     """The layout of a seed: a :func:`maze` of this density, or one of :data:`GOAL_STRUCTURES`.
 
-    ``held_out``: draw until the layout is (True) or is not (False) one of those kept from the shipped agent's training;
-    of a maze then also the layout with start and goal swapped.
+    ``held_out``: draw until the layout is (True) or is not (False) one of those kept from the shipped agent's training.
+    False also asks this of the layout with start and goal swapped, so that no swapped held-out layout is ever trained on.
 
     >>> layout = make_layout(7, 0.4, seed=3, held_out=True)
     >>> layout == make_layout(7, 0.4, seed=3, held_out=True), layout.held_out
@@ -158,7 +158,8 @@ def make_layout(
     for _ in range(_TRIES):
         layout = maze(size, density, rng) if structure == "maze" else GOAL_STRUCTURES[structure](size, rng)
         swapped = layout if layout.key else Layout(layout.rows, layout.goal, layout.start)
-        if held_out is None or layout.held_out == swapped.held_out == held_out:
+        trained = not layout.held_out and not swapped.held_out
+        if held_out is None or (trained if held_out is False else layout.held_out):
             return layout
     side = "held out" if held_out else "not held out"
     raise SpecError(

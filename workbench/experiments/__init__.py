@@ -13,7 +13,10 @@ from workbench.errors import SpecError, did_you_mean
 __all__ = ["EXPERIMENTS", "get_experiment"]
 
 # name -> module with PRESETS (name -> spec), run(spec, root, ...) and plan(spec); a new family is one line here.
-EXPERIMENTS: dict[str, str] = {"east": "workbench.experiments.east"}
+EXPERIMENTS: dict[str, str] = {
+    "east": "workbench.experiments.east",
+    "goal-directedness": "workbench.experiments.goal_directedness",
+}
 
 
 def get_experiment(name: str) -> Any:

@@ -25,7 +25,6 @@ from workbench.figures.goal_directedness_style import (
     ordered,
     share_axis,
 )
-
 from workbench.figures.style import GREY, finish, need, words
 
 if TYPE_CHECKING:
@@ -60,7 +59,8 @@ def behaviour_by(table: pd.DataFrame, along: str = "density") -> go.Figure:
         for j, value in enumerate(columns, 1):
             part = table[(table["metric"] == metric) & (table[other] == value)]
             _add_players(figure, part, along, i, j, legend=i == j == 1)
-        share_axis(figure, metric, i)
+        top = table.loc[table["metric"] == metric, ["estimate", "high"]].max().max()
+        share_axis(figure, metric, i, top=top if top > 0 else None)
         figure.update_yaxes(title_text=label(metric).replace(" (", "<br>("), row=i, col=1)
     figure.update_xaxes(tickvals=sorted(table[along].unique()))
     figure.update_xaxes(title_text=DIFFICULTY[along], row=len(metrics))
@@ -158,12 +158,12 @@ def transforms(table: pd.DataFrame) -> go.Figure:
             y = [names.index(t) + shift for t in rows["transform"]]
             _add_forest(figure, rows, y, player, limit, j)
         figure.add_vline(0, line={"color": "#666", "width": 1}, row=1, col=j)
-    figure.update_xaxes(title_text="change (transformed − original)", range=[-limit, 2.3 * limit], nticks=6)
-    for y in range(1, len(names)):
-        figure.add_hline(y - 0.5, line={"color": "#ddd", "width": 1}, row=1, col="all")
+    figure.update_xaxes(title_text="change (transformed minus original)", range=[-limit, 2.3 * limit], nticks=6)
+    for k in range(1, len(names)):
+        figure.add_hline(k - 0.5, line={"color": "#ddd", "width": 1}, row=1, col="all")
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=[words(n) for n in names], showgrid=False,
                         range=[len(names) - 0.5, -0.5])  # fmt: skip
-    note = "Mean paired difference of layouts with its 95% interval; p, r: paired Wilcoxon signed-rank test (bold p < .05)."
+    note = "Mean paired difference of layouts with its 95% interval; p, r: paired Wilcoxon signed-rank test."
     height = 220 + max(70, 34 * len(players)) * len(names)
     return finish(figure, "Iso-difficulty transforms", note, max(760, 400 * len(metrics) + 110), height)
 
@@ -217,7 +217,7 @@ def structures(table: pd.DataFrame) -> go.Figure:
             figure.add_trace(bar, row, col)
             seen.add(player)
         share_axis(figure, metric, row, col)
-    figure.update_xaxes(categoryorder="array", categoryarray=names, showgrid=False)
+    figure.update_xaxes(categoryorder="array", categoryarray=names, showgrid=False, range=[-0.5, len(names) - 0.5])
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.08)
     size = {"width": max(620, 340 * min(3, len(metrics)) + 80), "height": 270 * places[-1][0] + 200}
     return finish(figure, "Keys, doors and useless keys", _NOTE, **size)

@@ -1,5 +1,5 @@
-"""Figures of the causal check: what steering along a probe's direction, or erasing it, does to the moves, against random
-directions of the same norm."""
+"""Figures of the causal check: what steering along a probe's direction, or erasing it, does to the moves, against
+random directions of the same norm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from workbench.figures.goal_directedness_style import (
     LEVEL,
     curve,
-    interval_points,
+    grouped_bars,
     label,
     lay_out,
     look_in,
@@ -53,13 +53,15 @@ def steering(causal: pd.DataFrame, metric: str = "shift") -> go.Figure:
         part = rows[rows["layer"] == layer]
         for direction in ordered(part["direction"], DIRECTIONS):
             found, style = part[part["direction"] == direction], look_in(DIRECTIONS, direction)
-            figure.add_traces(curve(found, "multiplier", style, (row, col) == (1, 1), thin=direction != "probe"), row, col)
+            traces = curve(found, "multiplier", style, (row, col) == (1, 1), thin=direction != "probe")
+            figure.add_traces(traces, row, col)
         figure.add_hline(0, line={"color": "#888", "width": 1}, row=row, col=col)
         figure.update_xaxes(title_text="multiplier", row=max(r for r, c in places if c == col), col=col)
     for row in range(1, places[-1][0] + 1):
         figure.update_yaxes(title_text=label(metric), row=row, col=1)
     size = {"width": max(620, 280 * min(4, len(layers)) + 110), "height": 250 * places[-1][0] + 220}
-    return finish(figure, "Steering along the probe's direction", f"Random directions have the same norm. {_NOTE}", **size)
+    note = f"Random directions have the same norm. {_NOTE}"
+    return finish(figure, "Steering along the probe's direction", note, **size)
 
 
 def erasure(causal: pd.DataFrame) -> go.Figure:
@@ -71,17 +73,14 @@ def erasure(causal: pd.DataFrame) -> go.Figure:
     rows = causal[causal["kind"] == "erase"].dropna(subset=["estimate"])
     need(rows, [], "erasure")
     metrics = ordered(rows["metric"], ("accuracy", "shift"))
-    directions = ordered(rows["direction"], DIRECTIONS)
-    layers = sorted(int(layer) for layer in rows["layer"].unique())
     figure = make_subplots(1, len(metrics), horizontal_spacing=0.1, subplot_titles=[label(m) for m in metrics])
     for j, metric in enumerate(metrics, 1):
-        for k, direction in enumerate(directions):
-            part = rows[(rows["metric"] == metric) & (rows["direction"] == direction)]
-            shift = (k - (len(directions) - 1) / 2) * 0.22
-            x = [layers.index(int(layer)) + shift for layer in part["layer"]]
-            figure.add_trace(interval_points(part, x, look_in(DIRECTIONS, direction), j == 1), 1, j)
+        for direction in ordered(rows["direction"], DIRECTIONS):
+            part = rows[(rows["metric"] == metric) & (rows["direction"] == direction)].sort_values("layer")
+            layers = [str(layer) for layer in part["layer"]]
+            figure.add_trace(grouped_bars(part, layers, look_in(DIRECTIONS, direction), j == 1), 1, j)
         share_axis(figure, metric, 1, j)
-    ticks = {"tickvals": list(range(len(layers))), "ticktext": [str(layer) for layer in layers]}
-    figure.update_xaxes(title_text="layer", showgrid=False, range=[-0.6, len(layers) - 0.4], **ticks)
-    note = f"LEACE removes what a linear probe could read; random directions beside it. {_NOTE}"
+    figure.update_xaxes(title_text="layer", type="category", showgrid=False)
+    figure.update_layout(barmode="group", bargap=0.3, bargroupgap=0.06)
+    note = f"LEACE removes what a linear probe could read. {_NOTE}"
     return finish(figure, "Erasing the probe's direction", note, max(720, 420 * len(metrics) + 100), 450)

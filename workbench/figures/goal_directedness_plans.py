@@ -1,5 +1,5 @@
-"""Figures of what the agent's activations say about its moves: forecasts of the next ten, and how well the moves fit the
-map that was decoded (arXiv 2602.08964)."""
+"""Figures of what the agent's activations say about its moves: forecasts of the next ten, and how well the moves fit
+the map that was decoded (arXiv 2602.08964)."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def _best(rows: pd.DataFrame, padding: str) -> pd.DataFrame:
 def _decoder_look(position: str, decoder: int, rows: pd.DataFrame | None = None) -> Look:
     base = look_in(POSITIONS, position)
     dash, marker = _DASHES.get(int(decoder), ("longdashdot", "-open"))
-    kind = "linear" if decoder == 0 else f"decoder of {decoder} layer{'s' if decoder > 1 else ''}"
-    return Look(f"{base.name}, {kind}", base.colour, dash, base.symbol + marker)
+    kind = "linear" if decoder == 0 else f"{decoder}-layer decoder"
+    return Look(f"{kind}, {base.name.replace('the ', '')}", base.colour, dash, base.symbol + marker)
 
 
 def plan_controls(plans: pd.DataFrame) -> go.Figure:
@@ -150,5 +150,5 @@ def decoded_actions(table: pd.DataFrame) -> go.Figure:
         share_axis(figure, metric, 1, j)
     figure.update_xaxes(title_text="map decoded", showgrid=False)
     figure.update_layout(barmode="group", bargap=0.3, bargroupgap=0.06)
-    note = "Are the moves optimal on the map that was decoded? Recovery: truly sub-optimal moves that are optimal there."
+    note = "Are the moves optimal on the map? Recovery: share of truly sub-optimal moves that are optimal there."
     return finish(figure, "Moves against the decoded map", note, max(800, 420 * len(metrics) + 60), 460)

@@ -1,7 +1,7 @@
 """Figures of probes by layer: cognitive maps, distance to the goal and plain directions (arXiv 2602.08964).
 
-Probes read the agent's activations before its reasoning ("pre") or after it ("post"); controls say what a probe would
-find without the activations (majority), without the labels (shuffled), or without the training of the model (untrained).
+Probes read the agent's activations before its reasoning ("pre") or after it ("post"); controls say what a probe
+would find without the activations (majority), the labels (shuffled) or the training of the model (untrained).
 """
 
 from __future__ import annotations
@@ -27,12 +27,20 @@ from workbench.figures.goal_directedness_style import (
     probe_name,
     share_axis,
 )
-from workbench.figures.style import BLACK, Look, finish, need, words
+from workbench.figures.style import Look, finish, need, words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["control_curves", "direction_curves", "layer_curves", "layer_heatmap", "map_cells", "map_training", "over_all"]
+__all__ = [
+    "control_curves",
+    "direction_curves",
+    "layer_curves",
+    "layer_heatmap",
+    "map_cells",
+    "map_training",
+    "over_all",
+]
 
 _NOTE = "95% intervals resample whole layouts."
 _DASHES = {"linear": ("dot", "circle-open"), "mlp": ("solid", "circle")}
@@ -96,7 +104,8 @@ def control_curves(table: pd.DataFrame, metric: str, title: str) -> go.Figure:
     share_axis(figure, metric, 1)
     figure.update_yaxes(title_text=label(metric), row=1, col=1)
     _layers(figure, table)
-    return finish(figure, title, f"Black: the probe. Others: its controls. {_NOTE}", max(700, 280 * len(panels) + 100), 470)
+    note = f"Black: the probe. Others: its controls. {_NOTE}"
+    return finish(figure, title, note, max(700, 280 * len(panels) + 100), 470)
 
 
 def _add_controls(figure: go.Figure, part: pd.DataFrame, row: int, col: int, seen: set[str]) -> None:
@@ -148,9 +157,11 @@ def _lines(part: pd.DataFrame) -> list[tuple[Look, pd.DataFrame]]:
         for probe in ordered(rows["probe"], PROBES):
             probed = rows[rows["probe"] == probe]
             name = base.name if part["probe"].nunique() == 1 else f"{probe_name(probe)}, {base.name}"
-            dash = base.dash if control == "none" else of.dash
-            symbol = base.symbol if control == "none" else of.symbol
-            lines.append((Look(name if control == "none" else f"{name} · {of.name}", base.colour, dash, symbol), probed))
+            if control == "none":
+                style = Look(name, base.colour, base.dash, base.symbol)
+            else:
+                style = Look(f"{name} · {of.name}", base.colour, of.dash, of.symbol)
+            lines.append((style, probed))
     return lines
 
 
@@ -197,7 +208,7 @@ def layer_heatmap(table: pd.DataFrame, metric: str, title: str) -> go.Figure:
     figure.update_yaxes(showgrid=False, type="category")
     figure.update_yaxes(title_text="layer", row=1, col=1)
     width = max(560, (130 * len(positions) + 60) * len(probes) + 200)
-    return finish(figure, title, "", width, max(380, 36 * table["layer"].nunique() + 210))
+    return finish(figure, title, "Hover for 95% intervals.", width, max(380, 36 * table["layer"].nunique() + 210))
 
 
 def map_cells(maps: pd.DataFrame, metric: str = "f1") -> go.Figure:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTROLS", "INTERVAL", "LEVEL", "MAPS", "METRICS", "PLAYERS", "POSITIONS", "PROBES", "SHARES", "best_layer",
-    "curve", "grouped_bars", "interval_points", "label", "lay_out", "look_in", "ordered", "probe_name", "share_axis",
+    "curve", "grouped_bars", "label", "lay_out", "look_in", "ordered", "probe_name", "share_axis",
 ]  # fmt: skip
 
 INTERVAL = "estimate", "low", "high"
@@ -78,7 +78,7 @@ METRICS = {
     "recovery": "recovery (share)",
     "key_pickup": "picks the key up (share)",
     "toward_key": "sub-optimal moves toward the key (share)",
-    "shift": "shift of p(RIGHT) − p(LEFT)",
+    "shift": "shift of p(RIGHT) - p(LEFT)",
 }
 SHARES = {"success", "accuracy", "accuracy_pooled", "spl", "accuracy_padded", "balanced_accuracy", "recovery", "f1",
           "key_pickup", "toward_key", "precision", "recall", "auroc"}  # fmt: skip
@@ -150,15 +150,6 @@ def _error(part: pd.DataFrame, colour: str) -> dict[str, Any]:
     return {"type": "data", "array": up, "arrayminus": down, "thickness": 1.6, "width": 4, "color": colour}
 
 
-def interval_points(part: pd.DataFrame, x: Sequence[Any], style: Look, legend: bool) -> go.Scatter:
-    """A marker with its interval at each ``x``; no line joins them."""
-    return go.Scatter(
-        x=x, y=part["estimate"], mode="markers", name=style.name, legendgroup=style.name, showlegend=legend,
-        marker={"color": style.colour, "symbol": style.symbol, "size": 10}, error_y=_error(part, style.colour),
-        cliponaxis=False,
-    )  # fmt: skip
-
-
 def grouped_bars(part: pd.DataFrame, x: Sequence[Any], style: Look, legend: bool) -> go.Bar:
     """Bars of one group with their intervals; a light fill keeps the interval readable."""
     return go.Bar(
@@ -169,12 +160,16 @@ def grouped_bars(part: pd.DataFrame, x: Sequence[Any], style: Look, legend: bool
     )  # fmt: skip
 
 
-def share_axis(figure: go.Figure, metric: str, row: int, col: int | None = None) -> None:
-    """0 to 1 for shares; other measures of error or spread begin at 0."""
+def share_axis(figure: go.Figure, metric: str, row: int, col: int | None = None, top: float | None = None) -> None:
+    """0 to 1 for shares; other measures of error or spread go from 0 to ``top``.
+
+    plotly.js takes a wrong top by itself where panels share both axes; then it must be given.
+    """
     if metric in SHARES:
         figure.update_yaxes(range=[-0.03, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], row=row, col=col)
     elif metric in ("jsd", "entropy", "ece", "manhattan", "mae"):
-        figure.update_yaxes(rangemode="tozero", row=row, col=col)
+        scale = {"rangemode": "tozero"} if top is None else {"range": [-0.03 * top, 1.05 * top]}
+        figure.update_yaxes(row=row, col=col, **scale)
 
 
 def best_layer(table: pd.DataFrame) -> int:

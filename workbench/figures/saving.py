@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import SpecError
 from workbench.files import make_folder, write_bytes
@@ -58,7 +58,8 @@ def save_figures(
 
 def _html(name: str, figure: go.Figure) -> bytes:
     # A fixed id: the same figure gives the same bytes.
-    page = figure.to_html(include_plotlyjs="directory", full_html=True, div_id=f"figure-{name}", default_height="100vh")
+    options: dict[str, Any] = {"include_plotlyjs": "directory", "div_id": f"figure-{name}", "default_height": "100vh"}
+    page = figure.to_html(full_html=True, auto_play=False, **options)
     return str(page).encode()
 
 

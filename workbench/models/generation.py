@@ -20,7 +20,10 @@ from workbench.seeding import derive_seed
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Completion", "Sampling", "Score", "decode", "leaf_seeds", "score_leaves"]
+__all__ = ["ENOUGH", "Completion", "Sampling", "Score", "decode", "leaf_seeds", "score_leaves"]
+
+# A batch of so many leaves keeps a machine busy: a larger one saves little, and its padding costs.
+ENOUGH = 256
 
 
 @dataclass(frozen=True)
@@ -154,12 +157,16 @@ def score_leaves(
 
 
 def chunks(trees: Sequence[Tree], budget: int, new_tokens: int) -> Iterator[list[Tree]]:
-    """Trees of similar length, as many at once as their caches fit into ``budget`` token slots (at least one)."""
+    """Trees of similar length, as many at once as their caches fit into ``budget`` token slots (at least one).
+
+    Every tree is padded to the longest's length, so once a chunk has :data:`ENOUGH` leaves, no tree more than a quarter
+    longer than its shortest joins it."""
     chunk: list[Tree] = []
     for tree in sorted(trees, key=lambda t: len(t.prompt)):
         rows = sum(-(-len(t.leaves) // MOST_LEAVES) for t in [*chunk, tree])
         width = len(tree.prompt) + min(MOST_LEAVES, max(len(t.leaves) for t in [*chunk, tree])) * new_tokens
-        if chunk and width * rows > budget:
+        enough = sum(len(t.leaves) for t in chunk) >= ENOUGH
+        if chunk and (width * rows > budget or (enough and len(tree.prompt) > 1.25 * len(chunk[0].prompt))):
             yield chunk
             chunk = []
         chunk.append(tree)

@@ -9,7 +9,7 @@ from typing import Any
 from workbench.errors import ModelError, SpecError, did_you_mean
 from workbench.models.language_model import LanguageModel
 
-__all__ = ["BACKENDS", "load_model", "shipped_models", "with_backend"]
+__all__ = ["BACKENDS", "load_model", "n_layers_of", "shipped_models", "with_backend"]
 
 # name -> where its class is; a new back end is one file and one line here.
 BACKENDS: dict[str, str] = {
@@ -63,6 +63,17 @@ def load_model(
         except (RuntimeError, AssertionError) as error:
             raise ModelError(f"cannot put {path_or_hub_id!r} on {place!r}: {str(error).splitlines()[0]}") from error
     return _wrap(model.eval().requires_grad_(False), tokenizer, backend, str(path_or_hub_id))
+
+
+def n_layers_of(path_or_hub_id: str) -> int:
+    """Number of blocks of a model, from its configuration alone; raises :class:`ModelError` as ``load_model`` does."""
+    from transformers import AutoConfig
+
+    source = str(shipped_models().get(path_or_hub_id, path_or_hub_id))
+    try:
+        return int(AutoConfig.from_pretrained(source).get_text_config().num_hidden_layers)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot load {path_or_hub_id!r}: {_reason(source, error)}") from error
 
 
 def with_backend(model: LanguageModel, backend: str) -> LanguageModel:

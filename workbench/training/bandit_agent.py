@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-__all__ = ["PRESETS", "Recipe", "train_bandit_agent"]
+__all__ = ["PRESETS", "Recipe", "train"]
 
 NAME = "bandit-agent"
 
@@ -122,7 +122,7 @@ def _episodes(
     return writer.write(play, texts, rng)
 
 
-def train_bandit_agent(
+def train(
     out: Path,
     preset: str = "cpu",
     seed: int = 0,

@@ -21,7 +21,7 @@ from workbench.training.grid_transcripts import GridWriter, grid_tokenizer
 from workbench.training.loop import Schedule
 from workbench.training.recipes import Shape, Stage, Transcripts, new_llama, preset_of, scaled, train_stages
 
-__all__ = ["PRESETS", "Recipe", "train_grid_agent"]
+__all__ = ["PRESETS", "Recipe", "train"]
 
 DENSITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 NAME = "grid-agent"
@@ -30,12 +30,15 @@ STATES_A_LAYOUT = 3
 
 @dataclass(frozen=True)
 class Recipe:
-    """Shape, data and budget.  ``sizes`` from the smallest; ``batch_tokens`` the size of a step; ``reasoning`` the
-    share of decisions that are reasoned; ``keys`` the share of layouts with a key and a door."""
+    """Shape, data and budget.  ``sizes`` from the smallest, then those of the finishing stage (as often as they are
+    named); ``batch_tokens`` the size of a step; ``reasoning`` the share of decisions that are reasoned; ``keys`` the
+    share of layouts with a key and a door."""
 
     shape: Shape = Shape()
     schedule: Schedule = Schedule(tokens=16_000_000)
+    finish: Schedule = Schedule(tokens=12_000_000, lr=8e-4)
     sizes: tuple[int, ...] = (5, 7, 9)
+    finish_sizes: tuple[int, ...] = (5, 7, 7, 7, 9, 9)
     batch_tokens: int = 6_144
     reasoning: float = 0.6
     keys: float = 0.15
@@ -50,17 +53,21 @@ PRESETS: dict[str, Recipe] = {
     "cpu": Recipe(),
     "gpu": Recipe(
         shape=Shape(layers=12, width=160, heads=5, kv_heads=5, mlp=448),
-        schedule=Schedule(tokens=1_000_000_000, lr=6e-4),
+        schedule=Schedule(tokens=700_000_000, lr=6e-4),
+        finish=Schedule(tokens=300_000_000, lr=4e-4),
         sizes=(5, 7, 9, 11, 13, 15),
+        finish_sizes=(7, 9, 11, 13, 15),
         batch_tokens=262_144,
     ),
 }
 
 
-def make_batch(recipe: Recipe, writer: GridWriter, seed: int, step: int, done: float) -> Transcripts:
+def make_batch(
+    recipe: Recipe, writer: GridWriter, seed: int, step: int, done: float, finish: bool = False
+) -> Transcripts:
     """The batch of a step: decisions on grids of one size, which grows with the share ``done`` of the budget."""
-    rng = np.random.default_rng(derive_seed(seed, NAME, "data", step))
-    size = _size(recipe.sizes, done, rng)
+    rng = np.random.default_rng(derive_seed(seed, NAME, "finish" if finish else "data", step))
+    size = int(rng.choice(recipe.finish_sizes)) if finish else _size(recipe.sizes, done, rng)
     reasoning = rng.random() < recipe.reasoning
     decisions = max(2, recipe.batch_tokens // (size * (size + 2) + (75 if reasoning else 48)))
     layouts = [_layout(recipe, size, rng) for _ in range(-(-decisions // STATES_A_LAYOUT))]
@@ -101,7 +108,7 @@ def _states(layout: Layout) -> list[State]:
     return found
 
 
-def train_grid_agent(
+def train(
     out: Path,
     preset: str = "cpu",
     seed: int = 0,
@@ -117,6 +124,9 @@ def train_grid_agent(
     tokenizer = grid_tokenizer()
     writer = GridWriter(tokenizer)
     model = new_llama(recipe.shape, tokenizer, NAME, seed)
-    (schedule,) = scaled([recipe.schedule], tokens)
-    stage = Stage("only", schedule, lambda step, done: make_batch(recipe, writer, seed, step, done))
-    return train_stages(model, tokenizer, [stage], out, {"model": NAME, "preset": preset, "seed": seed}, device, report)
+    first, finish = scaled([recipe.schedule, recipe.finish], tokens)
+    stages = [
+        Stage("first", first, lambda step, done: make_batch(recipe, writer, seed, step, done)),
+        Stage("finish", finish, lambda step, done: make_batch(recipe, writer, seed, step, done, finish=True)),
+    ]
+    return train_stages(model, tokenizer, stages, out, {"model": NAME, "preset": preset, "seed": seed}, device, report)

@@ -123,6 +123,16 @@ def test_a_way_and_its_reverse_are_told_apart_by_side_and_colour() -> None:
     assert early[..., 0].max() > late[..., 0].max()  # from violet to cyan
 
 
+@pytest.mark.parametrize("moves", ["DDR", "RDL"])
+def test_a_turning_way_is_drawn_along_the_axes(moves: str) -> None:
+    """To the left and to the right the lines of two steps meet in the corner, with no slant between."""
+    states = walk(ROOMS, moves)
+    cell = states[-2].cell
+    line = tile(trajectory_picture(ROOMS, states), cell)[..., 2] > 240
+    after_corner = line[:, T // 2 :] if moves[-1] == "R" else line[:, : T // 4]
+    assert after_corner.any() and (after_corner == after_corner[:, :1]).all()
+
+
 def test_bumps_leave_no_mark() -> None:
     assert np.array_equal(
         trajectory_picture(ROOMS, walk(ROOMS, "LUDDLR")), trajectory_picture(ROOMS, walk(ROOMS, "DDR"))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import DataError, ModelError
-from workbench.models.generation import Completion, chunks, leaf_seeds
+from workbench.models.generation import ENOUGH, Completion, chunks, leaf_seeds
 from workbench.models.interventions import Scope, Where
 from workbench.models.language_model import LanguageModel
 from workbench.models.trees import Leaf, Tree
@@ -230,6 +230,19 @@ def test_chunks_hold_every_tree_once_within_the_budget(lengths: list[int], budge
     assert sorted(id(t) for part in parts for t in part) == sorted(id(t) for t in trees)
     for part in parts:
         assert len(part) == 1 or len(part) * (max(len(t.prompt) for t in part) + 8) <= budget
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=40))
+def test_a_batch_with_leaves_enough_is_not_padded_far(lengths: list[int]) -> None:
+    trees = [Tree([1] * n, i, [Leaf(i, k) for k in range(60)]) for i, n in enumerate(lengths)]
+    for part in chunks(trees, 10**9, new_tokens=4):
+        assert all(len(tree.prompt) <= 1.25 * len(part[0].prompt) for tree in part[-(-ENOUGH // 60) :])
+
+
+def test_short_prompts_fill_a_batch_with_long_ones() -> None:
+    trees = [Tree([1] * n, i, [Leaf(i, 0)]) for i, n in enumerate((1, 10, 100))]
+    assert len(list(chunks(trees, 10**9, new_tokens=4))) == 1
 
 
 def test_seeds_of_completions_never_repeat() -> None:

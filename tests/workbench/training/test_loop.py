@@ -79,18 +79,18 @@ def test_the_smoke_preset_trains_a_folder_that_loads_and_resumes(tmp_path: Path)
     from workbench.models import load_model
 
     seen: list[dict[str, float]] = []
-    facts = bandit_agent.train_bandit_agent(tmp_path, "smoke", tokens=20_000, report=seen.append)
+    facts = bandit_agent.train(tmp_path, "smoke", tokens=20_000, report=seen.append)
     model = load_model(tmp_path)
     assert facts["parameters"] == sum(p.numel() for p in model.backend.hf_model.parameters())
     assert seen[-1]["loss"] < seen[0]["loss"] and model.tokenizer.chat_template
     before = model.fingerprint
-    again = bandit_agent.train_bandit_agent(tmp_path, "smoke", tokens=20_000)  # finished: nothing is left to do
+    again = bandit_agent.train(tmp_path, "smoke", tokens=20_000)  # finished: nothing is left to do
     assert load_model(tmp_path).fingerprint == before and again["tokens"] == 20_000
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="did you mean 'smoke'"):
-        bandit_agent.train_bandit_agent(tmp_path, "smok")
+        bandit_agent.train(tmp_path, "smok")
 
 
 def test_soft_cross_entropy_is_zero_for_a_perfect_model_and_positive_otherwise() -> None:

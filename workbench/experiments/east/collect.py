@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from steering.estimators import entropy_weighted, mean_difference
+from steering.interventions import Add
+from steering.vectors import SteeringVector
 from workbench.activations import replay
 from workbench.agents.language_agent import LanguageAgent
 from workbench.agents.rollout import prompts_of, rollout
@@ -47,18 +49,41 @@ def play_settings(
     model: LanguageModel,
     spec: EastSpec,
     rendering: str,
-    settings: Sequence[tuple[float, float]],
-    interventions: Sequence[Intervention] = (),
+    methods: Mapping[str, SteeringVector | None],
+    multiplier: float = 0.0,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Episodes on every setting, with a column ``setting``; the same seeds whatever the condition, hence pairs."""
+    """Episodes of every method on every setting, with columns ``setting, rendering, method``; all in one batch.
+
+    ``methods`` names the vector that a method adds ``multiplier`` times at the vector's site (None: no steering).
+    The seeds are the same whatever the method, hence pairs.
+    """
+    import torch
+
     agent = agent_for(model, spec, rendering, spec.behaviour_completions)
-    played = [(means, k) for means in settings for k in range(spec.episodes)]
-    seeds = [derive_seed(spec.seed, "east", "behaviour", str(means), k) for means, k in played]
-    arms = [GaussianArms(means) for means, _ in played]
-    table = rollout(agent, arms, seeds, interventions=interventions, progress=progress).steps
-    names = [f"({means[0]:g}, {means[1]:g})" for means, _ in played]
-    return table.assign(setting=[names[episode] for episode in table["episode"]])
+    each = [(means, k) for means in spec.settings for k in range(spec.episodes)]
+    played = [(method, vector, means, k) for method, vector in methods.items() for means, k in each]
+    seeds = [derive_seed(spec.seed, "east", "behaviour", str(means), k) for _, _, means, k in played]
+    vectors = [vector for _, vector, _, _ in played]
+
+    def steered(episodes: Sequence[int]) -> list[Intervention]:
+        adds: list[Intervention] = []
+        for site in dict.fromkeys(vector.site for vector in vectors if vector is not None):
+            own = [v if v is not None and v.site == site else None for v in (vectors[e] for e in episodes)]
+            rows = torch.stack([torch.zeros(model.d_model) if v is None else v.vector.float() for v in own])
+            adds.append(Add(site, rows, torch.tensor([0.0 if v is None else multiplier for v in own])))
+        return adds
+
+    arms = [GaussianArms(means) for _, _, means, _ in played]
+    table = rollout(agent, arms, seeds, interventions=steered, progress=progress).steps
+    episodes = table["episode"].to_numpy()
+    names = [f"({means[0]:g}, {means[1]:g})" for _, _, means, _ in played]
+    return table.assign(
+        episode=episodes % len(each),
+        setting=[names[episode] for episode in episodes],
+        rendering=rendering,
+        method=[played[episode][0] for episode in episodes],
+    )
 
 
 def estimate_vectors(

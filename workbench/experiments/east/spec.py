@@ -41,6 +41,9 @@ class EastSpec(BaseModel):
     )
     eval_completions: int = Field(15, ge=2, description="completions a prompt and condition")
     layers: tuple[int, ...] | None = Field(None, description="layers of the grid; default all")
+    layer_step: int = Field(
+        1, ge=1, description="if layers is not given: 2 takes every second, down from the last"
+    )
     multipliers: tuple[float, ...] = Field(
         (-2.0, -1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0), description="0 is always run"
     )
@@ -81,9 +84,9 @@ PRESETS: dict[str, EastSpec] = {
         max_new_tokens=32, multipliers=(-2.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0), temperatures=(1.1, 1.25, 1.5, 2.0),
     ),
     "demo": EastSpec(
-        extraction_runs=16, completions=10, episodes=8, behaviour_completions=2, prompts=40, eval_completions=8,
-        settings=((95, 105), (100, 100), (105, 95)), control_seeds=2, max_new_tokens=32,
-        multipliers=(-2.0, 1.0, 2.0, 3.0, 4.0, 6.0), temperatures=(1.25, 1.5), top_ps=(0.9,),
+        extraction_runs=14, completions=10, episodes=10, behaviour_completions=2, prompts=40, eval_completions=8,
+        settings=((95, 105), (100, 100)), control_seeds=2, max_new_tokens=32, layer_step=2,
+        multipliers=(-2.0, 1.0, 2.0, 3.0, 5.0), temperatures=(1.5,), top_ps=(0.9,),
     ),
     "smoke": EastSpec(
         extraction_runs=4, completions=6, episodes=2, behaviour_completions=2, prompts=8, eval_completions=4, horizon=6,

@@ -1,8 +1,8 @@
 """Goal-directedness of a language agent in grids (arXiv 2602.08964): behaviour, cognitive maps, plans, causal checks.
 
-``spec`` says what is run, ``layouts`` draws the grids, ``states`` plays and reads the states that are probed, ``probing``
-fits the probes, ``decoded`` scores actions on decoded maps, ``causal`` steers and erases, ``summary`` makes the tables
-and the acceptance orderings, ``pipeline`` is the order of it all.
+``spec`` says what is run, ``layouts`` draws the grids, ``states`` plays and reads the states that are probed,
+``probing`` fits the probes, ``decoded`` scores actions on decoded maps, ``causal`` steers and erases, ``summary`` makes
+the tables, ``orderings`` says what held, ``pipeline`` is the order of it all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Is what a probe reads used?  Steering along its direction, and erasing what it reads, against random directions.
 
 The concept is whether the goal lies to the right or to the left of the agent, read where a direct answer is decided
-(the last token before the move).  Steering adds ``multiplier`` times the difference of the class means along the direction;
-erasing takes out all that a linear probe could read (LEACE), or a random direction.
+(the last token before the move).  Steering adds ``multiplier`` times the difference of the class means along the
+direction; erasing takes out all that a linear probe could read (LEACE), or a random direction.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from workbench.models.interventions import Intervention
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
 from workbench.sites import Site
-from workbench.statistics import cluster_bootstrap, cluster_bootstrap_difference
+from workbench.statistics import Interval, cluster_bootstrap, cluster_bootstrap_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,23 +66,25 @@ def causal_rows(
     lean, correct = _play(agent, tested, ())
     measured = _Measured(layer, lean, correct, right[test], group[test])
     rows = list(measured.rows("none", "none", 0.0, lean, correct))
-    directions = {"probe": [unit], "random": _random(spec, layer, len(unit))}
-    for name, vectors in directions.items():
-        for multiplier in spec.multipliers:
-            played = [_play(agent, tested, [_add(layer, v, multiplier * size)]) for v in vectors]
-            rows += measured.mean_rows("steer", name, multiplier, played)
+    random = _random(spec, layer, len(unit))
+    for multiplier in spec.multipliers:
+        dose = multiplier * size
+        played = {
+            name: [_play(agent, tested, [Add(Site(layer), _tensor(v), dose)]) for v in vectors]
+            for name, vectors in (("probe", [unit]), ("random", random))
+        }
+        rows += measured.compared("steer", multiplier, played)
     erased = leace(x[~test], right[~test])
-    affine = Affine(Site(layer), torch.as_tensor(erased.matrix), torch.as_tensor(erased.bias))
-    rows += measured.mean_rows("erase", "probe", 1.0, [_play(agent, tested, [affine])])
-    random = [
-        _play(agent, tested, [Ablate(Site(layer), torch.tensor(v, dtype=torch.float32))]) for v in directions["random"]
-    ]
-    rows += measured.mean_rows("erase", "random", 1.0, random)
-    return rows
+    affine = Affine(Site(layer), _tensor(erased.matrix), _tensor(erased.bias))
+    played = {
+        "probe": [_play(agent, tested, [affine])],
+        "random": [_play(agent, tested, [Ablate(Site(layer), _tensor(v))]) for v in random],
+    }
+    return rows + list(measured.compared("erase", 1.0, played))
 
 
-def _add(layer: int, unit: np.ndarray, dose: float) -> Intervention:
-    return Add(Site(layer), torch.tensor(unit, dtype=torch.float32), dose)
+def _tensor(values: Any) -> torch.Tensor:
+    return torch.as_tensor(np.asarray(values), dtype=torch.float32)
 
 
 def _random(spec: GoalSpec, layer: int, width: int) -> list[np.ndarray]:
@@ -106,27 +108,38 @@ class _Measured:
     def __init__(self, layer: int, lean: np.ndarray, correct: np.ndarray, right: np.ndarray, group: np.ndarray) -> None:
         self.layer, self.lean, self.correct, self.right, self.group = layer, lean, correct, right, group
 
-    def mean_rows(
-        self, kind: str, direction: str, multiplier: float, played: list[tuple[np.ndarray, np.ndarray]]
+    def compared(
+        self, kind: str, multiplier: float, played: dict[str, list[tuple[np.ndarray, np.ndarray]]]
     ) -> Iterator[dict[str, Any]]:
-        """Rows of the mean over draws of a direction (the interval is over layouts)."""
-        lean, correct = (np.mean(part, axis=0) for part in zip(*played, strict=True))
-        yield from self.rows(kind, direction, multiplier, lean, correct)
+        """Rows of the probe's direction, of the mean over random ones, and of their difference."""
+        means = {
+            name: [np.mean(part, axis=0) for part in zip(*several, strict=True)] for name, several in played.items()
+        }
+        for name, (lean, correct) in means.items():
+            yield from self.rows(kind, name, multiplier, lean, correct)
+        (lean, correct), (other_lean, other_correct) = means["probe"], means["random"]
+        yield from self._rows(kind, "probe less random", multiplier, lean - other_lean, correct - other_correct)
 
     def rows(
         self, kind: str, direction: str, multiplier: float, lean: np.ndarray, correct: np.ndarray
     ) -> Iterator[dict[str, Any]]:
-        is_right = self.right == 1
-        found = {
-            "shift": cluster_bootstrap(lean - self.lean, self.group),
-            "accuracy": cluster_bootstrap(correct, self.group),
-            "accuracy_change": cluster_bootstrap(correct - self.correct, self.group),
-            "gap": cluster_bootstrap_difference(
-                lean[is_right], lean[~is_right], self.group[is_right], self.group[~is_right], paired=False
-            ),
-        }
+        """Rows of one condition, ``shift`` and ``accuracy_change`` being differences from the unsteered agent."""
+        for row in self._rows(kind, direction, multiplier, lean, correct):
+            yield row if row["metric"] != "shift" else row | vars(cluster_bootstrap(lean - self.lean, self.group))
+        change = vars(cluster_bootstrap(correct - self.correct, self.group))
+        yield self._row(kind, direction, multiplier, "accuracy_change") | change
+
+    def _rows(
+        self, kind: str, direction: str, multiplier: float, lean: np.ndarray, correct: np.ndarray
+    ) -> Iterator[dict[str, Any]]:
+        right, group = self.right == 1, self.group
+        gap = Interval(np.nan, np.nan, np.nan)  # where all tested states have the goal on one side
+        if right.any() and not right.all():
+            gap = cluster_bootstrap_difference(lean[right], lean[~right], group[right], group[~right], paired=False)
+        found = {"shift": cluster_bootstrap(lean, group), "accuracy": cluster_bootstrap(correct, group), "gap": gap}
         for metric, interval in found.items():
-            yield {
-                "layer": self.layer, "kind": kind, "direction": direction, "multiplier": multiplier, "metric": metric,
-                "estimate": interval.estimate, "low": interval.low, "high": interval.high,
-            }  # fmt: skip
+            yield self._row(kind, direction, multiplier, metric) | vars(interval)
+
+    def _row(self, kind: str, direction: str, multiplier: float, metric: str) -> dict[str, Any]:
+        row: dict[str, Any] = {"layer": self.layer, "kind": kind, "direction": direction}
+        return row | {"multiplier": multiplier, "metric": metric}

@@ -45,15 +45,21 @@ def score_decoded(steps: pd.DataFrame, maps: dict[str, np.ndarray]) -> list[dict
 
     ``steps``: one row a state with ``size, move, optimal, group``; ``maps``: name -> decoded probabilities.
     A map on which no way leads to the goal has no optimal move.  ``solvable`` is the share of maps that have one.
+    Rows "first less other" are the paired differences of the first kind of map from each other kind.
     """
     group = steps["group"].to_numpy()
     true = steps["optimal"].to_numpy(bool)
     rows = [_row("true", "accuracy", true, group)]
+    found: dict[str, np.ndarray] = {}
     for name, proba in maps.items():
         best = [_best(layout) for layout in decoded_layouts(proba, steps["size"].tolist())]
-        right = np.array([Move(int(move)) in moves for move, moves in zip(steps["move"], best, strict=True)])
-        rows.append(_row(name, "accuracy", right, group))
+        found[name] = np.array([Move(int(move)) in moves for move, moves in zip(steps["move"], best, strict=True)])
         rows.append(_row(name, "solvable", np.array([bool(moves) for moves in best]), group))
+    first, *others = found
+    pairs = [(name, right.astype(float)) for name, right in found.items()]
+    pairs += [(f"{first} less {name}", found[first].astype(float) - found[name]) for name in others]
+    for name, right in pairs:
+        rows.append(_row(name, "accuracy", right, group))
         if (~true).any():
             rows.append(_row(name, "recovery", right[~true], group[~true]))
     return rows

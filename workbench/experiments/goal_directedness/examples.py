@@ -19,9 +19,9 @@ TRAJECTORIES = 6
 def save_examples(folder: RunFolder, data: ProbeData, layer: int) -> None:
     """Write ``examples.json`` (layouts and steps) and ``examples.safetensors`` (decoded maps and plans of each step).
 
-    Tensors: ``{k}.true`` [steps, size, size] cell classes, ``{k}.map.{position}`` [steps, size, size, classes] and
-    ``{k}.plan.{position}`` [steps, plan_steps, 5] probabilities of trajectory k.  All are of held-out layouts, the longest
-    trajectory of each size first.
+    Tensors: ``true-{k}`` [steps, size, size] cell classes, ``map_{position}-{k}`` [steps, size, size, classes] and
+    ``plan_{position}-{k}`` [steps, plan_steps, 5] probabilities of trajectory k.  All are of held-out layouts,
+    the longest trajectory of each size first.
     """
     layouts = probe_layouts(data.spec).layouts
     steps = data.steps[data.test].reset_index(drop=True)
@@ -44,10 +44,10 @@ def save_examples(folder: RunFolder, data: ProbeData, layer: int) -> None:
                 "steps": [_step(steps.iloc[row], layout) for row in rows],
             }
         )  # fmt: skip
-        tensors[f"{k}.true"] = maps[rows][:, :n, :n]
+        tensors[f"true-{k}"] = maps[rows][:, :n, :n]
         for position in POSITIONS:
-            tensors[f"{k}.map.{position}"] = decoded[position][rows][:, :n, :n]
-            tensors[f"{k}.plan.{position}"] = plans[position][rows]
+            tensors[f"map_{position}-{k}"] = decoded[position][rows][:, :n, :n]
+            tensors[f"plan_{position}-{k}"] = plans[position][rows]
     folder.write_json("examples", described)
     folder.save_tensors("examples", tensors)
 

@@ -17,17 +17,17 @@ __all__ = ["Layouts", "maze_layouts", "structure_layouts"]
 
 
 class Layouts:
-    """Layouts with their labels: ``table`` has a row for each (``layout`` is its index, and ``size, density``...)."""
+    """Layouts with their labels: row i of ``table`` describes layout i (``size, density``...)."""
 
     def __init__(self, layouts: Sequence[Layout], labels: Sequence[dict[str, Any]]) -> None:
         import pandas as pd
 
         self.layouts = list(layouts)
-        self.table = pd.DataFrame(labels).assign(layout=range(len(self.layouts)))
+        self.table = pd.DataFrame(labels)
 
     def label(self, steps: pd.DataFrame) -> pd.DataFrame:
         """``steps`` with the labels of their layouts."""
-        return steps.merge(self.table, on="layout", how="left", validate="many_to_one")
+        return steps.join(self.table, on="layout")
 
 
 def maze_layouts(spec: GoalSpec, purpose: str, count: int) -> Layouts:

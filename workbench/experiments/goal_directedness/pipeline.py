@@ -19,6 +19,7 @@ from workbench.experiments.goal_directedness.causal import causal_rows
 from workbench.experiments.goal_directedness.decoded import score_decoded
 from workbench.experiments.goal_directedness.examples import save_examples
 from workbench.experiments.goal_directedness.layouts import Layouts, maze_layouts, structure_layouts
+from workbench.experiments.goal_directedness.orderings import orderings
 from workbench.experiments.goal_directedness.probing import (
     TARGETS,
     ProbeData,
@@ -42,7 +43,7 @@ from workbench.experiments.goal_directedness.states import (
 )
 from workbench.experiments.goal_directedness.summary import chosen_layer, save_tables
 from workbench.models.language_model import LanguageModel
-from workbench.models.loading import load_model
+from workbench.models.loading import load_model, n_layers_of
 from workbench.models.untrained import untrained
 from workbench.provenance import provenance
 from workbench.runs import RunFolder
@@ -60,7 +61,7 @@ ORACLES = {"random": random_policy, "optimal": optimal_policy}
 
 def plan(spec: GoalSpec) -> list[tuple[str, str, int]]:
     """Units in order: (name, what it does, completions it draws at most)."""
-    return [(unit.name, unit.what, unit.completions) for unit in _units(spec, _layers(spec, _n_layers(spec)))]
+    return [(unit.name, unit.what, unit.completions) for unit in _units(spec, _layers(spec, n_layers_of(spec.model)))]
 
 
 def run(
@@ -86,9 +87,13 @@ def run(
             say(f"[{number}/{len(units)}] {unit.what}")
             folder.log(f"begin {unit.name}")
             folder.write(unit.name, unit.work(job))
+        probed = "states" in units
         save_tables(folder, spec)
-        if "states" in units:
-            save_examples(folder, job.data, job.layer)
+        data, layer = (job.data, job.layer) if probed else (None, None)
+        folder.save_table("orderings", orderings(folder, spec, data, layer))
+        if data is not None and layer is not None:
+            folder.write_json("chosen", {"layer": layer})
+            save_examples(folder, data, layer)
     return folder.path
 
 
@@ -135,12 +140,6 @@ class _Unit:
     work: Work
 
 
-def _n_layers(spec: GoalSpec) -> int:
-    from workbench.models.loading import n_layers_of
-
-    return n_layers_of(spec.model)
-
-
 def _layers(spec: GoalSpec, n_layers: int) -> tuple[int, ...]:
     layers = tuple(range(n_layers)) if spec.layers is None else spec.layers
     for layer in layers:
@@ -168,13 +167,17 @@ def _units(spec: GoalSpec, layers: tuple[int, ...]) -> Iterator[_Unit]:
     yield _Unit("activations", "read their activations, and those of an untrained model", 0, _activations)
     for position in POSITIONS:
         for layer in layers:
-            yield _Unit(f"map-{position}-{layer}", f"cognitive map, {position}, layer {layer}", 0, _map(position, layer))
+            yield _Unit(
+                f"map-{position}-{layer}", f"cognitive map, {position}, layer {layer}", 0, _map(position, layer)
+            )
     for position in POSITIONS:
-        yield _Unit(f"map-controls-{position}", f"controls of the cognitive map, {position}", 0, _map_controls(position))
+        yield _Unit(
+            f"map-controls-{position}", f"controls of the cognitive map, {position}", 0, _map_controls(position)
+        )
         yield _Unit(f"map-sizes-{position}", f"cognitive map of each size, {position}", 0, _map_sizes(position))
         yield _Unit(f"plan-{position}", f"plan decoder and controls, {position}", 0, _plan(position))
         yield _Unit(f"distance-{position}", f"distance to the goal by layer, {position}", 0, _distance(position))
-        yield _Unit(f"targets-{position}", f"plain properties by layer, {position}", 0, _targets(position))
+        yield _Unit(f"directions-{position}", f"plain properties by layer, {position}", 0, _directions(position))
     yield _Unit("decoded-actions", "actions on the decoded maps", 0, _decoded_actions)
     for layer in layers:
         yield _Unit(f"causal-{layer}", f"steer and erase at layer {layer}", 0, _causal(layer))
@@ -186,7 +189,7 @@ def _player(job: _Job, player: str) -> Any:
 
 def _play(job: _Job, player: str, layouts: Layouts, rollouts: int) -> pd.DataFrame:
     steps = play_grids(_player(job, player), layouts.layouts, rollouts, job.spec.seed, progress=job.progress)
-    return layouts.label(steps).assign(player=player)
+    return steps.assign(player=player)
 
 
 def _behaviour(player: str) -> Work:
@@ -321,7 +324,7 @@ def _distance(position: str) -> Work:
     return _by_layer(position, lambda job, h, other, layer: [distance_rows(job.data, h, other)])
 
 
-def _targets(position: str) -> Work:
+def _directions(position: str) -> Work:
     def rows(job: _Job, h: np.ndarray, other: np.ndarray, layer: int) -> list[pd.DataFrame]:
         return [target_rows(job.data, h, other, name, mdl=layer == job.layer) for name in TARGETS]
 

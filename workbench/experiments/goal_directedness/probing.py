@@ -15,14 +15,14 @@ import numpy as np
 
 from probes import make_probe
 from probes.cognitive_map import PADDING, CognitiveMapProbe, map_scores
-from probes.controls import other_rows
 from probes.evaluation import duplicate_groups, evaluate, group_holdout
-from probes.linear_plan import LinearPlanProbe
 from probes.mdl import online_code
-from probes.plan import PlanDecoder, plan_scores
+from probes.plan import LinearPlanProbe, PlanDecoder, plan_scores
+from probes.plan_scores import N_SYMBOLS
 from workbench.environments.grid_text import GridText
 from workbench.environments.layouts import State
 from workbench.environments.moves import Move
+from workbench.errors import DataError
 from workbench.experiments.goal_directedness.spec import GoalSpec
 from workbench.experiments.goal_directedness.states import maps_of, plans_of, probe_layouts
 from workbench.seeding import derive_seed
@@ -30,7 +30,19 @@ from workbench.seeding import derive_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TARGETS", "ProbeData", "cell_accuracy", "decode_maps", "decode_plans", "distance_rows", "map_controls", "map_rows", "plan_rows", "prefix_right", "target_rows"]
+__all__ = [
+    "TARGETS",
+    "ProbeData",
+    "cell_accuracy",
+    "decode_maps",
+    "decode_plans",
+    "distance_rows",
+    "map_controls",
+    "map_rows",
+    "plan_rows",
+    "prefix_right",
+    "target_rows",
+]
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ def decode_maps(
     train = keep & ~data.test
     maps, groups = data.maps[train], data.groups[train]
     if shuffle:
-        maps = maps[other_rows(groups, derive_seed(data.spec.seed, "shuffled maps"))]
+        maps = maps[_others(groups, derive_seed(data.spec.seed, "shuffled maps"))]
     probe = _map_probe(data.spec, kind, data.spec.map_size).fit(h[train], maps, groups)
     return probe.predict_proba(h[keep & data.test])
 
@@ -95,7 +107,9 @@ def _scores(data: ProbeData, proba: np.ndarray, rows: np.ndarray | None = None) 
     return map_scores(data.maps[held], proba, data.groups[held]).rename(columns={"cell_class": "cell"})
 
 
-def map_rows(data: ProbeData, proba: np.ndarray, labels: dict[str, Any], rows: np.ndarray | None = None) -> pd.DataFrame:
+def map_rows(
+    data: ProbeData, proba: np.ndarray, labels: dict[str, Any], rows: np.ndarray | None = None
+) -> pd.DataFrame:
     """Scores of decoded maps with their labels as columns."""
     return _scores(data, proba, rows).assign(**labels)
 
@@ -120,9 +134,17 @@ def map_controls(data: ProbeData, proba: np.ndarray) -> Iterator[tuple[str, np.n
         shares = np.stack([(known == k).mean(0) for k in range(proba.shape[-1])], -1)
         here = np.flatnonzero(sizes[test] == size)
         majority[here] = shares
-        others[here] = proba[here[other_rows(data.groups[test][here], derive_seed(data.spec.seed, "other grids"))]]
+        others[here] = proba[here[_others(data.groups[test][here], derive_seed(data.spec.seed, "other grids"))]]
     yield "majority", majority
     yield "other grids", others
+
+
+def _others(groups: np.ndarray, seed: int) -> np.ndarray:
+    """For each row a random row of another group; rows may serve twice, so few and uneven groups will do."""
+    rng, rows = np.random.default_rng(seed), np.arange(len(groups))
+    if len(np.unique(groups)) < 2:
+        raise DataError("the tested states of a grid size are all of one group of layouts: raise probe_layouts")
+    return np.array([rng.choice(rows[groups != group]) for group in groups])
 
 
 def decode_plans(data: ProbeData, h: np.ndarray, layers: int, shuffle: bool = False) -> np.ndarray:
@@ -133,13 +155,14 @@ def decode_plans(data: ProbeData, h: np.ndarray, layers: int, shuffle: bool = Fa
     spec, train = data.spec, ~data.test
     plans, groups = data.plans[train], data.groups[train]
     if shuffle:
-        plans = plans[other_rows(groups, derive_seed(spec.seed, "shuffled plans"))]
-    probe: Any = LinearPlanProbe(random_state=spec.seed)
-    if layers:
-        probe = PlanDecoder(
-            spec.tokens, spec.plan_steps, spec.plan_width, layers, feedforward=4 * spec.plan_width,
-            epochs=spec.plan_epochs, random_state=spec.seed, device=spec.device,
-        )  # fmt: skip
+        plans = plans[_others(groups, derive_seed(spec.seed, "shuffled plans"))]
+    if not layers:
+        said = LinearPlanProbe().fit(h[train], plans, groups).predict(h[data.test])
+        return np.eye(N_SYMBOLS)[said.astype(int)]
+    probe = PlanDecoder(
+        spec.tokens, spec.plan_steps, spec.plan_width, layers, feedforward=4 * spec.plan_width,
+        epochs=spec.plan_epochs, random_state=spec.seed, device=spec.device,
+    )  # fmt: skip
     return probe.fit(h[train], plans, groups).predict_proba(h[data.test])
 
 

@@ -97,8 +97,8 @@ PRESETS: dict[str, GoalSpec] = {
         map_size=9, hidden=(256, 128), plan_decoders=(1,), plan_width=256, plan_epochs=20, random_directions=3,
     ),
     "smoke": GoalSpec(
-        sizes=(7,), densities=(0.0, 1.0), layouts=2, rollouts=2, structures=3, structure_sizes=(7,), max_new_tokens=48,
-        probe_layouts=6, layers=(0, 3), map_size=7, hidden=(32,), probe_epochs=2, plan_decoders=(1,), plan_width=32,
+        sizes=(7,), densities=(0.4, 1.0), layouts=2, rollouts=2, structures=3, structure_sizes=(7,), max_new_tokens=48,
+        probe_layouts=8, layers=(0, 3), map_size=7, hidden=(32,), probe_epochs=2, plan_decoders=(1,), plan_width=32,
         plan_epochs=2, multipliers=(-2.0, 2.0), random_directions=1, causal_states=20,
     ),
 }  # fmt: skip

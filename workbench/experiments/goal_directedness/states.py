@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-__all__ = ["POSITIONS", "agent_of", "maps_of", "plans_of", "play_states", "probe_layouts", "read_states", "reasoning_tokens"]
+__all__ = [
+    "POSITIONS",
+    "agent_of",
+    "maps_of",
+    "plans_of",
+    "play_states",
+    "probe_layouts",
+    "read_states",
+    "reasoning_tokens",
+]
 
 POSITIONS = ("pre", "post")
 

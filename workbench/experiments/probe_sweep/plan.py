@@ -105,8 +105,9 @@ def _captures(spec: SweepSpec, source: Source, options: Mapping[str, Any], base:
     keys: dict[str, str] = {}
     for model in spec.models:
         capture = CapturePlan(model, _load_from(model.model, base), ())
-        if keys.setdefault(capture.key, model.name) != model.name or list(keys.values()).count(model.name) > 1:
-            raise SpecError(f"models: {model.name!r} and {keys[capture.key]!r} would have the same files: rename one")
+        if capture.key in keys:
+            raise SpecError(f"models: {model.name!r} and {keys[capture.key]!r} would have the same files: drop one")
+        keys[capture.key] = model.name
         yield CapturePlan(model, capture.load_from, _model_sites(spec, model.model, capture.load_from))
 
 

@@ -104,7 +104,8 @@ class SweepSpec(BaseModel):
     @field_validator("positions", mode="before")
     @classmethod
     def _positions(cls, value: Any) -> Any:
-        named = value if isinstance(value, Mapping) else {str(each): each for each in _several(value)}
+        several = {f"pos{each}" if isinstance(each, int) else str(each): each for each in _several(value)}
+        named = value if isinstance(value, Mapping) else several
         if not named:
             raise SpecError("name at least one position, such as last")
         for name in named:

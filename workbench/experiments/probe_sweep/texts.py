@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -52,22 +52,28 @@ def _capture(
 ) -> dict[str, ActivationSet]:
     table = _table(options)
     texts = table[options["text"]].tolist()
-    labels = table.drop(columns=options["text"])
-    # Equal texts have equal activations, so they belong to one group whatever else is said.
-    groups = labels[options["group"]].to_numpy() if options.get("group") else texts
+    rows = {"labels": table.drop(columns=options["text"]), "groups": _groups(options, table, texts)}
+
+    def read(where: Positions) -> ActivationSet:
+        return cast(ActivationSet, capture(reader, texts, sites, where, progress=progress, **rows))
+
     forms = {name: read_positions(value, name) for name, value in positions.items()}
-    counted = {name: form for name, form in forms.items() if isinstance(form[0], tuple)}
-    found: dict[str, ActivationSet] = {}
+    counted = {name: (form, joined) for name, (form, joined) in forms.items() if isinstance(form, tuple)}
+    found = {name: read(form) for name, (form, _) in forms.items() if name not in counted}
     if counted:
-        every = tuple(dict.fromkeys(index for indices, _ in counted.values() for index in indices))  # type: ignore[union-attr]
-        rows = capture(reader, texts, sites, every, labels=labels, groups=groups, progress=progress)
-        assert isinstance(rows, ActivationSet)
+        every = tuple(dict.fromkeys(index for indices, _ in counted.values() for index in indices))
+        together = read(every)
         for name, (indices, joined) in counted.items():
-            found[name] = _pick(rows, [every.index(index) for index in indices], len(every), joined)  # type: ignore[union-attr]
-    for name, (form, _) in forms.items():
-        if name not in counted:
-            found[name] = capture(reader, texts, sites, form, labels=labels, groups=groups, progress=progress)  # type: ignore[assignment]
+            found[name] = _pick(together, [every.index(index) for index in indices], len(every), joined)
     return {name: found[name] for name in positions}
+
+
+def _groups(options: Mapping[str, Any], table: pd.DataFrame, texts: list[str]) -> np.ndarray:
+    """Groups of the texts; where equal texts lie in two groups, these are one."""
+    from probes.folds import duplicate_groups
+
+    column = options.get("group")
+    return duplicate_groups(texts, table[column].to_numpy() if column else np.arange(len(texts)))
 
 
 def _pick(rows: ActivationSet, places: Sequence[int], each: int, joined: bool) -> ActivationSet:
@@ -127,8 +133,10 @@ def _table(options: Mapping[str, Any]) -> pd.DataFrame:
         column = options.get(field)
         if column is not None and column not in table:
             raise SpecError(f"source: {field} names no column {column!r}{did_you_mean(column, map(str, table))}")
-    if not len(table) or table[options["text"]].isna().any():
-        raise DataError(f"{options['path']} has no lines, or lines without text in column {options['text']!r}")
+        if column is not None and (not len(table) or table[column].isna().any()):
+            raise DataError(
+                f"{options['path']} has no lines, or lines without a value in its {field} column {column!r}"
+            )
     return table
 
 

@@ -79,7 +79,7 @@ class _Unit:
 
 
 def _units(spec: EastSpec, n_layers: int) -> Iterator[_Unit]:
-    layers = range(n_layers) if spec.layers is None else spec.layers
+    layers = range(n_layers)[::-1][:: spec.layer_step][::-1] if spec.layers is None else spec.layers
     for layer in layers:
         if not 0 <= layer < n_layers:
             raise SpecError(f"layer {layer} does not exist: {spec.model} has layers 0 to {n_layers - 1}")
@@ -92,8 +92,9 @@ def _units(spec: EastSpec, n_layers: int) -> Iterator[_Unit]:
         yield _Unit(f"behaviour-{r}", f"play {r} unsteered", behaviour, _behaviour(r, steered=False))
     for r in spec.renderings:
         for layer in layers:
-            count = len(spec.multipliers) * evals
-            yield _Unit(f"grid-{r}-{layer}", f"multipliers at layer {layer} on {r}", count, _grid(r, layer))
+            first = layer == layers[0]
+            count = (len(spec.multipliers) - (not first)) * evals
+            yield _Unit(f"grid-{r}-{layer}", f"multipliers at layer {layer} on {r}", count, _grid(r, layer, first))
     for r in spec.renderings:
         yield _Unit(f"test-{r}", f"chosen layer, controls and baselines on {r}", n_test * evals, _test(r))
         yield _Unit(f"thoughts-{r}", f"how much the thought decides on {r}", 0, _thoughts(r))
@@ -159,24 +160,12 @@ def _vectors(rendering: str) -> Work:
 
 def _behaviour(rendering: str, steered: bool) -> Work:
     def work(job: _Job) -> pd.DataFrame:
-        import pandas as pd
-
         if not steered:
-            played = play_settings(job.model, job.spec, rendering, job.spec.settings, progress=job.progress)
-            return played.assign(rendering=rendering, method="unsteered")
+            return play_settings(job.model, job.spec, rendering, {"unsteered": None}, progress=job.progress)
         layer, multiplier = job.chosen(rendering)
         vector = _steering_vector(job, rendering, layer)
-        tables = []
-        for method, direction in (
-            ("east", vector),
-            ("shuffled", vector.shuffled(derive_seed(job.spec.seed, "shuffled", 0))),
-        ):
-            from steering.interventions import Add
-
-            add = Add(vector.site, direction, multiplier)
-            played = play_settings(job.model, job.spec, rendering, job.spec.settings, [add], job.progress)
-            tables.append(played.assign(rendering=rendering, method=method))
-        return pd.concat(tables, ignore_index=True)
+        methods = {"east": vector, "shuffled": vector.shuffled(derive_seed(job.spec.seed, "shuffled", 0))}
+        return play_settings(job.model, job.spec, rendering, methods, multiplier, job.progress)
 
     return work
 
@@ -188,10 +177,12 @@ def _steering_vector(job: _Job, rendering: str, layer: int) -> SteeringVector:
     return SteeringVector(site, vector, job.model.fingerprint, job.model.basis, f"east-{rendering}", details)
 
 
-def _grid(rendering: str, layer: int) -> Work:
+def _grid(rendering: str, layer: int, unsteered: bool) -> Work:
+    """All multipliers at a layer; ``unsteered``: and none, which is the same at every layer."""
+
     def work(job: _Job) -> pd.DataFrame:
         vector = job.vectors(rendering)["east"][layer]
-        conditions = [Condition("unsteered")] + [
+        conditions = [Condition("unsteered")] * unsteered + [
             Condition("east", layer, multiplier, vector, source=rendering)
             for multiplier in job.spec.multipliers
             if multiplier
@@ -264,8 +255,7 @@ def _finish(job: _Job) -> None:
     import pandas as pd
 
     folder, spec = job.folder, job.spec
-    rows = pd.concat([job.gather("grid").drop_duplicates(["rendering", "prompt", "method", "layer", "multiplier"]),
-                      job.gather("test").drop(columns="texts")], ignore_index=True)  # fmt: skip
+    rows = pd.concat([job.gather("grid"), job.gather("test").drop(columns="texts")], ignore_index=True)
     results = results_table(rows, job.norms())
     folder.save_table("results", results)
     folder.save_table("orderings", orderings(results, rows, spec, job.model.n_layers))

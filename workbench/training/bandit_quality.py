@@ -1,9 +1,8 @@
-"""How good a bandit agent is on bandits it has never seen, beside every oracle on the same seeds; and its card."""
+"""How good a bandit agent is on bandits it has never seen, beside every oracle on the same seeds, for its card."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.agents.behaviour import summarise
 from workbench.agents.language_agent import LanguageAgent
@@ -16,11 +15,12 @@ from workbench.seeding import derive_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["measure_quality", "write_card"]
+__all__ = ["CARD", "CARD_ROWS", "measure_quality"]
 
 SETTINGS = ((95.0, 105.0), (105.0, 95.0), (99.0, 101.0))
 ORACLES = ("random", "greedy", "epsilon_greedy", "ucb", "thompson")
 HORIZON = 50
+CARD_ROWS = ("player", "setting")
 
 
 def measure_quality(
@@ -62,27 +62,7 @@ def measure_quality(
     return pd.concat([*parts, valid.assign(measure="valid")], ignore_index=True)
 
 
-def write_card(folder: Path, facts: dict[str, Any], quality: pd.DataFrame) -> Path:
-    """Write ``README.md`` (the model card) and ``quality.json`` into a model's folder."""
-    measures = list(dict.fromkeys(quality["measure"]))
-    lines = ["| player | setting | " + " | ".join(measures) + " |", "|---|---|" + "---|" * len(measures)]
-    for (player, setting), part in quality.groupby(["player", "setting"], sort=False):
-        cells = part.set_index("measure")
-        shown = [_cell(cells.loc[m]) if m in cells.index else "" for m in measures]
-        lines.append(f"| {player} | {setting} | " + " | ".join(shown) + " |")
-    facts_table = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
-    card = _CARD.format(facts=facts_table, quality="\n".join(lines), **facts)
-    (folder / "README.md").write_text(card)
-    quality.to_json(folder / "quality.json", orient="records", indent=1)
-    return folder / "README.md"
-
-
-def _cell(row: pd.Series[Any]) -> str:
-    text = f"{row['estimate']:.3g}"
-    return text if row.isna().get("low", True) else f"{text} [{row['low']:.3g}, {row['high']:.3g}]"
-
-
-_CARD = """---
+CARD = """---
 license: apache-2.0
 library_name: transformers
 tags: [bandit, in-context-learning, toy]
@@ -93,7 +73,8 @@ A small Llama-shaped language model, trained from scratch, that plays two-armed 
 rewards in its context, writes a thought that says how sure it is, and chooses.  It exists to be read and steered (EAST,
 arXiv 2406.00244); it knows nothing else.
 
-## Data Transcripts of Thompson-sampling teachers whose posterior width is multiplied by a hidden factor (.25 to 1.2,
+## Data
+Transcripts of Thompson-sampling teachers whose posterior width is multiplied by a hidden factor (.25 to 1.2,
 drawn once an episode), in two renderings (buttons, slot machines) and four wordings; two more wordings are held out.
 A thought opens with a word that hints at the teacher's confidence, names the arm ahead, and says how sure it is; the
 action follows the arm ahead with probability .5, .8 or .998.  The levels are drawn so that the actions are exactly

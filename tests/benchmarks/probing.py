@@ -1,0 +1,95 @@
+"""Probes of all cells of a map at once, against a scikit-learn logistic regression for each cell.
+
+Synthetic activations of a realistic kind: correlated features with a decaying spectrum, far from the origin, rows of
+one episode alike, and 121 cells of four classes (some constant, classes unequal) that are a noisy linear and non-linear
+function of what the features encode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from measure import Row, Timed, at_least, compare
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from probes.shared import SharedLogistic, SharedRidge
+
+__all__ = ["map_cells"]
+
+CELLS, CONSTANT, CLASSES, PER_EPISODE = 121, 12, 4, 20
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Activations [rows, d] and cells [rows, cells], to fit on and, of other episodes, to score."""
+
+    X: np.ndarray
+    Y: np.ndarray
+    groups: np.ndarray
+    test_X: np.ndarray
+    test_Y: np.ndarray
+
+
+def map_cells(model_name: str, quick: bool) -> list[Row]:
+    """Shared ridge with 13 penalties and shared logistic regression, each against one regression a cell."""
+    data = _cells(600, 32) if quick else _cells(4800, 256)
+    accuracies: dict[str, float] = {}
+
+    def each() -> None:
+        accuracies["each"] = _cell_by_cell(data)
+
+    def ridge() -> None:
+        accuracies["ridge"] = _accuracy(SharedRidge(), data)
+
+    def logistic() -> None:
+        accuracies["logistic"] = _accuracy(SharedLogistic(), data)
+
+    ridge(), logistic()  # what is slow only the first time
+    times = compare(each, [ridge, logistic], 1 if quick else 3, warm=True)
+    shape = f"{CELLS} cells ({CONSTANT} constant) of {CLASSES} classes, {data.X.shape[0]} rows of {data.X.shape[1]}"
+    rows = []
+    for name, timed, what, bar, points in (
+        ("ridge", times[0], "ridge of all cells of a map for 13 penalties", 30, 1.5),
+        ("logistic", times[1], "logistic regression shared by the cells of a map", 3, 0.5),
+    ):
+        share, other = accuracies[name], accuracies["each"]
+        note = f"{shape}; accuracy on other episodes {share:.3f} against {other:.3f}, at most {points} points less"
+        row = at_least(f"{what}, over scikit-learn's logistic", Timed(timed.other, timed.ours), bar, note)
+        rows.append(replace(row, held=row.held and 100 * (other - share) <= points))
+    return rows
+
+
+def _accuracy(probe: SharedRidge | SharedLogistic, data: Cells) -> float:
+    return float(probe.fit(data.X, data.Y, data.groups).score(data.test_X, data.test_Y).mean())
+
+
+def _cell_by_cell(data: Cells) -> float:
+    """The plain loop, which leaves constant cells to a constant."""
+    scaler = StandardScaler().fit(data.X)
+    X, test_X = scaler.transform(data.X), scaler.transform(data.test_X)
+    right = []
+    for y, test_y in zip(data.Y.T, data.test_Y.T, strict=True):
+        if len(np.unique(y)) == 1:
+            right.append((test_y == y[0]).mean())
+        else:
+            right.append(LogisticRegression(max_iter=1000).fit(X, y).score(test_X, test_y))
+    return float(np.mean(right))
+
+
+def _cells(rows: int, d: int) -> Cells:
+    rng = np.random.default_rng(0)
+    total = rows * 5 // 4
+    groups = np.arange(total) // PER_EPISODE
+    latent = rng.standard_normal((total, 40)) + rng.standard_normal((groups[-1] + 1, 40))[groups]
+    hidden = np.tanh(latent @ rng.standard_normal((40, d)) / 4)
+    mixing = rng.standard_normal((d, d)) * np.exp(-np.arange(d) / (d / 5))
+    X = hidden @ mixing + 0.3 * rng.standard_normal((total, d)) + 3 * rng.standard_normal(d)
+    scores = latent @ rng.standard_normal((40, CELLS * CLASSES)) * 0.3
+    scores += np.tanh(latent @ rng.standard_normal((40, 60))) @ rng.standard_normal((60, CELLS * CLASSES)) * 0.2
+    scores = scores.reshape(total, CELLS, CLASSES) + np.array([0, 1, -2, -3])
+    Y = (scores + rng.gumbel(size=scores.shape)).argmax(-1)
+    Y[:, :CONSTANT] = 0
+    X = X.astype(np.float32)
+    return Cells(X[:rows], Y[:rows], groups[:rows], X[rows:], Y[rows:])

@@ -1,0 +1,171 @@
+"""Which of the paper's orderings held.
+
+Differences between probes, positions and controls are paired: taken state by state, with intervals that resample whole
+groups of layouts.  An ordering is held when the 95% interval of its difference lies on the expected side of zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.agents.grid_play import episodes_of
+from workbench.agents.grid_states import visited_states
+from workbench.experiments.goal_directedness.layouts import maze_layouts
+from workbench.experiments.goal_directedness.probing import ProbeData
+from workbench.experiments.goal_directedness.spec import GoalSpec
+from workbench.experiments.goal_directedness.states import POSITIONS
+from workbench.runs import RunFolder
+from workbench.statistics import Interval, cluster_bootstrap, cluster_bootstrap_difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["orderings"]
+
+LONG = 5  # moves of a long plan
+Row = dict[str, Any]
+
+
+def orderings(folder: RunFolder, spec: GoalSpec, data: ProbeData | None, layer: int | None) -> pd.DataFrame:
+    """One row an ordering: ``ordering, held`` (held, not held), ``detail`` (the numbers), ``estimate, low, high``."""
+    import pandas as pd
+
+    rows = list(_behavioural(folder, spec))
+    if data is not None and layer is not None:
+        rows += [*_maps(folder, data, layer), *_plans(folder, spec, data), *_readings(folder, layer), *_causal(folder)]
+    return pd.DataFrame(rows)
+
+
+def _judged(name: str, what: str, difference: Interval, sign: int = 1) -> Row:
+    bound = difference.low if sign > 0 else -difference.high
+    row = {"ordering": name, "held": "held" if bound > 0 else "not held"}
+    text = f"{what}: {difference.estimate:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+    return row | {"detail": text, **vars(difference)}
+
+
+def _behavioural(folder: RunFolder, spec: GoalSpec) -> Iterator[Row]:
+    mazes = maze_layouts(spec, "mazes", spec.layouts)
+    for mode in spec.modes:
+        steps = folder.read(f"behaviour-{mode}")
+        table = mazes.label(visited_states(steps, mazes.layouts))
+        episodes = mazes.label(episodes_of(steps, mazes.layouts))
+        for label, low, high in _extremes(spec, table):
+            for metric, sign in (("accuracy", -1), ("entropy", 1), ("jsd", 1)):
+                source = episodes if metric == "accuracy" and label != "distance" else table
+                column = "correct" if metric == "accuracy" and label == "distance" else metric
+                few, many = source[low(source)], source[high(source)]
+                if few.empty or many.empty:
+                    continue
+                change = cluster_bootstrap_difference(
+                    many[column].astype(float), few[column].astype(float), many["layout"], few["layout"], paired=False
+                )
+                verb = "falls" if sign < 0 else "rises"
+                yield _judged(f"{metric} {verb} with {label} ({mode})", f"largest less smallest {label}", change, sign)
+    tests = folder.load_table("transforms")
+    worst = tests.loc[tests["p"].idxmin()] if tests["p"].notna().any() else None
+    if worst is not None:
+        threshold = 0.05 / len(tests)
+        yield {
+            "ordering": "transforms have no effect",
+            "held": "held" if worst["p"] > threshold else "not held",
+            "detail": f"smallest p of {len(tests)} tests {worst['p']:.3f} ({worst['transform']}, {worst['metric']}: "
+            f"{worst['difference']:+.3f} [{worst['low']:+.3f}, {worst['high']:+.3f}], r {worst['r']:.2f}); "
+            f"level {threshold:.4f} (Bonferroni)",
+            "estimate": worst["difference"], "low": worst["low"], "high": worst["high"],
+        }  # fmt: skip
+
+
+def _extremes(spec: GoalSpec, table: pd.DataFrame) -> Iterator[tuple[str, Any, Any]]:
+    """Labels with the rows of their smallest and of their largest value; distances are cut in thirds."""
+    for label, values in (("size", spec.sizes), ("density", spec.densities)):
+        if len(values) > 1:
+            yield label, _equals(label, min(values)), _equals(label, max(values))
+    near, far = np.quantile(table["distance"], [1 / 3, 2 / 3])
+    yield "distance", lambda rows: rows["distance"] <= near, lambda rows: rows["distance"] > far
+
+
+def _equals(label: str, value: float) -> Any:
+    return lambda rows: rows[label] == value
+
+
+def _paired(data: ProbeData, a: np.ndarray, b: np.ndarray) -> Interval:
+    return cluster_bootstrap(np.asarray(a, float) - np.asarray(b, float), data.groups[data.test])
+
+
+def _maps(folder: RunFolder, data: ProbeData, layer: int) -> Iterator[Row]:
+    right = {p: folder.load_tensors(f"decoded-{p}-{layer}")[0] for p in POSITIONS}
+    for position in POSITIONS:
+        found = {name: right[position][name].numpy() for name in ("linear", "mlp")}
+        yield _judged(
+            f"map: MLP above linear ({position})", "cell accuracy", _paired(data, found["mlp"], found["linear"])
+        )
+    before, after = (right[position]["mlp"].numpy() for position in POSITIONS)
+    yield _judged("map: before above after reasoning", "cell accuracy, MLP", _paired(data, before, after))
+    for position in POSITIONS:
+        for name, control in folder.load_tensors(f"map-controls-{position}")[0].items():
+            kind, _, which = name.partition(".")
+            change = _paired(data, right[position][kind].numpy(), control.numpy())
+            yield _judged(f"map: {kind} above {which} ({position})", "cell accuracy", change)
+
+
+def _plans(folder: RunFolder, spec: GoalSpec, data: ProbeData) -> Iterator[Row]:
+    depth = spec.plan_decoders[0]
+    right = {p: folder.load_tensors(f"plans-{p}")[0] for p in POSITIONS}
+    own = {p: right[p][f"{depth}.none"].numpy().astype(float) for p in POSITIONS}  # [states, steps]
+    first = own["post"][:, 0] - own["pre"][:, 0]
+    yield _judged(
+        "plan: after above before reasoning at 1 move", "prefix@1", _paired(data, first, np.zeros_like(first))
+    )
+    long = min(LONG, spec.plan_steps)
+    lead = own["post"][:, long - 1] - own["pre"][:, long - 1]
+    yield _judged(
+        f"plan: before gains on after at {long} moves", "lead of after, long less short", _paired(data, lead, first), -1
+    )
+    for position in POSITIONS:
+        for control in ("shuffled", "untrained"):
+            other = right[position][f"{depth}.{control}"].numpy()[:, 0]
+            yield _judged(f"plan: above {control} ({position})", "prefix@1", _paired(data, own[position][:, 0], other))
+    table = folder.load_table("plans")
+    for position in POSITIONS:
+        part = table[(table["position"] == position) & (table["decoder"] == depth) & (table["padding"] == "with")]
+        line = part[(part["control"] == "majority") & (part["prefix"] == 1)].iloc[0]
+        change = Interval(line["difference"], line["difference_low"], line["difference_high"])
+        yield _judged(f"plan: above the commonest move ({position})", "prefix@1", change)
+
+
+def _readings(folder: RunFolder, layer: int) -> Iterator[Row]:
+    """The distance probe and actions on the decoded map against their controls."""
+    table = folder.load_table("distance")
+    for position in POSITIONS:
+        part = table[(table["position"] == position) & (table["layer"] == layer) & (table["metric"] == "r2")]
+        for control in ("shuffled", "untrained"):
+            line = part[part["control"] == control].iloc[0]
+            change = Interval(line["difference"], line["difference_low"], line["difference_high"])
+            yield _judged(f"distance: above {control} ({position})", "R2", change)
+    actions = folder.load_table("decoded_differences")
+    for position in POSITIONS:
+        for metric in ("accuracy", "recovery"):
+            part = actions[(actions["position"] == position) & (actions["metric"] == metric)]
+            if len(part):
+                change = Interval(*(float(part.iloc[0][name]) for name in ("estimate", "low", "high")))
+                yield _judged(f"actions: {metric} on the decoded map above other grids' ({position})", metric, change)
+
+
+def _causal(folder: RunFolder) -> Iterator[Row]:
+    table = folder.load_table("causal_differences")
+    top = table["multiplier"].max()
+    steered = table[(table["kind"] == "steer") & (table["metric"] == "shift") & (table["multiplier"] == top)]
+    best = steered.sort_values("estimate").iloc[-1]
+    change = Interval(best["estimate"], best["low"], best["high"])
+    yield _judged(
+        f"causal: steering to the right moves the agent right (layer {int(best['layer'])})", "shift over random", change
+    )
+    erased = table[(table["kind"] == "erase") & (table["metric"] == "gap")]
+    worst = erased.sort_values("estimate").iloc[0]
+    change = Interval(worst["estimate"], worst["low"], worst["high"])
+    yield _judged(
+        f"causal: erasing closes the gap (layer {int(worst['layer'])})", "gap less random erasure's", change, -1
+    )

@@ -1,0 +1,36 @@
+"""A model's untrained twin: the same configuration and tokenizer, new weights from a seed.
+
+What a probe reads off it comes from the architecture and the input alone (Zhang and Bowman 2018, arXiv 1809.10040).
+"""
+
+from __future__ import annotations
+
+import copy
+
+from workbench.models.hf import HuggingFaceBackend
+from workbench.models.language_model import LanguageModel
+from workbench.models.loading import with_backend
+
+__all__ = ["untrained"]
+
+
+def untrained(model: LanguageModel, seed: int = 0) -> LanguageModel:
+    """``model`` with weights drawn anew, as its library initialises them; back end, device and precision stay.
+
+    The random state of the process is left as it was.
+
+    >>> from workbench.models.tiny import tiny_model
+    >>> model = tiny_model()
+    >>> twin = untrained(model, 1)
+    >>> twin.name, twin.fingerprint != model.fingerprint, twin.fingerprint == untrained(model, 1).fingerprint
+    ('tiny-llama-untrained-1', True, True)
+    """
+    import torch
+
+    trained = model.backend.hf_model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        twin = type(trained)(copy.deepcopy(trained.config))  # on the CPU, so that every machine draws the same
+    twin = twin.to(device=model.device, dtype=model.dtype).eval().requires_grad_(False)
+    named = LanguageModel(HuggingFaceBackend(twin, model.tokenizer), model.tokenizer, f"{model.name}-untrained-{seed}")
+    return named if model.backend_name == "hf" else with_backend(named, model.backend_name)
