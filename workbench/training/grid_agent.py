@@ -19,7 +19,7 @@ from workbench.environments.mazes import make_layout
 from workbench.seeding import derive_seed
 from workbench.training.grid_transcripts import GridWriter, grid_tokenizer
 from workbench.training.loop import Schedule
-from workbench.training.recipes import Shape, Stage, Transcripts, new_llama, preset_of, scaled, train_stages
+from workbench.training.recipes import MakeBatch, Shape, Stage, Transcripts, new_llama, preset_of, scaled, train_stages
 
 __all__ = ["PRESETS", "Recipe", "train"]
 
@@ -30,31 +30,36 @@ STATES_A_LAYOUT = 3
 
 @dataclass(frozen=True)
 class Recipe:
-    """Shape, data and budget.  ``sizes`` from the smallest, then those of the finishing stage (as often as they are
+    """Shape, data and budget.  ``sizes`` from the smallest, then those of the later stages (as often as they are
     named); ``batch_tokens`` the size of a step; ``reasoning`` the share of decisions that are reasoned; ``keys`` the
-    share of layouts with a key and a door."""
+    share of layouts with a key and a door, ``polish_keys`` that of the last stage, since keys are learnt last."""
 
     shape: Shape = Shape()
     schedule: Schedule = Schedule(tokens=16_000_000)
     finish: Schedule = Schedule(tokens=12_000_000, lr=8e-4)
+    polish: Schedule = Schedule(tokens=10_000_000, lr=8e-4)
     sizes: tuple[int, ...] = (5, 7, 9)
     finish_sizes: tuple[int, ...] = (5, 7, 7, 7, 9, 9)
     batch_tokens: int = 6_144
     reasoning: float = 0.6
     keys: float = 0.15
+    polish_keys: float = 0.3
 
 
 PRESETS: dict[str, Recipe] = {
     "smoke": Recipe(
         shape=Shape(layers=2, width=32, heads=2, kv_heads=2, mlp=64),
-        schedule=Schedule(tokens=60_000),
+        schedule=Schedule(tokens=40_000),
+        finish=Schedule(tokens=10_000),
+        polish=Schedule(tokens=10_000),
         batch_tokens=2_048,
     ),
     "cpu": Recipe(),
     "gpu": Recipe(
         shape=Shape(layers=12, width=160, heads=5, kv_heads=5, mlp=448),
         schedule=Schedule(tokens=700_000_000, lr=6e-4),
-        finish=Schedule(tokens=300_000_000, lr=4e-4),
+        finish=Schedule(tokens=200_000_000, lr=4e-4),
+        polish=Schedule(tokens=100_000_000, lr=3e-4),
         sizes=(5, 7, 9, 11, 13, 15),
         finish_sizes=(7, 9, 11, 13, 15),
         batch_tokens=262_144,
@@ -63,14 +68,15 @@ PRESETS: dict[str, Recipe] = {
 
 
 def make_batch(
-    recipe: Recipe, writer: GridWriter, seed: int, step: int, done: float, finish: bool = False
+    recipe: Recipe, writer: GridWriter, seed: int, step: int, done: float, stage: str = "first"
 ) -> Transcripts:
-    """The batch of a step: decisions on grids of one size, which grows with the share ``done`` of the budget."""
-    rng = np.random.default_rng(derive_seed(seed, NAME, "finish" if finish else "data", step))
-    size = int(rng.choice(recipe.finish_sizes)) if finish else _size(recipe.sizes, done, rng)
+    """The batch of a step: decisions on grids of one size, which grows with the share ``done`` of the first stage."""
+    rng = np.random.default_rng(derive_seed(seed, NAME, stage, step))
+    size = _size(recipe.sizes, done, rng) if stage == "first" else int(rng.choice(recipe.finish_sizes))
+    keys = recipe.polish_keys if stage == "polish" else recipe.keys
     reasoning = rng.random() < recipe.reasoning
     decisions = max(2, recipe.batch_tokens // (size * (size + 2) + (75 if reasoning else 48)))
-    layouts = [_layout(recipe, size, rng) for _ in range(-(-decisions // STATES_A_LAYOUT))]
+    layouts = [_layout(size, keys, rng) for _ in range(-(-decisions // STATES_A_LAYOUT))]
     places = [place for layout in layouts for place in _places(layout, rng)]
     return writer.write(places, [reasoning] * len(places), rng)
 
@@ -82,9 +88,9 @@ def _size(sizes: tuple[int, ...], done: float, rng: np.random.Generator) -> int:
     return int(rng.choice(sizes[:known], p=weights / weights.sum()))
 
 
-def _layout(recipe: Recipe, size: int, rng: np.random.Generator) -> Layout:
+def _layout(size: int, keys: float, rng: np.random.Generator) -> Layout:
     """A layout that is not held out."""
-    structure = "KeyDoor" if size > 5 and rng.random() < recipe.keys else "maze"
+    structure = "KeyDoor" if size > 5 and rng.random() < keys else "maze"
     density = float(rng.choice(DENSITIES)) if structure == "maze" else 0.0
     return make_layout(size, density, structure, int(rng.integers(2**62)), held_out=False)
 
@@ -97,7 +103,7 @@ def _places(layout: Layout, rng: np.random.Generator) -> list[tuple[Layout, Stat
 
 
 def _states(layout: Layout) -> list[State]:
-    """States that can occur: without the key only where the closed door lets the agent be."""
+    """States from which the goal can be reached."""
     found = []
     for has_key in (False, True) if layout.key else (False,):
         for cell in layout.open_cells():
@@ -124,9 +130,11 @@ def train(
     tokenizer = grid_tokenizer()
     writer = GridWriter(tokenizer)
     model = new_llama(recipe.shape, tokenizer, NAME, seed)
-    first, finish = scaled([recipe.schedule, recipe.finish], tokens)
-    stages = [
-        Stage("first", first, lambda step, done: make_batch(recipe, writer, seed, step, done)),
-        Stage("finish", finish, lambda step, done: make_batch(recipe, writer, seed, step, done, finish=True)),
-    ]
+    names = ("first", "finish", "polish")
+    schedules = scaled([recipe.schedule, recipe.finish, recipe.polish], tokens)
+
+    def batches(stage: str) -> MakeBatch:
+        return lambda step, done: make_batch(recipe, writer, seed, step, done, stage)
+
+    stages = [Stage(name, schedule, batches(name)) for name, schedule in zip(names, schedules, strict=True)]
     return train_stages(model, tokenizer, stages, out, {"model": NAME, "preset": preset, "seed": seed}, device, report)
