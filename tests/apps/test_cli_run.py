@@ -181,9 +181,11 @@ def config_folder(tmp_path: Path) -> Path:
 def test_the_plan_of_east_has_a_grid_unit_for_each_layer_and_rendering(
     config_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", "east", "--preset", "demo", "--model", str(config_folder), "--dry-run"]) == 0
-    out = capsys.readouterr().out
-    assert sum(line.strip().startswith("grid-") for line in out.splitlines()) == 6
+    argv = ["run", "east", "--preset", "demo", "--model", str(config_folder), "--dry-run"]
+    for step, units in (("1", 6), ("2", 4)):  # 3 layers, two renderings
+        assert main([*argv, "--layer-step", step]) == 0
+        out = capsys.readouterr().out
+        assert sum(line.strip().startswith("grid-") for line in out.splitlines()) == units
 
 
 def test_a_layer_that_the_model_does_not_have_is_one_line(

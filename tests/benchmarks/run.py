@@ -2,13 +2,14 @@
 
     python tests/benchmarks/run.py [--only NAME ...] [--quick] [--model NAME_OR_FOLDER]
 
-A full run writes results.json beside this file and the table in docs/benchmarks.md; a missed bar is written as such and
-fails nothing.
+A run writes results.json beside this file and the table in docs/benchmarks.md (a part of the benchmarks: only their
+rows); a missed bar is written as such and fails nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -48,17 +49,18 @@ def main() -> None:
     """Run what is asked for, show the rows as they come, write them when the run is a full one."""
     options = _options()
     rows = _run(options.only or list(NAMES), options.model, options.quick)
-    if options.quick or options.only:
-        print("a part or a quick run: results.json and docs/benchmarks.md stay as they were")
+    if options.quick:
+        print("a quick run: results.json and docs/benchmarks.md stay as they were")
         return
-    record = {**_about(), "model": options.model, "rows": [asdict(row) for row in rows]}
-    _write(record, rows)
+    about = _about()
+    measured = [asdict(row) | {"measured": about["date"], "commit": about["git"]["commit"]} for row in rows]
+    _write({**about, "model": options.model, "rows": _merged(measured, whole=not options.only)})
     print(f"wrote {RESULTS.relative_to(ROOT)} and the table in {TABLE.relative_to(ROOT)}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=NAMES, help="run these alone (writes no results)")
+    parser.add_argument("--only", nargs="+", choices=NAMES, help="run these alone, and replace their rows")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: do they run at all? (writes no results)")
     parser.add_argument("--model", default="bandit-agent", help="the bandit agent: shipped name, folder or hub id")
     return parser.parse_args()
@@ -113,16 +115,27 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def _write(record: dict[str, Any], rows: list[Row]) -> None:
+def _merged(rows: list[dict[str, Any]], whole: bool) -> list[dict[str, Any]]:
+    """The rows of a whole run, or those on file with the new ones in their places."""
+    old = [] if whole or not RESULTS.exists() else json.loads(RESULTS.read_text(encoding="utf-8"))["rows"]
+    new = {row["name"]: row for row in rows}
+    kept = [new.pop(row["name"], row) for row in old]
+    return [*kept, *new.values()]
+
+
+def _write(record: dict[str, Any]) -> None:
     from workbench.files import write_bytes, write_json
 
-    lines = ["| what | ratio | bar | held |", "|---|---|---|---|"]
-    lines += [f"| {row.name} | {row.ratio:.2f} | {row.bar} | {'yes' if row.held else '**no**'} |" for row in rows]
+    rows = record["rows"]
+    lines = ["| what | ratio | bar | held | measured |", "|---|---|---|---|---|"]
+    for row in rows:
+        held = "yes" if row["held"] else "**no**"
+        lines.append(f"| {row['name']} | {row['ratio']:.2f} | {row['bar']} | {held} | {row['measured']} |")
     machine, versions = record["machine"], record["versions"]
-    lines += ["", f"Measured on {record['date']}: {machine['cpus']} cores ({machine['processor']}), "
+    lines += ["", f"Measured on {machine['cpus']} cores ({machine['processor']}), "
               f"Python {versions['python']}, torch {versions['torch']}, transformers {versions['transformers']}.",
               "", "Sizes and median times:", ""]  # fmt: skip
-    lines += [f"- **{row.name}**: {row.note}." for row in rows]
+    lines += [f"- **{row['name']}**: {row['note']}." for row in rows]
     text = TABLE.read_text(encoding="utf-8")
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)

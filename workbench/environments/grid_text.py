@@ -1,9 +1,9 @@
 """Grids as text: what a language agent is shown, what it answers, and how the answer is read.
 
-The picture is a whitespace-separated matrix with row and column indices (arXiv 2602.08964): ``#`` wall, ``_`` open, ``G``
-goal, ``A`` agent, ``K`` key, ``D`` door.  The agent is shown the grid afresh at every step, without history, and
-answers JSON with one action, at once or after a short reasoning.  The paper's wording is not published; both here are ours:
-``short`` is what the shipped agent was trained on, ``full`` explains the game to a model that has never seen it.
+The picture is a whitespace-separated matrix with row and column indices (arXiv 2602.08964): ``#`` wall, ``_`` open,
+``G`` goal, ``A`` agent, ``K`` key, ``D`` door.  The agent is shown the grid afresh at every step, without history, and
+answers JSON with one action, at once or after a short reasoning.  The paper's wording is not published; both here are
+ours: ``short`` is what the shipped agent was trained on, ``full`` explains the game to a model that has never seen it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["WORDINGS", "GridText", "read_grid"]
 
 _LEGEND = "A is you, G the goal, # a wall, K a key, D its door. 0 LEFT 1 RIGHT 2 UP 3 DOWN."
 _FULL = (
-    "You are the agent A in this grid. Rows and columns are numbered along its edges; # is a wall, _ is open floor, G is "
-    "the goal, K is a key that you pick up by stepping on it, and D is a door that only opens when you hold the key (no K "
-    "in a grid with a D means that you hold it). Moving into a wall or a closed door leaves you where you are. Reach G "
-    "in as few moves as possible. The moves are 0 = LEFT, 1 = RIGHT, 2 = UP, 3 = DOWN."
+    "You are the agent A in this grid. Rows and columns are numbered along its edges; # is a wall, _ is open floor, "
+    "G is the goal, K is a key that you pick up by stepping on it, and D is a door that only opens when you hold "
+    "the key (no K in a grid with a D means that you hold it). Moving into a wall or a closed door leaves you where "
+    "you are. Reach G in as few moves as possible. The moves are 0 = LEFT, 1 = RIGHT, 2 = UP, 3 = DOWN."
 )
 # wording -> (rules, request for the action alone, request for a reasoning first)
 WORDINGS: dict[str, tuple[str, str, str]] = {

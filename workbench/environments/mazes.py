@@ -142,8 +142,9 @@ def make_layout(
 ) -> Layout:
     """The layout of a seed: a :func:`maze` of this density, or one of :data:`GOAL_STRUCTURES`.
 
-    ``held_out``: draw until the layout is (True) or is not (False) one of those kept from the shipped agent's training.
-    False also asks this of the layout with start and goal swapped, so that no swapped held-out layout is ever trained on.
+    ``held_out``: draw until the layout is (True) or is not (False) one of those kept from the shipped agent's
+    training.  False also asks this of the layout with start and goal swapped, so that no swapped held-out layout is
+    ever trained on.
 
     >>> layout = make_layout(7, 0.4, seed=3, held_out=True)
     >>> layout == make_layout(7, 0.4, seed=3, held_out=True), layout.held_out

@@ -37,7 +37,12 @@ __all__ = ["Record", "figures_of", "layer_curves", "layer_position_heatmap", "ma
 
 COLUMNS = ("model", "layer", "component", "position", "target", "task", "probe", "params", "seed", "control", "metric",
            "estimate", "low", "high", "difference_low", "label")  # fmt: skip
-METRICS = {"classification": ("balanced_accuracy", "accuracy"), "regression": ("r2", "spearman")}
+METRICS = {
+    "classification": ("balanced_accuracy", "accuracy"),
+    "regression": ("r2", "spearman"),
+    "map": ("balanced_accuracy", "accuracy"),
+    "plan": ("prefix@1",),
+}
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 CONTROLS = {"majority": "dot", "shuffled": "dash", "untrained": "dashdot"}
 CHANCE = "majority"

@@ -21,12 +21,13 @@ import torch
 
 from steering import SteeringVector
 from steering.estimators import entropy_weighted
-from workbench.errors import ArtifactError, ModelError, SpecError
+from workbench.errors import ArtifactError, DataError, ModelError, SpecError
 from workbench.experiments import EXPERIMENTS, east, get_experiment
-from workbench.experiments.east.collect import agent_for, play_settings
+from workbench.experiments.east.collect import agent_for, play_extraction, play_settings
 from workbench.experiments.east.evaluate import Condition, choose_prompts, evaluate
 from workbench.experiments.east.summary import choose, results_table
 from workbench.experiments.east.thoughts import over_represented
+from workbench.models.language_model import LanguageModel
 from workbench.runs import load_run
 from workbench.sites import Site
 
@@ -108,8 +109,7 @@ def test_the_saved_vector_is_the_formula_on_the_recorded_episodes(record, bandit
 
 
 def test_the_vector_refuses_another_model(record) -> None:
-    from workbench.models.tiny import tiny_model
-
+    
     with pytest.raises(ArtifactError):
         SteeringVector.load(record.path / "artifacts" / "vector-buttons.safetensors", model=tiny_model())
 
@@ -260,3 +260,9 @@ def test_a_word_only_steering_brings_ranks_first_and_stop_words_do_not_count() -
 def test_texts_are_kept_with_the_rows_of_the_test_prompts(record) -> None:
     rows = record.read("test-buttons")
     assert all(len(json.loads(t)) == SMOKE.eval_completions for t in rows["texts"])
+
+
+def test_a_model_whose_answers_cannot_be_read_is_one_line(bandit_model: LanguageModel) -> None:
+    spec = east.PRESETS["smoke"].model_copy(update={"extraction_runs": 2, "completions": 2, "max_new_tokens": 4})
+    with pytest.raises(DataError, match="no completion could be read, for instance"):
+        play_extraction(bandit_model, spec, "buttons", progress=False)

@@ -12,8 +12,8 @@ from workbench.activations import ActivationSet, capture
 from workbench.errors import DataError
 from workbench.experiments.probe_sweep import SOURCES, Source, SweepSpec, run
 from workbench.experiments.probe_sweep.sources import infer_task
-from workbench.experiments.probe_sweep.untrained import untrained
 from workbench.models import load_model
+from workbench.models.untrained import untrained
 from workbench.runs import RunFolder, load_results, load_run
 
 TEXTS = [f"{first} {second} {'a' if number % 2 else 'b'}" for number, (first, second) in enumerate(["cd", "de"] * 12)]

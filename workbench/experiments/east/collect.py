@@ -12,8 +12,9 @@ from steering.interventions import Add
 from steering.vectors import SteeringVector
 from workbench.activations import replay
 from workbench.agents.language_agent import LanguageAgent
-from workbench.agents.rollout import prompts_of, rollout
+from workbench.agents.rollout import Rollout, prompts_of, rollout
 from workbench.environments.arms import GaussianArms
+from workbench.errors import DataError
 from workbench.experiments.east.spec import EastSpec
 from workbench.models.interventions import Intervention
 from workbench.models.language_model import LanguageModel
@@ -42,7 +43,15 @@ def play_extraction(model: LanguageModel, spec: EastSpec, rendering: str, progre
     """The episodes from which vectors are extracted (their seeds are used nowhere else)."""
     seeds = [derive_seed(spec.seed, "east", "extraction", k) for k in range(spec.extraction_runs)]
     arms = GaussianArms(spec.extraction_means)
-    return rollout(agent_for(model, spec, rendering), arms, seeds, progress=progress).steps
+    return _steps(rollout(agent_for(model, spec, rendering), arms, seeds, progress=progress))
+
+
+def _steps(played: Rollout) -> pd.DataFrame:
+    """The steps of a rollout; :class:`DataError` when there are none."""
+    if played.steps.empty:
+        said = played.failures["completion"].iloc[0][:80]
+        raise DataError(f"no episode got beyond its first step: no completion could be read, for instance {said!r}")
+    return played.steps
 
 
 def play_settings(
@@ -75,7 +84,7 @@ def play_settings(
         return adds
 
     arms = [GaussianArms(means) for _, _, means, _ in played]
-    table = rollout(agent, arms, seeds, interventions=steered, progress=progress).steps
+    table = _steps(rollout(agent, arms, seeds, interventions=steered, progress=progress))
     episodes = table["episode"].to_numpy()
     names = [f"({means[0]:g}, {means[1]:g})" for _, _, means, _ in played]
     return table.assign(

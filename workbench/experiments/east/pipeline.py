@@ -23,7 +23,7 @@ from workbench.experiments.east.spec import EastSpec
 from workbench.experiments.east.summary import choose, orderings, results_table
 from workbench.experiments.east.thoughts import over_represented, trace_thoughts
 from workbench.models.language_model import LanguageModel
-from workbench.models.loading import load_model
+from workbench.models.loading import load_model, n_layers_of
 from workbench.provenance import provenance
 from workbench.runs import RunFolder
 from workbench.seeding import derive_seed
@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 
 def plan(spec: EastSpec) -> list[tuple[str, str, int]]:
     """Units in order: (name, what it does, completions it draws)."""
-    return [(unit.name, unit.what, unit.completions) for unit in _units(spec, _n_layers(spec))]
+    return [(unit.name, unit.what, unit.completions) for unit in _units(spec, n_layers_of(spec.model))]
 
 
 def run(
@@ -99,18 +99,6 @@ def _units(spec: EastSpec, n_layers: int) -> Iterator[_Unit]:
         yield _Unit(f"test-{r}", f"chosen layer, controls and baselines on {r}", n_test * evals, _test(r))
         yield _Unit(f"thoughts-{r}", f"how much the thought decides on {r}", 0, _thoughts(r))
         yield _Unit(f"steered-{r}", f"play {r} steered and shuffled", 2 * behaviour, _behaviour(r, steered=True))
-
-
-def _n_layers(spec: EastSpec) -> int:
-    from transformers import AutoConfig
-
-    from workbench.models.loading import shipped_models
-
-    source = str(shipped_models().get(spec.model, spec.model))
-    try:
-        return int(AutoConfig.from_pretrained(source).get_text_config().num_hidden_layers)
-    except (OSError, ValueError):
-        return load_model(spec.model).n_layers  # which says in one line what is wrong
 
 
 class _Job:

@@ -1,8 +1,9 @@
 """Goal-directedness of a language agent in grids (arXiv 2602.08964): behaviour, cognitive maps, plans, causal checks.
 
 ``spec`` says what is run, ``layouts`` draws the grids, ``states`` plays and reads the states that are probed,
-``probing`` fits the probes, ``decoded`` scores actions on decoded maps, ``causal`` steers and erases, ``summary`` makes
-the tables, ``orderings`` says what held, ``pipeline`` is the order of it all.
+``probing`` fits the probes, ``decoded`` scores actions on decoded maps, ``causal`` steers and erases, ``units`` and
+``probe_units`` are the steps of a run and ``job`` is what they share, ``summary`` makes the tables, ``orderings`` says
+what held, ``pipeline`` runs it all.
 """
 
 from __future__ import annotations

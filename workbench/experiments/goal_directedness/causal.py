@@ -1,13 +1,15 @@
 """Is what a probe reads used?  Steering along its direction, and erasing what it reads, against random directions.
 
 The concept is whether the goal lies to the right or to the left of the agent, read where a direct answer is decided
-(the last token before the move).  Steering adds ``multiplier`` times the difference of the class means along the
-direction; erasing takes out all that a linear probe could read (LEACE), or a random direction.
+(the last token before the move), and changed there and nowhere else.  Steering adds ``multiplier`` times the
+difference of the class means along the direction; erasing sets to its mean all that a linear probe could read (LEACE),
+or the component along a random direction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,72 +17,127 @@ import torch
 
 from probes import make_probe
 from probes.erasure import leace
-from steering import Ablate, Add, Affine
+from steering import Add, Affine
 from workbench.activations import capture
-from workbench.environments.grid_text import ANSWER
+from workbench.agents.grid_agent import GridAgent, Place
 from workbench.environments.layouts import Layout, State
 from workbench.environments.moves import Move
+from workbench.errors import DataError
+from workbench.experiments.goal_directedness.contrast import contrast
 from workbench.experiments.goal_directedness.spec import GoalSpec
 from workbench.experiments.goal_directedness.states import agent_of
-from workbench.models.interventions import Intervention
+from workbench.models.interventions import Intervention, Scope, Window
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
 from workbench.sites import Site
-from workbench.statistics import Interval, cluster_bootstrap, cluster_bootstrap_difference
+from workbench.statistics import cluster_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["causal_rows"]
+__all__ = ["causal_rows", "choose_places"]
+
+
+def choose_places(spec: GoalSpec, steps: pd.DataFrame, layouts: Sequence[Layout]) -> pd.DataFrame:
+    """Distinct places whose goal lies to the left or right, at most ``causal_states``, the share ``holdout`` of them
+    ``test`` ones.
+
+    ``steps``: ``layout, row, column, has_key, group, test``; a column ``right`` (bool) is added.
+    """
+    places = steps.drop_duplicates(["layout", "row", "column", "has_key"])
+    goal = np.array([layouts[i].goal[1] for i in places["layout"]])
+    places = places.assign(right=goal > places["column"])[goal != places["column"]]
+    tested = max(1, round(spec.holdout * spec.causal_states))
+    rng, kept = np.random.default_rng(derive_seed(spec.seed, "causal")), []
+    for held, most in ((False, spec.causal_states - tested), (True, tested)):
+        rows = np.flatnonzero(places["test"] == held)
+        kept.append(rng.permutation(rows)[:most])
+    return places.iloc[np.sort(np.concatenate(kept))].reset_index(drop=True)
 
 
 def causal_rows(
-    model: LanguageModel, spec: GoalSpec, layer: int, states: pd.DataFrame, layouts: Sequence[Layout]
+    model: LanguageModel, spec: GoalSpec, layer: int, places: pd.DataFrame, layouts: Sequence[Layout]
 ) -> list[dict[str, Any]]:
     """Rows ``layer, kind, direction, multiplier, metric, estimate, low, high`` of one layer.
 
-    ``states``: distinct places with ``layout, row, column, has_key, group, test``; the direction is fitted on the rows
-    that are not ``test``, effects are measured on those that are.  Metrics: ``shift`` of p(RIGHT) - p(LEFT) from the
-    unsteered agent; ``gap``, how much larger it is when the goal lies to the right; ``accuracy``, the probability of an
-    optimal move, and ``accuracy_change`` from the unsteered agent's.
+    ``places``: what :func:`choose_places` chose; the direction is fitted on those that are not ``test``, effects are
+    measured on those that are.  Metrics: ``shift`` of p(RIGHT) - p(LEFT) from the unsteered agent; ``gap``, how much
+    larger it is when the goal lies to the right; ``accuracy``, the probability of an optimal move, and
+    ``accuracy_change`` from the unsteered agent's.
     """
-    places = [
-        (layouts[i], State((int(r), int(c)), bool(k)))
-        for i, r, c, k in zip(states["layout"], states["row"], states["column"], states["has_key"], strict=True)
-    ]
-    side = np.array([np.sign(layout.goal[1] - state.cell[1]) for layout, state in places])
-    agent = agent_of(model, spec, "direct")
-    answer = model.encode_continuation(ANSWER)
-    keep = side != 0
-    places = [place for place, kept in zip(places, keep, strict=True) if kept]
-    states, side = states[keep].reset_index(drop=True), side[keep]
-    test, group = states["test"].to_numpy(bool), states["group"].to_numpy()
-    z = capture(model, [agent.prompt(*place) + answer for place in places], layer, "last", dtype="float32")
-    x = z.activations[Site(layer)].numpy()  # type: ignore[union-attr]
-    right = (side > 0).astype(int)
-    probe = make_probe("mass-mean").fit(x[~test], right[~test])
-    unit = np.asarray(probe.direction_)
-    means = [x[~test][right[~test] == k].mean(0) for k in (0, 1)]
-    size = float((means[1] - means[0]) @ unit)
-    tested = [place for place, held in zip(places, test, strict=True) if held]
-    lean, correct = _play(agent, tested, ())
-    measured = _Measured(layer, lean, correct, right[test], group[test])
-    rows = list(measured.rows("none", "none", 0.0, lean, correct))
+    right, test, group = (places[name].to_numpy() for name in ("right", "test", "group"))
+    if not test.any() or len(np.unique(right[~test])) < 2:
+        raise DataError(
+            f"causal check: {int(test.sum())} of {len(places)} places are held out, and the others must have goals on"
+            " either side of the agent: raise causal_states or probe_layouts"
+        )
+    decision = _Decision(model, agent_of(model, spec, "direct"), Site(layer))
+    columns = zip(places["layout"], places["row"], places["column"], places["has_key"], strict=True)
+    where = [(layouts[i], State((int(r), int(c)), bool(k))) for i, r, c, k in columns]
+    known = [place for place, held in zip(where, test, strict=True) if not held]
+    tested = [place for place, held in zip(where, test, strict=True) if held]
+    x, side = decision.read(known), right[~test].astype(int)
+    unit = np.asarray(make_probe("mass-mean").fit(x, side).direction_)
+    size = float((x[side == 1].mean(0) - x[side == 0].mean(0)) @ unit)
     random = _random(spec, layer, len(unit))
+    plain = decision.play(tested)
+    measured = _Measured(layer, *plain, right[test], group[test])
+    rows = list(measured.rows("none", "none", 0.0, *plain))
     for multiplier in spec.multipliers:
-        dose = multiplier * size
         played = {
-            name: [_play(agent, tested, [Add(Site(layer), _tensor(v), dose)]) for v in vectors]
+            name: [decision.play(tested, decision.add(v, multiplier * size)) for v in vectors]
             for name, vectors in (("probe", [unit]), ("random", random))
         }
         rows += measured.compared("steer", multiplier, played)
-    erased = leace(x[~test], right[~test])
-    affine = Affine(Site(layer), _tensor(erased.matrix), _tensor(erased.bias))
+    eraser, mean = leace(x, side), x.mean(0)
     played = {
-        "probe": [_play(agent, tested, [affine])],
-        "random": [_play(agent, tested, [Ablate(Site(layer), _tensor(v))]) for v in random],
+        "probe": [decision.play(tested, decision.affine(eraser.matrix, eraser.bias))],
+        "random": [
+            decision.play(tested, decision.affine(np.eye(len(v)) - np.outer(v, v), v * (v @ mean))) for v in random
+        ],
     }
     return rows + list(measured.compared("erase", 1.0, played))
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """The token at which a direct answer is decided: the last one that the answers of all moves share."""
+
+    model: LanguageModel
+    agent: GridAgent
+    site: Site
+
+    @property
+    def before(self) -> list[int]:
+        """The tokens that all answers begin with."""
+        answers = [self.model.encode_continuation(self.agent.text.answer(move).removesuffix("}")) for move in Move]
+        shared = 0
+        while len({tuple(answer[: shared + 1]) for answer in answers}) == 1:
+            shared += 1
+        return answers[0][:shared]
+
+    @property
+    def scope(self) -> Scope:
+        n = len(self.before)
+        return Scope(None, Window(n - 1, n)) if n else Scope(Window(-1, None), None)
+
+    def read(self, places: Sequence[Place]) -> np.ndarray:
+        """Activations [places, d], float32."""
+        inputs = [self.agent.prompt(*place) + self.before for place in places]
+        found = capture(self.model, inputs, self.site, "last", dtype="float32").activations
+        return np.asarray(found[self.site].numpy())  # type: ignore[index]
+
+    def add(self, vector: np.ndarray, dose: float) -> Intervention:
+        return Add(self.site, _tensor(vector), dose, self.scope)
+
+    def affine(self, matrix: Any, bias: Any) -> Intervention:
+        return Affine(self.site, _tensor(matrix), _tensor(bias), scope=self.scope)
+
+    def play(self, places: Sequence[Place], *interventions: Intervention) -> tuple[np.ndarray, np.ndarray]:
+        """p(RIGHT) - p(LEFT) and the probability of an optimal move at each place."""
+        p = self.agent.probabilities(places, interventions)
+        best = np.array([[move in layout.optimal_moves(state) for move in Move] for layout, state in places])
+        return p[:, Move.RIGHT] - p[:, Move.LEFT], (p * best).sum(1)
 
 
 def _tensor(values: Any) -> torch.Tensor:
@@ -88,18 +145,12 @@ def _tensor(values: Any) -> torch.Tensor:
 
 
 def _random(spec: GoalSpec, layer: int, width: int) -> list[np.ndarray]:
+    """Unit vectors."""
     found = []
     for k in range(spec.random_directions):
         v = np.random.default_rng(derive_seed(spec.seed, "random direction", layer, k)).normal(size=width)
         found.append(v / np.linalg.norm(v))
     return found
-
-
-def _play(agent: Any, places: Any, interventions: Sequence[Intervention]) -> tuple[np.ndarray, np.ndarray]:
-    """p(RIGHT) - p(LEFT) and the probability of an optimal move at each place."""
-    p = agent.probabilities(places, interventions)
-    best = np.array([[move in layout.optimal_moves(state) for move in Move] for layout, state in places])
-    return p[:, Move.RIGHT] - p[:, Move.LEFT], (p * best).sum(1)
 
 
 class _Measured:
@@ -132,11 +183,8 @@ class _Measured:
     def _rows(
         self, kind: str, direction: str, multiplier: float, lean: np.ndarray, correct: np.ndarray
     ) -> Iterator[dict[str, Any]]:
-        right, group = self.right == 1, self.group
-        gap = Interval(np.nan, np.nan, np.nan)  # where all tested states have the goal on one side
-        if right.any() and not right.all():
-            gap = cluster_bootstrap_difference(lean[right], lean[~right], group[right], group[~right], paired=False)
-        found = {"shift": cluster_bootstrap(lean, group), "accuracy": cluster_bootstrap(correct, group), "gap": gap}
+        found = {metric: cluster_bootstrap(x, self.group) for metric, x in (("shift", lean), ("accuracy", correct))}
+        found["gap"] = contrast(lean, self.right, ~self.right, self.group)
         for metric, interval in found.items():
             yield self._row(kind, direction, multiplier, metric) | vars(interval)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from workbench.environments.layouts import Layout
@@ -29,9 +30,14 @@ class Layouts:
         """``steps`` with the labels of their layouts."""
         return steps.join(self.table, on="layout")
 
+    def transformed(self, apply: Callable[[Layout], Layout]) -> Layouts:
+        """The images of the layouts, in the same order."""
+        return Layouts([apply(layout) for layout in self.layouts], self.table.to_dict("records"))
 
+
+@lru_cache(maxsize=8)  # drawn for every unit that plays or labels them, and held-out ones are one draw in five
 def maze_layouts(spec: GoalSpec, purpose: str, count: int) -> Layouts:
-    """``count`` mazes of every size and density; another ``purpose`` draws others."""
+    """``count`` mazes of every size and density; another ``purpose`` draws others.  Shared: not to be changed."""
     found = list(_mazes(spec, purpose, count))
     return Layouts([layout for layout, _ in found], [labels for _, labels in found])
 

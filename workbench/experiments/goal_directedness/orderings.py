@@ -1,7 +1,9 @@
 """Which of the paper's orderings held.
 
 Differences between probes, positions and controls are paired: taken state by state, with intervals that resample whole
-groups of layouts.  An ordering is held when the 95% interval of its difference lies on the expected side of zero.
+groups of layouts.  An ordering is held when the 95% interval of its difference lies on the expected side of zero; where
+there is no interval (too few groups) it is not held.  Everything is judged at the run's chosen layer, which was chosen
+on other layouts than those it is judged on.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ import numpy as np
 
 from workbench.agents.grid_play import episodes_of
 from workbench.agents.grid_states import visited_states
+from workbench.experiments.goal_directedness.contrast import contrast
 from workbench.experiments.goal_directedness.layouts import maze_layouts
 from workbench.experiments.goal_directedness.probing import ProbeData
 from workbench.experiments.goal_directedness.spec import GoalSpec
 from workbench.experiments.goal_directedness.states import POSITIONS
 from workbench.runs import RunFolder
-from workbench.statistics import Interval, cluster_bootstrap, cluster_bootstrap_difference
+from workbench.statistics import Interval, cluster_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +38,8 @@ def orderings(folder: RunFolder, spec: GoalSpec, data: ProbeData | None, layer: 
 
     rows = list(_behavioural(folder, spec))
     if data is not None and layer is not None:
-        rows += [*_maps(folder, data, layer), *_plans(folder, spec, data), *_readings(folder, layer), *_causal(folder)]
+        rows += [*_maps(folder, data, layer), *_plans(folder, spec, data)]
+        rows += [*_readings(folder, layer), *_causal(folder, layer)]
     return pd.DataFrame(rows)
 
 
@@ -52,30 +56,29 @@ def _behavioural(folder: RunFolder, spec: GoalSpec) -> Iterator[Row]:
         steps = folder.read(f"behaviour-{mode}")
         table = mazes.label(visited_states(steps, mazes.layouts))
         episodes = mazes.label(episodes_of(steps, mazes.layouts))
-        for label, low, high in _extremes(spec, table):
+        for label, low, high in _extremes(spec, table) if len(table) else ():
             for metric, sign in (("accuracy", -1), ("entropy", 1), ("jsd", 1)):
                 source = episodes if metric == "accuracy" and label != "distance" else table
                 column = "correct" if metric == "accuracy" and label == "distance" else metric
-                few, many = source[low(source)], source[high(source)]
-                if few.empty or many.empty:
-                    continue
-                change = cluster_bootstrap_difference(
-                    many[column].astype(float), few[column].astype(float), many["layout"], few["layout"], paired=False
-                )
+                many, few = (np.asarray(which(source)) for which in (high, low))
+                change = contrast(source[column].to_numpy(float), many, few, source["layout"].to_numpy())
                 verb = "falls" if sign < 0 else "rises"
                 yield _judged(f"{metric} {verb} with {label} ({mode})", f"largest less smallest {label}", change, sign)
-    tests = folder.load_table("transforms")
-    worst = tests.loc[tests["p"].idxmin()] if tests["p"].notna().any() else None
-    if worst is not None:
-        threshold = 0.05 / len(tests)
-        yield {
-            "ordering": "transforms have no effect",
-            "held": "held" if worst["p"] > threshold else "not held",
-            "detail": f"smallest p of {len(tests)} tests {worst['p']:.3f} ({worst['transform']}, {worst['metric']}: "
-            f"{worst['difference']:+.3f} [{worst['low']:+.3f}, {worst['high']:+.3f}], r {worst['r']:.2f}); "
-            f"level {threshold:.4f} (Bonferroni)",
-            "estimate": worst["difference"], "low": worst["low"], "high": worst["high"],
-        }  # fmt: skip
+    yield _transforms(folder.load_table("transforms"))
+
+
+def _transforms(tests: pd.DataFrame) -> Row:
+    """Held unless one of the tests finds a difference, at a level of 5% over all of them."""
+    row: Row = {"ordering": "transforms have no effect"}
+    if not tests["p"].notna().any():
+        row |= {"held": "held", "detail": f"no pair of layouts differs in any of {len(tests)} tests"}
+        return row | {"estimate": 0.0, "low": float("nan"), "high": float("nan")}
+    worst, threshold = tests.loc[tests["p"].idxmin()], 0.05 / len(tests)
+    text = f"smallest p of {len(tests)} tests {worst['p']:.3f} ({worst['transform']}, {worst['metric']}: "
+    text += f"{worst['difference']:+.3f} [{worst['low']:+.3f}, {worst['high']:+.3f}], r {worst['r']:.2f}); "
+    row |= {"held": "held" if worst["p"] > threshold else "not held"}
+    row |= {"detail": f"{text}level {threshold:.4f} (Bonferroni)"}
+    return row | {"estimate": worst["difference"], "low": worst["low"], "high": worst["high"]}
 
 
 def _extremes(spec: GoalSpec, table: pd.DataFrame) -> Iterator[tuple[str, Any, Any]]:
@@ -132,7 +135,7 @@ def _plans(folder: RunFolder, spec: GoalSpec, data: ProbeData) -> Iterator[Row]:
     for position in POSITIONS:
         part = table[(table["position"] == position) & (table["decoder"] == depth) & (table["padding"] == "with")]
         line = part[(part["control"] == "majority") & (part["prefix"] == 1)].iloc[0]
-        change = Interval(line["difference"], line["difference_low"], line["difference_high"])
+        change = _interval(line, "difference")
         yield _judged(f"plan: above the commonest move ({position})", "prefix@1", change)
 
 
@@ -141,31 +144,33 @@ def _readings(folder: RunFolder, layer: int) -> Iterator[Row]:
     table = folder.load_table("distance")
     for position in POSITIONS:
         part = table[(table["position"] == position) & (table["layer"] == layer) & (table["metric"] == "r2")]
-        for control in ("shuffled", "untrained"):
-            line = part[part["control"] == control].iloc[0]
-            change = Interval(line["difference"], line["difference_low"], line["difference_high"])
+        for control in ("majority", "shuffled", "untrained"):
+            change = _interval(part[part["control"] == control].iloc[0], "difference")
             yield _judged(f"distance: above {control} ({position})", "R2", change)
     actions = folder.load_table("decoded_differences")
     for position in POSITIONS:
         for metric in ("accuracy", "recovery"):
             part = actions[(actions["position"] == position) & (actions["metric"] == metric)]
             if len(part):
-                change = Interval(*(float(part.iloc[0][name]) for name in ("estimate", "low", "high")))
-                yield _judged(f"actions: {metric} on the decoded map above other grids' ({position})", metric, change)
+                name = f"actions: {metric} on the decoded map above other grids' ({position})"
+                yield _judged(name, metric, _interval(part.iloc[0]))
 
 
-def _causal(folder: RunFolder) -> Iterator[Row]:
+def _causal(folder: RunFolder, layer: int) -> Iterator[Row]:
     table = folder.load_table("causal_differences")
-    top = table["multiplier"].max()
-    steered = table[(table["kind"] == "steer") & (table["metric"] == "shift") & (table["multiplier"] == top)]
-    best = steered.sort_values("estimate").iloc[-1]
-    change = Interval(best["estimate"], best["low"], best["high"])
+    table = table[table["layer"] == layer]
+    steered = table[(table["kind"] == "steer") & (table["metric"] == "shift")]
+    most = steered.loc[steered["multiplier"].abs().idxmax()]
+    toward, sign = ("right", 1) if most["multiplier"] > 0 else ("left", -1)
     yield _judged(
-        f"causal: steering to the right moves the agent right (layer {int(best['layer'])})", "shift over random", change
-    )
-    erased = table[(table["kind"] == "erase") & (table["metric"] == "gap")]
-    worst = erased.sort_values("estimate").iloc[0]
-    change = Interval(worst["estimate"], worst["low"], worst["high"])
-    yield _judged(
-        f"causal: erasing closes the gap (layer {int(worst['layer'])})", "gap less random erasure's", change, -1
-    )
+        f"causal: steering to the {toward} moves the agent {toward} (layer {layer})", "shift over random",
+        _interval(most), sign,
+    )  # fmt: skip
+    erased = table[(table["kind"] == "erase") & (table["metric"] == "gap")].iloc[0]
+    yield _judged(f"causal: erasing closes the gap (layer {layer})", "gap less random erasure's", _interval(erased), -1)
+
+
+def _interval(row: Any, prefix: str = "") -> Interval:
+    """Of a row of a table; ``prefix`` "difference" takes those columns."""
+    names = (prefix or "estimate", *(f"{prefix}_{end}" if prefix else end for end in ("low", "high")))
+    return Interval(*(float(row[name]) for name in names))

@@ -1,7 +1,8 @@
 """The probes of a run: cognitive map, plan, distance and plain properties, each beside its controls.
 
-All are tested on the same held-out layouts.  Layouts that share a rendered state are one group, so neither an episode
-nor a state is ever on both sides.
+Layouts that share a rendered state are one group, and groups are held out whole, so neither an episode nor a state is
+ever on both sides.  Maps and plans are tested on the same held-out layouts, as many of each grid size; plain properties
+hold out their own, balanced over their classes.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ import numpy as np
 
 from probes import make_probe
 from probes.cognitive_map import PADDING, CognitiveMapProbe, map_scores
-from probes.evaluation import duplicate_groups, evaluate, group_holdout
+from probes.evaluation import duplicate_groups, evaluate
 from probes.mdl import online_code
+from probes.plan import PRESETS as DECODERS
 from probes.plan import LinearPlanProbe, PlanDecoder, plan_scores
 from probes.plan_scores import N_SYMBOLS
 from workbench.environments.grid_text import GridText
 from workbench.environments.layouts import State
 from workbench.environments.moves import Move
 from workbench.errors import DataError
+from workbench.experiments.goal_directedness.holdout import held_out_states, other_layouts
 from workbench.experiments.goal_directedness.spec import GoalSpec
-from workbench.experiments.goal_directedness.states import maps_of, plans_of, probe_layouts
+from workbench.experiments.goal_directedness.states import maps_of, probe_layouts
 from workbench.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ class ProbeData:
     @cached_property
     def plans(self) -> np.ndarray:
         """[states, plan_steps]."""
-        return plans_of(self.spec, self.steps)
+        return np.array(self.steps["plan"].tolist(), dtype=np.int64)
 
     @cached_property
     def states(self) -> list[str]:
@@ -75,31 +78,34 @@ class ProbeData:
         return duplicate_groups(self.states, self.steps["layout"].to_numpy())
 
     @cached_property
+    def sizes(self) -> np.ndarray:
+        """[states] of their grids."""
+        return self.steps["size"].to_numpy()
+
+    @cached_property
     def test(self) -> np.ndarray:
-        """[states] True for the rows that every probe is tested on."""
-        return group_holdout(self.groups, self.spec.holdout, derive_seed(self.spec.seed, "holdout"))
-
-
-def _map_probe(spec: GoalSpec, kind: str, size: int) -> CognitiveMapProbe:
-    return CognitiveMapProbe(
-        kind=kind, size=size, hidden=spec.hidden, epochs=spec.probe_epochs, random_state=spec.seed, device=spec.device
-    )
+        """[states] True for the rows that maps and plans are tested on."""
+        return held_out_states(self.sizes, self.groups, self.spec.holdout, derive_seed(self.spec.seed, "holdout"))
 
 
 def decode_maps(
     data: ProbeData, h: np.ndarray, kind: str, shuffle: bool = False, rows: np.ndarray | None = None
-) -> np.ndarray:
+) -> tuple[np.ndarray, float]:
     """Decoded probabilities [test states, size, size, classes] of a map probe fitted on the other states.
 
-    ``shuffle`` pairs activations with the maps of other layouts; ``rows`` (bool) restricts both sides.
+    ``shuffle`` pairs activations with the maps of other layouts of the same size; ``rows`` (bool) restricts both sides.
+    The number beside them is the probe's loss on the training layouts that it kept for early stopping.
     """
-    keep = np.ones(len(h), bool) if rows is None else rows
+    spec, keep = data.spec, np.ones(len(h), bool) if rows is None else rows
     train = keep & ~data.test
     maps, groups = data.maps[train], data.groups[train]
     if shuffle:
-        maps = maps[_others(groups, derive_seed(data.spec.seed, "shuffled maps"))]
-    probe = _map_probe(data.spec, kind, data.spec.map_size).fit(h[train], maps, groups)
-    return probe.predict_proba(h[keep & data.test])
+        maps = maps[other_layouts(data.sizes[train], groups, derive_seed(spec.seed, "shuffled maps"))]
+    probe = CognitiveMapProbe(
+        kind=kind, size=spec.map_size, hidden=spec.hidden, epochs=spec.probe_epochs, random_state=spec.seed,
+        device=spec.device,
+    ).fit(h[train], maps, groups)  # fmt: skip
+    return probe.predict_proba(h[keep & data.test]), min(probe.history_)
 
 
 def _scores(data: ProbeData, proba: np.ndarray, rows: np.ndarray | None = None) -> pd.DataFrame:
@@ -127,41 +133,34 @@ def map_controls(data: ProbeData, proba: np.ndarray) -> Iterator[tuple[str, np.n
     Both respect the size of the grid: a cell's commonest class is taken over training grids of the same size, and a map
     is exchanged for that of another layout of the same size.
     """
-    sizes, test = data.steps["size"].to_numpy(), data.test
-    majority, others = np.zeros_like(proba), proba.copy()
+    sizes, test = data.sizes, data.test
+    majority = np.zeros_like(proba)
     for size in np.unique(sizes[test]):
         known = data.maps[(sizes == size) & ~test]
-        shares = np.stack([(known == k).mean(0) for k in range(proba.shape[-1])], -1)
-        here = np.flatnonzero(sizes[test] == size)
-        majority[here] = shares
-        others[here] = proba[here[_others(data.groups[test][here], derive_seed(data.spec.seed, "other grids"))]]
+        majority[sizes[test] == size] = np.stack([(known == k).mean(0) for k in range(proba.shape[-1])], -1)
     yield "majority", majority
-    yield "other grids", others
-
-
-def _others(groups: np.ndarray, seed: int) -> np.ndarray:
-    """For each row a random row of another group; rows may serve twice, so few and uneven groups will do."""
-    rng, rows = np.random.default_rng(seed), np.arange(len(groups))
-    if len(np.unique(groups)) < 2:
-        raise DataError("the tested states of a grid size are all of one group of layouts: raise probe_layouts")
-    return np.array([rng.choice(rows[groups != group]) for group in groups])
+    partner = other_layouts(sizes[test], data.groups[test], derive_seed(data.spec.seed, "other grids"))
+    yield "other grids", proba[partner]
 
 
 def decode_plans(data: ProbeData, h: np.ndarray, layers: int, shuffle: bool = False) -> np.ndarray:
     """Decoded probabilities [test states, plan_steps, 5] of a plan decoder fitted on the other states.
 
-    ``layers``: of the decoder; 0 is the linear baseline.  ``shuffle`` trains on the plans of other layouts.
+    ``layers``: of the decoder; 0 is the linear baseline.  ``shuffle`` trains on the plans of other layouts of the same
+    size.
     """
     spec, train = data.spec, ~data.test
     plans, groups = data.plans[train], data.groups[train]
     if shuffle:
-        plans = plans[_others(groups, derive_seed(spec.seed, "shuffled plans"))]
+        plans = plans[other_layouts(data.sizes[train], groups, derive_seed(spec.seed, "shuffled plans"))]
     if not layers:
         said = LinearPlanProbe().fit(h[train], plans, groups).predict(h[data.test])
         return np.eye(N_SYMBOLS)[said.astype(int)]
+    wide = spec.plan_width > 512  # learns at a tenth of the rate
     probe = PlanDecoder(
         spec.tokens, spec.plan_steps, spec.plan_width, layers, feedforward=4 * spec.plan_width,
-        epochs=spec.plan_epochs, random_state=spec.seed, device=spec.device,
+        lr=DECODERS["paper" if wide else "cpu"]["lr"], epochs=spec.plan_epochs, random_state=spec.seed,
+        device=spec.device,
     )  # fmt: skip
     return probe.fit(h[train], plans, groups).predict_proba(h[data.test])
 
@@ -229,12 +228,16 @@ def _side(difference: np.ndarray) -> np.ndarray:
 def target_rows(data: ProbeData, h: np.ndarray, untrained: np.ndarray, target: str, mdl: bool = False) -> pd.DataFrame:
     """A plain property by logistic regression, beside its controls; with ``mdl`` also its online code length.
 
-    ``compression`` is the uniform code's length over the online code's (Voita and Titov 2020).
+    Classes that occur in one group of layouts only are left out.  ``compression`` is the uniform code's length over the
+    online code's (Voita and Titov 2020).  Raises :class:`DataError` when fewer than two classes are left.
     """
     import pandas as pd
 
     y = TARGETS[target](data)
-    keep = y >= 0
+    spread = {label for label in np.unique(y) if len(np.unique(data.groups[y == label])) > 1}
+    keep = np.isin(y, list(spread - {-1}))
+    if len(np.unique(y[keep])) < 2:
+        raise DataError(f"{target}: fewer than two classes occur in several groups of layouts: raise probe_layouts")
     probe, groups = make_probe("logistic"), data.groups[keep]
     found = evaluate(
         probe, h[keep], y[keep], groups, folds=None, holdout=data.spec.holdout, seed=data.spec.seed,

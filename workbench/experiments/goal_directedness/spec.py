@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from workbench.environments.grid_text import WORDINGS
 from workbench.errors import did_you_mean
@@ -43,13 +43,13 @@ class GoalSpec(BaseModel):
     probe_rollouts: int = Field(1, ge=1)
     layers: tuple[int, ...] | None = Field(None, description="layers that are probed; default all")
     tokens: int = Field(3, ge=1, description="activations that a probe reads: the last ones before the position")
-    map_size: int = Field(15, description="every map is padded to this size")
+    map_size: int = Field(15, validate_default=True, description="every map is padded to this size")
     holdout: float = Field(0.2, gt=0, lt=1, description="share of the layouts that probes are tested on")
     hidden: tuple[int, ...] = Field((512, 256), description="hidden layers of the MLP probe")
     probe_epochs: int = Field(30, ge=1, description="most epochs of the MLP probe (it stops early)")
     plan_steps: int = Field(10, ge=1, description="moves that the plan decoder forecasts")
     plan_decoders: tuple[int, ...] = Field((1, 2, 4), description="decoder layers of the plan probe")
-    plan_width: int = Field(1024, description="width of the plan decoder")
+    plan_width: int = Field(1024, ge=8, multiple_of=8, description="width of the plan decoder (8 heads)")
     plan_epochs: int = Field(40, ge=1)
     multipliers: tuple[float, ...] = Field((-4.0, -2.0, -1.0, 1.0, 2.0, 4.0), description="doses of the causal check")
     random_directions: int = Field(5, ge=1, description="random directions beside the probe's")
@@ -61,8 +61,6 @@ class GoalSpec(BaseModel):
         for mode in value:
             if mode not in MODES:
                 raise ValueError(f"unknown mode {mode!r}{did_you_mean(mode, MODES)}")
-        if not value:
-            raise ValueError("name at least one of direct, reasoning")
         return value
 
     @field_validator("wording")
@@ -72,21 +70,57 @@ class GoalSpec(BaseModel):
             raise ValueError(f"unknown wording {value!r}{did_you_mean(value, WORDINGS)}")
         return value
 
+    @field_validator(
+        "modes", "sizes", "structure_sizes", "densities", "layers", "hidden", "plan_decoders", "multipliers"
+    )
+    @classmethod
+    def _listed(cls, value: tuple[object, ...] | None, info: ValidationInfo) -> tuple[object, ...] | None:
+        if value is None:
+            return value
+        if not value:
+            raise ValueError("name at least one")
+        if info.field_name != "hidden" and len(set(value)) < len(value):
+            raise ValueError("one is named twice")
+        return value
+
     @field_validator("sizes", "structure_sizes")
     @classmethod
-    def _odd(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+    def _odd(cls, value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        least = 5 if info.field_name == "sizes" else 7  # two rooms and a door need the space
         for size in value:
-            if size < 5 or size % 2 == 0:
-                raise ValueError(f"size {size}: sizes are odd and at least 5")
-        if not value:
-            raise ValueError("name at least one size")
+            if size < least or size % 2 == 0:
+                raise ValueError(f"size {size}: {info.field_name} are odd and at least {least}")
         return value
 
     @field_validator("densities")
     @classmethod
     def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not value or not all(0 <= density <= 1 for density in value):
-            raise ValueError("densities lie in 0 to 1, and there is at least one")
+        if not all(0 <= density <= 1 for density in value):
+            raise ValueError("densities lie in 0 to 1")
+        return value
+
+    @field_validator("layers", "hidden", "plan_decoders")
+    @classmethod
+    def _counts(cls, value: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
+        least = 0 if info.field_name == "layers" else 1
+        for number in value or ():
+            if number < least:
+                raise ValueError(f"{number}: at least {least} is needed")
+        return value
+
+    @field_validator("multipliers")
+    @classmethod
+    def _doses(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if 0 in value:
+            raise ValueError("a dose of 0 is the unsteered agent, which is measured in any case: leave it out")
+        return value
+
+    @field_validator("map_size")
+    @classmethod
+    def _fits(cls, value: int, info: ValidationInfo) -> int:
+        largest = max(info.data.get("sizes", ()), default=value)
+        if value < largest:
+            raise ValueError(f"grids of size {largest} do not fit into maps of size {value}: set map_size to {largest}")
         return value
 
 

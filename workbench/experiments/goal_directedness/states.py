@@ -2,11 +2,13 @@
 
 Before ("pre") are the last tokens of the prompt; after ("post") the last tokens of the reasoning, just before the
 answer.  Where the answer begins is found token by token, since tokenizers may join its brace with what stands before.
+The tokens are those of the completion's text, encoded again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +20,7 @@ from workbench.agents.grid_agent import GridAgent
 from workbench.agents.grid_play import play_grids, transcripts_of
 from workbench.environments.grid_text import GridText
 from workbench.environments.layouts import State
+from workbench.errors import DataError
 from workbench.experiments.goal_directedness.layouts import Layouts, maze_layouts
 from workbench.experiments.goal_directedness.spec import GoalSpec
 from workbench.models.language_model import LanguageModel
@@ -39,6 +42,7 @@ __all__ = [
 ]
 
 POSITIONS = ("pre", "post")
+_AT_ONCE = 2**31  # bytes of activations read in one go
 
 
 def agent_of(model: LanguageModel, spec: GoalSpec, mode: str) -> GridAgent:
@@ -50,32 +54,48 @@ def agent_of(model: LanguageModel, spec: GoalSpec, mode: str) -> GridAgent:
 
 
 def probe_layouts(spec: GoalSpec) -> Layouts:
-    """Layouts whose states are probed; none of them serves the behavioural evaluation."""
+    """Layouts whose states are probed, drawn apart from those of the behavioural evaluation."""
     return maze_layouts(spec, "probe", spec.probe_layouts)
 
 
 def play_states(model: LanguageModel, spec: GoalSpec, progress: bool = False) -> pd.DataFrame:
     """Steps of reasoning episodes whose reasoning has enough tokens to read, with the labels of their layouts.
 
-    A column ``reasoning`` holds the tokens of the reasoning (a list); the others are those of ``play_grids``.
+    A column ``reasoning`` holds the tokens of the reasoning and ``plan`` the moves from the step on (lists); the others
+    are those of ``play_grids``.  Raises :class:`DataError` when no step can be read.
     """
     layouts = probe_layouts(spec)
     agent = agent_of(model, spec, "reasoning")
     steps = play_grids(agent, layouts.layouts, spec.probe_rollouts, spec.seed, progress=progress)
     reasoning = [reasoning_tokens(model, tokens) for _, tokens in transcripts_of(agent, steps, layouts.layouts)]
     steps = layouts.label(steps.assign(reasoning=reasoning))
-    readable = steps["valid"] & (steps["reasoning"].str.len() >= spec.tokens)
+    steps = steps[steps["valid"]].reset_index(drop=True)
+    # Before steps with a short reasoning go: their moves belong to the plans of the steps before them.
+    steps = steps.assign(plan=list(plans_of(spec, steps)))
+    readable = steps["reasoning"].str.len() >= spec.tokens
+    if not readable.any():
+        raise DataError(
+            f"{model.name}: no answer had {spec.tokens} tokens of reasoning and then a move as JSON, so there is"
+            " nothing to probe: raise max_new_tokens, lower tokens, or set modes to direct"
+        )
     return steps[readable].reset_index(drop=True)
 
 
 def reasoning_tokens(model: LanguageModel, completion: Sequence[int]) -> list[int]:
-    """The tokens before the one in which the last JSON answer begins; none when there is no answer."""
-    tokens = list(completion)
-    start = model.decode(tokens).rfind("{")
-    if start < 0:
+    """The tokens before the one in which the answer begins, the last JSON that names a move; none without an answer.
+
+    >>> from workbench.models.tiny import tiny_model
+    >>> model = tiny_model()
+    >>> model.decode(reasoning_tokens(model, model.encode_continuation('a b {"c": 1} d{"action": 2}')))
+    'a b {"c": 1} d'
+    """
+    tokens, text = list(completion), GridText()
+    said = model.decode(tokens)
+    starts = [found.start() for found in re.finditer(r"\{[^{}]*\}", said) if text.parse(found[0]) is not None]
+    if not starts:
         return []
     # The token that holds the brace is the last of the shortest beginning whose text reaches beyond it.
-    length = next(k for k in range(1, len(tokens) + 1) if len(model.decode(tokens[:k])) > start)
+    length = next(k for k in range(1, len(tokens) + 1) if len(model.decode(tokens[:k])) > starts[-1])
     return tokens[: length - 1]
 
 
@@ -85,8 +105,11 @@ def read_states(
     steps: pd.DataFrame,
     sites: Sequence[Site],
     progress: bool = False,
-) -> dict[str, dict[Site, Tensor]]:
-    """Activations of every step at each position: ``result[position][site]`` is [steps, tokens * d_model], float32."""
+) -> Iterator[tuple[str, Site, Tensor]]:
+    """Activations of every step: (position, site, [steps, tokens * d_model] in the model's precision), one by one.
+
+    As many sites are read in one pass as fit into memory.
+    """
     agent = agent_of(model, spec, "reasoning")
     layouts = probe_layouts(spec).layouts
     places = zip(steps["layout"], steps["row"], steps["column"], steps["has_key"], strict=True)
@@ -96,11 +119,12 @@ def read_states(
         "post": [[*p, *map(int, said)] for p, said in zip(prompts, steps["reasoning"], strict=True)],
     }
     last = list(range(-spec.tokens, 0))
-    found: dict[str, dict[Site, Tensor]] = {}
+    share = max(1, _AT_ONCE // (len(steps) * spec.tokens * model.d_model * model.dtype.itemsize))
     for position, tokens in inputs.items():
-        read = capture(model, tokens, list(sites), last, dtype="float32", progress=progress)
-        found[position] = {site: z.reshape(len(steps), -1) for site, z in read.activations.items()}  # type: ignore[union-attr]
-    return found
+        for start in range(0, len(sites), share):
+            read = capture(model, tokens, list(sites[start : start + share]), last, progress=progress)
+            for site, z in read.activations.items():  # type: ignore[union-attr]
+                yield position, site, z.reshape(len(steps), -1)
 
 
 def maps_of(spec: GoalSpec, steps: pd.DataFrame) -> np.ndarray:
@@ -119,7 +143,7 @@ def _cells(picture: str) -> list[list[str]]:
 def plans_of(spec: GoalSpec, steps: pd.DataFrame) -> np.ndarray:
     """[steps, plan_steps] the moves executed from each step on, PAD after the end of the episode.
 
-    Steps without a readable move are not in the table: they moved nothing.
+    ``steps``: all that have a readable move, an episode's in their order; the others moved nothing.
     """
     plans = np.zeros((len(steps), spec.plan_steps), dtype=np.int64)
     for rows in steps.groupby(["layout", "rollout"]).indices.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from workbench.agents.grid_behaviour import behaviour_by_distance, grid_behaviour
@@ -13,6 +14,7 @@ from workbench.agents.grid_transforms import compare_transforms
 from workbench.environments.transforms import TRANSFORMS
 from workbench.experiments.goal_directedness.layouts import maze_layouts, structure_layouts
 from workbench.experiments.goal_directedness.spec import GoalSpec
+from workbench.experiments.goal_directedness.states import POSITIONS
 from workbench.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -34,11 +36,17 @@ def maps_by_layer(folder: RunFolder) -> pd.DataFrame:
     return gather(folder, "map", but=("map-controls", "map-sizes"))
 
 
-def chosen_layer(folder: RunFolder) -> int:
-    """The layer whose MLP maps are best, the mean of before and after reasoning (accuracy without padding)."""
-    maps = maps_by_layer(folder)
-    kept = maps[(maps["metric"] == "accuracy") & (maps["padding"] == "without") & (maps["probe"] == "mlp")]
-    return int(kept.groupby("layer")["estimate"].mean().idxmax())
+def chosen_layer(folder: RunFolder, layers: Sequence[int]) -> int:
+    """The layer whose MLP maps are best, the mean of before and after reasoning.
+
+    Judged by the loss on the training layouts that the probes kept for early stopping: the test layouts have no part in
+    the choice, so what is reported at this layer is not the best of many.
+    """
+    losses = {
+        layer: sum(folder.load_tensors(f"decoded-{position}-{layer}")[1]["validation_loss"] for position in POSITIONS)
+        for layer in layers
+    }
+    return min(losses, key=lambda layer: (losses[layer], layer))
 
 
 def save_tables(folder: RunFolder, spec: GoalSpec) -> None:

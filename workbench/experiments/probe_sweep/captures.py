@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from workbench.activations import ActivationStore
 from workbench.errors import DataError, RunError
 from workbench.experiments.probe_sweep.plan import CapturePlan, Plan, capture_key
-from workbench.experiments.probe_sweep.untrained import untrained
 from workbench.files import read_object
 from workbench.models.loading import load_model
+from workbench.models.untrained import untrained
 from workbench.runs import RunFolder
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import Any
 from workbench.errors import SiteError, SpecError, did_you_mean
 from workbench.experiments.probe_sweep.sources import Source, Stored, find_source
 from workbench.experiments.probe_sweep.spec import ModelEntry, SweepSpec, Task, expand_site
+from workbench.experiments.probe_sweep.structured import check_structured, structured_probe
 from workbench.models.loading import shipped_models
 from workbench.runs import Cell
 from workbench.sites import Site
@@ -23,6 +24,7 @@ from workbench.sites import Site
 __all__ = ["CapturePlan", "Plan", "capture_key", "make_plan"]
 
 _LONGEST = 110
+_SUCH = {"classification": "logistic", "regression": "ridge-regression", "map": "cognitive-map", "plan": "plan"}
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def make_plan(spec: SweepSpec, base: str | os.PathLike[str] = ".") -> Plan:
     probes = list(_probes(spec))
     captures = tuple(_captures(spec, source, options, Path(base)))
     _check_tasks(targets, [task for _, _, task in probes])
+    check_structured(spec, targets)
     cells = tuple(cell for capture in captures for cell in _cells(spec, capture, targets, probes))
     return Plan(spec, source, options, captures, cells)
 
@@ -181,17 +184,19 @@ def _probes(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Any], Task]]:
         for values in product(*axes):
             params = dict(zip(given, values, strict=True))
             try:
-                made = make_probe(name, **params)
+                task = structured_probe(name, params)
+                made = None if task else make_probe(name, **params)
             except SpecError as error:
                 raise SpecError(f"probes: {error}") from None
-            yield name, params, "classification" if is_classifier(made) else "regression"
+            yield name, params, task or ("classification" if is_classifier(made) else "regression")
 
 
 def _check_tasks(targets: list[tuple[str, Task]], of_probes: list[Task]) -> None:
     for column, task in targets:
         if task not in of_probes:
-            other = "logistic" if task == "classification" else "ridge-regression"
-            raise SpecError(f"probes: none is for the {task} target {column!r}: add one ({other}), or give its task")
+            raise SpecError(
+                f"probes: none is for the {task} target {column!r}: add one ({_SUCH[task]}), or give its task"
+            )
 
 
 def _cells(

@@ -29,6 +29,8 @@ __all__ = ["SOURCES", "Capture", "Source", "Stored", "find_source", "infer_task"
 SOURCES: dict[str, str] = {
     "texts": "workbench.experiments.probe_sweep.texts:TEXTS",
     "activations": "workbench.experiments.probe_sweep.stored:STORED",
+    "grid-states": "workbench.experiments.probe_sweep.grid_states:GRID_STATES",
+    "bandit-steps": "workbench.experiments.probe_sweep.bandit_steps:BANDIT_STEPS",
 }
 _FEW = 20
 

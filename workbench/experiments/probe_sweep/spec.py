@@ -13,7 +13,8 @@ from workbench.sites import Site
 
 __all__ = ["CONTROLS", "ModelEntry", "SweepSpec", "TargetEntry", "Task"]
 
-Task = Literal["classification", "regression"]
+# Of plain labels, and of structured ones (see structured.py).
+Task = Literal["classification", "regression", "map", "plan"]
 CONTROLS = ("majority", "shuffled", "random_features", "control_task", "untrained", "other_groups")
 ALL = "all"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from workbench.errors import DataError, did_you_mean
 from workbench.experiments.probe_sweep.captures import CONTROL, Rows, load_rows
 from workbench.experiments.probe_sweep.spec import SweepSpec
+from workbench.experiments.probe_sweep.structured import STRUCTURED, evaluate_structured
 from workbench.files import read_object
 from workbench.runs import Cell
 
@@ -31,15 +33,30 @@ def evaluate_cell(cell: Cell, context: Path) -> pd.DataFrame:
     ``estimate, low, high``, the probe minus the control in ``difference, difference_low, difference_high``, and the
     numbers of ``rows`` and ``groups``.  Rows whose label is missing are left out.
     """
-    import pandas as pd
-
-    from probes.evaluation import evaluate
-
     spec, values = _spec(str(context)), cell.values
     found = load_rows(context, values["model"], values["position"], values["site"])
     kept = found.labels[values["target"]].notna().to_numpy()
     y, groups = _labels(found, values, kept), found.groups[kept]
     features = {name: each[kept] for name, each in _control_features(spec, found, cell, context).items()}
+    if values["task"] in STRUCTURED:
+        table = evaluate_structured(
+            spec, values["task"], values["params"], found.activations[kept], y, groups, values["seed"],
+            features.get(CONTROL),
+        )  # fmt: skip
+    else:
+        table = _evaluate(spec, values, found, kept, y, groups, features)
+    return table.assign(rows=len(y), groups=len(np.unique(groups)))
+
+
+def _evaluate(
+    spec: SweepSpec, values: Any, found: Rows, kept: np.ndarray, y: np.ndarray, groups: np.ndarray,
+    features: Mapping[str, np.ndarray],
+) -> pd.DataFrame:  # fmt: skip
+    """The rows of a plain target."""
+    import pandas as pd
+
+    from probes.evaluation import evaluate
+
     probe = _probe(values)
     evaluation = evaluate(
         probe, found.activations[kept], y, groups, folds=None if spec.holdout else spec.folds,
@@ -52,8 +69,7 @@ def evaluate_cell(cell: Cell, context: Path) -> pd.DataFrame:
         tables.append(_per_class(evaluation.per_class))
     if spec.mdl and values["task"] == "classification":
         tables.append(_code_lengths(spec, probe, found.activations[kept], y, groups, values["seed"]))
-    table = pd.concat(tables, ignore_index=True)
-    return table.assign(rows=len(y), groups=len(np.unique(groups)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _labels(found: Rows, values: Any, kept: np.ndarray) -> np.ndarray:
@@ -87,7 +103,7 @@ def _control_features(spec: SweepSpec, found: Rows, cell: Cell, context: Path) -
     from probes.controls import other_rows
 
     values, features = cell.values, {}
-    if _OTHER in spec.controls:
+    if _OTHER in spec.controls and values["task"] not in STRUCTURED:
         features[_OTHER] = found.activations[other_rows(found.groups, values["seed"])]
     if CONTROL in spec.controls and _has_twin(context, values["model"]):
         twin = load_rows(context, values["model"], values["position"], values["site"], CONTROL)
