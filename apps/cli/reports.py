@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from apps.cli.console import new_table
+from apps.cli.goal_report import print_goal_directedness
+from apps.cli.orderings import orderings_table
 from apps.cli.sweep_report import print_sweep
 
 if TYPE_CHECKING:
@@ -32,21 +34,21 @@ _METHODS = {
 
 def print_report(record: RunRecord, out: Console) -> None:
     """Print a run's results, as its experiment shows them, and where the files are."""
-    report = REPORTS.get(record.experiment)
-    if report and f"{_MAIN_TABLE}.parquet" in record.artifacts:
+    table, report = REPORTS.get(record.experiment, ("", None))
+    if report and f"{table}.parquet" in record.artifacts:
         report(record, out)
     out.print(f"tables and vectors: {record.path / 'artifacts'}", markup=False, soft_wrap=True)
 
 
 def _east(record: RunRecord, out: Console) -> None:
-    results, chosen = record.load_table(_MAIN_TABLE), record.read_json("chosen")
+    results, chosen = record.load_table("results"), record.read_json("chosen")
     for rendering, choice in chosen.items():
         part = results[(results["set"] == "test") & (results["rendering"] == rendering)]
         out.print(_conditions(part, rendering, choice, narrow=out.width < 105))
     out.print("difference: in entropy from the unsteered agent, same prompts and seeds; brackets: 95% intervals;")
     out.print("dose: length of the added vector as a share of the residual stream's; valid: completions that parse")
     out.print()
-    out.print(_orderings(record.load_table("orderings")))
+    out.print(orderings_table(record.load_table("orderings")))
 
 
 def _conditions(part: pd.DataFrame, rendering: str, choice: dict[str, Any], narrow: bool) -> Any:
@@ -89,22 +91,9 @@ def _change(row: pd.Series[Any]) -> str:
     return f"{row['difference']:+.2f} [{row['difference_low']:+.2f}, {row['difference_high']:+.2f}]"
 
 
-def _orderings(orderings: pd.DataFrame) -> Any:
-    held = int(orderings["held"].sum())
-    table = new_table(f"orderings of the paper: {held} of {len(orderings)} held", "ordering", "on", "", "evidence")
-    place = {name: i for i, name in enumerate(orderings["ordering"].unique())}  # the paper's order
-    for row in orderings.sort_values("ordering", key=lambda names: names.map(place), kind="stable").itertuples():
-        verdict = "[green]held[/green]" if row.held else "[red]not held[/red]"
-        table.add_row(str(row.ordering), str(row.rendering), verdict, _plain(str(row.evidence)))
-    return table
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(text)  # brackets of intervals are no markup
-
-
-_MAIN_TABLE = "results"
-# experiment -> how its results are printed; another family is one line here.
-REPORTS: dict[str, Callable[[RunRecord, Console], None]] = {"east": _east, "sweep": print_sweep}
+# experiment -> the table it needs, and how its results are printed; another family is one line here.
+REPORTS: dict[str, tuple[str, Callable[[RunRecord, Console], None]]] = {
+    "east": ("results", _east),
+    "goal-directedness": ("orderings", print_goal_directedness),
+    "sweep": ("results", print_sweep),
+}

@@ -47,7 +47,7 @@ def titles(app):
 def test_page_shows_orderings_a_figure_a_tab_and_the_viewer(open_goal, goal_runs):
     app = open_goal(goal_runs)
     assert [tab.label for tab in app.tabs] == ["What held", "Behaviour", "Probes", "Grid viewer", "Causal"]
-    assert app.dataframe[0].value["held"].tolist() == ["held", "not held"]
+    assert app.dataframe[0].value["held"].tolist() == [True, False]
     drawn = titles(app)
     assert len(drawn) == 4 and "Behaviour by wall density" in drawn[0] and "Cognitive map by layer" in drawn[1]
     assert "Step 1 of 6" in drawn[2] and "Steering" in drawn[3]

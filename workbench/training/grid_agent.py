@@ -29,51 +29,64 @@ STATES_A_LAYOUT = 3
 
 
 @dataclass(frozen=True)
+class Later:
+    """A stage after the first: sizes at once, and ``keys``, the share of layouts with a key and a door."""
+
+    name: str
+    schedule: Schedule
+    keys: float
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """Shape, data and budget.  ``sizes`` from the smallest, then those of the later stages (as often as they are
-    named); ``batch_tokens`` the size of a step; ``reasoning`` the share of decisions that are reasoned; ``keys`` the
-    share of layouts with a key and a door, ``polish_keys`` that of the last stage, since keys are learnt last."""
+    """Shape, data and budget.  ``sizes`` from the smallest, as the first stage lets them join; ``later_sizes`` those of
+    the later stages (as often as they are named); ``batch_tokens`` the size of a step; ``reasoning`` the share of
+    decisions that are reasoned.  Each later stage starts from a high rate again and has more keys, which are learnt
+    last."""
 
     shape: Shape = Shape()
     schedule: Schedule = Schedule(tokens=16_000_000)
-    finish: Schedule = Schedule(tokens=12_000_000, lr=8e-4)
-    polish: Schedule = Schedule(tokens=10_000_000, lr=8e-4)
+    keys: float = 0.15
+    later: tuple[Later, ...] = (
+        Later("finish", Schedule(tokens=12_000_000, lr=8e-4), 0.15),
+        Later("polish", Schedule(tokens=10_000_000, lr=8e-4), 0.3),
+        Later("settle", Schedule(tokens=10_000_000, lr=8e-4), 0.4),
+    )
     sizes: tuple[int, ...] = (5, 7, 9)
-    finish_sizes: tuple[int, ...] = (5, 7, 7, 7, 9, 9)
+    later_sizes: tuple[int, ...] = (5, 7, 7, 7, 9, 9)
     batch_tokens: int = 6_144
     reasoning: float = 0.6
-    keys: float = 0.15
-    polish_keys: float = 0.3
 
 
 PRESETS: dict[str, Recipe] = {
     "smoke": Recipe(
         shape=Shape(layers=2, width=32, heads=2, kv_heads=2, mlp=64),
         schedule=Schedule(tokens=40_000),
-        finish=Schedule(tokens=10_000),
-        polish=Schedule(tokens=10_000),
+        later=(Later("finish", Schedule(tokens=20_000, lr=8e-4), 0.3),),
         batch_tokens=2_048,
     ),
     "cpu": Recipe(),
     "gpu": Recipe(
         shape=Shape(layers=12, width=160, heads=5, kv_heads=5, mlp=448),
         schedule=Schedule(tokens=700_000_000, lr=6e-4),
-        finish=Schedule(tokens=200_000_000, lr=4e-4),
-        polish=Schedule(tokens=100_000_000, lr=3e-4),
+        later=(
+            Later("finish", Schedule(tokens=200_000_000, lr=4e-4), 0.15),
+            Later("polish", Schedule(tokens=100_000_000, lr=3e-4), 0.3),
+        ),
         sizes=(5, 7, 9, 11, 13, 15),
-        finish_sizes=(7, 9, 11, 13, 15),
+        later_sizes=(7, 9, 11, 13, 15),
         batch_tokens=262_144,
     ),
 }
 
 
 def make_batch(
-    recipe: Recipe, writer: GridWriter, seed: int, step: int, done: float, stage: str = "first"
+    recipe: Recipe, writer: GridWriter, seed: int, step: int, done: float, stage: Later | None = None
 ) -> Transcripts:
     """The batch of a step: decisions on grids of one size, which grows with the share ``done`` of the first stage."""
-    rng = np.random.default_rng(derive_seed(seed, NAME, stage, step))
-    size = _size(recipe.sizes, done, rng) if stage == "first" else int(rng.choice(recipe.finish_sizes))
-    keys = recipe.polish_keys if stage == "polish" else recipe.keys
+    rng = np.random.default_rng(derive_seed(seed, NAME, stage.name if stage else "data", step))
+    size = int(rng.choice(recipe.later_sizes)) if stage else _size(recipe.sizes, done, rng)
+    keys = stage.keys if stage else recipe.keys
     reasoning = rng.random() < recipe.reasoning
     decisions = max(2, recipe.batch_tokens // (size * (size + 2) + (75 if reasoning else 48)))
     layouts = [_layout(size, keys, rng) for _ in range(-(-decisions // STATES_A_LAYOUT))]
@@ -130,11 +143,11 @@ def train(
     tokenizer = grid_tokenizer()
     writer = GridWriter(tokenizer)
     model = new_llama(recipe.shape, tokenizer, NAME, seed)
-    names = ("first", "finish", "polish")
-    schedules = scaled([recipe.schedule, recipe.finish, recipe.polish], tokens)
+    schedules = scaled([recipe.schedule, *(stage.schedule for stage in recipe.later)], tokens)
 
-    def batches(stage: str) -> MakeBatch:
+    def batches(stage: Later | None) -> MakeBatch:
         return lambda step, done: make_batch(recipe, writer, seed, step, done, stage)
 
-    stages = [Stage(name, schedule, batches(name)) for name, schedule in zip(names, schedules, strict=True)]
+    stages = [Stage("first", schedules[0], batches(None))]
+    stages += [Stage(s.name, schedule, batches(s)) for s, schedule in zip(recipe.later, schedules[1:], strict=True)]
     return train_stages(model, tokenizer, stages, out, {"model": NAME, "preset": preset, "seed": seed}, device, report)

@@ -156,7 +156,7 @@ def causal():
 def orderings():
     return pd.DataFrame({
         "ordering": ["MLP above linear", "map accuracy before above after the reasoning"],
-        "held": ["held", "not held"], "detail": ["+0.20 [+0.17, +0.23]", "-0.01 [-0.03, +0.02]"],
+        "held": [True, False], "evidence": ["+0.20 [+0.17, +0.23]", "-0.01 [-0.03, +0.02]"],
     })  # fmt: skip
 
 

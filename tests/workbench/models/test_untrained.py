@@ -20,7 +20,7 @@ def test_untrained_leaves_the_random_state_and_the_model_alone() -> None:
 
 def test_untrained_twin_reads_the_same_tokens_differently() -> None:
     model = tiny_model("gpt2")
-    twin = untrained(model)
+    twin = untrained(model, 7)
     assert twin.encode("a b") == model.encode("a b")
     one, other = (each.forward(["a b"], [1]).activations for each in (model, twin))
     (site,) = one

@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 
 def orderings(folder: RunFolder, spec: GoalSpec, data: ProbeData | None, layer: int | None) -> pd.DataFrame:
-    """One row an ordering: ``ordering, held`` (held, not held), ``detail`` (the numbers), ``estimate, low, high``."""
+    """One row an ordering: ``ordering, held`` (bool), ``evidence`` (the numbers), ``estimate, low, high``."""
     import pandas as pd
 
     rows = list(_behavioural(folder, spec))
@@ -45,9 +45,9 @@ def orderings(folder: RunFolder, spec: GoalSpec, data: ProbeData | None, layer: 
 
 def _judged(name: str, what: str, difference: Interval, sign: int = 1) -> Row:
     bound = difference.low if sign > 0 else -difference.high
-    row = {"ordering": name, "held": "held" if bound > 0 else "not held"}
+    row = {"ordering": name, "held": bool(bound > 0)}
     text = f"{what}: {difference.estimate:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
-    return row | {"detail": text, **vars(difference)}
+    return row | {"evidence": text, **vars(difference)}
 
 
 def _behavioural(folder: RunFolder, spec: GoalSpec) -> Iterator[Row]:
@@ -71,13 +71,13 @@ def _transforms(tests: pd.DataFrame) -> Row:
     """Held unless one of the tests finds a difference, at a level of 5% over all of them."""
     row: Row = {"ordering": "transforms have no effect"}
     if not tests["p"].notna().any():
-        row |= {"held": "held", "detail": f"no pair of layouts differs in any of {len(tests)} tests"}
+        row |= {"held": True, "evidence": f"no pair of layouts differs in any of {len(tests)} tests"}
         return row | {"estimate": 0.0, "low": float("nan"), "high": float("nan")}
     worst, threshold = tests.loc[tests["p"].idxmin()], 0.05 / len(tests)
     text = f"smallest p of {len(tests)} tests {worst['p']:.3f} ({worst['transform']}, {worst['metric']}: "
     text += f"{worst['difference']:+.3f} [{worst['low']:+.3f}, {worst['high']:+.3f}], r {worst['r']:.2f}); "
-    row |= {"held": "held" if worst["p"] > threshold else "not held"}
-    row |= {"detail": f"{text}level {threshold:.4f} (Bonferroni)"}
+    row |= {"held": bool(worst["p"] > threshold)}
+    row |= {"evidence": f"{text}level {threshold:.4f} (Bonferroni)"}
     return row | {"estimate": worst["difference"], "low": worst["low"], "high": worst["high"]}
 
 
@@ -159,7 +159,7 @@ def _readings(folder: RunFolder, layer: int) -> Iterator[Row]:
 def _causal(folder: RunFolder, layer: int) -> Iterator[Row]:
     table = folder.load_table("causal_differences")
     table = table[table["layer"] == layer]
-    steered = table[(table["kind"] == "steer") & (table["metric"] == "shift")]
+    steered = table[(table["kind"] == "steer") & (table["metric"] == "shift")].sort_values("multiplier", ascending=False)
     most = steered.loc[steered["multiplier"].abs().idxmax()]
     toward, sign = ("right", 1) if most["multiplier"] > 0 else ("left", -1)
     yield _judged(

@@ -1,8 +1,8 @@
 """The source ``bandit-steps``: a bandit agent plays episodes, and the last prompt token of every decision is read.
 
-A prompt holds the whole episode so far, so one pass an episode reads all of its decisions.  Where the same prompt occurs
-several times (every episode opens with the same instructions), only its first occurrence is a row: no prompt is ever
-on both sides of a split.  Groups are episodes.
+A prompt holds the whole episode so far, so one pass an episode reads all of its decisions.  Where the same prompt
+occurs several times (every episode opens with the same instructions), only its first occurrence is a row: no prompt is
+ever on both sides of a split.  Groups are episodes.
 """
 
 from __future__ import annotations
@@ -82,10 +82,9 @@ def _capture(
     of_episode = steps["episode"].to_numpy()
     episodes = [[prompts[i] for i in np.flatnonzero(of_episode == e)] for e in dict.fromkeys(of_episode.tolist())]
     read = replay(reader, episodes, list(sites), dtype="float32", progress=progress)
-    labels = steps[list(_TASKS)]
     found = ActivationSet(
-        read.activations, labels, of_episode, reader.fingerprint, reader.basis, reader.name
-    )  # fmt: skip
+        read.activations, _labels(steps), of_episode, reader.fingerprint, reader.basis, reader.name
+    )
     return {name: found for name in positions}
 
 
@@ -96,6 +95,12 @@ def _played(model: LanguageModel, spec: EastSpec, rendering: str, progress: bool
     if not len(steps):
         raise DataError(f"{model.name} gave no readable answer in any episode: nothing can be probed")
     return steps.sort_values(["episode", "step"], ignore_index=True)
+
+
+def _labels(steps: pd.DataFrame) -> pd.DataFrame:
+    """``best_arm`` is missing where all arms are equally good."""
+    means = steps[[name for name in steps if str(name).startswith("mean")]]
+    return steps[list(_TASKS)].assign(best_arm=steps["best_arm"].where(means.nunique(axis=1) > 1))
 
 
 def _first_seen(prompts: Sequence[Sequence[int]]) -> np.ndarray:

@@ -22,7 +22,7 @@ from workbench.environments.moves import Move
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.experiments.goal_directedness.probing import TARGETS, ProbeData
 from workbench.experiments.goal_directedness.spec import GoalSpec
-from workbench.experiments.goal_directedness.states import agent_of, play_states, probe_layouts
+from workbench.experiments.goal_directedness.states import agent_of, plans_of, play_states, probe_layouts
 from workbench.experiments.probe_sweep.maps import write_map
 from workbench.experiments.probe_sweep.plans import write_plans
 from workbench.experiments.probe_sweep.sources import Source
@@ -42,6 +42,7 @@ _RENAMED = {"layouts": "probe_layouts", "rollouts": "probe_rollouts"}
 _OPTIONS = ("sizes", "densities", "layouts", "rollouts", "seed", "held_out", "tokens", "wording", "temperature",
             "top_p", "attempts", "max_new_tokens")  # fmt: skip
 _DEFAULTS: dict[str, Any] = {"sizes": (7, 9), "layouts": 10, "max_new_tokens": 48}
+_LONGEST_PLAN = 100  # moves of a label; a probe's horizon says how many are decoded
 _MEASURED: dict[str, Task] = {"distance": "regression", "layout": "regression", "rollout": "regression",
                               "step": "regression"}  # fmt: skip
 _STRUCTURED: dict[str, Task] = {"map": "map", "plan": "plan"}
@@ -69,7 +70,8 @@ def _read_options(options: Mapping[str, Any]) -> tuple[GoalSpec, bool]:
     given = _DEFAULTS | {name: value for name, value in options.items() if name in _OPTIONS}
     back = {new: old for old, new in _RENAMED.items()}
     try:
-        spec = GoalSpec.model_validate({_RENAMED.get(name, name): value for name, value in given.items()})
+        fields = {_RENAMED.get(name, name): value for name, value in given.items()}
+        spec = GoalSpec.model_validate(fields | {"plan_steps": _LONGEST_PLAN, "map_size": max(given["sizes"])})
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
@@ -89,7 +91,7 @@ def _read_position(value: Any, name: str, spec: GoalSpec, reasoning: bool) -> _W
     if which == "post" and not reasoning:
         raise SpecError(f"position {name!r}: nothing is reasoned with reasoning: false; read decision")
     if which == "decision" and reasoning:
-        raise SpecError(f"position {name!r}: decision needs an agent that answers at once (reasoning: false); read post")
+        raise SpecError(f"position {name!r}: decision is of agents that answer at once (reasoning: false); read post")
     if sizes is None:
         return _Where(which)
     wanted = tuple(sizes) if isinstance(sizes, list | tuple) else (sizes,)
@@ -118,9 +120,7 @@ def _capture(
     read = _read(reader, ends, sites, progress)
     found = {}
     for name, where in wanted.items():
-        every = ActivationSet(
-            read[where.name], labels, data.groups, reader.fingerprint, reader.basis, reader.name
-        )  # fmt: skip
+        every = ActivationSet(read[where.name], labels, data.groups, reader.fingerprint, reader.basis, reader.name)
         rows = np.isin(labels["size"], where.sizes) if where.sizes else np.ones(len(labels), bool)
         if not rows.any():
             raise DataError(f"position {name!r}: no state of sizes {list(where.sizes or ())} was readable")
@@ -138,14 +138,13 @@ def _played(model: LanguageModel, spec: GoalSpec, reasoning: bool, progress: boo
         agent = agent_of(model, spec, "direct")
         played = play_grids(agent, layouts.layouts, spec.probe_rollouts, spec.seed, progress=progress)
         steps = layouts.label(played[played["valid"]]).reset_index(drop=True)
+        steps = steps.assign(plan=list(plans_of(spec, steps)))
     if not len(steps):
         raise DataError(f"{model.name} gave no readable answer in any of the grids: nothing can be probed")
     return steps
 
 
 def _labels(data: ProbeData) -> pd.DataFrame:
-    import pandas as pd
-
     steps = data.steps
     table = steps[["layout", "rollout", "step", "size", "density", "distance", "optimal"]].copy()
     for name, values in TARGETS.items():
@@ -153,8 +152,7 @@ def _labels(data: ProbeData) -> pd.DataFrame:
         table[name] = np.where(classes < 0, np.nan, classes) if (classes < 0).any() else classes
     table["move"] = [Move(int(move)).name for move in steps["move"]]
     table["map"] = [write_map(state) for state in data.states]
-    episodes = pd.factorize(pd.MultiIndex.from_frame(steps[["layout", "rollout"]]))[0]
-    table["plan"] = write_plans(steps["move"].to_numpy(), episodes)
+    table["plan"] = write_plans(np.stack(steps["plan"].tolist()))
     return table
 
 
@@ -187,10 +185,10 @@ def _beginnings(tokens: list[int], k: int) -> list[list[int]]:
 def _before_move(agent: GridAgent) -> list[int]:
     """The tokens that the answers of all moves begin with."""
     answers = [agent.model.encode_continuation(agent.text.answer(move)) for move in Move]
-    shared = 0
-    while len({answer[shared] for answer in answers}) == 1:
-        shared += 1
-    return answers[0][:shared]
+    for shared, tokens in enumerate(zip(*answers, strict=False)):
+        if len(set(tokens)) > 1:
+            return answers[0][:shared]
+    raise DataError(f"the tokenizer of {agent.model.name} writes the answers of all moves alike")
 
 
 def _read(

@@ -27,18 +27,13 @@ _LETTERS = "".join(move.name[0] for move in Move)
 _COLUMNS = ["control", "metric", "label", "estimate", "low", "high", "difference", "difference_low", "difference_high"]
 
 
-def write_plans(moves: Sequence[int] | np.ndarray, episodes: Sequence[int] | np.ndarray) -> list[str]:
-    """The label of each step: the moves from it to the end of its episode.  Steps of an episode stand in their order.
+def write_plans(plans: np.ndarray) -> list[str]:
+    """The labels of plans [rows, moves], numbers of ``Move`` with PAD after the last.
 
-    >>> write_plans([1, 3, 0], episodes=[0, 0, 1])
-    ['RD', 'D', 'L']
+    >>> write_plans(np.array([[1, 3, 4], [0, 4, 4]]))
+    ['RD', 'L']
     """
-    plans = [""] * len(moves)
-    after: dict[int, str] = {}
-    for row in reversed(range(len(moves))):
-        episode = int(episodes[row])
-        plans[row] = after[episode] = _LETTERS[int(moves[row])] + after.get(episode, "")
-    return plans
+    return ["".join(_LETTERS[move] for move in plan if move != PAD) for plan in plans.tolist()]
 
 
 def read_plans(labels: Sequence[str], horizon: int = _HORIZON) -> np.ndarray:

@@ -48,11 +48,11 @@ _SEED = "random_state"
 class Structured:
     """A kind of target.
 
-    ``probe``: its probe's name in a sweep file; ``make(params, labels)`` makes an unfitted one for labels (none of them:
+    ``probe``: its probe's name in a sweep file; ``make(params, labels)`` makes an unfitted one for labels (without any:
     to see that it can be made).  ``read(labels, params)``: the targets [rows, ...] that the texts stand for.
     ``decode(fitted, x)``: what a fitted probe says of rows [rows, features].  ``score(true, runs, groups, training,
     spec, seed)``: the rows of the results, from what was decoded for each control ("none": by the probe itself).
-    ``kinds(targets)`` [rows]: rows of a kind exchange what was decoded of them (control ``other_groups``).
+    ``kinds(targets)`` [rows]: controls exchange rows of one kind (maps of one size) only.
     ``majority(training, true)``: what the control says, unless ``score`` sees to it.
     """
 
@@ -100,7 +100,7 @@ def check_structured(spec: SweepSpec, targets: Sequence[tuple[str, Task]]) -> No
         if task not in STRUCTURED:
             continue
         if spec.holdout is None:
-            raise SpecError(f"holdout: the target {column!r} is decoded by probes that are fitted once; add holdout: 0.2")
+            raise SpecError(f"holdout: probes of the target {column!r} are fitted once, not in folds; add holdout: 0.2")
         if "control_task" in spec.controls:
             raise SpecError(f"controls: 'control_task' is not for the target {column!r}: give that a sweep of its own")
 
@@ -142,7 +142,7 @@ def evaluate_structured(
         if control == "majority" and kind.majority:
             runs[control] = kind.majority(known, true)
         elif control == "shuffled":
-            runs[control] = decoded(x, known[_others(groups[~test], drawn)])
+            runs[control] = decoded(x, known[_others(groups[~test], drawn, kind.kinds(known))])
         elif control == "random_features":
             runs[control] = decoded(random_features(x, drawn))
         elif control == "untrained" and twin is not None:
