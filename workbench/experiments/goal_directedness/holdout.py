@@ -11,8 +11,11 @@ from workbench.seeding import derive_seed
 __all__ = ["held_out_states", "other_layouts"]
 
 
-def held_out_states(sizes: np.ndarray, groups: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """[states] True for about ``share`` of the states of each grid size, whole groups (which never span sizes).
+def held_out_states(
+    sizes: np.ndarray, groups: np.ndarray, share: float, seed: int, densities: np.ndarray | None = None
+) -> np.ndarray:
+    """[states] True for about ``share`` of the states of each grid size (and of each of its wall ``densities``, as near
+    as whole groups allow), whole groups, which never span sizes.
 
     Raises :class:`DataError` unless at least two groups of each size are on either side: a control exchanges states
     of different groups.
@@ -27,7 +30,8 @@ def held_out_states(sizes: np.ndarray, groups: np.ndarray, share: float, seed: i
         rows = np.flatnonzero(sizes == size)
         own = groups[rows]
         if len(np.unique(own)) > 1:
-            held[rows] = group_holdout(own, share, derive_seed(seed, int(size)))
+            strata = None if densities is None or len(np.unique(densities[rows])) < 2 else densities[rows]
+            held[rows] = group_holdout(own, share, derive_seed(seed, int(size)), strata)
         least = min(len(np.unique(own[held[rows]])), len(np.unique(own[~held[rows]])))
         if least < 2:
             raise DataError(

@@ -99,19 +99,21 @@ def _paired(data: ProbeData, a: np.ndarray, b: np.ndarray) -> Interval:
 
 
 def _maps(folder: RunFolder, data: ProbeData, layer: int) -> Iterator[Row]:
+    """Cell accuracy as in the paper; against the controls balanced, since most cells are walls."""
     right = {p: folder.load_tensors(f"decoded-{p}-{layer}")[0] for p in POSITIONS}
     for position in POSITIONS:
-        found = {name: right[position][name].numpy() for name in ("linear", "mlp")}
-        yield _judged(
-            f"map: MLP above linear ({position})", "cell accuracy", _paired(data, found["mlp"], found["linear"])
-        )
+        linear, mlp = (right[position][name].numpy() for name in ("linear", "mlp"))  # [2 states]
+        for row, what in enumerate(("cell accuracy", "balanced cell accuracy")):
+            yield _judged(f"map: MLP above linear ({position}, {what})", what, _paired(data, mlp[row], linear[row]))
     before, after = (right[position]["mlp"].numpy() for position in POSITIONS)
-    yield _judged("map: before above after reasoning", "cell accuracy, MLP", _paired(data, before, after))
+    for row, what in enumerate(("cell accuracy", "balanced cell accuracy")):
+        change = _paired(data, before[row], after[row])
+        yield _judged(f"map: before above after reasoning ({what})", f"{what}, MLP", change)
     for position in POSITIONS:
         for name, control in folder.load_tensors(f"map-controls-{position}")[0].items():
             kind, _, which = name.partition(".")
-            change = _paired(data, right[position][kind].numpy(), control.numpy())
-            yield _judged(f"map: {kind} above {which} ({position})", "cell accuracy", change)
+            change = _paired(data, right[position][kind].numpy()[1], control.numpy()[1])
+            yield _judged(f"map: {kind} above {which} ({position})", "balanced cell accuracy", change)
 
 
 def _plans(folder: RunFolder, spec: GoalSpec, data: ProbeData) -> Iterator[Row]:
@@ -159,7 +161,9 @@ def _readings(folder: RunFolder, layer: int) -> Iterator[Row]:
 def _causal(folder: RunFolder, layer: int) -> Iterator[Row]:
     table = folder.load_table("causal_differences")
     table = table[table["layer"] == layer]
-    steered = table[(table["kind"] == "steer") & (table["metric"] == "shift")].sort_values("multiplier", ascending=False)
+    steered = table[(table["kind"] == "steer") & (table["metric"] == "shift")].sort_values(
+        "multiplier", ascending=False
+    )
     most = steered.loc[steered["multiplier"].abs().idxmax()]
     toward, sign = ("right", 1) if most["multiplier"] > 0 else ("left", -1)
     yield _judged(

@@ -14,6 +14,7 @@ from workbench.experiments.goal_directedness.job import Job, Work, activations_n
 from workbench.experiments.goal_directedness.probing import (
     TARGETS,
     ProbeData,
+    balanced_cell_accuracy,
     cell_accuracy,
     decode_maps,
     decode_plans,
@@ -67,6 +68,11 @@ def read_unit(job: Job) -> pd.DataFrame:
     return pd.DataFrame({"states": [len(steps)], "groups": [len(np.unique(job.data.groups))]})
 
 
+def _right(job: Job, proba: np.ndarray) -> np.ndarray:
+    """[2, test states] cell accuracy and balanced cell accuracy of each state."""
+    return np.stack([cell_accuracy(job.data, proba), balanced_cell_accuracy(job.data, proba)])
+
+
 def map_unit(position: str, layer: int) -> Work:
     """The cognitive map of one position and layer, linear and MLP."""
 
@@ -78,7 +84,7 @@ def map_unit(position: str, layer: int) -> Work:
             proba, loss = decode_maps(job.data, h, kind)
             labels = {"position": position, "layer": layer, "probe": kind, "train": "all", "control": "none"}
             tables.append(map_rows(job.data, proba, labels))
-            right[kind] = cell_accuracy(job.data, proba)
+            right[kind] = _right(job, proba)
         tensors = {"probabilities": proba.astype(np.float16)} | right
         job.folder.save_tensors(f"decoded-{position}-{layer}", tensors, {"validation_loss": loss})
         return pd.concat(tables, ignore_index=True)
@@ -96,13 +102,13 @@ def map_controls_unit(position: str) -> Work:
         labels = {"position": position, "layer": layer, "train": "all"}
         for control, proba in map_controls(job.data, job.decoded(position, layer)):
             tables.append(map_rows(job.data, proba, labels | {"probe": "mlp", "control": control}))
-            right[f"mlp.{control}"] = cell_accuracy(job.data, proba)
+            right[f"mlp.{control}"] = _right(job, proba)
         for kind in ("linear", "mlp"):
             for control in ("shuffled", "untrained"):
                 h = job.activations(position, layer, "untrained" if control == "untrained" else "")
                 proba, _ = decode_maps(job.data, h, kind, shuffle=control == "shuffled")
                 tables.append(map_rows(job.data, proba, labels | {"probe": kind, "control": control}))
-                right[f"{kind}.{control}"] = cell_accuracy(job.data, proba)
+                right[f"{kind}.{control}"] = _right(job, proba)
         job.folder.save_tensors(f"map-controls-{position}", right)
         return pd.concat(tables, ignore_index=True)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TARGETS",
     "ProbeData",
+    "balanced_cell_accuracy",
     "cell_accuracy",
     "decode_maps",
     "decode_plans",
@@ -85,7 +86,8 @@ class ProbeData:
     @cached_property
     def test(self) -> np.ndarray:
         """[states] True for the rows that maps and plans are tested on."""
-        return held_out_states(self.sizes, self.groups, self.spec.holdout, derive_seed(self.spec.seed, "holdout"))
+        seed, densities = derive_seed(self.spec.seed, "holdout"), self.steps["density"].to_numpy()
+        return held_out_states(self.sizes, self.groups, self.spec.holdout, seed, densities)
 
 
 def decode_maps(
@@ -125,6 +127,21 @@ def cell_accuracy(data: ProbeData, proba: np.ndarray) -> np.ndarray:
     true = data.maps[data.test]
     inside = true != PADDING
     return ((proba.argmax(-1) == true) & inside).sum((1, 2)) / inside.sum((1, 2))
+
+
+def balanced_cell_accuracy(data: ProbeData, proba: np.ndarray) -> np.ndarray:
+    """[test states] mean, over the classes that a state's grid holds, of the share of their cells decoded right.
+
+    The cell accuracy of whoever says "wall" everywhere is high; this one's is not.
+    """
+    true = data.maps[data.test]
+    right, shares = proba.argmax(-1) == true, []
+    for k in range(proba.shape[-1]):
+        if k != PADDING:
+            here = true == k
+            cells = here.sum((1, 2))
+            shares.append(np.where(cells, (right & here).sum((1, 2)) / np.maximum(cells, 1), np.nan))
+    return np.nanmean(shares, axis=0)
 
 
 def map_controls(data: ProbeData, proba: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -8,7 +8,6 @@ ever on both sides of a split.  Groups are episodes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from workbench.agents.rollout import prompts_of
 from workbench.errors import DataError, SpecError
 from workbench.experiments.east.collect import agent_for, play_settings
 from workbench.experiments.east.spec import EastSpec
-from workbench.experiments.probe_sweep.sources import Source
+from workbench.experiments.probe_sweep.sources import Source, play_once
 from workbench.experiments.probe_sweep.spec import Task, check_keys
 from workbench.sites import Site
 
@@ -75,22 +74,18 @@ def _capture(
     progress: bool = False,
 ) -> dict[str, ActivationSet]:
     spec, rendering = _read_options(options)
-    steps = _played(model, spec, rendering, progress)
+    steps = play_once(model, (spec, rendering), lambda: _play(model, spec, rendering, progress))
     prompts = prompts_of(agent_for(model, spec, rendering), steps)
     new = _first_seen(prompts)
     steps, prompts = steps[new].reset_index(drop=True), [p for p, is_new in zip(prompts, new, strict=True) if is_new]
     of_episode = steps["episode"].to_numpy()
     episodes = [[prompts[i] for i in np.flatnonzero(of_episode == e)] for e in dict.fromkeys(of_episode.tolist())]
     read = replay(reader, episodes, list(sites), dtype="float32", progress=progress)
-    found = ActivationSet(
-        read.activations, _labels(steps), of_episode, reader.fingerprint, reader.basis, reader.name
-    )
+    found = ActivationSet(read.activations, _labels(steps), of_episode, reader.fingerprint, reader.basis, reader.name)
     return {name: found for name in positions}
 
 
-@lru_cache(maxsize=1)
-def _played(model: LanguageModel, spec: EastSpec, rendering: str, progress: bool) -> pd.DataFrame:
-    """All steps; kept for the untrained reader, whose rows are the same."""
+def _play(model: LanguageModel, spec: EastSpec, rendering: str, progress: bool) -> pd.DataFrame:
     steps = play_settings(model, spec, rendering, {"none": None}, progress=progress)
     if not len(steps):
         raise DataError(f"{model.name} gave no readable answer in any episode: nothing can be probed")

@@ -8,7 +8,6 @@ layouts, merged where they share a rendered state.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from workbench.experiments.goal_directedness.spec import GoalSpec
 from workbench.experiments.goal_directedness.states import agent_of, plans_of, play_states, probe_layouts
 from workbench.experiments.probe_sweep.maps import write_map
 from workbench.experiments.probe_sweep.plans import write_plans
-from workbench.experiments.probe_sweep.sources import Source
+from workbench.experiments.probe_sweep.sources import Source, play_once
 from workbench.experiments.probe_sweep.spec import Task, check_keys
 from workbench.sites import Site
 
@@ -42,12 +41,12 @@ _RENAMED = {"layouts": "probe_layouts", "rollouts": "probe_rollouts"}
 _OPTIONS = ("sizes", "densities", "layouts", "rollouts", "seed", "held_out", "tokens", "wording", "temperature",
             "top_p", "attempts", "max_new_tokens")  # fmt: skip
 _DEFAULTS: dict[str, Any] = {"sizes": (7, 9), "layouts": 10, "max_new_tokens": 48}
-_LONGEST_PLAN = 100  # moves of a label; a probe's horizon says how many are decoded
+# A label holds the whole plan and map; what is decoded of a plan is its probe's horizon.
+_LONGEST_PLAN, _LARGEST = 100, 99
 _MEASURED: dict[str, Task] = {"distance": "regression", "layout": "regression", "rollout": "regression",
                               "step": "regression"}  # fmt: skip
 _STRUCTURED: dict[str, Task] = {"map": "map", "plan": "plan"}
 _KINDS = ("size", "density", "optimal", *TARGETS)
-_NO_MOVE = -1
 
 
 class _Where(NamedTuple):
@@ -71,7 +70,7 @@ def _read_options(options: Mapping[str, Any]) -> tuple[GoalSpec, bool]:
     back = {new: old for old, new in _RENAMED.items()}
     try:
         fields = {_RENAMED.get(name, name): value for name, value in given.items()}
-        spec = GoalSpec.model_validate(fields | {"plan_steps": _LONGEST_PLAN, "map_size": max(given["sizes"])})
+        spec = GoalSpec.model_validate(fields | {"plan_steps": _LONGEST_PLAN, "map_size": _LARGEST})
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
@@ -113,7 +112,7 @@ def _capture(
 ) -> dict[str, ActivationSet]:
     spec, reasoning = _read_options(options)
     wanted = {name: _read_position(value, name, spec, reasoning) for name, value in positions.items()}
-    steps = _played(model, spec, reasoning, progress)
+    steps = play_once(model, (spec, reasoning), lambda: _play(model, spec, reasoning, progress))
     data = ProbeData(spec, steps)
     labels = _labels(data)
     ends = _ends(model, data, [w.name for w in wanted.values()], reasoning)
@@ -128,9 +127,8 @@ def _capture(
     return found
 
 
-@lru_cache(maxsize=1)
-def _played(model: LanguageModel, spec: GoalSpec, reasoning: bool, progress: bool) -> pd.DataFrame:
-    """Steps with a readable move; kept for the untrained reader, whose rows are the same."""
+def _play(model: LanguageModel, spec: GoalSpec, reasoning: bool, progress: bool) -> pd.DataFrame:
+    """Steps with a readable move."""
     if reasoning:
         steps = play_states(model, spec, progress)
     else:

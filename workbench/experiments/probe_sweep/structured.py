@@ -52,7 +52,8 @@ class Structured:
     to see that it can be made).  ``read(labels, params)``: the targets [rows, ...] that the texts stand for.
     ``decode(fitted, x)``: what a fitted probe says of rows [rows, features].  ``score(true, runs, groups, training,
     spec, seed)``: the rows of the results, from what was decoded for each control ("none": by the probe itself).
-    ``kinds(targets)`` [rows]: controls exchange rows of one kind (maps of one size) only.
+    ``kinds(targets)`` [rows]: of each kind (maps of one size) a like share is held out, and controls exchange rows
+    within it.
     ``majority(training, true)``: what the control says, unless ``score`` sees to it.
     """
 
@@ -130,7 +131,8 @@ def evaluate_structured(
     probe, targets = kind.make(params, labels), kind.read(labels, params)
     if _SEED in probe.get_params() and _SEED not in params:
         probe.set_params(**{_SEED: seed})
-    test = group_holdout(groups, spec.holdout or 0.2, seed)
+    kinds = kind.kinds(targets)
+    test = group_holdout(groups, spec.holdout or 0.2, seed, kinds if len(np.unique(kinds)) > 1 else None)
     known, true = targets[~test], targets[test]
 
     def decoded(features: np.ndarray, learned: np.ndarray = known) -> np.ndarray:
@@ -142,13 +144,13 @@ def evaluate_structured(
         if control == "majority" and kind.majority:
             runs[control] = kind.majority(known, true)
         elif control == "shuffled":
-            runs[control] = decoded(x, known[_others(groups[~test], drawn, kind.kinds(known))])
+            runs[control] = decoded(x, known[_others(groups[~test], drawn, kinds[~test])])
         elif control == "random_features":
             runs[control] = decoded(random_features(x, drawn))
         elif control == "untrained" and twin is not None:
             runs[control] = decoded(twin)
         elif control == "other_groups":
-            runs[control] = runs["none"][_others(groups[test], drawn, kind.kinds(true))]
+            runs[control] = runs["none"][_others(groups[test], drawn, kinds[test])]
     return _chosen(kind.score(true, runs, groups[test], known, spec, seed), spec.metrics)
 
 

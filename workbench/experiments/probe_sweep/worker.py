@@ -40,7 +40,7 @@ def evaluate_cell(cell: Cell, context: Path) -> pd.DataFrame:
     features = {name: each[kept] for name, each in _control_features(spec, found, cell, context).items()}
     if values["task"] in STRUCTURED:
         table = evaluate_structured(
-            spec, values["task"], values["params"], found.activations[kept], y, groups, values["seed"],
+            spec, values["task"], values["params"], found.activations[kept], y.tolist(), groups, values["seed"],
             features.get(CONTROL),
         )  # fmt: skip
     else:

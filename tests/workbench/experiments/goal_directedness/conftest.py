@@ -20,6 +20,7 @@ from workbench.models.language_model import LanguageModel
 from workbench.training.grid_transcripts import grid_tokenizer, teach
 
 WRONG, UNREADABLE = 0.25, 0.05
+TARGETS = ("agent_row", "goal_right", "wall_up", "move")  # a few of the plain properties, to save time
 
 
 def say(agent: GridAgent, prompt: list[int], seed: int) -> GridDecision:
@@ -37,16 +38,19 @@ def say(agent: GridAgent, prompt: list[int], seed: int) -> GridDecision:
 
 @pytest.fixture(scope="session")
 def teaching() -> Iterator[None]:
-    """While this fixture lives, agents that sample say what the teacher says.  Others in the process are unchanged."""
+    """While this fixture lives, tiny-grid says what the teacher says when it samples; other models are unchanged."""
+    from workbench.experiments.goal_directedness import probe_units
+
     genuine = GridAgent._sample
 
     def sample(self: GridAgent, prompts, seeds, interventions, progress):
-        if not Path(self.model.name).name == "tiny-grid":
+        if Path(self.model.name).name != "tiny-grid":
             return genuine(self, prompts, seeds, interventions, progress)
         return [say(self, prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GridAgent, "_sample", sample)
+        patch.setattr(probe_units, "TARGETS", {name: probe_units.TARGETS[name] for name in TARGETS})
         yield
 
 
@@ -88,9 +92,9 @@ def goal_run(small_spec: GoalSpec, teaching: None, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="session")
-def goal_data(small_spec: GoalSpec, goal_run: Path):  # type: ignore[no-untyped-def]  # ProbeData would load torch here
-    """The probed states of the run."""
+def goal_data(small_spec: GoalSpec, tiny_grid: LanguageModel, teaching: None):  # type: ignore[no-untyped-def]
+    """The states that the run probes, played without the run."""
     from workbench.experiments.goal_directedness.probing import ProbeData
-    from workbench.runs import load_run
+    from workbench.experiments.goal_directedness.states import play_states
 
-    return ProbeData(small_spec, load_run(goal_run).read("states"))
+    return ProbeData(small_spec, play_states(tiny_grid, small_spec))

@@ -26,7 +26,7 @@ BEHAVIOUR = {
     "calibration": ("player", "bin", "low", "high", "confidence", "accuracy", "n"),
     "transforms": ("player", "transform", "metric", "difference", "low", "high", "n", "differing", "w", "p", "r"),
     "structures": ("player", "structure", "metric", "n", *ESTIMATE),
-    "orderings": ("ordering", "held", "detail", *ESTIMATE),
+    "orderings": ("ordering", "held", "evidence", *ESTIMATE),
 }
 PROBES = {
     "maps": ("metric", "cell", "position", "layer", "probe", "train", "control", *ESTIMATE),
@@ -141,7 +141,7 @@ def test_a_layer_that_the_model_lacks_is_refused_before_anything_is_written(
     goal, small_spec: GoalSpec, tmp_path: Path
 ) -> None:
     spec = small_spec.model_copy(update={"layers": (0, 2)})
-    with pytest.raises(SpecError, match="layer 2 does not exist: .* has layers 0 to 1"):
+    with pytest.raises(SpecError, match=r"layer 2 does not exist: .* has layers 0 to 1"):
         goal.plan(spec)
     with pytest.raises(SpecError, match="layer 2"):
         goal.run(spec, tmp_path / "new")
