@@ -92,9 +92,7 @@ def causal_rows(
     eraser, mean = leace(x, side), x.mean(0)
     played = {
         "probe": [decision.play(tested, decision.affine(eraser.matrix, eraser.bias))],
-        "random": [
-            decision.play(tested, decision.affine(np.eye(len(v)) - np.outer(v, v), v * (v @ mean))) for v in random
-        ],
+        "random": [decision.play(tested, decision.affine(*_flattened(v, mean))) for v in random],
     }
     return rows + list(measured.compared("erase", 1.0, played))
 
@@ -124,8 +122,8 @@ class _Decision:
     def read(self, places: Sequence[Place]) -> np.ndarray:
         """Activations [places, d], float32."""
         inputs = [self.agent.prompt(*place) + self.before for place in places]
-        found = capture(self.model, inputs, self.site, "last", dtype="float32").activations
-        return np.asarray(found[self.site].numpy())  # type: ignore[index]
+        found = capture(self.model, inputs, self.site, "last", dtype="float32")
+        return np.asarray(found.activations[self.site].numpy())  # type: ignore[union-attr]
 
     def add(self, vector: np.ndarray, dose: float) -> Intervention:
         return Add(self.site, _tensor(vector), dose, self.scope)
@@ -142,6 +140,11 @@ class _Decision:
 
 def _tensor(values: Any) -> torch.Tensor:
     return torch.as_tensor(np.asarray(values), dtype=torch.float32)
+
+
+def _flattened(v: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix and bias of the map that sets the component along the unit vector ``v`` to that of ``mean``."""
+    return np.eye(len(v)) - np.outer(v, v), v * (v @ mean)
 
 
 def _random(spec: GoalSpec, layer: int, width: int) -> list[np.ndarray]:

@@ -90,7 +90,7 @@ def _behaviour_tables(folder: RunFolder, spec: GoalSpec) -> dict[str, pd.DataFra
         transformed[name] = episodes_of(folder.read(f"transform-{name}"), layouts)
     original = transformed.pop("original")
     structures = structure_layouts(spec)
-    groupings = (["size", "density"], [], ["size"], ["density"])
+    groupings: tuple[list[str], ...] = (["size", "density"], [], ["size"], ["density"])
     cells, whole, *margins = (grid_behaviour(steps, mazes.layouts, by=by, labels=mazes.table) for by in groupings)
     return {
         "behaviour": pd.concat([cells, whole], ignore_index=True),

@@ -12,7 +12,7 @@ import torch
 from workbench.environments.layouts import State
 from workbench.environments.moves import Move
 from workbench.errors import DataError
-from workbench.experiments.goal_directedness.causal import _Decision, causal_rows, choose_places
+from workbench.experiments.goal_directedness.causal import _Decision, _flattened, causal_rows, choose_places
 from workbench.experiments.goal_directedness.states import agent_of, probe_layouts
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
@@ -123,6 +123,16 @@ def test_only_the_token_before_the_move_is_read_and_changed(tiny_grid, small_spe
 
     decision.play([place], Watched())
     assert set(seen) == {len(decision.before) - 1}
+
+
+def test_a_random_direction_is_erased_to_its_mean_as_leace_does() -> None:
+    rng = np.random.default_rng(0)
+    x, v = rng.normal(size=(9, 6)) + 5, rng.normal(size=6)
+    v /= np.linalg.norm(v)
+    matrix, bias = _flattened(v, x.mean(0))
+    found = x @ matrix.T + bias
+    assert found @ v == pytest.approx(np.full(9, x.mean(0) @ v)) and found.mean(0) == pytest.approx(x.mean(0))
+    assert found - np.outer(found @ v, v) == pytest.approx(x - np.outer(x @ v, v))
 
 
 def test_dose_zero_equals_unsteered_bit_for_bit(tiny_grid, small_spec, places, layouts) -> None:

@@ -20,7 +20,13 @@ from workbench.experiments.goal_directedness.states import maps_of, plans_of, pl
 from workbench.sites import Site
 from workbench.training.grid_transcripts import grid_tokenizer
 
-ANSWERS = ['{"action": 2}', '```json\n{"action": "UP"}\n```', "{'action': 3} ok", '{"why": "near", "action": 0}']
+ANSWERS = [
+    '{"action": 2}',
+    '```json\n{"action": "UP"}\n```',
+    "{'action': 3} ok",
+    '{"why": "near", "action": 0}',
+    '{"action": 1} {so}',
+]
 REASONS = ["At 3 2. Go UP.\n", "a set {1, 2} of cells\n", 'first {"action": 9} then', "naïve → 🙂\n", "Go.", ""]
 
 
@@ -68,11 +74,11 @@ def test_reasoning_is_all_tokens_before_the_one_that_opens_the_answer(readers, n
     tokens = model.encode(reason + answer)
     found = states.reasoning_tokens(model, tokens)
     assert found == tokens[: len(found)]
-    start = (reason + answer).rindex("{")
+    start = len(reason) + answer.index("{")
     assert len(model.decode(found)) <= start < len(model.decode(tokens[: len(found) + 1]))
 
 
-@pytest.mark.parametrize("said", ["I go up.", '{"action": 7}', '{"action": 1', ""])
+@pytest.mark.parametrize("said", ["I go up.", 'Go {"action": 7}', 'Go {"action": 1', ""])
 def test_without_a_readable_answer_there_is_no_reasoning(readers, said: str) -> None:
     for model in readers.values():
         assert states.reasoning_tokens(model, model.encode(said)) == []
