@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
 
 from steering.interventions import _dose_on, _edit, _wide
 from workbench.errors import DataError
@@ -26,6 +25,7 @@ class Affine:
     matrix: [d, d]; bias: [d].  With the matrix and bias of a least-squares concept erasure (LEACE, arXiv 2306.03819) no
     linear probe finds the concept any more.  ``fingerprint`` and ``basis`` name the model that they were fitted on.
 
+    >>> import torch
     >>> where = Where(torch.tensor([[0]]), torch.tensor([[0]]), torch.tensor([[1]]))
     >>> Affine(Site(0), torch.tensor([[0.0, 0.0], [0.0, 1.0]]), torch.tensor([3.0, 0.0]))(torch.ones(1, 1, 2), where)
     tensor([[[3., 1.]]])
@@ -44,7 +44,8 @@ class Affine:
         width = self.bias.shape[0] if self.bias.ndim == 1 else -1
         if tuple(self.matrix.shape) != (width, width):
             raise DataError(
-                f"Affine: a matrix [d, d] and a bias [d] are needed, not {[*self.matrix.shape]} and {[*self.bias.shape]}"
+                "Affine: a matrix [d, d] and a bias [d] are needed, not"
+                f" {[*self.matrix.shape]} and {[*self.bias.shape]}"
             )
         if not bool(self.matrix.isfinite().all()) or not bool(self.bias.isfinite().all()):
             raise DataError("Affine: the matrix or the bias is not finite")

@@ -109,7 +109,7 @@ def test_the_saved_vector_is_the_formula_on_the_recorded_episodes(record, bandit
 
 
 def test_the_vector_refuses_another_model(record) -> None:
-    
+
     with pytest.raises(ArtifactError):
         SteeringVector.load(record.path / "artifacts" / "vector-buttons.safetensors", model=tiny_model())
 

@@ -41,9 +41,7 @@ class EastSpec(BaseModel):
     )
     eval_completions: int = Field(15, ge=2, description="completions a prompt and condition")
     layers: tuple[int, ...] | None = Field(None, description="layers of the grid; default all")
-    layer_step: int = Field(
-        1, ge=1, description="if layers is not given: 2 takes every second, down from the last"
-    )
+    layer_step: int = Field(1, ge=1, description="if layers is not given: 2 takes every second, down from the last")
     multipliers: tuple[float, ...] = Field(
         (-2.0, -1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0), description="0 is always run"
     )
