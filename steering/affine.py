@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-
 from steering.interventions import _dose_on, _edit, _wide
 from workbench.errors import DataError
 from workbench.models.interventions import Scope, Where

@@ -28,6 +28,7 @@ from workbench.experiments.east.evaluate import Condition, choose_prompts, evalu
 from workbench.experiments.east.summary import choose, results_table
 from workbench.experiments.east.thoughts import over_represented
 from workbench.models.language_model import LanguageModel
+from workbench.models.tiny import tiny_model
 from workbench.runs import load_run
 from workbench.sites import Site
 

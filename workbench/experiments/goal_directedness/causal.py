@@ -28,6 +28,7 @@ from workbench.experiments.goal_directedness.spec import GoalSpec
 from workbench.experiments.goal_directedness.states import agent_of
 from workbench.models.interventions import Intervention, Scope, Window
 from workbench.models.language_model import LanguageModel
+from workbench.models.sampling import filter_logits
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.statistics import cluster_bootstrap
@@ -75,24 +76,24 @@ def causal_rows(
     columns = zip(places["layout"], places["row"], places["column"], places["has_key"], strict=True)
     where = [(layouts[i], State((int(r), int(c)), bool(k))) for i, r, c, k in columns]
     known = [place for place, held in zip(where, test, strict=True) if not held]
-    tested = [place for place, held in zip(where, test, strict=True) if held]
     x, side = decision.read(known), right[~test].astype(int)
     unit = np.asarray(make_probe("mass-mean").fit(x, side).direction_)
     size = float((x[side == 1].mean(0) - x[side == 0].mean(0)) @ unit)
     random = _random(spec, layer, len(unit))
-    plain = decision.play(tested)
+    tested = _Tested(decision, [place for place, held in zip(where, test, strict=True) if held])
+    plain = tested.play()
     measured = _Measured(layer, *plain, right[test], group[test])
     rows = list(measured.rows("none", "none", 0.0, *plain))
     for multiplier in spec.multipliers:
         played = {
-            name: [decision.play(tested, decision.add(v, multiplier * size)) for v in vectors]
+            name: [tested.play(decision.add(v, multiplier * size)) for v in vectors]
             for name, vectors in (("probe", [unit]), ("random", random))
         }
         rows += measured.compared("steer", multiplier, played)
     eraser, mean = leace(x, side), x.mean(0)
     played = {
-        "probe": [decision.play(tested, decision.affine(eraser.matrix, eraser.bias))],
-        "random": [decision.play(tested, decision.affine(*_flattened(v, mean))) for v in random],
+        "probe": [tested.play(decision.affine(eraser.matrix, eraser.bias))],
+        "random": [tested.play(decision.affine(*_flattened(v, mean))) for v in random],
     }
     return rows + list(measured.compared("erase", 1.0, played))
 
@@ -131,11 +132,24 @@ class _Decision:
     def affine(self, matrix: Any, bias: Any) -> Intervention:
         return Affine(self.site, _tensor(matrix), _tensor(bias), scope=self.scope)
 
-    def play(self, places: Sequence[Place], *interventions: Intervention) -> tuple[np.ndarray, np.ndarray]:
+
+class _Tested:
+    """Places at which effects are measured.  Their prompts are computed once: nothing acts before the decision."""
+
+    def __init__(self, decision: _Decision, places: Sequence[Place]) -> None:
+        self.model, self.agent = decision.model, decision.agent
+        self.prompts = [self.agent.prompt(*place) for place in places]
+        self.best = np.array([[move in layout.optimal_moves(state) for move in Move] for layout, state in places])
+        self.cache = self.model.prompt_cache()
+        self.play()  # fills the cache, so that all that follow compute the same tokens
+
+    def play(self, *interventions: Intervention) -> tuple[np.ndarray, np.ndarray]:
         """p(RIGHT) - p(LEFT) and the probability of an optimal move at each place."""
-        p = self.agent.probabilities(places, interventions)
-        best = np.array([[move in layout.optimal_moves(state) for move in Move] for layout, state in places])
-        return p[:, Move.RIGHT] - p[:, Move.LEFT], (p * best).sum(1)
+        endings = [[self.agent.text.answer(move).removesuffix("}") for move in Move]] * len(self.prompts)
+        scores = self.model.score(self.prompts, endings, interventions, self.cache)
+        logprobs = torch.tensor([[score.logprob for score in row] for row in scores], dtype=torch.float64)
+        p = filter_logits(logprobs, self.agent.temperature, self.agent.top_p).double().softmax(-1).numpy()
+        return p[:, Move.RIGHT] - p[:, Move.LEFT], (p * self.best).sum(1)
 
 
 def _tensor(values: Any) -> torch.Tensor:

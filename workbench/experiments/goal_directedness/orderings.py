@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["orderings"]
 
 LONG = 5  # moves of a long plan
+MAP_METRICS = ("cell accuracy", "balanced cell accuracy")
 Row = dict[str, Any]
 
 
@@ -99,21 +100,23 @@ def _paired(data: ProbeData, a: np.ndarray, b: np.ndarray) -> Interval:
 
 
 def _maps(folder: RunFolder, data: ProbeData, layer: int) -> Iterator[Row]:
-    """Cell accuracy as in the paper; against the controls balanced, since most cells are walls."""
+    """By cell accuracy, as in the paper, and balanced over the classes, since most cells are walls."""
     right = {p: folder.load_tensors(f"decoded-{p}-{layer}")[0] for p in POSITIONS}
     for position in POSITIONS:
         linear, mlp = (right[position][name].numpy() for name in ("linear", "mlp"))  # [2 states]
-        for row, what in enumerate(("cell accuracy", "balanced cell accuracy")):
+        for row, what in enumerate(MAP_METRICS):
             yield _judged(f"map: MLP above linear ({position}, {what})", what, _paired(data, mlp[row], linear[row]))
     before, after = (right[position]["mlp"].numpy() for position in POSITIONS)
-    for row, what in enumerate(("cell accuracy", "balanced cell accuracy")):
+    for row, what in enumerate(MAP_METRICS):
         change = _paired(data, before[row], after[row])
         yield _judged(f"map: before above after reasoning ({what})", f"{what}, MLP", change)
     for position in POSITIONS:
         for name, control in folder.load_tensors(f"map-controls-{position}")[0].items():
             kind, _, which = name.partition(".")
-            change = _paired(data, right[position][kind].numpy()[1], control.numpy()[1])
-            yield _judged(f"map: {kind} above {which} ({position})", "balanced cell accuracy", change)
+            own = right[position][kind].numpy()  # [2 states]
+            for row, what in enumerate(MAP_METRICS):
+                change = _paired(data, own[row], control.numpy()[row])
+                yield _judged(f"map: {kind} above {which} ({position}, {what})", what, change)
 
 
 def _plans(folder: RunFolder, spec: GoalSpec, data: ProbeData) -> Iterator[Row]:

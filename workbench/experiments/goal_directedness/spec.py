@@ -128,7 +128,7 @@ PRESETS: dict[str, GoalSpec] = {
     "gpu": GoalSpec(),
     "cpu": GoalSpec(
         sizes=(7, 9), transform_rollouts=5, structures=60, structure_sizes=(7, 9), max_new_tokens=48, probe_layouts=40,
-        map_size=9, hidden=(256, 128), plan_decoders=(1,), plan_width=256, plan_epochs=20, random_directions=3,
+        map_size=9, hidden=(256, 128), plan_decoders=(1,), plan_width=128, plan_epochs=30, random_directions=3,
     ),
     "smoke": GoalSpec(
         sizes=(7,), densities=(0.4, 1.0), layouts=2, rollouts=2, structures=3, structure_sizes=(7,), max_new_tokens=48,

@@ -17,7 +17,7 @@ from workbench.errors import SiteError, SpecError, did_you_mean
 from workbench.experiments.probe_sweep.sources import Source, Stored, find_source
 from workbench.experiments.probe_sweep.spec import ModelEntry, SweepSpec, Task, expand_site
 from workbench.experiments.probe_sweep.structured import check_structured, structured_probe
-from workbench.models.loading import shipped_models
+from workbench.models.loading import n_layers_of, shipped_models
 from workbench.runs import Cell
 from workbench.sites import Site
 
@@ -120,24 +120,12 @@ def _load_from(model: str, base: Path) -> str:
 
 
 def _model_sites(spec: SweepSpec, model: str, load_from: str) -> tuple[Site, ...]:
-    layers = _n_layers(load_from)
+    layers = n_layers_of(load_from)
     sites = tuple(dict.fromkeys(site for entry in spec.sites for site in expand_site(entry, layers)))
     for site in sites:
         if site.layer >= layers:
             raise SiteError(f"sites: {site} does not exist: {model} has layers 0 to {layers - 1}")
     return sites
-
-
-def _n_layers(load_from: str) -> int:
-    from transformers import AutoConfig
-
-    from workbench.models.loading import load_model
-
-    source = str(shipped_models().get(load_from, load_from))
-    try:
-        return int(AutoConfig.from_pretrained(source).get_text_config().num_hidden_layers)
-    except (OSError, ValueError):
-        return load_model(load_from).n_layers  # which says in one line what is wrong
 
 
 def _known_sites(spec: SweepSpec, stored: tuple[Site, ...]) -> tuple[Site, ...]:

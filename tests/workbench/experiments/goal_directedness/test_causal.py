@@ -12,7 +12,7 @@ import torch
 from workbench.environments.layouts import State
 from workbench.environments.moves import Move
 from workbench.errors import DataError
-from workbench.experiments.goal_directedness.causal import _Decision, _flattened, causal_rows, choose_places
+from workbench.experiments.goal_directedness.causal import _Decision, _flattened, _Tested, causal_rows, choose_places
 from workbench.experiments.goal_directedness.states import agent_of, probe_layouts
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
@@ -121,7 +121,7 @@ def test_only_the_token_before_the_move_is_read_and_changed(tiny_grid, small_spe
             seen.extend((where.positions - where.prompt_lengths)[touched].tolist())
             return activation
 
-    decision.play([place], Watched())
+    _Tested(decision, [place]).play(Watched())
     assert set(seen) == {len(decision.before) - 1}
 
 
@@ -137,12 +137,12 @@ def test_a_random_direction_is_erased_to_its_mean_as_leace_does() -> None:
 
 def test_dose_zero_equals_unsteered_bit_for_bit(tiny_grid, small_spec, places, layouts) -> None:
     decision = _Decision(tiny_grid, agent_of(tiny_grid, small_spec, "direct"), Site(0))
-    some, d = where(places, layouts)[:5], tiny_grid.d_model
-    plain = decision.play(some)
+    some, d = _Tested(decision, where(places, layouts)[:5]), tiny_grid.d_model
+    plain = some.play()
     for intervention in (decision.add(np.ones(d), 0.0), decision.affine(np.eye(d), np.zeros(d))):
-        steered = decision.play(some, intervention)
+        steered = some.play(intervention)
         assert all(np.array_equal(a, b) for a, b in zip(plain, steered, strict=True))
-    moved = decision.play(some, decision.add(np.random.default_rng(0).normal(size=d), 5.0))
+    moved = some.play(decision.add(np.random.default_rng(0).normal(size=d), 5.0))
     assert not np.array_equal(plain[0], moved[0])
 
 

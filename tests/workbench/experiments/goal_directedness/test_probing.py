@@ -94,7 +94,7 @@ def test_maps_are_read_where_they_are_and_shuffling_leaves_only_the_size(goal_da
 
 def test_plans_are_read_where_they_are_and_not_from_shuffled_pairs(goal_data: ProbeData) -> None:
     h = told(goal_data)
-    h[:, :30] += 3 * np.eye(5)[goal_data.plans].reshape(len(h), -1)
+    h[:, :30] += 6 * np.eye(5)[goal_data.plans].reshape(len(h), -1)
     right, true = {}, goal_data.plans[goal_data.test]
     for shuffle in (False, True):
         proba = decode_plans(goal_data, h, 0, shuffle=shuffle)
@@ -103,7 +103,7 @@ def test_plans_are_read_where_they_are_and_not_from_shuffled_pairs(goal_data: Pr
             [(p.argmax(-1)[: n + 1] == t[: n + 1]).all() for n in range(6)] for p, t in zip(proba, true, strict=True)
         ]
         assert right[shuffle].tolist() == wanted
-    assert right[False][:, 0].mean() > 0.9 > 0.6 > right[True][:, 0].mean()
+    assert right[False][:, 0].mean() > 0.8 > 0.6 > right[True][:, 0].mean()
     table = plan_rows(goal_data, proba, {"control": "shuffled", "decoder": 0})
     assert set(table["control"]) == {"shuffled"} and len(table) == 12  # 6 prefixes, PAD counted or not
     own = plan_rows(goal_data, proba, {"control": "none", "decoder": 0})
