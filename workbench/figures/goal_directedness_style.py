@@ -58,6 +58,7 @@ MAPS = {
     "true": Look("true map", BLACK, "solid", "square"),
     "decoded": Look("decoded map", SKY, "solid", "circle"),
     "other grids": Look("other grids' decoded maps", PURPLE, "dash", "triangle-down"),
+    "no walls": Look("true map without its inner walls", ORANGE, "dot", "x"),
 }
 METRICS = {
     "success": "goal success (share)",

@@ -156,9 +156,10 @@ def _readings(folder: RunFolder, layer: int) -> Iterator[Row]:
     for position in POSITIONS:
         for metric in ("accuracy", "recovery"):
             part = actions[(actions["position"] == position) & (actions["metric"] == metric)]
-            if len(part):
-                name = f"actions: {metric} on the decoded map above other grids' ({position})"
-                yield _judged(name, metric, _interval(part.iloc[0]))
+            for row in part.to_dict("records"):
+                other = str(row["map"]).removeprefix("decoded less ")
+                name = f"actions: {metric} on the decoded map above {other} ({position})"
+                yield _judged(name, metric, _interval(row))
 
 
 def _causal(folder: RunFolder, layer: int) -> Iterator[Row]:

@@ -24,6 +24,7 @@ from workbench.experiments.goal_directedness.probing import (
     plan_rows,
     prefix_right,
     target_rows,
+    without_walls,
 )
 from workbench.experiments.goal_directedness.states import POSITIONS, play_states, probe_layouts, read_states
 from workbench.models.untrained import untrained
@@ -208,7 +209,7 @@ def decoded_actions_unit(job: Job) -> pd.DataFrame:
     for position in POSITIONS:
         decoded = job.decoded(position, job.layer)
         others = dict(map_controls(job.data, decoded))["other grids"]
-        scored = score_decoded(steps, {"decoded": decoded, "other grids": others})
+        scored = score_decoded(steps, {"decoded": decoded, "other grids": others, "no walls": without_walls(job.data)})
         rows += [row | {"position": position, "layer": job.layer} for row in scored]
     return pd.DataFrame(rows)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes import make_probe
-from probes.cognitive_map import PADDING, CognitiveMapProbe, map_scores
+from probes.cognitive_map import CELLS, PADDING, CognitiveMapProbe, cell_class, map_scores
 from probes.evaluation import duplicate_groups, evaluate
 from probes.mdl import online_code
 from probes.plan import PRESETS as DECODERS
@@ -46,6 +46,7 @@ __all__ = [
     "plan_rows",
     "prefix_right",
     "target_rows",
+    "without_walls",
 ]
 
 
@@ -142,6 +143,15 @@ def balanced_cell_accuracy(data: ProbeData, proba: np.ndarray) -> np.ndarray:
             cells = here.sum((1, 2))
             shares.append(np.where(cells, (right & here).sum((1, 2)) / np.maximum(cells, 1), np.nan))
     return np.nanmean(shares, axis=0)
+
+
+def without_walls(data: ProbeData) -> np.ndarray:
+    """The true maps of the test states with all inner walls gone, as sure probabilities [states, size, size, classes].
+
+    A control of actions on decoded maps: an agent that heads for the goal as the crow flies is right there.
+    """
+    true = data.maps[data.test]
+    return np.eye(len(CELLS))[np.where(true == cell_class("#"), cell_class("_"), true)]
 
 
 def map_controls(data: ProbeData, proba: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

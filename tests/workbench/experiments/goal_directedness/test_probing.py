@@ -12,6 +12,7 @@ from workbench.errors import DataError
 from workbench.experiments.goal_directedness.probing import (
     TARGETS,
     ProbeData,
+    balanced_cell_accuracy,
     cell_accuracy,
     decode_maps,
     decode_plans,
@@ -21,6 +22,7 @@ from workbench.experiments.goal_directedness.probing import (
     plan_rows,
     prefix_right,
     target_rows,
+    without_walls,
 )
 from workbench.experiments.goal_directedness.states import probe_layouts
 
@@ -148,3 +150,18 @@ def test_classes_of_a_single_group_are_left_out_and_a_constant_is_an_error(goal_
     monkeypatch.setitem(TARGETS, "rare", lambda data: np.where(rare, 7, 1))
     with pytest.raises(DataError, match="rare: fewer than two classes occur in several groups"):
         target_rows(goal_data, told(goal_data), told(goal_data, 1), "rare")
+
+
+def test_balanced_cell_accuracy_is_the_mean_recall_of_the_classes_of_each_state(goal_data: ProbeData) -> None:
+    true = goal_data.maps[goal_data.test]
+    assert (balanced_cell_accuracy(goal_data, np.eye(len(CELLS))[true]) == 1).all()
+    walls = np.eye(len(CELLS))[np.full_like(true, CELLS.index("#"))]  # says wall everywhere
+    classes = [len(set(state.ravel()) - {PADDING}) for state in true]
+    assert balanced_cell_accuracy(goal_data, walls) == pytest.approx(1 / np.array(classes))
+    assert cell_accuracy(goal_data, walls).mean() > balanced_cell_accuracy(goal_data, walls).mean()
+
+
+def test_the_control_without_walls_keeps_all_but_the_walls(goal_data: ProbeData) -> None:
+    true, bare = goal_data.maps[goal_data.test], without_walls(goal_data).argmax(-1)
+    wall = true == CELLS.index("#")
+    assert (bare[wall] == CELLS.index("_")).all() and (bare[~wall] == true[~wall]).all()
