@@ -130,11 +130,13 @@ class LogisticProbe(_LinearClassifier):
         """Fit on X [rows, features] and labels y [rows]."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
+        from threadpoolctl import threadpool_limits
 
         X, y = self._checked(X, y)
         scaler = StandardScaler().fit(X)
         inner = LogisticRegression(C=self.C, class_weight=self.class_weight, max_iter=self.max_iter, tol=self.tol)
-        inner.fit(scaler.transform(X), y)
+        with threadpool_limits(1):  # its many small products are ten times slower when BLAS and torch threads compete
+            inner.fit(scaler.transform(X), y)
         self.classes_, self.n_iter_ = inner.classes_, inner.n_iter_
         self.coef_ = inner.coef_.astype(np.float64) / scaler.scale_
         self.intercept_ = inner.intercept_ - self.coef_ @ scaler.mean_
