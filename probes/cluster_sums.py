@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.errors import DataError
-from workbench.statistics import Interval
+from workbench.statistics import Interval, times_drawn
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy.typing import ArrayLike
 
 __all__ = ["ClusterSums"]
-
-_BLOCK = 2**21  # draws held at once, the number of workbench.statistics: other blocks would draw other clusters
 
 
 class ClusterSums:
@@ -44,7 +42,9 @@ class ClusterSums:
         np.add.at(sums, index, table)
         self.total: Float[np.ndarray, " columns"] = sums.sum(0)
         self.n_clusters = len(names)
-        self.resampled: Float[np.ndarray, "n columns"] = _times_drawn(n, len(names), seed) @ sums
+        self.resampled: Float[np.ndarray, "n columns"] = np.concatenate(
+            [times @ sums for times in times_drawn(len(names), n, seed)]
+        )
 
     def interval(self, statistic: Callable[[np.ndarray], np.ndarray], confidence: float = 0.95) -> Interval:
         """``statistic`` maps sums [..., columns] to numbers [...]; NaN on a resample, or one cluster: NaN bounds."""
@@ -55,15 +55,3 @@ class ClusterSums:
         tail = (1 - confidence) / 2
         low, high = np.quantile(resampled, [tail, 1 - tail])
         return Interval(estimate, float(low), float(high))
-
-
-def _times_drawn(n: int, n_clusters: int, seed: int) -> Float[np.ndarray, "n clusters"]:
-    """How often each cluster is in each resample."""
-    rng, step = np.random.default_rng([seed, 0]), max(1, _BLOCK // n_clusters)
-    times = np.zeros((n, n_clusters))
-    for start in range(0, n, step):
-        size = min(step, n - start)
-        draws = rng.integers(0, n_clusters, size=(size, n_clusters), dtype=np.int32)
-        flat = (np.arange(size)[:, None] * n_clusters + draws).ravel()
-        times[start : start + size] = np.bincount(flat, minlength=size * n_clusters).reshape(size, n_clusters)
-    return times

@@ -8,7 +8,7 @@ each resample (:mod:`probes.ranks`) and gets fewer of them.  No score is approxi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from probes.ranks import OnResamples, auroc, spearman
 from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.statistics import times_drawn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,6 @@ __all__ = [
 
 RANK_RESAMPLES = 300
 _MANY_CLUSTERS = 2000  # above, AUROC too gets the fewer resamples: its cost grows with their square
-_BLOCK = 2**21  # numbers held in memory at once; as in workbench.statistics, whose draws these are
 _BINS = 10
 
 
@@ -123,7 +123,7 @@ def resampled(
     on = _on(name, predictions, cluster_of, len(labels))
     if name == "spearman" or (name == "auroc" and len(labels) > _MANY_CLUSTERS):
         n = min(n, RANK_RESAMPLES)
-    return np.concatenate([on(counts) for counts in _resamples(len(labels), n, seed)])
+    return np.concatenate([on(counts) for counts in times_drawn(len(labels), n, seed)])
 
 
 def class_scores(predictions: Predictions, classes: ArrayLike) -> pd.DataFrame:
@@ -155,16 +155,6 @@ def calibration_table(predictions: Predictions, bins: int = _BINS) -> pd.DataFra
     return pd.DataFrame(
         {"low": edges[:-1], "high": edges[1:], "rows": rows, "confidence": confidence, "accuracy": accuracy}
     )
-
-
-def _resamples(n_clusters: int, n: int, seed: int) -> Iterator[Float[np.ndarray, "resamples clusters"]]:
-    """How often each cluster is drawn in each of ``n`` resamples, a block at a time."""
-    rng, step = np.random.default_rng([seed, 0]), max(1, _BLOCK // n_clusters)
-    for start in range(0, n, step):
-        shape = (min(step, n - start), n_clusters)
-        draws = rng.integers(0, n_clusters, size=shape, dtype=np.int32)
-        cells = draws + n_clusters * np.arange(shape[0])[:, None]
-        yield np.bincount(cells.ravel(), minlength=shape[0] * n_clusters).reshape(shape).astype(np.float64)
 
 
 def _on(name: str, said: Predictions, cluster_of: Int[np.ndarray, " rows"], n_clusters: int) -> OnResamples:

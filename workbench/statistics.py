@@ -7,7 +7,7 @@ unless ``confidence`` says otherwise, and the same seed gives the same interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ __all__ = [
     "cluster_bootstrap_difference",
     "corrected_entropy",
     "plugin_entropy",
+    "times_drawn",
     "wilson",
 ]
 
@@ -159,6 +160,26 @@ def corrected_entropy(counts: ArrayLike) -> Float[np.ndarray, ...]:
     return np.clip(plugin_entropy(table) + correction, 0.0, np.log(table.shape[-1]))
 
 
+def times_drawn(n_clusters: int, n: int, seed: int) -> Iterator[Float[np.ndarray, "resamples clusters"]]:
+    """How often each cluster is in each of ``n`` resamples, a block at a time: those of :func:`cluster_bootstrap`.
+
+    A statistic of sums over clusters is then a matrix product away.
+
+    >>> [times.sum(1).tolist() for times in times_drawn(3, n=2, seed=0)]
+    [[3.0, 3.0]]
+    """
+    for draws in _draws(n_clusters, n, [seed, 0]):
+        cells = draws + n_clusters * np.arange(len(draws))[:, None]
+        yield np.bincount(cells.ravel(), minlength=draws.size).reshape(draws.shape).astype(np.float64)
+
+
+def _draws(n_clusters: int, n: int, seed: list[int]) -> Iterator[Int[np.ndarray, "resamples clusters"]]:
+    """Numbers of the clusters drawn in ``n`` resamples, a block at a time."""
+    rng, step = np.random.default_rng(seed), max(1, _BLOCK // n_clusters)
+    for start in range(0, n, step):
+        yield rng.integers(0, n_clusters, size=(min(step, n - start), n_clusters), dtype=np.int32)
+
+
 @dataclass(frozen=True)
 class _Sample:
     """Values sorted by cluster, and how to compute the statistic on drawn clusters."""
@@ -188,9 +209,7 @@ class _Sample:
 
     def bootstrap(self, n: int, seed: list[int]) -> Float[np.ndarray, " n"]:
         """The statistic on ``n`` resamples; equal seeds and equal numbers of clusters draw the same clusters."""
-        rng, step = np.random.default_rng(seed), max(1, _BLOCK // self.n_clusters)
-        sizes = [(min(step, n - start), self.n_clusters) for start in range(0, n, step)]
-        return np.concatenate([self.resampled(rng.integers(0, size[1], size=size, dtype=np.int32)) for size in sizes])
+        return np.concatenate([self.resampled(draws) for draws in _draws(self.n_clusters, n, seed)])
 
     def resampled(self, draws: Int[np.ndarray, "resamples clusters"]) -> Float[np.ndarray, " resamples"]:
         if self.statistic is np.mean and self.values.ndim == 1:

@@ -127,10 +127,12 @@ def _write(record: dict[str, Any]) -> None:
     from workbench.files import write_bytes, write_json
 
     rows = record["rows"]
-    lines = ["| what | ratio | bar | held | measured |", "|---|---|---|---|---|"]
+    lines = ["| what | ratio | bar | held | measured, commit |", "|---|---|---|---|---|"]
     for row in rows:
         held = "yes" if row["held"] else "**no**"
-        lines.append(f"| {row['name']} | {row['ratio']:.2f} | {row['bar']} | {held} | {row['measured']} |")
+        lines.append(
+            f"| {row['name']} | {row['ratio']:.2f} | {row['bar']} | {held} | {row['measured']}, {row['commit'][:7]} |"
+        )
     machine, versions = record["machine"], record["versions"]
     lines += ["", f"Measured on {machine['cpus']} cores ({machine['processor']}), "
               f"Python {versions['python']}, torch {versions['torch']}, transformers {versions['transformers']}.",

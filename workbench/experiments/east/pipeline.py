@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from workbench.experiments.east.evaluate import Condition, EvalPrompt, choose_pr
 from workbench.experiments.east.spec import EastSpec
 from workbench.experiments.east.summary import choose, orderings, results_table
 from workbench.experiments.east.thoughts import over_represented, trace_thoughts
+from workbench.experiments.units import Say, Unit, run_units
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model, n_layers_of
 from workbench.provenance import provenance
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["plan", "run"]
-
-Say = Callable[[str], None]
 
 
 def plan(spec: EastSpec) -> list[tuple[str, str, int]]:
@@ -55,30 +53,15 @@ def run(
     Tables end up in the folder's artifacts (``results``, ``orderings``, ``behaviour``, ``words``...), vectors beside
     them as :class:`SteeringVector` files.  ``say`` gets one line a unit.
     """
-    say = say or (lambda _line: None)
     model = load_model(spec.model, spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
     with RunFolder.open(root, "east", spec, name, provenance(model, spec.seed)) as folder:
         job = _Job(model, spec, folder, progress)
-        units = {unit.name: unit for unit in _units(spec, model.n_layers)}
-        for number, unit in enumerate(units.values(), 1):
-            if unit.name not in folder.plan(units):
-                continue
-            say(f"[{number}/{len(units)}] {unit.what}")
-            folder.log(f"begin {unit.name}")
-            folder.write(unit.name, unit.work(job))
+        run_units(folder, _units(spec, model.n_layers), job, say)
         _finish(job)
     return folder.path
 
 
-@dataclass(frozen=True)
-class _Unit:
-    name: str
-    what: str
-    completions: int
-    work: Callable[[_Job], pd.DataFrame]
-
-
-def _units(spec: EastSpec, n_layers: int) -> Iterator[_Unit]:
+def _units(spec: EastSpec, n_layers: int) -> Iterator[Unit[_Job]]:
     layers = range(n_layers)[::-1][:: spec.layer_step][::-1] if spec.layers is None else spec.layers
     for layer in layers:
         if not 0 <= layer < n_layers:
@@ -87,18 +70,18 @@ def _units(spec: EastSpec, n_layers: int) -> Iterator[_Unit]:
     behaviour = len(spec.settings) * spec.episodes * spec.horizon * spec.behaviour_completions
     n_test = 6 + 2 * spec.control_seeds + len(spec.temperatures) + len(spec.top_ps) + 2 * len(spec.multipliers)
     for r in spec.renderings:
-        yield _Unit(f"extraction-{r}", f"play {r} for extraction", spec.extraction_runs * draws, _extraction(r))
-        yield _Unit(f"vectors-{r}", f"estimate vectors on {r}", 0, _vectors(r))
-        yield _Unit(f"behaviour-{r}", f"play {r} unsteered", behaviour, _behaviour(r, steered=False))
+        yield Unit(f"extraction-{r}", f"play {r} for extraction", spec.extraction_runs * draws, _extraction(r))
+        yield Unit(f"vectors-{r}", f"estimate vectors on {r}", 0, _vectors(r))
+        yield Unit(f"behaviour-{r}", f"play {r} unsteered", behaviour, _behaviour(r, steered=False))
     for r in spec.renderings:
         for layer in layers:
             first = layer == layers[0]
             count = (len(spec.multipliers) - (not first)) * evals
-            yield _Unit(f"grid-{r}-{layer}", f"multipliers at layer {layer} on {r}", count, _grid(r, layer, first))
+            yield Unit(f"grid-{r}-{layer}", f"multipliers at layer {layer} on {r}", count, _grid(r, layer, first))
     for r in spec.renderings:
-        yield _Unit(f"test-{r}", f"chosen layer, controls and baselines on {r}", n_test * evals, _test(r))
-        yield _Unit(f"thoughts-{r}", f"how much the thought decides on {r}", 0, _thoughts(r))
-        yield _Unit(f"steered-{r}", f"play {r} steered and shuffled", 2 * behaviour, _behaviour(r, steered=True))
+        yield Unit(f"test-{r}", f"chosen layer, controls and baselines on {r}", n_test * evals, _test(r))
+        yield Unit(f"thoughts-{r}", f"how much the thought decides on {r}", 0, _thoughts(r))
+        yield Unit(f"steered-{r}", f"play {r} steered and shuffled", 2 * behaviour, _behaviour(r, steered=True))
 
 
 class _Job:

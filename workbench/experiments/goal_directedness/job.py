@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from workbench.runs import RunFolder
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Job", "Unit", "Work", "activations_name", "layers_of"]
+__all__ = ["Job", "Work", "activations_name", "layers_of"]
 
 
 class Job:
@@ -51,16 +50,6 @@ class Job:
 
 
 Work = Callable[[Job], "pd.DataFrame"]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A step of a run: its name in the run folder, what it does, how many completions it draws at most."""
-
-    name: str
-    what: str
-    completions: int
-    work: Work
 
 
 def activations_name(position: str, layer: int, control: str = "") -> str:

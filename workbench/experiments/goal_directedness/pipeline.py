@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from workbench.experiments.goal_directedness.examples import save_examples
@@ -12,13 +11,12 @@ from workbench.experiments.goal_directedness.orderings import orderings
 from workbench.experiments.goal_directedness.spec import GoalSpec
 from workbench.experiments.goal_directedness.summary import save_tables
 from workbench.experiments.goal_directedness.units import units_of
+from workbench.experiments.units import Say, run_units
 from workbench.models.loading import load_model, n_layers_of
 from workbench.provenance import provenance
 from workbench.runs import RunFolder
 
 __all__ = ["plan", "run"]
-
-Say = Callable[[str], None]
 
 
 def plan(spec: GoalSpec) -> list[tuple[str, str, int]]:
@@ -39,18 +37,12 @@ def run(
     Tables end up in the folder's artifacts (``behaviour``, ``maps``, ``plans``, ``orderings``...).  ``say`` gets one
     line a unit.
     """
-    say = say or (lambda _line: None)
     model = load_model(spec.model, spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
     layers = layers_of(spec, model.n_layers)  # refused before a folder is made
     with RunFolder.open(root, "goal-directedness", spec, name, provenance(model, spec.seed)) as folder:
-        units = {unit.name: unit for unit in units_of(spec, layers)}
-        job, left = Job(model, spec, folder, progress), folder.plan(units)
-        for number, unit in enumerate(units.values(), 1):
-            if unit.name in left:
-                say(f"[{number}/{len(units)}] {unit.what}")
-                folder.log(f"begin {unit.name}")
-                folder.write(unit.name, unit.work(job))
-        _summarise(job, probed="states" in units)
+        units, job = list(units_of(spec, layers)), Job(model, spec, folder, progress)
+        run_units(folder, units, job, say)
+        _summarise(job, probed=any(unit.name == "states" for unit in units))
     return folder.path
 
 

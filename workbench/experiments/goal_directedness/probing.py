@@ -21,13 +21,11 @@ from probes.mdl import online_code
 from probes.plan import PRESETS as DECODERS
 from probes.plan import LinearPlanProbe, PlanDecoder, plan_scores
 from probes.plan_scores import N_SYMBOLS
-from workbench.environments.grid_text import GridText
-from workbench.environments.layouts import State
 from workbench.environments.moves import Move
 from workbench.errors import DataError
 from workbench.experiments.goal_directedness.holdout import held_out_states, other_layouts
 from workbench.experiments.goal_directedness.spec import GoalSpec
-from workbench.experiments.goal_directedness.states import maps_of, probe_layouts
+from workbench.experiments.goal_directedness.states import maps_of, pictures_of, probe_layouts
 from workbench.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ class ProbeData:
     @cached_property
     def maps(self) -> np.ndarray:
         """[states, map_size, map_size]."""
-        return maps_of(self.spec, self.steps)
+        return maps_of(self.spec, self.states)
 
     @cached_property
     def plans(self) -> np.ndarray:
@@ -70,9 +68,7 @@ class ProbeData:
     @cached_property
     def states(self) -> list[str]:
         """The rendered state of each row."""
-        text, layouts = GridText(), probe_layouts(self.spec).layouts
-        columns = zip(self.steps["layout"], self.steps["row"], self.steps["column"], strict=True)
-        return [text.picture(layouts[i], State((int(r), int(c)))) for i, r, c in columns]
+        return pictures_of(self.spec, self.steps)
 
     @cached_property
     def groups(self) -> np.ndarray:

@@ -34,6 +34,7 @@ __all__ = [
     "POSITIONS",
     "agent_of",
     "maps_of",
+    "pictures_of",
     "plans_of",
     "play_states",
     "probe_layouts",
@@ -127,11 +128,15 @@ def read_states(
                 yield position, site, z.reshape(len(steps), -1)
 
 
-def maps_of(spec: GoalSpec, steps: pd.DataFrame) -> np.ndarray:
-    """[steps, map_size, map_size] cell classes (:data:`probes.cognitive_map.CELLS`), padded at the bottom and right."""
+def pictures_of(spec: GoalSpec, steps: pd.DataFrame) -> list[str]:
+    """The rendered state of every step."""
     text, layouts = GridText(), probe_layouts(spec).layouts
     places = zip(steps["layout"], steps["row"], steps["column"], strict=True)
-    pictures = [text.picture(layouts[i], State((int(r), int(c)))) for i, r, c in places]
+    return [text.picture(layouts[i], State((int(r), int(c)))) for i, r, c in places]
+
+
+def maps_of(spec: GoalSpec, pictures: Sequence[str]) -> np.ndarray:
+    """[states, map_size, map_size] numbers of :data:`probes.cells.CELLS`, padded at the bottom and right."""
     return encode_maps([_cells(picture) for picture in pictures], spec.map_size)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from workbench.agents.grid_play import play_grids
 from workbench.environments.grid_oracles import optimal_policy, random_policy
 from workbench.environments.transforms import TRANSFORMS
-from workbench.experiments.goal_directedness.job import Job, Unit, Work
+from workbench.experiments.goal_directedness.job import Job, Work
 from workbench.experiments.goal_directedness.layouts import Layouts, maze_layouts, structure_layouts
 from workbench.experiments.goal_directedness.probe_units import (
     causal_unit,
@@ -26,6 +26,7 @@ from workbench.experiments.goal_directedness.probe_units import (
 )
 from workbench.experiments.goal_directedness.spec import GoalSpec
 from workbench.experiments.goal_directedness.states import POSITIONS, agent_of
+from workbench.experiments.units import Unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ __all__ = ["units_of"]
 ORACLES = {"random": random_policy, "optimal": optimal_policy}
 
 
-def units_of(spec: GoalSpec, layers: tuple[int, ...]) -> Iterator[Unit]:
+def units_of(spec: GoalSpec, layers: tuple[int, ...]) -> Iterator[Unit[Job]]:
     """All steps of a run: behaviour first, then (where the agent reasons) what is probed in it."""
     mazes = len(spec.sizes) * len(spec.densities)
     steps = round(1.2 * float(np.mean(spec.sizes)))  # of an episode, about

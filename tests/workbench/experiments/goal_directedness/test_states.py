@@ -16,7 +16,14 @@ from workbench.environments.grid_text import GridText, read_grid
 from workbench.environments.layouts import State
 from workbench.environments.moves import Move
 from workbench.experiments.goal_directedness import GoalSpec, states
-from workbench.experiments.goal_directedness.states import maps_of, plans_of, play_states, probe_layouts, read_states
+from workbench.experiments.goal_directedness.states import (
+    maps_of,
+    pictures_of,
+    plans_of,
+    play_states,
+    probe_layouts,
+    read_states,
+)
 from workbench.sites import Site
 from workbench.training.grid_transcripts import grid_tokenizer
 
@@ -130,7 +137,7 @@ def test_states_are_those_of_a_readable_move_and_reasoning(goal_data, tiny_grid,
 
 def test_maps_are_the_pictures_that_the_agent_was_shown(goal_data, small_spec) -> None:
     layouts = probe_layouts(small_spec).layouts
-    maps = maps_of(small_spec, goal_data.steps)
+    maps = maps_of(small_spec, pictures_of(small_spec, goal_data.steps))
     assert maps.shape == (len(goal_data.steps), 9, 9)
     for row, cells in zip(goal_data.steps.itertuples(), maps, strict=True):
         picture = GridText().picture(layouts[row.layout], State((row.row, row.column)))
