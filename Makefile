@@ -12,7 +12,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PYTEST_ARGS ?=
 WORKERS ?= -n logical --maxprocesses=4 --dist=worksteal
 
-.PHONY: help install demo test check static lint format types imports doctest bench app clean
+.PHONY: help install demo test check static lint format types imports doctest bench app notebooks clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench: $(STAMP)  ## run the benchmarks
 
 app: $(STAMP)  ## open the explorer in a browser
 	$(BIN)/workbench app
+
+notebooks: $(STAMP)  ## write each notebook's .ipynb from its .py, without outputs
+	$(BIN)/python tests/notebooks/pairing.py
 
 clean:  ## remove .venv, build outputs and caches (run folders stay)
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

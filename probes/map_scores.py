@@ -98,7 +98,7 @@ def _statistics(present: np.ndarray) -> list[tuple[str, str, Callable[[np.ndarra
     return found
 
 
-def _mean_of_finite(values: Float[np.ndarray, "... k"]) -> Float[np.ndarray, ...]:
+def _mean_of_finite(values: Float[np.ndarray, "... k"]) -> Float[np.ndarray, "..."]:
     finite = np.isfinite(values)
     return np.where(finite, values, 0.0).sum(-1) / finite.sum(-1)
 

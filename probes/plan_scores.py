@@ -140,7 +140,7 @@ class _Share:
     index: int
     minus: int | None = None
 
-    def __call__(self, sums: Float[np.ndarray, "... columns"]) -> Float[np.ndarray, ...]:
+    def __call__(self, sums: Float[np.ndarray, "... columns"]) -> Float[np.ndarray, "..."]:
         right = sums[..., self.index] - (0 if self.minus is None else sums[..., self.minus])
         return right / sums[..., -1]
 

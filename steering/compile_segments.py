@@ -28,6 +28,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from steering.discovery import twin_activations
 from steering.frozen import frozen
 from steering.metacontroller import Metacontroller, MetacontrollerShape
 from workbench.environments.pinpad_expert import Episodes
@@ -48,12 +49,14 @@ _NEVER = -1e9
 @dataclass(frozen=True)
 class SegmentCourse:
     """Weights of the KL of codes (``alpha``) and of ends (``end_weight``), the temperature of the ends, and the mean
-    length of a segment a priori.  Both KLs are per episode, divided by its moves, like the metacontroller's."""
+    length of a segment a priori.  Both KLs are per episode, divided by its moves, like the metacontroller's.
+    ``mirrored``: the recognition network reads a twin, as in :class:`steering.discovery.Course`."""
 
     alpha: float = 0.1
     end_weight: float = 0.1
     temperature: float = 1.0
     segment_length: float = 7.0
+    mirrored: bool = True
 
 
 @dataclass(frozen=True)
@@ -115,16 +118,19 @@ class SegmentModel(nn.Module):
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
         sample: bool = True,
+        twin: Float[Tensor, "batch pos d"] | None = None,
     ) -> Segmented:
         """Segment whole episodes; ``mask`` is False at padding.  Without ``sample``, ends are the likeliest positions
-        (hard) and codes their means."""
+        (hard) and codes their means.  ``twin``: activations of an image of the same episodes, which the recognition
+        network reads in place of these."""
         x = self.controller.seen(activation)
+        read = x if twin is None else self.controller.seen(twin)
         ends: list[Tensor] = []
         logits: list[Tensor] = []
         posteriors: list[Tensor] = []
         for segment in range(self.segments):
             begun = _product([end.cumsum(-1).clamp(max=1.0) for end in ends], x)  # [batch pos]
-            encoded = self._encode(x, begun)
+            encoded = self._encode(read, begun)
             if segment < self.segments - 1:
                 logits.append(self._end_logits(encoded, mask))
                 ends.append(_draw_end(logits[-1], generator, temperature, sample))
@@ -175,12 +181,13 @@ def segmented_pass(
     generator: torch.Generator | None = None,
     temperature: float = 1.0,
     sample: bool = True,
+    twin: Float[Tensor, "batch pos d"] | None = None,
 ) -> tuple[Segmented, Float[Tensor, "batch pos"]]:
     """One pass over whole episodes under CompILE's control: (what was done, nats on each move [batch, time])."""
     kept: list[Segmented] = []
 
     def tap(activation: Tensor) -> Tensor:
-        kept.append(segments(activation, episodes.mask, generator, temperature, sample))
+        kept.append(segments(activation, episodes.mask, generator, temperature, sample, twin))
         return kept[0].activation
 
     logits = model.backend.forward(episodes.observations[:, :-1], taps={site: tap})
@@ -207,7 +214,8 @@ def discover_segments(
     def step_loss(step: int, _done: float) -> tuple[Tensor, int]:
         episodes = batch_of(step)
         generator.manual_seed(derive_seed(seed, "segments", step))
-        found, nll = segmented_pass(model, site, segments, episodes, generator, course.temperature)
+        twin = twin_activations(model, site, episodes, generator) if course.mirrored else None
+        found, nll = segmented_pass(model, site, segments, episodes, generator, course.temperature, twin=twin)
         return _loss(found, nll, episodes.mask, course), int(episodes.mask.sum())
 
     marks = {"site": str(site), "model": model.fingerprint, "seed": seed, "course": asdict(course), **identity}

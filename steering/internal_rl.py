@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from steering.metacontroller import Metacontroller
-from workbench.errors import RunError
 from workbench.models.interventions import Where
 from workbench.sites import Site
 
@@ -75,7 +74,7 @@ class Decisions:
 
     def held(self, steps: int) -> Float[Tensor, "batch steps code"]:
         """The code that acts at each of the first ``steps`` steps (past an episode's end, its last)."""
-        at = self.switches(steps).cumsum(1) - 1
+        at = (self.switches(steps).cumsum(1) - 1).clamp(min=0)
         return self.z.gather(1, at[..., None].expand(-1, -1, self.z.shape[2]))
 
 
@@ -83,7 +82,8 @@ class CodedControl:
     """A metacontroller whose codes come from a policy: the stateful intervention of internal RL.
 
     ``policy=None`` draws codes from N(0, I) (the random baseline).  ``always`` switches at every step.  Decisions are
-    recorded; :meth:`decisions` lays them out by episode.
+    recorded; :meth:`decisions` lays them out by episode.  A decision is made once: a pass over steps that were already
+    taken (a prefix run again without a cache) holds the codes that were drawn then.
     """
 
     def __init__(
@@ -99,37 +99,60 @@ class CodedControl:
         self.site, self.metacontroller, self.policy = site, metacontroller, policy
         self.generator, self.always, self.temperature, self.fingerprint = generator, always, temperature, fingerprint
         self._log: list[tuple[Tensor, ...]] = []
+        self._taken = torch.zeros(0, dtype=torch.long)  # [rows] steps that were taken of each episode
 
     def start(self, rows: int) -> State:
         """Nothing seen, no code yet."""
         shape, device = self.metacontroller.shape, self.generator.device
+        self._taken = torch.zeros(rows, dtype=torch.long, device=device)
         width = self.policy.recurrent.hidden_size if self.policy else 1
-        sizes = {"history": shape.history, "z": shape.code, "hidden": width, "steps": 1}
+        sizes = {"history": shape.history, "z": shape.code, "hidden": width}
         return {name: torch.zeros(rows, size, device=device) for name, size in sizes.items()}
 
     def steer(self, activation: Tensor, where: Where, state: State) -> tuple[Tensor, State]:
-        """One step ([batch, 1, d]) or several; each position in turn.  Raises :class:`RunError` for steps that were
-        already taken or skipped, as in playing without a cache."""
-        if not torch.equal(where.positions[:, 0], state["steps"][:, 0].long()):
-            raise RunError("codes are drawn once a step, in order: a coded control needs a cached rollout")
+        """One step ([batch, 1, d]) or several; each position in turn."""
+        rows, positions = where.rows[:, 0], where.positions
+        past = self._past(rows, positions)
         steered = []
         for t in range(activation.shape[1]):
-            one, state = self._step(activation[:, t], where.rows[:, 0], where.positions[:, t], state)
+            known = None if past is None else tuple(each[:, t] for each in past)
+            one, state = self._step(activation[:, t], rows, positions[:, t], state, known)
             steered.append(one)
+        taken = torch.maximum(self._taken[rows], positions.amax(1) + 1)
+        self._taken = self._taken.index_copy(0, rows, taken)
         return torch.stack(steered, 1), state
 
-    def _step(self, e: Tensor, rows: Tensor, positions: Tensor, state: State) -> tuple[Tensor, State]:
+    def _past(self, rows: Tensor, positions: Tensor) -> tuple[Tensor, ...] | None:
+        """Of steps that were taken before, each [batch, pos, ...]: which are, where a code was drawn, and the code in
+        force; None where all are new, as under a cache."""
+        known = (positions >= 0) & (positions < self._taken[rows, None])
+        if not bool(known.any()):
+            return None
+        made = self.decisions(len(self._taken))
+        steps = 1 + max(int(made.time.max()), int(positions.max()))
+        at = rows[:, None], positions.clamp(min=0)
+        return known, made.switches(steps)[at], made.held(steps)[at]
+
+    def _step(
+        self, e: Tensor, rows: Tensor, positions: Tensor, state: State, known: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor, State]:
         m = self.metacontroller
         seen = m.seen(e)
         beta = m.switch(seen, state["history"], state["z"])
-        switch = (beta > 0.5) | (state["steps"][:, 0] == 0) | self.always
+        switch = ((beta > 0.5) | (positions == 0) | self.always) & (positions >= 0)
         z, hidden = state["z"].clone(), state["hidden"].clone()
+        if known is not None:
+            before, switched, codes = known
+            z[before] = codes[before]
+            if self.policy is not None and bool((again := before & switched).any()):
+                hidden[again] = self.policy(seen[again][:, None], hidden[again])[1]
+            switch = switch & ~before
         if bool(switch.any()):
             drawn, log_prob, moved = self._draw(seen[switch], hidden[switch])
             z[switch], hidden[switch] = drawn, moved
             self._log.append((rows[switch], positions[switch], seen[switch], drawn, log_prob))
         new = {"history": m.advance(seen, state["history"]), "z": z, "hidden": hidden}
-        return m.hyper(e[:, None], z[:, None])[:, 0], new | {"steps": state["steps"] + 1}
+        return m.hyper(e[:, None], z[:, None])[:, 0], new
 
     def _draw(self, seen: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shape = (len(seen), self.metacontroller.shape.code)
@@ -160,7 +183,7 @@ class CodedControl:
         return Decisions(lay(seen), lay(z), lay(log_prob), lay(torch.ones_like(log_prob)) > 0, lay(time))
 
 
-def advantages(returns: Float[Tensor, batch]) -> Float[Tensor, batch]:
+def advantages(returns: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
     """``(R - mean) / (std + 1e-3)`` over the whole batch.
 
     >>> advantages(torch.tensor([0.0, 1.0])).round(decimals=2).tolist()

@@ -26,18 +26,8 @@ __all__ = ["LowRankControl", "LowRankControllers", "apply_low_rank"]
 
 def apply_low_rank(
     activation: Float[Tensor, "batch pos d"],
-    up: Float[
-        Tensor,
-        (
-            batch  # pos d rank
-        ),
-    ],
-    down: Float[
-        Tensor,
-        (
-            batch  # pos rank d
-        ),
-    ],
+    up: Float[Tensor, "batch #pos d rank"],
+    down: Float[Tensor, "batch #pos rank d"],
 ) -> Float[Tensor, "batch pos d"]:
     """``e + A B e`` with a matrix pair for every sequence (pos 1) or every position.
 
@@ -74,7 +64,7 @@ class LowRankControl:
 
     site: Site
     controllers: LowRankControllers
-    choice: Int[Tensor, rows * pos]
+    choice: Int[Tensor, "rows *pos"]
     scope: Scope = Scope.everywhere()
     fingerprint: str | None = None
 

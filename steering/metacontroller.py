@@ -38,6 +38,7 @@ Gate = str | float
 through a relaxed draw), ``always`` (forced switching), or the probability of a random switch."""
 _TEMPERATURE = 0.5  # of the relaxed draw
 _FIRST_RATE = 0.2  # what an untrained switch says
+_AT_ONCE = 1024  # positions that the hypernetwork writes at once on a CPU, where no gradient is asked for
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,15 @@ class Hypernetwork(nn.Module):
 
     def forward(self, activation: Tensor, z: Tensor) -> Tensor:
         """``e + A(z) B(z) e`` without building a matrix a position: e @ all B_k, mixed by phi, @ all A_k."""
+        positions, alike = z.shape[:-1].numel(), activation.shape[:-1] == z.shape[:-1]
+        if torch.is_grad_enabled() or activation.device.type != "cpu" or not alike or positions <= _AT_ONCE:
+            return self._written(activation, z)
+        # What lies between is wider than the activation: a part at a time, it stays in the processor's cache.
+        parts = -(-positions // _AT_ONCE)
+        pairs = zip(activation.flatten(0, -2).chunk(parts), z.flatten(0, -2).chunk(parts), strict=True)
+        return torch.cat([self._written(e, code) for e, code in pairs]).view_as(activation)
+
+    def _written(self, activation: Tensor, z: Tensor) -> Tensor:
         phi = self.features(z)  # [batch pos k]
         inner = (activation @ self.down.flatten(0, 1).mT).unflatten(-1, self.down.shape[:2])  # [batch pos k rank]
         mixed = (phi[..., None, :] @ inner)[..., 0, :]  # [batch pos rank]
@@ -133,16 +143,25 @@ class Metacontroller(nn.Module):
         gate: Gate = "learned",
         generator: torch.Generator | None = None,
         sample: bool = True,
+        twin: Float[Tensor, "batch pos d"] | None = None,
     ) -> Controlled:
-        """Control whole episodes; ``mask`` is False at padding.  Without ``sample`` the codes are their means."""
+        """Control whole episodes; ``mask`` is False at padding.  Without ``sample`` the codes are their means.
+
+        ``twin``: activations of an image of the same episodes, which the encoder reads in place of these; the switch
+        and the controller never see it.
+        """
         x = self.seen(activation)
-        past, _ = self.history(x)
-        past = functional.pad(past, (0, 0, 1, -1))  # h_t-1
-        mu, log_sigma = self._posterior(x, past, mask)
+        past = self._past(x)
+        read = x if twin is None else self.seen(twin)
+        mu, log_sigma = self._posterior(read, past if twin is None else self._past(read), mask)
         noise = _noise(mu, generator) if sample else 0.0
         drawn = mu + log_sigma.exp() * noise
         z, beta, probability = self._hold(x, past, drawn, gate, generator)
         return Controlled(self.hyper(activation, z), mu, log_sigma, z, beta, probability)
+
+    def _past(self, x: Tensor) -> Tensor:
+        """h_t-1 at every position [batch, pos, history]."""
+        return functional.pad(self.history(x)[0], (0, 0, 1, -1))
 
     def _posterior(self, x: Tensor, past: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         ends, _ = self.future(x)  # its state at the last step of each episode has seen all of it

@@ -25,7 +25,7 @@ from workbench.environments.pinpad_expert import Episodes
 from workbench.errors import DataError, ModelError, RunError
 from workbench.models.sequence_model import SequenceModel
 from workbench.seeding import derive_seed
-from workbench.training.loop import _resume, _save
+from workbench.training.loop import resume_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -130,7 +130,7 @@ def reinforce(
         optimizers = [torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)]
     digests = {name: weights_digest(module) for name, module in parts.items()}
     marks = {"reinforcement": asdict(settings), "seed": seed, "frozen": digests, **identity}
-    state = _resume(kept, optimizers, folder, marks)
+    state = resume_checkpoint(kept, optimizers, folder, marks)
     started, saved = time.monotonic() - state["seconds"], time.monotonic()
     with frozen(parts) as check:
         while state["step"] < settings.updates:
@@ -141,7 +141,7 @@ def reinforce(
             if report:
                 report({**row, "seconds": state["seconds"], "done": state["step"] / settings.updates})
             if time.monotonic() - saved >= settings.checkpoint_seconds or state["step"] == settings.updates:
-                _save(kept, optimizers, folder, state)
+                save_checkpoint(kept, optimizers, folder, state)
                 saved = time.monotonic()
     return kept.rows()
 

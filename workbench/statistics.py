@@ -127,7 +127,7 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     return Interval(float(p), low, high)
 
 
-def plugin_entropy(counts: ArrayLike) -> Float[np.ndarray, ...]:
+def plugin_entropy(counts: ArrayLike) -> Float[np.ndarray, "..."]:
     """Entropy in nats of the frequencies ``counts / counts.sum(-1)``, clipped to [0, ln k].
 
     counts: [..., k], finite, not negative, at least one positive in each row (probabilities do as well as counts).
@@ -144,7 +144,7 @@ def plugin_entropy(counts: ArrayLike) -> Float[np.ndarray, ...]:
     return np.clip(-(p * logs).sum(-1), 0.0, np.log(table.shape[-1])) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
-def corrected_entropy(counts: ArrayLike) -> Float[np.ndarray, ...]:
+def corrected_entropy(counts: ArrayLike) -> Float[np.ndarray, "..."]:
     """Miller-Madow entropy in nats: plug-in plus (categories seen - 1) / (2 * total), clipped to [0, ln k].
 
     counts: [..., k] whole numbers, as for :func:`plugin_entropy`; returns [...].  It removes the first-order bias of

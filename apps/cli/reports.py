@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from apps.cli.concept_report import print_concept_injection
 from apps.cli.console import new_table
 from apps.cli.goal_report import print_goal_directedness
+from apps.cli.internal_rl_report import print_internal_rl
 from apps.cli.orderings import orderings_table
 from apps.cli.self_prediction_report import print_self_prediction
 from apps.cli.sweep_report import print_sweep
@@ -98,6 +99,7 @@ REPORTS: dict[str, tuple[str, Callable[[RunRecord, Console], None]]] = {
     "concept-injection": ("held_out", print_concept_injection),
     "east": ("results", _east),
     "goal-directedness": ("orderings", print_goal_directedness),
+    "internal-rl": ("orderings", print_internal_rl),
     "self-prediction": ("orderings", print_self_prediction),
     "sweep": ("results", print_sweep),
 }

@@ -14,7 +14,7 @@ from apps.cli.console import new_table, quiet, results, say, show_progress
 from apps.cli.options import parse, spec_options, validated
 from apps.cli.reports import print_report
 from apps.cli.specs import DEFAULT_PRESET, base_spec
-from workbench.errors import RunError, SpecError, did_you_mean
+from workbench.errors import RunError, SpecError, WorkbenchError, did_you_mean
 from workbench.experiments import EXPERIMENTS, get_experiment
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ __all__ = ["check_root", "demo", "draw", "run"]
 
 # Experiments that are asked for by two words: workbench run introspection self-prediction.
 GROUPS: dict[str, tuple[str, ...]] = {"introspection": ("self-prediction", "concept-injection")}
+
+# Experiments whose runs also get animations: ``module:function``, called with the record, the folder and where to say.
+ANIMATIONS: dict[str, str] = {"internal-rl": "apps.cli.episode_gifs:save_episode_gifs"}
 
 
 def _named(metavar: str | None, text: str) -> Any:
@@ -129,7 +132,7 @@ def _run(experiment: str, module: Any, spec: BaseModel, options: Any) -> int:
 
 
 def draw(record: RunRecord) -> None:
-    """Draw the figures of a run into its folder and say where they are."""
+    """Draw the figures of a run into its folder and say where they are, or in one line why there are none."""
     name = f"workbench.figures.{record.experiment.replace('-', '_')}"
     if importlib.util.find_spec(name) is None:
         say(f"there are no figures for {record.experiment} yet; the tables are in {record.path / 'artifacts'}")
@@ -139,9 +142,17 @@ def draw(record: RunRecord) -> None:
 
     module = importlib.import_module(name)
     folder = record.path / "figures"
-    files = save_figures(module.figures_of(record), folder, say=say)
-    pictures = sum(Path(file).suffix == ".png" for file in files)
-    results().print(f"figures: {folder} ({len(files) - pictures} HTML, {pictures} PNG)", markup=False, soft_wrap=True)
+    try:
+        files = save_figures(module.figures_of(record), folder, say=say)
+        if record.experiment in ANIMATIONS:
+            package, _, name = ANIMATIONS[record.experiment].partition(":")
+            files += getattr(importlib.import_module(package), name)(record, folder, say)
+    except (WorkbenchError, OSError) as error:  # the results are written and reported: a picture must not fail them
+        say(f"the figures could not be written: {error}")
+        return
+    kinds = {kind: sum(file.suffix == f".{kind.lower()}" for file in files) for kind in ("HTML", "PNG", "GIF")}
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count or kind != "GIF")
+    results().print(f"figures: {folder} ({counts})", markup=False, soft_wrap=True)
 
 
 def _print_plan(

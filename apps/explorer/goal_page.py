@@ -2,87 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
-from apps.explorer.choices import pick
-from apps.explorer.runs_page import name_of
-from workbench.errors import WorkbenchError
-from workbench.figures.goal_directedness import GridExample, drawings_of, examples_of, grid_step
+from apps.explorer.charts import show_figure
+from apps.explorer.choices import pick, slide, tabs
+from apps.explorer.family import figures, finished_run, orderings, safely
+from workbench.errors import RunError
+from workbench.figures.goal_directedness import GridExample, examples_of, grid_step
 from workbench.figures.style import words
-from workbench.runs import RunRecord, load_run
+from workbench.runs import RunRecord
 
-__all__ = ["goal_page"]
+__all__ = ["before_and_after", "goal_page"]
 
 EXPERIMENT = "goal-directedness"
 BEHAVIOUR = ("behaviour", "calibration", "transforms", "structures")
 PROBES = ("map", "plan", "distance", "directions", "decoded")
 CAUSAL = ("causal",)
+_CAPTION = "Orderings that the paper found (arXiv 2602.08964), on this model, with 95% intervals."
+_POSITIONS = {"pre": "before the reasoning", "post": "after the reasoning"}
 
 
 def goal_page(runs: pd.DataFrame) -> None:
     """Orderings, figures and trajectories of a finished run.  ``runs`` is what ``list_runs`` returns."""
     st.header("Goal-directedness in grid worlds")
-    own = runs[runs["experiment"] == EXPERIMENT]
-    finished = own[own["status"] == "finished"]
-    if finished.empty:
-        st.info(f"No goal-directedness run is finished ({len(own)} are not: see the page Runs). This makes one:")
-        st.code(f"workbench run {EXPERIMENT} --preset smoke", language="bash")
+    run = finished_run(runs, EXPERIMENT, f"workbench run {EXPERIMENT} --preset smoke")
+    if run is None:
         return
-    paths = {name_of(run): run["path"] for _, run in finished.iterrows()}
-    run = load_run(paths[pick("Run", list(paths), key="run", index=len(paths) - 1)])
-    tabs = st.tabs(["What held", "Behaviour", "Probes", "Grid viewer", "Causal"])
-    draws = (
-        lambda: _orderings(run),
-        lambda: _figures(run, "behaviour", BEHAVIOUR),
-        lambda: _figures(run, "probes", PROBES),
-        lambda: _viewer(run),
-        lambda: _figures(run, "causal", CAUSAL),
+    tabs(
+        safely({
+            "What held": lambda: orderings(run, _CAPTION),
+            "Behaviour": lambda: _behaviour(run),
+            "Probes": lambda: _figures(run, "probes", PROBES),
+            "Before and after": lambda: _positions(run),
+            "Grid viewer": lambda: _viewer(run),
+            "Causal": lambda: _figures(run, "causal", CAUSAL),
+        }),
+        "view",
+    )  # fmt: skip
+
+
+def _figures(run: RunRecord, tab: str, kinds: tuple[str, ...]) -> None:
+    figures(run, f"{tab}_figure", kinds)
+
+
+def _behaviour(run: RunRecord) -> None:
+    """A figure, and below it the table over all mazes, sizes and densities."""
+    _figures(run, "behaviour", BEHAVIOUR)
+    if "behaviour_margins.parquet" in run.artifacts:
+        with st.expander("Numbers, over all densities or all sizes"):
+            st.dataframe(run.load_table("behaviour_margins"), hide_index=True, key="margins")
+
+
+def _positions(run: RunRecord) -> None:
+    """What probes read before the reasoning beside what they read after it, at the chosen layer."""
+    needed = ("maps.parquet", "plans.parquet", "decoded_actions.parquet", "chosen.json")
+    if not set(needed) <= set(run.artifacts):
+        st.info("This run has no tables of probes.")
+        return
+    layer = int(run.read_json("chosen")["layer"])
+    st.caption(
+        f"Probes at layer {layer} on held-out mazes, with 95% intervals over mazes; controls in the rows below each. "
+        "Curves and layer by position heatmaps are in the tab Probes (map layers, map heatmap, distance heatmap)."
     )
-    for tab, draw in zip(tabs, draws, strict=True):
-        with tab:
-            try:
-                draw()
-            except WorkbenchError as error:
-                st.error(str(error))
+    st.dataframe(before_and_after(run, layer), hide_index=True, key="positions", height=520)
 
 
-def _orderings(run: RunRecord) -> None:
-    if "orderings.parquet" not in run.artifacts:
-        st.info("This run has no table of orderings.")
-        return
-    st.caption("Orderings that the paper found (arXiv 2602.08964), on this model, with 95% intervals.")
-    st.dataframe(run.load_table("orderings"), hide_index=True, key="orderings")
+def before_and_after(run: RunRecord, layer: int) -> pd.DataFrame:
+    """One row a reading and control, with the estimates and intervals of both positions as text."""
+    maps, plans, actions = (run.load_table(name) for name in ("maps", "plans", "decoded_actions"))
+    maps = maps[(maps["cell"] == "") & (maps["train"] == "all") & (maps["layer"] == layer)]
+    maps = maps[maps["metric"].isin(["accuracy", "balanced_accuracy"])]
+    plans = plans[(plans["prefix"] == 1) & (plans["padding"] == "with") & (plans["layer"] == layer)]
+    rows: list[dict[str, str]] = []
+    for (metric, probe, control), part in maps.groupby(["metric", "probe", "control"], sort=True):
+        rows.append(_reading(f"map {words(metric)}, {probe}", control, part))
+    for (decoder, control), part in plans.groupby(["decoder", "control"], sort=True):
+        kind = f"{decoder} decoder layers" if decoder else "linear"
+        rows.append(_reading(f"next move, {kind}", control, part))
+    for (kind, metric), part in actions.groupby(["map", "metric"], sort=True):
+        rows.append(_reading(f"moves that are optimal: {metric}", f"on the {kind} map", part))
+    return pd.DataFrame(rows)
 
 
-def _figures(run: RunRecord, tab: str, kinds: Sequence[str]) -> None:
-    """One of the figures whose names begin with one of ``kinds``."""
-    names = [name for name in _names(str(run.path), run.status.updated, run) if name.startswith(tuple(kinds))]
-    if not names:
-        st.info("This run has no tables for these figures.")
-        return
-    name = pick("Figure", names, key=f"{tab}_figure", show=words)
-    figure = _drawn(str(run.path), run.status.updated, name, run)
-    st.plotly_chart(figure, theme=None, width="content", key=f"chart-{name}")
-
-
-# Drawn or read again only when the run was updated; one figure at a time, since a run has some twenty.
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _names(path: str, updated: str, _run: RunRecord) -> list[str]:
-    return list(drawings_of(_run))
-
-
-@st.cache_resource(max_entries=64, show_spinner="Drawing")
-def _drawn(path: str, updated: str, name: str, _run: RunRecord) -> go.Figure:
-    return drawings_of(_run)[name]()
+def _reading(name: str, control: object, part: pd.DataFrame) -> dict[str, str]:
+    by = part.drop_duplicates("position").set_index("position")
+    row = {"reading": name, "control": "" if control == "none" else words(str(control))}
+    for position, title in _POSITIONS.items():
+        found = by.loc[position] if position in by.index else None
+        row[title] = "" if found is None else f"{found['estimate']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+    return row
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading")
 def _examples(path: str, updated: str, _run: RunRecord) -> list[GridExample]:
-    return examples_of(_run)
+    """Read again only when the run was updated."""
+    return examples_of(_Arrays(_run))
+
+
+class _Arrays:
+    """A run whose tensors come as NumPy arrays: a page must not wait for torch."""
+
+    def __init__(self, run: RunRecord) -> None:
+        self.artifacts, self.load_table, self.read_json = run.artifacts, run.load_table, run.read_json
+        self._folder = run.path / "artifacts"
+
+    def load_tensors(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arrays of a safetensors file."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = self._folder / f"{name}.safetensors"
+        try:
+            return load_file(path), {}
+        except (SafetensorError, OSError, ValueError) as error:
+            raise RunError(f"{path} is broken: {error}") from error
 
 
 def _viewer(run: RunRecord) -> None:
@@ -97,8 +133,8 @@ def _viewer(run: RunRecord) -> None:
         name = pick("Trajectory", list(names), key="trajectory", show=lambda k: _describe(k, names[k]))
     example = names[name]
     with right:
-        step = _step(len(example.steps))
-    st.plotly_chart(grid_step(example, step - 1), theme=None, width="content", key="grid")
+        step = slide("Step", 1, len(example.steps), key="step")
+    show_figure(grid_step(example, step - 1), "grid", recolour=False, narrowest=820)
     completion = example.steps[step - 1].get("completion")
     if completion:
         st.caption("What the agent wrote at this step")
@@ -107,16 +143,3 @@ def _viewer(run: RunRecord) -> None:
 
 def _describe(name: str, example: GridExample) -> str:
     return f"{name}: {example.size} x {example.size} grid, {len(example.steps)} steps"
-
-
-def _step(count: int) -> int:
-    """The step on the slider, from 1; the address's ``?step=`` says which."""
-    if count == 1:  # a slider needs two values
-        return 1
-    asked = st.query_params.get("step", "1")
-    if "step" not in st.session_state:
-        st.session_state["step"] = int(asked) if asked.isdecimal() else 1
-    st.session_state["step"] = min(max(st.session_state["step"], 1), count)
-    step = int(st.slider("Step", 1, count, key="step"))
-    st.query_params["step"] = str(step)
-    return step

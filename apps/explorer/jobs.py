@@ -157,7 +157,10 @@ def show_job(job: Job, cancellable: bool = True) -> None:
             label = "Cancelling" if job.cancelling else "Cancel"
             right.button(label, key=f"cancel-{job.id}", on_click=job.cancel, disabled=job.cancelling, width="stretch")
 
-    watch()
+    # In a container of the page's own: a busy server drops a fragment's messages for those of its next run, and then
+    # what stands after it has no place in the browser.
+    with st.container():
+        watch()
 
 
 def computed(slot: str, inputs: Hashable, name: str, work: Callable[[Job], Any]) -> Any:

@@ -1,46 +1,101 @@
 """The explorer: ``workbench app``, or ``streamlit run apps/explorer/main.py``.
 
-It reads run folders below WORKBENCH_RUNS (default: ``./runs``) and nothing else, and computes no result.  What is
-chosen stands in the address, so a view can be sent as a link.
+It reads run folders below WORKBENCH_RUNS (default: ``./runs``), and the examples that ship with it.  What is chosen
+stands in the address, so a view can be sent as a link.  Whatever goes wrong on one page is a message on that page.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import logging
+import traceback
 
+import pandas as pd
 import streamlit as st
 
-from apps.explorer.choices import pick
+from apps.explorer import choices
 from apps.explorer.east_page import east_page
 from apps.explorer.goal_page import goal_page
+from apps.explorer.internal_rl_page import internal_rl_page
+from apps.explorer.introspection_page import introspection_page
 from apps.explorer.playground_page import playground_page
+from apps.explorer.run_list import all_runs, runs_root
 from apps.explorer.runs_page import runs_page
+from apps.explorer.sweeps_page import sweeps_page
 from workbench.errors import WorkbenchError
-from workbench.runs import list_runs
 
-PAGES = {"Runs": runs_page, "EAST": east_page, "Goal-directedness": goal_page, "Playground": playground_page}
+PAGES = {
+    "Runs": runs_page,
+    "EAST": east_page,
+    "Goal-directedness": goal_page,
+    "Internal RL": internal_rl_page,
+    "Introspection": introspection_page,
+    "Playground": playground_page,
+    "Sweeps": sweeps_page,
+}
+NEED_NO_RUNS = ("Playground", "Sweeps")
+_LOG = logging.getLogger(__name__)
+# Less empty margin, figures that scroll on a phone instead of shrinking, and tables that keep within the page.
+_STYLE = """<style>
+.stMainBlockContainer {padding: 3.2rem 2.2rem 4rem 2.2rem; max-width: 1500px;}
+@media (max-width: 640px) {.stMainBlockContainer {padding: 3.2rem 1rem 4rem 1rem;}}
+.stAppDeployButton {display: none;}
+[class*="st-key-wide-"] {overflow-x: auto; overflow-y: hidden;}
+[class*="st-key-wide-420"] > div {min-width: 420px;}
+[class*="st-key-wide-620"] > div {min-width: 620px;}
+[class*="st-key-wide-820"] > div {min-width: 820px;}
+</style>"""
 
 
 def main() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="Activation workbench", layout="wide")
-    root = Path(os.environ.get("WORKBENCH_RUNS") or "runs").expanduser()
+    st.html(_STYLE)
+    choices.begin()
     with st.sidebar:
         st.title("Activation workbench")
-        page = pick("Page", list(PAGES), key="page", radio=True)
-        st.caption(f"Run folders in `{root.resolve()}`")
-        st.button("Read again", help="look for new runs and new results")
+        page = choices.pick("Page", list(PAGES), key="page", radio=True)
+    whole = _guarded(page)
+    choices.finish(whole)
+
+
+def _guarded(page: str) -> bool:
+    """Draw a page; False when it broke off.  Its errors are its own."""
     try:
-        runs = list_runs(root)
-        if runs.empty and page != "Playground":  # which needs none
-            st.header("No runs yet")
-            st.info(f"There is no run in `{root.resolve()}`. These make one, the first in under a minute:")
-            st.code(f"workbench run east --preset smoke --runs {root}\nworkbench demo --runs {root}", language="bash")
-        else:
-            PAGES[page](runs)
+        runs = _runs(page)
+        choices.enter(page)
+        PAGES[page](runs)
     except WorkbenchError as error:
         st.error(str(error))
+        return False
+    except Exception as error:
+        _LOG.exception("the page %s failed", page)
+        reason = next(iter(str(error).splitlines()), "")[:300]
+        st.error(f"This page could not be drawn ({type(error).__name__}: {reason}). The other pages are not affected.")
+        with st.expander("Details, for a report"):
+            st.code(traceback.format_exc(), language=None, wrap_lines=True)
+        return False
+    return True
+
+
+def _runs(page: str) -> pd.DataFrame:
+    """The runs to show: own ones, and the shipped examples when there are none or they are wanted."""
+    root = runs_root()
+    own, shipped = all_runs(root)
+    with st.sidebar:
+        wanted = own.empty
+        if len(own) and len(shipped):
+            wanted = choices.switch("Shipped examples", "examples", help="small runs that come with the app")
+        st.caption(f"Run folders in `{root.resolve()}`")
+        st.button("Read again", help="look for new runs and new results", width="stretch")
+    if own.empty and page not in NEED_NO_RUNS:
+        st.info(
+            f"There is no run in `{root.resolve()}` yet: these are small examples that ship with the app. "
+            "This makes a run of your own in under a minute:"
+            if len(shipped)
+            else f"There is no run in `{root.resolve()}`. This makes one in under a minute:"
+        )
+        st.code(f"workbench run east --preset smoke --runs {root}", language="bash")
+    return pd.concat([own, shipped], ignore_index=True) if wanted and len(shipped) else own
 
 
 if __name__ == "__main__":

@@ -1,105 +1,144 @@
-"""All runs below the folder, and what one of them holds."""
+"""All runs below the folder, what one of them holds, and two of them side by side."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.choices import pick, pick_some
+from apps.explorer.charts import draw, figure_html, figure_names, show_figure
+from apps.explorer.choices import pick, pick_some, tabs, write
+from apps.explorer.compare import compare_runs
+from apps.explorer.run_list import described, name_of, pick_run
+from apps.explorer.run_tables import read_table, show_table, table_names
 from workbench.errors import WorkbenchError
-from workbench.runs import RunRecord, load_run
+from workbench.figures.style import words
+from workbench.runs import RunRecord, export_run
 
 __all__ = ["name_of", "runs_page"]
 
 _MIME = {".json": "application/json", ".html": "text/html", ".png": "image/png"}
 
 
-def name_of(run: pd.Series) -> str:
-    """How a run is named in the app: ``experiment/name``."""
-    return f"{run['experiment']}/{run['name']}"
-
-
 def runs_page(runs: pd.DataFrame) -> None:
-    """The table of runs, filtered, and below it the chosen one.  ``runs`` is what ``list_runs`` returns."""
+    """The table of runs, filtered, and below it one run, or two compared.  ``runs``: what ``list_runs`` returns."""
     st.header("Runs")
-    left, right = st.columns(2)
-    with left:
-        experiments = pick_some("Experiment", sorted(runs["experiment"].unique()), key="experiment")
-    with right:
-        states = pick_some("Status", sorted(runs["status"].unique()), key="status")
-    shown = runs[runs["experiment"].isin(experiments or runs["experiment"])]
-    shown = shown[shown["status"].isin(states or shown["status"])]
-    st.dataframe(shown.drop(columns="path"), hide_index=True, key="runs")
-    if shown.empty:
-        st.info("No run has this experiment and status: clear a filter to see more.")
+    if runs.empty:
         return
-    paths = {name_of(run): run["path"] for _, run in shown.iterrows()}
-    _show(paths[pick("Run", list(paths), key="run")])
+    shown = _filtered(runs)
+    table = described(shown)
+    if not table["error"].any():
+        table = table.drop(columns="error")
+    st.dataframe(table, hide_index=True, key="runs", height=min(38 + 35 * max(1, len(table)), 390))
+    if shown.empty:
+        st.info("No run has this family, status and text: clear a filter to see more.")
+        return
+    tabs({"One run": lambda: _one(shown), "Compare two": lambda: compare_runs(runs)}, "show")
 
 
-def _show(path: str) -> None:
+def _filtered(runs: pd.DataFrame) -> pd.DataFrame:
+    first, second, third = st.columns(3)
+    with first:
+        families = pick_some("Family", sorted(runs["experiment"].unique()), key="experiment")
+    with second:
+        states = pick_some("Status", sorted(runs["status"].unique()), key="status")
+    with third:
+        text = write("Name, model or spec holds", "find", placeholder="such as bandit-agent, or seed 1").strip().lower()
+    shown = runs[runs["experiment"].isin(families or runs["experiment"])]
+    shown = shown[shown["status"].isin(states or shown["status"])]
+    if text and len(shown):
+        table = described(shown)
+        columns = table["name"] + " " + table["model"] + " " + table["spec"]
+        shown = shown[columns.str.lower().str.contains(text, regex=False).to_numpy()]
+    return shown
+
+
+def _one(shown: pd.DataFrame) -> None:
     try:
-        run = load_run(path)
+        run = pick_run(shown)
     except WorkbenchError as error:
         st.error(f"This run is broken: {error}")
         return
     status = run.status
     total = "?" if status.total is None else status.total
-    st.subheader(f"{run.experiment}/{run.name}: {status.state}, {status.done} of {total} units")
+    st.subheader(f"{run.experiment}/{run.name}: {status.state}, {len(run.units())} of {total} units")
     if status.error:
         st.error(status.error)
-    spec, provenance, tables, files, log = st.tabs(["Spec", "Provenance", "Tables", "Files", "Log"])
-    spec.json(run.spec)
-    provenance.json(run.provenance)
-    with tables:
-        _tables(run)
-    with files:
-        _files(run)
-    log.code(_log(run.path / "log.txt"), language=None)
+    st.download_button(
+        "Download the run (zip)", lambda: _zipped(run), f"{run.experiment}-{run.name}.zip", "application/zip",
+        key="zip", on_click="ignore", help="unpacks into a folder of runs",
+    )  # fmt: skip
+    tabs({
+        "Spec": lambda: st.json(run.spec), "Tables": lambda: _tables(run), "Figures": lambda: _figures(run),
+        "Vectors and files": lambda: _files(run), "Provenance": lambda: st.json(run.provenance),
+        "Log": lambda: st.code(_log(run.path / "log.txt"), language=None),
+    }, "view")  # fmt: skip
+
+
+def _zipped(run: RunRecord) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return export_run(run.path, Path(folder, "run.zip")).read_bytes()
 
 
 def _tables(run: RunRecord) -> None:
-    """A table or a unit's rows, and as CSV."""
-    artifacts = [name.removesuffix(".parquet") for name in run.artifacts if name.endswith(".parquet")]
-    names = [f"table {name}" for name in artifacts] + [f"rows of {unit}" for unit in run.units()]
+    """A table or a unit's rows, and as CSV or Parquet."""
+    names = table_names(run)
     if not names:
         st.info("This run has no tables yet.")
         return
-    chosen = pick("Table", names, key="table")
-    kind, _, name = chosen.partition(" ")
     try:
-        table = run.load_table(name) if kind == "table" else run.read(name.removeprefix("of "))
+        chosen = pick("Table", names, key="table")
+        show_table(read_table(run, chosen), f"{run.name}-{chosen.split(' ')[-1]}", "table")
+    except WorkbenchError as error:
+        st.error(str(error))
+
+
+def _figures(run: RunRecord) -> None:
+    """One of the figures that the tables make, and as a page."""
+    names = figure_names(run)
+    if not names:
+        st.info("This run has no tables that a figure is drawn from.")
+        return
+    name = pick("Figure", names, key="figure", show=words)
+    try:
+        figure = draw(run, name)
     except WorkbenchError as error:
         st.error(str(error))
         return
-    st.caption(f"{len(table)} rows")
-    st.dataframe(table, hide_index=True)
-    file = f"{run.name}-{name.removeprefix('of ')}.csv"
+    show_figure(figure, f"figure-{name}")
     st.download_button(
-        "Download as CSV", lambda: table.to_csv(index=False), file, "text/csv", key="csv", on_click="ignore"
-    )
+        "Download as HTML", lambda: figure_html(figure), f"{run.name}-{name}.html", "text/html", key="html",
+        on_click="ignore", help="works offline; the camera above the figure saves a PNG",
+    )  # fmt: skip
 
 
 def _files(run: RunRecord) -> None:
-    """Artifacts and figures, each to download."""
+    """Artifacts (vectors, tensors, tables) and drawn figures, each to download."""
     found = {f"artifacts/{name}": run.path / "artifacts" / name for name in run.artifacts}
     found |= {f"figures/{path.name}": path for path in run.figures if path.suffix != ".js"}
     if not found:
         st.info("This run has no artifacts and no figures yet.")
         return
-    path = found[pick("File", list(found), key="file")]
+    vectors = [name for name in found if name.startswith("artifacts/vector-")]
+    names = vectors + [name for name in found if name not in vectors]
+    path = found[pick("File", names, key="file", show=lambda name: f"{name} ({_size(found[name])})")]
     try:
-        st.caption(f"{path.stat().st_size / 1024:.1f} KiB")
-        data = path.read_bytes()
+        if path.suffix == ".png":
+            st.image(path.read_bytes())
     except OSError as error:
         st.error(f"{path} cannot be read: {error.strerror or error}")
         return
-    if path.suffix == ".png":
-        st.image(data)
     mime = _MIME.get(path.suffix, "application/octet-stream")
-    st.download_button("Download", data, path.name, mime, key="download", on_click="ignore")
+    st.download_button("Download", path.read_bytes, path.name, mime, key="download", on_click="ignore")
+
+
+def _size(path: Path) -> str:
+    try:
+        return f"{path.stat().st_size / 1024:.1f} KiB"
+    except OSError:
+        return "unreadable"
 
 
 def _log(path: Path, lines: int = 200) -> str:

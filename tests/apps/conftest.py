@@ -1,14 +1,44 @@
-"""A folder with a finished EAST run; its tables are those of the tests of the figures."""
+"""A folder with a finished EAST run, whose tables are those of the figures' tests; the app, opened at an address."""
 
 import runpy
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
-FIGURES = Path(__file__).parents[1] / "workbench" / "figures" / "conftest.py"
+ROOT = Path(__file__).parents[2]
+FIGURES = ROOT / "tests" / "workbench" / "figures" / "conftest.py"
+MAIN = ROOT / "apps" / "explorer" / "main.py"
 
 
 @pytest.fixture(scope="session")
 def write_east_run():
     """``write_east_run(root, name="first")`` makes a finished EAST run and returns its folder."""
     return runpy.run_path(str(FIGURES))["write_run"]
+
+
+@pytest.fixture
+def no_examples(monkeypatch, tmp_path_factory):
+    """The app as if no examples came with it."""
+    import apps.explorer.run_list
+
+    monkeypatch.setattr(apps.explorer.run_list, "EXAMPLES", tmp_path_factory.mktemp("none"))
+
+
+@pytest.fixture
+def open_app(monkeypatch, no_examples):
+    """``open_app(root, page="EAST")``: the app on a folder of runs, at an address; unless not ``whole`` the page must
+    have been drawn to its end."""
+
+    def run(root, whole=True, **address):
+        monkeypatch.setenv("WORKBENCH_RUNS", str(root))
+        app = AppTest.from_file(str(MAIN), default_timeout=120)
+        for key, value in address.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception, app.exception[0].message
+        broken = [error.value for error in app.error if "could not be drawn" in error.value]
+        assert not (whole and broken), broken
+        return app
+
+    return run

@@ -1,27 +1,12 @@
-"""The explorer, driven without a browser."""
+"""The explorer's frame, and its pages Runs and EAST, driven without a browser."""
 
-from pathlib import Path
+import io
+import zipfile
 
+import pandas as pd
 import pytest
-from streamlit.testing.v1 import AppTest
 
-MAIN = Path(__file__).parents[2] / "apps" / "explorer" / "main.py"
-
-
-@pytest.fixture
-def open_app(monkeypatch):
-    """Run the app on a folder of runs, at an address."""
-
-    def run(root, **address):
-        monkeypatch.setenv("WORKBENCH_RUNS", str(root))
-        app = AppTest.from_file(str(MAIN), default_timeout=60)
-        for key, value in address.items():
-            app.query_params[key] = value
-        app.run()
-        assert not app.exception, app.exception[0].message
-        return app
-
-    return run
+from apps.explorer import main
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +29,11 @@ def texts(elements):
     return " ".join(str(element.value) for element in elements)
 
 
+def options(box):
+    """What a selectbox's options stand for: the shown text with its marks put back."""
+    return [option.replace(": ", "-").replace(" ", "_") for option in box.options]
+
+
 @pytest.mark.parametrize("page", ["Runs", "EAST"])
 @pytest.mark.parametrize("folder", ["empty", "not-there"])
 def test_a_folder_without_runs_shows_the_command_that_makes_one(open_app, tmp_path, page, folder):
@@ -53,18 +43,80 @@ def test_a_folder_without_runs_shows_the_command_that_makes_one(open_app, tmp_pa
     assert str(tmp_path / folder) in app.info[0].value
 
 
-def test_runs_page_lists_the_run_with_spec_tables_and_downloads(open_app, one_run):
+@pytest.mark.parametrize("error", [ZeroDivisionError("first\nsecond"), KeyError("x")])
+def test_unexpected_error_of_a_page_is_one_line_and_the_other_pages_go_on(open_app, one_run, monkeypatch, error):
+    def broken(runs):
+        raise error
+
+    monkeypatch.setattr("apps.explorer.east_page.east_page", broken)
+    app = open_app(one_run, whole=False, page="EAST")
+    [said] = app.error
+    assert f"This page could not be drawn ({type(error).__name__}: " in said.value and "\n" not in said.value
+    assert "Traceback" in app.code[0].value and "Details" in app.expander[0].label
+    app.radio(key="page").set_value("Runs").run()
+    assert not app.error and not app.exception and app.header[0].value == "Runs"
+
+
+def test_every_page_is_in_the_menu(open_app, one_run):
     app = open_app(one_run)
-    assert app.dataframe[0].value[["experiment", "name", "status"]].values.tolist() == [["east", "first", "finished"]]
+    assert app.radio(key="page").options == list(main.PAGES)
+    assert {"Runs", "EAST", "Goal-directedness", "Playground", "Sweeps"} <= set(main.PAGES)
+
+
+def test_runs_page_lists_the_run_with_what_tells_it_from_others(open_app, tmp_path, write_east_run):
+    write_east_run(tmp_path, "first")
+    app = open_app(tmp_path)
+    [row] = app.dataframe[0].value.to_dict("records")
+    assert (row["family"], row["name"], row["status"], row["model"]) == ("east", "first", "finished", "tiny")
+    assert row["units"] == "10 of 10" and row["duration"].endswith(" s") and "min_valid 0.95" in row["spec"]
     assert "east/first: finished, 10 of 10 units" in app.subheader[0].value
     assert '"model": "tiny"' in app.json[0].value.replace('":"', '": "')
+
+
+def test_spec_begins_with_the_fields_in_which_runs_of_a_family_differ(open_app, tmp_path, write_east_run):
+    from workbench.runs import RunFolder
+
+    for seed in (0, 1):
+        with RunFolder.open(tmp_path, "east", {"model": "tiny", "seed": seed}, f"s{seed}", {}) as run:
+            run.plan([])
+    shown = open_app(tmp_path).dataframe[0].value.set_index("name")["spec"]
+    assert shown["s1"] == 'seed 1, model "tiny"'
+
+
+def test_tables_are_shown_and_downloaded_whole(open_app, one_run):
+    app = open_app(one_run, view="Tables", table="table words")
     assert "table results" in app.selectbox(key="table").options
-    assert "artifacts/chosen.json" in app.selectbox(key="file").options
-    assert [button.label for button in app.get("download_button")] == ["Download as CSV", "Download"]
+    shown = app.dataframe[1].value
+    assert len(shown) == 8 and {"word", "ratio"} <= set(shown.columns)
+    labels = [button.label for button in app.get("download_button")]
+    assert labels == ["Download the run (zip)", "Download as CSV", "as Parquet"]
+
+
+def test_zip_of_a_run_holds_its_files(one_run):
+    from apps.explorer.runs_page import _zipped
+    from workbench.runs import load_run
+
+    names = zipfile.ZipFile(io.BytesIO(_zipped(load_run(one_run / "east" / "first")))).namelist()
+    assert {"east/first/spec.json", "east/first/artifacts/results.parquet"} <= set(names)
+
+
+def test_parquet_of_a_table_is_the_table(one_run):
+    from apps.explorer.run_tables import _parquet
+    from workbench.runs import load_run
+
+    table = load_run(one_run / "east" / "first").load_table("results")
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(_parquet(table))), table)
+
+
+def test_figures_and_files_of_a_run_can_be_had(open_app, one_run):
+    app = open_app(one_run, view="Figures", figure="regret")
+    assert len(app.get("plotly_chart")) == 1 and "Download as HTML" in [b.label for b in app.get("download_button")]
+    app = open_app(one_run, view="Vectors and files")
+    assert any(option.startswith("artifacts/chosen.json (") for option in app.selectbox(key="file").options)
 
 
 def test_what_is_chosen_stands_in_the_address_and_comes_back_from_it(open_app, one_run):
-    app = open_app(one_run)
+    app = open_app(one_run, view="Tables")
     app.selectbox(key="table").set_value("rows of vectors-buttons").run()
     address = dict(app.query_params.items())
     assert address["table"] == "rows of vectors-buttons" and address["page"] == "Runs"
@@ -74,62 +126,82 @@ def test_what_is_chosen_stands_in_the_address_and_comes_back_from_it(open_app, o
 
 
 def test_an_address_that_names_what_is_not_there_falls_back(open_app, one_run):
-    app = open_app(one_run, page="No such page", run="../../etc", table="zzz")
+    app = open_app(one_run, page="No such page", run="../../etc", view="zzz")
     assert app.selectbox(key="run").value == "east/first" and app.radio(key="page").value == "Runs"
 
 
 def test_broken_run_is_listed_as_broken_and_said_in_one_message(open_app, broken_beside):
     app = open_app(broken_beside, run="east/cut")
-    states = app.dataframe[0].value.set_index("name")["status"]
-    assert states["cut"] == "broken" and states["whole"] == "finished"
+    table = app.dataframe[0].value.set_index("name")
+    assert table["status"]["cut"] == "broken" and table["status"]["whole"] == "finished"
+    assert "spec.json" in table["error"]["cut"] and table["error"]["whole"] == ""
     assert "spec.json cannot be read" in app.error[0].value and len(app.error) == 1
     app.selectbox(key="run").set_value("east/whole").run()
     assert not app.error and not app.exception
 
 
-def test_status_filter_hides_the_other_runs(open_app, broken_beside):
+def test_status_filter_and_text_hide_the_other_runs(open_app, broken_beside):
     app = open_app(broken_beside, status="broken")
     assert app.dataframe[0].value["name"].tolist() == ["cut"]
     assert app.selectbox(key="run").options == ["east/cut"]
+    assert open_app(broken_beside, find="MIN_VALID").dataframe[0].value["name"].tolist() == ["whole"]
+    nothing = open_app(broken_beside, find="no such thing")
+    assert "clear a filter" in texts(nothing.info) and not nothing.error
 
 
 def test_broken_table_is_a_message(open_app, tmp_path, write_east_run):
     (write_east_run(tmp_path) / "artifacts" / "orderings.parquet").write_bytes(b"cut off")
-    for page in ("Runs", "EAST"):
-        app = open_app(tmp_path, page=page, table="table orderings")
-        assert "orderings.parquet" in texts(app.error)
+    for address in ({"page": "Runs", "view": "Tables", "table": "table orderings"}, {"page": "EAST"}):
+        assert "orderings.parquet" in texts(open_app(tmp_path, **address).error)
 
 
-def test_east_page_shows_orderings_figures_and_both_transcripts(open_app, one_run):
+def test_two_runs_are_compared_field_by_field(open_app, tmp_path, write_east_run):
+    from workbench.runs import RunFolder
+
+    write_east_run(tmp_path, "first")
+    with RunFolder.open(tmp_path, "east", {"model": "tiny", "min_valid": 0.95, "seed": 3}, "other", {}) as run:
+        run.plan([])
+    app = open_app(tmp_path, show="Compare two", a="east/first", b="east/other")
+    fields = app.dataframe[1].value.set_index("field")
+    assert fields.loc["seed", ["A", "B"]].tolist() == ["0", "3"] and "model" not in fields.index
+    app.toggle(key="equal").set_value(True).run()
+    assert "model" in app.dataframe[1].value["field"].tolist()
+
+
+def test_two_runs_show_one_table_and_one_figure_side_by_side(open_app, tmp_path, write_east_run):
+    for name in ("first", "second"):
+        write_east_run(tmp_path, name)
+    app = open_app(tmp_path, show="Compare two", compare="Tables of both", tables="table words")
+    assert len(app.dataframe) == 3 and app.dataframe[1].value.equals(app.dataframe[2].value)
+    app = open_app(tmp_path, show="Compare two", compare="Figures of both", figures="regret")
+    assert len(app.get("plotly_chart")) == 2
+
+
+def test_one_run_has_nothing_to_be_compared_with(open_app, one_run):
+    assert "takes two runs" in texts(open_app(one_run, show="Compare two").info)
+
+
+def test_east_page_shows_orderings_and_what_was_chosen(open_app, one_run):
     app = open_app(one_run, page="EAST")
     assert app.dataframe[0].value["held"].tolist() == ["yes", "no"] * 2
-    assert "entropy_by_multiplier-buttons" in {option for option in _values(app.selectbox(key="figure"))}
-    assert [sub.value for sub in app.subheader] == ["unsteered", "EAST"]
-    assert "Button 2 is better." in app.code[0].value and "Perhaps the other one." in app.code[1].value
     assert "layer 2, multiplier 4" in texts(app.caption)
+    assert [tab.label for tab in app.tabs] == ["What held", "Figures", "Transcripts"]
 
 
 def test_every_figure_of_the_east_page_can_be_shown(open_app, one_run):
-    app = open_app(one_run, page="EAST")
-    for name in ("cumulative_arms-slot_machines", "regret", "vector_norms"):
+    app = open_app(one_run, page="EAST", view="Figures")
+    assert {"entropy_by_multiplier-buttons", "layer_multiplier"} <= set(options(app.selectbox(key="figure")))
+    for name in ("cumulative_arms-slot_machines", "regret", "vector_norms", "layer_multiplier"):
         app.selectbox(key="figure").set_value(name).run()
-        assert not app.exception and app.query_params["figure"] == name
+        assert not app.exception and app.query_params["figure"] == name and len(app.get("plotly_chart")) == 1
 
 
-def test_transcripts_follow_the_chosen_episode_and_method(open_app, one_run):
-    app = open_app(
-        one_run, page="EAST", episode="7", beside="shuffled", setting="(100, 100)", rendering="slot_machines"
-    )
-    assert [sub.value for sub in app.subheader] == ["unsteered", "shuffled vector"]
-    assert app.selectbox(key="episode").value == "7" and app.selectbox(key="setting").value == "(100, 100)"
+def test_words_come_as_figure_and_as_the_whole_table(open_app, one_run):
+    app = open_app(one_run, page="EAST", view="Figures", figure="words-buttons")
+    assert app.dataframe[0].value["word"].tolist() == ["rare", "perhaps", "unsure", "clearly"]
 
 
 def test_east_page_without_a_finished_run_says_so(open_app, tmp_path, write_east_run):
     (write_east_run(tmp_path) / "status.json").unlink()
     app = open_app(tmp_path, page="EAST")
-    assert "No EAST run is finished (1 are not" in app.info[0].value
-
-
-def _values(box):
-    """What a selectbox's options stand for: the shown text with its marks put back."""
-    return [option.replace(": ", "-").replace(" ", "_") for option in box.options]
+    assert "No run of east is finished (1 are not" in app.info[0].value

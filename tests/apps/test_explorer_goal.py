@@ -2,31 +2,26 @@
 
 import json
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
+
+from apps.explorer.goal_page import before_and_after
+from workbench.runs import load_run
 
 ROOT = Path(__file__).parents[2]
 MADE = runpy.run_path(str(ROOT / "tests" / "workbench" / "figures" / "goal_run.py"))
 WRITE, EVERYTHING = MADE["write_run"], [*MADE["tables"](), "examples"]
 PAGE = "Goal-directedness"
+VIEWS = ("What held", "Behaviour", "Probes", "Before and after", "Grid viewer", "Causal")
 
 
 @pytest.fixture
-def open_goal(monkeypatch):
-    """Run the app's page on a folder of runs, at an address."""
-
-    def run(root, **address):
-        monkeypatch.setenv("WORKBENCH_RUNS", str(root))
-        app = AppTest.from_file(str(ROOT / "apps" / "explorer" / "main.py"), default_timeout=120)
-        for key, value in {"page": PAGE, **address}.items():
-            app.query_params[key] = value
-        app.run()
-        assert not app.exception, app.exception[0].message
-        return app
-
-    return run
+def open_goal(open_app):
+    """The app's page on a folder of runs, at an address."""
+    return lambda root, **address: open_app(root, **{"page": PAGE, **address})
 
 
 @pytest.fixture(scope="module")
@@ -44,59 +39,84 @@ def titles(app):
     return [chart["layout"]["title"]["text"] for chart in charts(app)]
 
 
-def test_page_shows_orderings_a_figure_a_tab_and_the_viewer(open_goal, goal_runs):
+def test_page_opens_with_what_held_and_draws_nothing_else(open_goal, goal_runs):
     app = open_goal(goal_runs)
-    assert [tab.label for tab in app.tabs] == ["What held", "Behaviour", "Probes", "Grid viewer", "Causal"]
-    assert app.dataframe[0].value["held"].tolist() == [True, False]
-    drawn = titles(app)
-    assert len(drawn) == 4 and "Behaviour by wall density" in drawn[0] and "Cognitive map by layer" in drawn[1]
-    assert "Step 1 of 6" in drawn[2] and "Steering" in drawn[3]
-    assert '{"action":' in app.code[0].value
+    assert [tab.label for tab in app.tabs] == list(VIEWS)
+    assert app.dataframe[0].value["held"].tolist() == ["yes", "no"] and not charts(app)
 
 
 def test_every_table_has_its_figures_in_a_tab(open_goal, goal_runs):
-    app = open_goal(goal_runs)
-    options = [o for key in ("behaviour", "probes", "causal") for o in app.selectbox(key=f"{key}_figure").options]
-    assert len(options) == len(set(options)) == 20
+    names = []
+    for view, key, title in (
+        ("Behaviour", "behaviour", "Behaviour by wall density"), ("Probes", "probes", "Cognitive map by layer"),
+        ("Causal", "causal", "Steering"),
+    ):  # fmt: skip
+        app = open_goal(goal_runs, view=view)
+        names += app.selectbox(key=f"{key}_figure").options
+        assert len(charts(app)) == 1 and title in titles(app)[0]
+    assert len(names) == len(set(names)) == 20
+    assert {"map heatmap", "distance heatmap", "map layers"} <= set(names)
 
 
 def test_chosen_figure_stands_in_the_address_and_comes_back_from_it(open_goal, goal_runs):
-    app = open_goal(goal_runs)
+    app = open_goal(goal_runs, view="Probes")
     app.selectbox(key="probes_figure").set_value("plan_prefix").run()
     address = dict(app.query_params.items())
     assert address["probes_figure"] == "plan_prefix"
-    assert "Forecast of the next moves" in titles(open_goal(goal_runs, **address))[1]
+    assert "Forecast of the next moves" in titles(open_goal(goal_runs, **address))[0]
+
+
+def test_viewer_shows_maps_forecast_and_what_the_agent_wrote(open_goal, goal_runs):
+    app = open_goal(goal_runs, view="Grid viewer")
+    shown = charts(app)[0]
+    above = [note["text"] for note in shown["layout"]["annotations"]]
+    assert {"true map", "decoded before the reasoning", "decoded after the reasoning"} <= set(above)
+    names = {trace.get("name") for trace in shown["data"]}
+    assert {"optimal move", "move taken", "likeliest goal", "move that came"} <= names
+    assert "Step 1 of 6" in titles(app)[0] and '{"action":' in app.code[0].value
 
 
 def test_slider_moves_through_the_trajectory_and_a_shorter_one_clamps_it(open_goal, goal_runs):
-    app = open_goal(goal_runs, step="3")
-    assert "Step 3 of 6" in titles(app)[2]
+    app = open_goal(goal_runs, view="Grid viewer", step="3")
+    assert "Step 3 of 6" in titles(app)[0]
     app.slider(key="step").set_value(5).run()
-    assert "Step 5 of 6" in titles(app)[2] and app.query_params["step"] == "5"
-    assert "Step 6 of 6" in titles(open_goal(goal_runs, step="99"))[2]
-    assert "Step 1 of 6" in titles(open_goal(goal_runs, step="-4"))[2]
+    assert "Step 5 of 6" in titles(app)[0] and app.query_params["step"] == "5"
+    assert "Step 6 of 6" in titles(open_goal(goal_runs, view="Grid viewer", step="99"))[0]
+    assert "Step 1 of 6" in titles(open_goal(goal_runs, view="Grid viewer", step="-4"))[0]
 
 
 def test_other_trajectory_is_another_grid(open_goal, goal_runs):
-    app = open_goal(goal_runs, trajectory="2")
-    cells = next(t for t in charts(app)[2]["data"] if t["type"] == "image")
+    app = open_goal(goal_runs, view="Grid viewer", trajectory="2")
+    cells = next(t for t in charts(app)[0]["data"] if t["type"] == "image")
     assert app.selectbox(key="trajectory").value == "2" and len(cells["z"]) == 9
+
+
+def test_before_and_after_are_the_tables_numbers_side_by_side(open_goal, goal_runs):
+    run = load_run(goal_runs / PAGE.lower() / "first")
+    table = before_and_after(run, layer=int(run.load_table("maps")["layer"].iloc[0]))
+    maps = run.load_table("maps")
+    maps = maps[(maps["metric"] == "accuracy") & (maps["cell"] == "") & (maps["train"] == "all")]
+    maps = maps[(maps["layer"] == maps["layer"].iloc[0]) & (maps["probe"] == "mlp") & (maps["control"] == "none")]
+    [row] = table[(table["reading"] == "map accuracy, mlp") & (table["control"] == "")].to_dict("records")
+    for position, title in (("pre", "before the reasoning"), ("post", "after the reasoning")):
+        [one] = maps[maps["position"] == position].to_dict("records")
+        assert row[title] == f"{one['estimate']:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
 
 
 def test_run_without_tables_says_so_in_every_tab(open_goal, tmp_path):
     WRITE(tmp_path, leave_out=EVERYTHING)
-    app = open_goal(tmp_path)
-    assert len(app.info) == 5 and not app.error
+    for view in VIEWS:
+        app = open_goal(tmp_path, view=view)
+        assert len(app.info) == 1 and not app.error
 
 
-def test_broken_files_are_messages_and_the_other_tabs_stay(open_goal, tmp_path):
-    artifacts = WRITE(tmp_path) / "artifacts"
-    (artifacts / "orderings.parquet").write_bytes(b"cut off")
-    (artifacts / "examples.safetensors").write_bytes(b"cut off")
-    app = open_goal(tmp_path)
-    said = " ".join(error.value for error in app.error)
-    assert len(app.error) == 2 and "orderings.parquet" in said and "examples.safetensors" in said
-    assert len(titles(app)) == 3
+@pytest.mark.parametrize(
+    ("view", "file"), [("What held", "orderings.parquet"), ("Grid viewer", "examples.safetensors")]
+)
+def test_broken_file_is_a_message(open_goal, tmp_path, view, file):
+    (WRITE(tmp_path) / "artifacts" / file).write_bytes(b"cut off")
+    [error] = open_goal(tmp_path, view=view).error
+    assert file in error.value
 
 
 def test_table_that_lacks_a_column_is_a_message(open_goal, tmp_path):
@@ -104,12 +124,22 @@ def test_table_that_lacks_a_column_is_a_message(open_goal, tmp_path):
 
     path = WRITE(tmp_path) / "artifacts" / "causal.parquet"
     pd.read_parquet(path).drop(columns="multiplier").to_parquet(path)
-    app = open_goal(tmp_path)
-    assert len(app.error) == 1 and "steering needs the column 'multiplier'" in app.error[0].value
+    [error] = open_goal(tmp_path, view="Causal").error
+    assert "steering needs the column 'multiplier'" in error.value
 
 
 def test_page_without_a_finished_run_shows_the_command_that_makes_one(open_goal, tmp_path):
     (WRITE(tmp_path) / "status.json").unlink()
     app = open_goal(tmp_path)
-    assert "No goal-directedness run is finished (1 are not" in app.info[0].value
+    assert "No run of goal-directedness is finished (1 are not" in app.info[0].value
     assert app.code[0].value == "workbench run goal-directedness --preset smoke"
+
+
+def test_grid_viewer_does_not_load_torch(goal_runs):
+    code = (
+        "import sys; from apps.explorer.goal_page import _Arrays; from workbench.runs import load_run;"
+        "from workbench.figures.goal_directedness import examples_of, grid_step;"
+        "grid_step(examples_of(_Arrays(load_run(sys.argv[1])))[0]); print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(goal_runs / PAGE.lower() / "first")]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == "False"

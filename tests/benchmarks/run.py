@@ -29,7 +29,7 @@ RESULTS, TABLE = HERE / "results.json", ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- begin: written by tests/benchmarks/run.py -->", "<!-- end -->"
 NAMES = (
     "capture", "mixed", "steered", "others", "sweep", "rollouts", "replay", "probes", "pinpad", "expert", "codes",
-    "low-rank",
+    "low-rank", "injection", "concepts",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def benchmarks() -> dict[str, Callable[[str, bool], list[Row]]]:
     import capturing
     import controlling
     import generation
+    import injecting
     import pinpads
     import playing
     import probing
@@ -46,6 +47,7 @@ def benchmarks() -> dict[str, Callable[[str, bool], list[Row]]]:
         capturing.against_hook, capturing.against_hidden_states, generation.against_hugging_face,
         generation.against_others, playing.sweeps, playing.rollouts, playing.replays,
         probing.map_cells, pinpads.steps, pinpads.expert_data, controlling.rollouts, controlling.low_rank,
+        injecting.grids, injecting.vectors,
     )  # fmt: skip
     return dict(zip(NAMES, functions, strict=True))
 

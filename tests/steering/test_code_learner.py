@@ -12,7 +12,6 @@ from steering.reinforce import Trial, evaluate
 from steering.stateful import Carried
 from workbench.agents.pinpad_play import Played, play_pinpad
 from workbench.environments.pinpad import Pinpad, begin, draw_layouts
-from workbench.errors import RunError
 from workbench.models.tiny import tiny_sequence_model
 from workbench.sites import Site
 
@@ -115,9 +114,13 @@ def test_the_switches_of_a_rollout_are_those_of_the_whole_sequence(learner: Code
     assert 0.05 < wanted[clear].float().mean() < 0.95
 
 
-def test_a_rollout_without_a_cache_is_refused_since_it_would_draw_codes_twice(learner: CodeLearner) -> None:
-    with pytest.raises(RunError, match="cached rollout"):
-        _play(learner, cached=False)
+def test_a_rollout_without_a_cache_draws_the_same_codes_and_makes_the_same_moves(learner: CodeLearner) -> None:
+    (control, cached), (other, whole) = _play(learner), _play(learner, cached=False)
+    assert torch.equal(cached.episodes.moves, whole.episodes.moves)
+    lengths = cached.episodes.lengths
+    made, again = control.decisions(N, lengths), other.decisions(N, lengths)
+    assert torch.equal(made.time, again.time) and torch.equal(made.mask, again.mask)
+    torch.testing.assert_close(made.z, again.z, atol=1e-4, rtol=0)
 
 
 def test_mean_codes_are_the_policy_s_means_and_need_no_luck(learner: CodeLearner) -> None:

@@ -45,7 +45,7 @@ class GridDecision:
     move: Move | None
     completion: str
     attempts: int
-    probabilities: Float[np.ndarray, 4] | None
+    probabilities: Float[np.ndarray, "4"] | None
     prompt: list[int]
     tokens: list[int]
 

@@ -28,7 +28,7 @@ __all__ = ["jensen_shannon", "visited_states"]
 _STATE = ["row", "column", "has_key"]
 
 
-def jensen_shannon(p: ArrayLike, q: ArrayLike) -> Float[np.ndarray, ...]:
+def jensen_shannon(p: ArrayLike, q: ArrayLike) -> Float[np.ndarray, "..."]:
     """Jensen-Shannon divergence in bits of distributions [..., k]: 0 where they are equal, 1 where they are disjoint.
 
     >>> jensen_shannon([[1, 0], [0.5, 0.5]], [[0, 1], [0.5, 0.5]]).tolist()

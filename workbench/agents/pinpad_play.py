@@ -1,6 +1,9 @@
 """Playing the pinpad with a sequence model: thousands of episodes side by side, one cached step at a time.
 
 Interventions act at every step, as in any other pass; ``Where.rows`` are the episodes, ``Where.positions`` the steps.
+With a cache each sees a step once; without one it sees the prefix again at every step, and gives the same moves: what
+remembers (:class:`steering.stateful.Carried`) begins anew with each prefix, and interventions that are chosen step by
+step act on every step as they did then.
 Finished episodes stay in the batch until half of it is finished, since dropping rows copies the cache.
 """
 
@@ -14,9 +17,11 @@ import torch
 
 from workbench.environments.pinpad import PinpadState, observe, step
 from workbench.environments.pinpad_expert import Episodes
+from workbench.models.backend import Tap
 from workbench.models.interventions import Intervention, Where
 from workbench.models.sequence_model import SequenceModel
 from workbench.models.trees import taps_for
+from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -34,7 +39,7 @@ class Played:
 
     episodes: Episodes
     logprobs: Float[Tensor, "batch time"]
-    progress: Int[Tensor, batch]
+    progress: Int[Tensor, " batch"]
 
 
 def play_pinpad(
@@ -49,7 +54,7 @@ def play_pinpad(
 
     ``interventions``: a list, or a function of the worlds before each step (an oracle that knows the target, say).
     Moves are drawn at ``temperature`` (0: the likeliest).  ``cached=False`` runs the whole prefix at every step, for
-    comparison.
+    comparison: slower, the same moves.
     """
     world, n = model.world, len(state.agent)
     objects = torch.cat([state.colours, state.walls], 1)
@@ -58,16 +63,17 @@ def play_pinpad(
     moves: list[Tensor] = []
     targets: list[Tensor] = []
     logprobs: list[Tensor] = []
+    acting: list[Sequence[Intervention]] = []
     with torch.no_grad():
         while not bool(state.done.all()):
             alive = ~state.done[rows]
             if 2 * int(alive.sum()) <= len(rows):
                 rows = rows[alive]
                 cache.keep(alive.nonzero()[:, 0])
-            current = interventions(state) if callable(interventions) else interventions
+            acting.append(interventions(state) if callable(interventions) else interventions)
             seen = torch.stack(agents[-1:] if cached else agents, 1)[rows]  # [batch new]
             logits = _logits(model, observe(world, seen, objects[rows][:, None].expand(-1, seen.shape[1], -1)), rows,
-                             len(moves), current, cache if cached else None)  # fmt: skip
+                             acting, cache if cached else None)  # fmt: skip
             logp = (logits.float() / temperature).log_softmax(-1) if temperature else logits.float().log_softmax(-1)
             drawn = torch.multinomial(logp.exp(), 1, generator=generator)[:, 0] if temperature else logp.argmax(-1)
             move = torch.zeros(n, dtype=torch.long, device=rows.device).index_copy_(0, rows, drawn)
@@ -85,17 +91,33 @@ def play_pinpad(
 
 
 def _logits(
-    model: SequenceModel,
-    observations: Tensor,
-    rows: Tensor,
-    now: int,
-    interventions: Sequence[Intervention],
-    cache: object,
+    model: SequenceModel, observations: Tensor, rows: Tensor, acting: list[Sequence[Intervention]], cache: object
 ) -> Tensor:
-    """Action logits [batch, n_actions] after the last of ``observations`` [batch, new, fields]."""
-    new = observations.shape[1]
-    positions = torch.arange(now + 1 - new, now + 1, device=rows.device).expand(len(rows), -1)
+    """Action logits [batch, n_actions] after the last of ``observations`` [batch, new, fields]; ``acting`` are the
+    interventions of every step so far."""
+    new, stop = observations.shape[1], len(acting)
+    positions = torch.arange(stop - new, stop, device=rows.device).expand(len(rows), -1)
     where = Where(positions, rows[:, None].expand_as(positions), torch.full_like(positions, model.world.horizon))
-    logits = model.backend.forward(observations, cache=cache, taps=taps_for(interventions, where))
+    same = new == 1 or all(each is acting[-1] for each in acting)
+    taps = taps_for(acting[-1], where) if same else _taps_by_step(acting, where)
+    logits = model.backend.forward(observations, cache=cache, taps=taps)
     assert logits is not None
     return logits[:, -1]
+
+
+def _taps_by_step(acting: list[Sequence[Intervention]], where: Where) -> dict[Site, Tap]:
+    """Taps on a whole prefix that steer each step by its own interventions."""
+    steps = [
+        Where(*(each[:, t : t + 1] for each in (where.positions, where.rows, where.prompt_lengths)))
+        for t in range(len(acting))
+    ]
+    by_step = [taps_for(each, at) for each, at in zip(acting, steps, strict=True)]
+
+    def steering(site: Site) -> Tap:
+        def tap(activation: Tensor) -> Tensor:
+            parts = activation.split(1, 1)
+            return torch.cat([taps[site](e) if site in taps else e for taps, e in zip(by_step, parts, strict=True)], 1)
+
+        return tap
+
+    return {site: steering(site) for site in {site for taps in by_step for site in taps}}

@@ -32,7 +32,7 @@ class Routes:
     (4, 6)
     """
 
-    def __init__(self, world: AntWorld, layout: Int[np.ndarray, objects], seed: int) -> None:
+    def __init__(self, world: AntWorld, layout: Int[np.ndarray, " objects"], seed: int) -> None:
         import torch
 
         from workbench.environments.pinpad_expert import distances, expert_probabilities
@@ -48,7 +48,7 @@ class Routes:
         steps = np.array([dy * rules.size + dx for dy, dx in (move.delta for move in Move)])
         self.next_cells = np.where(ways.any(-1), np.arange(rules.cells) + steps[picked], np.arange(rules.cells))
 
-    def direction(self, xy: Float[np.ndarray, 2], cell: int, target: int) -> Float[np.ndarray, 2]:
+    def direction(self, xy: Float[np.ndarray, "2"], cell: int, target: int) -> Float[np.ndarray, "2"]:
         """Unit vector from ``xy`` in ``cell`` toward the centre of the next cell on the way to the colour ``target``.
 
         Aiming at the centre keeps the ant away from the borders to cells that it must not enter.

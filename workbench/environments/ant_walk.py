@@ -26,8 +26,8 @@ WALK_SIZE = 28
 
 
 def walk_observation(
-    qpos: Float[np.ndarray, 15], qvel: Float[np.ndarray, 14], direction: Float[np.ndarray, 2]
-) -> Float[np.ndarray, 28]:
+    qpos: Float[np.ndarray, "15"], qvel: Float[np.ndarray, "14"], direction: Float[np.ndarray, "2"]
+) -> Float[np.ndarray, "28"]:
     """What the expert senses, symlog, float32: height, the vertical as the torso feels it, joint angles, velocity,
     angular velocity, joint velocities, and the way; velocity and way in axes that turn with the ant's yaw.
 

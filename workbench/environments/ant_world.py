@@ -69,7 +69,7 @@ class AntWorld:
         """Numbers in an observation."""
         return PROPRIOCEPTION + 2 + 2 * (self.rules.colours + self.rules.walls) + 2
 
-    def cell_at(self, xy: Float[np.ndarray, 2]) -> int | None:
+    def cell_at(self, xy: Float[np.ndarray, "2"]) -> int | None:
         """The cell of a point; None outside the arena.
 
         >>> AntWorld().cell_at((-3.0, 3.0)), AntWorld().cell_at((3.9, -3.9)), AntWorld().cell_at((4.1, 0.0))
@@ -91,7 +91,7 @@ class AntWorld:
 
     def observe(
         self, proprioception: np.ndarray, xy: np.ndarray, objects: Float[np.ndarray, "objects 2"]
-    ) -> Float[np.ndarray, size]:
+    ) -> Float[np.ndarray, " size"]:
         """The observation, float32, of an ant at ``xy`` among objects whose centres are given (both in metres)."""
         local = (xy + self.half) % self.cell / self.cell * 2 - 1
         parts = (symlog(proprioception), xy / self.half, ((objects - xy) / self.half).ravel(), local)

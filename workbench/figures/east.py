@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Record",
     "cumulative_arms",
+    "drawings_of",
     "entropy_by_multiplier",
     "entropy_by_step",
     "figures_of",
@@ -54,7 +55,7 @@ def figures_of(record: Record) -> dict[str, go.Figure]:
     figure draws costs that figure only.
     """
     figures: dict[str, go.Figure] = {}
-    for name, draw in _drawings(record):
+    for name, draw in drawings_of(record).items():
         try:
             figures[name] = draw()
         except DataError:  # a table of an unfinished or older run; the other figures do not need it
@@ -63,6 +64,12 @@ def figures_of(record: Record) -> dict[str, go.Figure]:
 
 
 Draw = Callable[[], go.Figure]
+
+
+def drawings_of(record: Record) -> dict[str, Draw]:
+    """What draws each figure of the run's tables, by name, for who shows one at a time; drawing raises
+    :class:`DataError` when a table lacks what the figure needs."""
+    return dict(_drawings(record))
 
 
 def _drawings(record: Record) -> Iterator[tuple[str, Draw]]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from workbench.models.language_model import Forward, LanguageModel, Prompt
     from workbench.models.loading import load_model, shipped_models, with_backend
     from workbench.models.report import Report
+    from workbench.models.sequence import SequenceConfig, SequenceModelForActions
+    from workbench.models.sequence_model import SequenceModel
 
 __all__ = [
     "Completion",
@@ -28,6 +30,9 @@ __all__ = [
     "Report",
     "Scope",
     "Score",
+    "SequenceConfig",
+    "SequenceModel",
+    "SequenceModelForActions",
     "Where",
     "Window",
     "check_backend",
@@ -43,6 +48,8 @@ _MODULES = {
     "interventions": ("Intervention", "Scope", "Where", "Window"),
     "language_model": ("Forward", "LanguageModel", "Prompt"),
     "report": ("Report",),
+    "sequence": ("SequenceConfig", "SequenceModelForActions"),
+    "sequence_model": ("SequenceModel",),
     "loading": ("load_model", "shipped_models", "with_backend"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

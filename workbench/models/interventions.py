@@ -43,7 +43,7 @@ class Window:
     start: int | None = None
     stop: int | None = None
 
-    def bounds(self, length: Int[Tensor, ...] | int) -> tuple[Any, Any]:
+    def bounds(self, length: Int[Tensor, "..."] | int) -> tuple[Any, Any]:
         """The window over a stretch of ``length`` tokens, as (start, stop) counted from its beginning."""
         low = 0 if self.start is None else self.start + (length if self.start < 0 else 0)
         high = length if self.stop is None else self.stop + (length if self.stop < 0 else 0)

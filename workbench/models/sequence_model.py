@@ -74,10 +74,10 @@ class SequenceModel(LanguageModel):
         rows = torch.as_tensor(prompt)
         if self.config.observation == "vector":
             return self._vectors(rows)
-        sizes = torch.tensor(self.config.field_sizes)
+        sizes = torch.tensor(self.config.field_sizes, device=rows.device)
         if rows.ndim != 2 or rows.shape[1] != len(sizes) or not len(rows):
             raise DataError(f"{self.name} reads observations of shape [pos, {len(sizes)}] and got {tuple(rows.shape)}")
-        if rows.is_floating_point() or bool(((rows < 0) | (rows.cpu() >= sizes)).any()):
+        if rows.is_floating_point() or bool(_outside(rows, sizes)):
             raise DataError(f"{self.name}: an observation is out of range: field i is an integer below field_sizes[i]")
         return rows
 
@@ -120,3 +120,8 @@ class SequenceModel(LanguageModel):
     def action_distribution(self, logits: torch.Tensor) -> Distribution:
         """What actions are drawn from, given their logits [..., values]: categorical or Gaussian."""
         return self.backend.hf_model.action_distribution(logits)
+
+
+def _outside(rows: Tensor, sizes: Tensor) -> Tensor:
+    """Whether any field [pos, fields] is not in 0 to its size; a tensor on the device of both."""
+    return ((rows < 0) | (rows >= sizes)).any()

@@ -66,7 +66,7 @@ class AntExpert:
 
         return self.torques(walk_observation(env.body.data.qpos, env.body.data.qvel, env.direction))
 
-    def torques(self, sensed: Float[np.ndarray, 28]) -> Float[np.ndarray, 8]:
+    def torques(self, sensed: Float[np.ndarray, "28"]) -> Float[np.ndarray, "8"]:
         """The mean of the policy, within the motors' range."""
         x = sensed
         for weight, bias in self.layers[:-1]:
@@ -87,8 +87,8 @@ class AntEpisodes:
     observations: Float[Tensor, "batch steps size"]
     actions: Float[Tensor, "batch time torques"]
     targets: Int[Tensor, "batch time"]
-    lengths: Int[Tensor, batch]
-    success: Bool[Tensor, batch]
+    lengths: Int[Tensor, " batch"]
+    success: Bool[Tensor, " batch"]
     tasks: Int[Tensor, "batch length"]
     world: AntWorld
 

@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import DataError, RunError
+from workbench.errors import DataError, RunError, SpecError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Schedule", "train"]
+__all__ = ["Schedule", "resume_checkpoint", "save_checkpoint", "train"]
 
 _PREFIXES = ("optimizer", "muon")  # of the optimisers' tensors in a checkpoint
 
@@ -31,7 +31,8 @@ _PREFIXES = ("optimizer", "muon")  # of the optimisers' tensors in a checkpoint
 class Schedule:
     """Budget and optimiser: ``tokens`` in all, learning rate warmed up then cosine to a tenth of ``lr``.
 
-    AdamW; with ``muon`` (its learning rate, on the same course) the matrices of the blocks go to Muon instead.
+    AdamW; with ``muon`` (its learning rate, on the same course) the matrices of the blocks go to Muon instead
+    (:class:`SpecError` for a model without a list of blocks named ``layers``).
     ``restart`` is a share of the budget at which the course of the rate begins again.
     """
 
@@ -78,7 +79,7 @@ def train(
     optimizers = _optimizers(model, schedule)
     # A schedule without Muon is written as it was before there was one, so that older checkpoints still resume.
     written = {name: value for name, value in asdict(schedule).items() if value is not None}
-    state = _resume(model, optimizers, folder, identity | {"schedule": written})
+    state = resume_checkpoint(model, optimizers, folder, identity | {"schedule": written})
     started, saved, smooth = time.monotonic() - state["seconds"], time.monotonic(), None
     while state["tokens"] < schedule.tokens:
         done = state["tokens"] / schedule.tokens
@@ -100,24 +101,32 @@ def train(
         if report:
             report({**state, "loss": smooth, "done": min(1.0, state["tokens"] / schedule.tokens)})
         if time.monotonic() - saved > schedule.checkpoint_seconds or state["tokens"] >= schedule.tokens:
-            _save(model, optimizers, folder, state)
+            save_checkpoint(model, optimizers, folder, state)
             saved = time.monotonic()
     return float(state["seconds"])
 
 
 def _optimizers(model: torch.nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon when asked for: then it has the matrices of the blocks (embeddings and heads stay AdamW's)."""
+    """AdamW, and Muon when asked for: then it has the matrices of the blocks (embeddings and heads stay AdamW's).
+
+    Raises :class:`SpecError` where there are no such matrices.
+    """
     import torch
 
     named = list(model.named_parameters())
     muon = {n for n, p in named if schedule.muon and p.ndim == 2 and ".layers." in f".{n}" and n.endswith("weight")}
     muon -= {f"{n}.weight" for n, module in model.named_modules() if isinstance(module, torch.nn.Embedding)}
+    if schedule.muon and not muon:
+        raise SpecError(
+            f"muon={schedule.muon:g} needs the weight matrices of blocks in a list named 'layers', and "
+            f"{type(model).__name__} has none: leave muon out"
+        )
     decay = [p for n, p in named if p.ndim > 1 and n not in muon]
     plain = [p for n, p in named if p.ndim <= 1]
     groups: list[dict[str, Any]] = [{"params": decay, "weight_decay": schedule.weight_decay}]
     groups += [{"params": plain, "weight_decay": 0.0}] if plain else []
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=schedule.lr, betas=schedule.betas)]
-    if schedule.muon and muon:
+    if schedule.muon:
         matrices = [p for n, p in named if n in muon]
         optimizers.append(torch.optim.Muon(matrices, lr=schedule.muon, weight_decay=schedule.weight_decay))
     return optimizers
@@ -130,7 +139,13 @@ def _named_state(optimizers: list[torch.optim.Optimizer]) -> Iterator[tuple[str,
                 yield f"{prefix}.{index}.{key}", value
 
 
-def _save(model: torch.nn.Module, optimizers: list[torch.optim.Optimizer], folder: Path, state: dict[str, Any]) -> None:
+def save_checkpoint(
+    model: torch.nn.Module, optimizers: list[torch.optim.Optimizer], folder: Path, state: dict[str, Any]
+) -> None:
+    """Write weights, optimisers and ``state`` (step, tokens, seconds, identity) to ``folder``, atomically.
+
+    Raises :class:`RunError` when they cannot be written.
+    """
     from safetensors.torch import save_file
 
     tensors = {f"model.{name}": value.detach().clone() for name, value in model.state_dict().items()}
@@ -143,9 +158,14 @@ def _save(model: torch.nn.Module, optimizers: list[torch.optim.Optimizer], folde
         raise RunError(f"cannot write the checkpoint in {folder}: {error.strerror or error}") from None
 
 
-def _resume(
+def resume_checkpoint(
     model: torch.nn.Module, optimizers: list[torch.optim.Optimizer], folder: Path, identity: dict[str, Any]
 ) -> dict[str, Any]:
+    """Load the checkpoint in ``folder`` into the model and its optimisers and return its state; where there is none,
+    that of a training at its start.
+
+    Raises :class:`RunError` for a checkpoint of another ``identity``, and when the folder cannot be made.
+    """
     from safetensors import safe_open
 
     fresh: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "identity": json.loads(json.dumps(identity))}

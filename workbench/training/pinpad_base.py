@@ -3,13 +3,15 @@
 It sees observations only and predicts the expert's move and the next observation,
 ``L = mean_t [-log p(a_t | o_1:t) - lambda log p(o_t+1 | o_1:t)]`` (arXiv 2512.20605).  Tasks are skewed at first and
 uniform from half of the budget on, which leads training off a plateau where all colours look alike
-(see :func:`workbench.environments.pinpad_tasks.task_weights`).
+(see :func:`workbench.environments.pinpad_tasks.task_weights`).  Batches, their skew included, depend on the seed and
+the step alone, so a killed training sees what an undisturbed one sees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
 
     from workbench.models.sequence import SequenceModelForActions
 
-__all__ = ["PRESETS", "Recipe", "new_base", "sequence_loss", "train"]
+__all__ = ["PRESETS", "ExpertBatches", "Recipe", "new_base", "sequence_loss", "train"]
 
 NAME = "pinpad-base"
+DRAWING = "pools by number"  # how batches are drawn: a checkpoint of another drawing cannot be gone on with
 _POOL = 8  # batches drawn at once and sorted by length, so that little of a batch is padding
+_MEASURED = 4096  # episodes that the mean length is taken of
 
 
 @dataclass(frozen=True)
@@ -106,27 +110,49 @@ def sequence_loss(
     return moves + observation_weight * following, moves
 
 
-class _Data:
-    """Batches of the expert's episodes: that of a step depends on the seed and the step only."""
+class ExpertBatches:
+    """Batches of the expert's episodes: ``batches(step)``, which depends on the recipe, the seed and the step only.
+
+    Batches are drawn in pools.  What share of the budget is spent before a pool, hence its skew, is reckoned with the
+    mean length of episodes: the lengths themselves would be known to an undisturbed training only.
+    """
 
     def __init__(self, recipe: Recipe, seed: int, device: torch.device) -> None:
         self.recipe, self.seed, self.device = recipe, seed, device
         self.tasks = pretraining_tasks(recipe.world)
-        self.pool: tuple[int, list[Episodes]] = (-1, [])
+        self._pool: tuple[int, list[Episodes]] = (-1, [])
 
-    def __call__(self, step: int, done: float) -> Episodes:
+    def __call__(self, step: int) -> Episodes:
+        """The batch of a step, padded to its longest episode."""
+        number, at = divmod(step, _POOL)
+        if self._pool[0] != number:
+            self._pool = number, self._drawn(number)
+        return self._pool[1][at]
+
+    def kappa(self, pool: int) -> float:
+        """The skew of a pool: the recipe's at first, falling to 0 by ``uniform_from`` of the budget."""
+        done = pool * _POOL * self.recipe.batch * self._mean_length / self.recipe.schedule.tokens
+        return self.recipe.skew * max(0.0, 1 - done / self.recipe.uniform_from)
+
+    @cached_property
+    def _mean_length(self) -> float:
+        generator = self._generator("length")
+        drawn = expert_episodes(self.recipe.world, self.tasks, _MEASURED, generator)
+        return float(drawn.lengths.double().mean())
+
+    def _drawn(self, pool: int) -> list[Episodes]:
         import torch
 
-        number, at = divmod(step, _POOL)
-        if self.pool[0] != number:
-            kappa = self.recipe.skew * max(0.0, 1 - done / self.recipe.uniform_from)
-            generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, NAME, "data", number))
-            weights = task_weights(self.recipe.world, kappa)
-            drawn = expert_episodes(self.recipe.world, self.tasks, _POOL * self.recipe.batch, generator, weights)
-            parts = drawn.lengths.argsort().view(_POOL, -1)
-            order = torch.randperm(_POOL, generator=generator, device=self.device).tolist()
-            self.pool = number, [drawn[parts[i]] for i in order]
-        return self.pool[1][at]
+        generator, weights = self._generator("data", pool), task_weights(self.recipe.world, self.kappa(pool))
+        drawn = expert_episodes(self.recipe.world, self.tasks, _POOL * self.recipe.batch, generator, weights)
+        parts = drawn.lengths.argsort(stable=True).view(_POOL, -1)
+        order = torch.randperm(_POOL, generator=generator, device=self.device).tolist()
+        return [drawn[parts[i]] for i in order]
+
+    def _generator(self, *names: str | int) -> torch.Generator:
+        import torch
+
+        return torch.Generator(self.device).manual_seed(derive_seed(self.seed, NAME, *names))
 
 
 def train(
@@ -145,12 +171,13 @@ def train(
 
     recipe: Recipe = preset_of(PRESETS, preset)
     schedule = scaled([recipe.schedule], tokens)[0]
+    recipe = replace(recipe, schedule=schedule)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model, data = new_base(recipe, seed).to(place), _Data(recipe, seed, place)  # type: ignore[arg-type]
-    identity = {"model": NAME, "preset": preset, "seed": seed}
+    model, data = new_base(recipe, seed).to(place), ExpertBatches(recipe, seed, place)  # type: ignore[arg-type]
+    identity = {"model": NAME, "preset": preset, "seed": seed, "data": DRAWING}
 
-    def step_loss(step: int, done: float) -> tuple[Tensor, int]:
-        episodes = data(step, done)
+    def step_loss(step: int, _done: float) -> tuple[Tensor, int]:
+        episodes = data(step)
         with torch.autocast(place.type, dtype=torch.bfloat16):
             loss, _ = sequence_loss(model, episodes, recipe.observation_weight)
         return loss, int(episodes.lengths.sum())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.runs_page import name_of
+from apps.explorer.run_list import name_of
 from workbench.errors import ArtifactError, WorkbenchError
 from workbench.files import make_folder
 from workbench.runs.names import check_name

@@ -10,7 +10,7 @@ import numpy as np
 from workbench.seeding import derive_seed
 
 if TYPE_CHECKING:
-    from workbench.environments.questions.tasks import Slot, Task
+    from workbench.environments.questions.task import Slot, Task
 
 __all__ = ["Drawn", "Item", "draw", "items_of"]
 
@@ -39,15 +39,18 @@ class Drawn(NamedTuple):
 
 
 def items_of(task: Task, n: int, seed: int = 0) -> list[Item]:
-    """``n`` items with different prompts (fewer if the task has no more; rows of a data file are used once each); the
-    same for the same seed, and the first of a longer list are the items of a shorter one.
+    """``n`` items with different prompts (fewer if the task has no more; rows and items of a data file are used once
+    each); the same for the same seed, and the first of a longer list are the items of a shorter one.
 
     >>> from workbench.environments.questions.tasks import load_tasks
     >>> (item,) = items_of(load_tasks(["colours"])["colours"], 1, seed=1)
     >>> item.id, len(item.shown) in (3, 4, 5), all(word in item.prompt for word in item.shown)
     ('colours-1-0', True, True)
     """
-    rows = np.random.default_rng(derive_seed("introspection", task.name, seed)).permutation(len(task.rows))
+    rng = np.random.default_rng(derive_seed("introspection", task.name, seed))
+    rows = rng.permutation(len(task.items or task.rows))
+    if task.items:
+        return [task.items[int(row)] for row in rows[:n]]
     found: dict[str, Item] = {}
     for k in range(len(rows) if task.rows else 20 * n):
         if len(found) == n:
@@ -59,7 +62,10 @@ def items_of(task: Task, n: int, seed: int = 0) -> list[Item]:
 
 
 def draw(task: Task, rng: np.random.Generator, number: str = "0", row: int | None = None) -> Drawn:
-    """One item at random, or of a ``row`` of its data file; its id is the task's name and ``number``."""
+    """One item at random, or of a ``row`` of its data file; its id is the task's name and ``number`` (items of public
+    data keep their own)."""
+    if task.items:
+        return Drawn(task.items[int(rng.integers(len(task.items))) if row is None else row], {}, ())
     if task.rows:
         texts = dict(task.rows[int(rng.integers(len(task.rows))) if row is None else row])
         values: dict[str, tuple[str, ...]] = {place: (text,) for place, text in texts.items()}

@@ -239,14 +239,17 @@ def first_codes(passes: _Passes, subgoals: int) -> Float[Tensor, "subgoals code"
 
 
 def _composition(job: Job, passes: _Passes) -> Iterator[Row]:
-    """Success when the mean first-segment code of each subgoal is held until the subgoal is reached."""
+    """Success when the mean first-segment code of each subgoal is held until the subgoal is reached; ``_scaled``: the
+    code drawn out, as a policy may draw it to overrule what the base expects."""
     found, size = passes.found, job.world.subgoal
-    codes = first_codes(passes, job.world.subgoals)
+    first = first_codes(passes, job.world.subgoals)
+    for scale, suffix in ((1.0, ""), (job.spec.compose_scale, "_scaled")):
+        codes = scale * first
 
-    def steering(state: PinpadState) -> Sequence[HeldCode]:
-        return [HeldCode(found.site, found.metacontroller, codes[state.target // size])]
+        def steering(state: PinpadState, codes: Tensor = codes) -> Sequence[HeldCode]:
+            return [HeldCode(found.site, found.metacontroller, codes[state.target // size])]
 
-    for task in ("pretraining", "held-out"):
-        generator = job.generator("composed", task)
-        success, _ = play_task(found.model, task_of(job, task), job.spec.episodes, generator, steering)
-        yield row(f"compose_{task.replace('-', '_')}", share_of(success))
+        for task in ("pretraining", "held-out"):
+            generator = job.generator("composed", task)
+            success, _ = play_task(found.model, task_of(job, task), job.spec.episodes, generator, steering)
+            yield row(f"compose_{task.replace('-', '_')}{suffix}", share_of(success))

@@ -138,9 +138,10 @@ def _snapshot(folder: Any, share: float) -> Any:
 
 def _train_with_snapshots(job: Job, model: Any, recipe: pinpad_base.Recipe, seed: int, folder: Any) -> None:
     """The recipe, with a snapshot as training passes each share; a resumed training keeps those it has."""
-    data = pinpad_base._Data(recipe, seed, job.model.device)
+    data = pinpad_base.ExpertBatches(recipe, seed, job.model.device)
     make_folder(folder)
     identity = {"model": pinpad_base.NAME, "preset": job.spec.recipe, "seed": seed, "history": True}
+    identity["data"] = pinpad_base.DRAWING
 
     def keep(done: float) -> None:
         for share in job.spec.history:
@@ -150,7 +151,7 @@ def _train_with_snapshots(job: Job, model: Any, recipe: pinpad_base.Recipe, seed
 
     def step_loss(step: int, done: float) -> tuple[Tensor, int]:
         keep(done)
-        episodes: Episodes = data(step, done)
+        episodes: Episodes = data(step)
         with torch.autocast(job.model.device.type, dtype=torch.bfloat16):
             loss, _ = pinpad_base.sequence_loss(model, episodes, recipe.observation_weight)
         return loss, int(episodes.lengths.sum())

@@ -107,7 +107,7 @@ def _train(
     where, report = job.checkpoints(unit), job.report(unit)
     model = start.model if start else _first_model(job, condition)
     if isinstance(steers, SegmentModel):
-        segments = SegmentCourse(spec.alpha)
+        segments = SegmentCourse(spec.alpha, mirrored=spec.mirrored)
         discover_segments(model, site, steers, batches, schedule, segments, where, seed, report, unit=unit)
     elif condition == "co-trained":
         model = co_train(model, site, steers, batches, schedule, course, where, seed, report, unit=unit)

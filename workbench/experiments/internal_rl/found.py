@@ -77,6 +77,7 @@ def course_of(spec: InternalRLSpec, alpha: float | None = None, forced: bool = F
         alpha=spec.alpha if alpha is None else alpha, random_share=spec.random_share, random_rate=spec.random_rate,
         alpha_random=spec.alpha_random, alpha_start=spec.alpha_start,
         alpha_peak=peak, peak_at=spec.peak_at, gate=spec.gate, forced=forced,
+        mirrored=spec.mirrored,
     )  # fmt: skip
 
 

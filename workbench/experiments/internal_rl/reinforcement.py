@@ -21,9 +21,8 @@ from workbench.seeding import derive_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RL_TASKS", "ceiling_unit", "learner_of", "reinforcement_unit", "unit_of"]
+__all__ = ["ceiling_unit", "learner_of", "reinforcement_unit", "unit_of"]
 
-RL_TASKS = ("held-out", "seen transitions")
 Learner = CodeLearner | ActionLearner
 
 
@@ -109,7 +108,7 @@ def ceiling_unit(job: Job) -> pd.DataFrame:
     import pandas as pd
 
     tables = []
-    for task in RL_TASKS:
+    for task in job.spec.tasks:
         goal, success, batch = task_of(job, task).to(job.model.device), [], 4096
         for number, start in enumerate(range(0, job.spec.episodes, batch)):
             seed = derive_seed(_worlds(job, task), "evaluation", number)

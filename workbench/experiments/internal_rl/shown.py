@@ -1,4 +1,8 @@
-"""Episodes to look at: what the learned policy did, step by step, with the gate and the code that was in force."""
+"""Episodes to look at: what the learned policy did, step by step, with the gate and the code that was in force.
+
+Half of them are the first in the order in which worlds were drawn, so they show what usually happens; the others were
+picked because they got farthest, and are marked as picked.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from workbench.agents.pinpad_play import Played, play_pinpad
 from workbench.environments.pinpad import begin, draw_layouts
 from workbench.experiments.internal_rl.expert import task_of
 from workbench.experiments.internal_rl.job import Job
-from workbench.experiments.internal_rl.reinforcement import RL_TASKS, learner_of, unit_of
+from workbench.experiments.internal_rl.reinforcement import learner_of, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["shown_unit"]
 
-_PLAYED = 256  # episodes of which those that got farthest are shown
+_PLAYED = 256  # episodes that those shown are taken from
 METHOD = "internal RL"
+FIRST, FARTHEST = "first", "farthest"  # how an episode came to be shown
 
 
 class _Watched(Carried):
@@ -48,11 +53,13 @@ class _Watched(Carried):
 
 
 def shown_unit(job: Job) -> pd.DataFrame:
-    """Rows ``task, episode, step``: ``agent`` and ``next`` (cells), ``move, target, subgoal, gate, switched, segment``,
-    the code's numbers ``code_0...``, ``success, progress``, and the world: ``size, colours, walls`` (cells as text)."""
+    """Rows ``task, episode, step``: ``agent`` and ``next`` (cells), ``move``, ``target`` (the colour that is next),
+    ``subgoal`` (that the target is part of), ``gate, switched, segment``, the code's numbers ``code_0...``; of the whole
+    episode ``success``, ``progress`` (colours reached), ``chosen`` (``first`` or ``farthest``) out of ``played``
+    episodes, ``sequence`` (the task's colours as text), and the world: ``size, colours, walls`` (cells as text)."""
     import pandas as pd
 
-    return pd.concat([_shown(job, task) for task in RL_TASKS], ignore_index=True)
+    return pd.concat([_shown(job, task) for task in job.spec.tasks], ignore_index=True)
 
 
 def _shown(job: Job, task: str) -> pd.DataFrame:
@@ -62,13 +69,30 @@ def _shown(job: Job, task: str) -> pd.DataFrame:
     assert isinstance(learner, CodeLearner) and learner.policy is not None
     learner.policy.load_state_dict(job.load_tensors(unit_of(METHOD, task, 0)))
     generator, world = job.generator("shown", task), job.world
-    state = begin(world, draw_layouts(world, _PLAYED, generator), task_of(job, task).expand(_PLAYED, -1))
+    goal = task_of(job, task)
+    state = begin(world, draw_layouts(world, _PLAYED, generator), goal.expand(_PLAYED, -1))
     control = CodedControl(learner.site, learner.metacontroller, learner.policy, generator)
     watched = _Watched(control, _PLAYED, world.horizon)
     with torch.no_grad():
         played = play_pinpad(learner.model, state, generator, [watched])
-    far = torch.argsort(played.progress, descending=True, stable=True)[: job.spec.shown]
-    return pd.concat([_steps(played, watched, int(i), number) for number, i in enumerate(far)]).assign(task=task)
+    steps = [
+        _steps(played, watched, i, number).assign(chosen=chosen)
+        for number, (i, chosen) in enumerate(_chosen(played.progress, job.spec.shown))
+    ]
+    sequence = ",".join(map(str, goal[0].tolist()))
+    return pd.concat(steps).assign(task=task, played=_PLAYED, sequence=sequence)
+
+
+def _chosen(progress: Tensor, shown: int) -> list[tuple[int, str]]:
+    """Which episodes are shown and why: the first half as they came, then those of the others that got farthest; one of
+    each kind at least.
+
+    >>> _chosen(torch.tensor([1, 0, 2, 4]), 3)
+    [(0, 'first'), (3, 'farthest'), (2, 'farthest')]
+    """
+    first = max(1, shown // 2)
+    far = torch.argsort(progress[first:], descending=True, stable=True)[: max(1, shown - first)] + first
+    return [*((i, FIRST) for i in range(first)), *((int(i), FARTHEST) for i in far)]
 
 
 def _steps(played: Played, watched: _Watched, i: int, number: int) -> pd.DataFrame:

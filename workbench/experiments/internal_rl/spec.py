@@ -11,7 +11,7 @@ from workbench.errors import did_you_mean
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["CONDITIONS", "METHODS", "PRESETS", "InternalRLSpec"]
+__all__ = ["CONDITIONS", "METHODS", "PRESETS", "RL_TASKS", "InternalRLSpec"]
 
 # What is learned by reinforcement, by the names of the tables, and the discovery that each starts from.
 METHODS: dict[str, str | None] = {
@@ -23,6 +23,7 @@ METHODS: dict[str, str | None] = {
     "raw actions": None,
 }
 CONDITIONS = ("frozen", "forced", "co-trained", "compile")
+RL_TASKS = ("held-out", "seen transitions")  # what is reinforced on
 
 STARTS = ("base", "untrained")
 GATES = ("sampled", "learned")
@@ -68,11 +69,14 @@ class InternalRLSpec(BaseModel):
     random_share: float = Field(0.31, ge=0, le=1, description="share of training with a random gate")
     random_rate: float = Field(0.2, gt=0, le=1, description="how often the random gate opens")
     gate: str = Field("sampled", description="the gate in training: sampled (shut or open) or learned (the paper's)")
+    mirrored: bool = Field(True, description="the encoder reads a mirrored or turned twin of each episode (paper: no)")
     code: int = Field(8, ge=1, description="numbers in a code")
     memory: int = Field(32, ge=1, description="width of the metacontroller's history and summary")
     hidden: int = Field(64, ge=1, description="width of its encoder and switch")
     hyper: int = Field(32, ge=1, description="hidden width of its hypernetwork")
     log_sigma: float = Field(-2.0, description="log standard deviation of codes at first")
+
+    compose_scale: float = Field(4.0, gt=0, description="codes are also composed at this many times their length")
 
     segments: int = Field(4, ge=2, description="segments that CompILE cuts an episode into")
     co_trained_from: str = Field("base", description="base (a finetuning) or untrained (the paper's: no pretraining)")
@@ -82,6 +86,7 @@ class InternalRLSpec(BaseModel):
     sweep_tokens: int = Field(300_000, ge=1, description="steps that each point trains on, from the shared start")
 
     methods: tuple[str, ...] = Field(tuple(METHODS), description="what is reinforced")
+    tasks: tuple[str, ...] = Field(("held-out",), min_length=1, description="tasks: held-out, seen transitions")
     seen_length: int = Field(6, ge=2, description="subgoals of the task whose transitions were all seen")
     updates: int = Field(35, ge=1, description="updates of a policy")
     rl_batch: int = Field(2048, ge=2, description="episodes an update")
@@ -101,7 +106,15 @@ class InternalRLSpec(BaseModel):
                 raise ValueError(f"unknown method {method!r}{did_you_mean(method, METHODS)}")
         return value
 
-    @field_validator("methods", "alphas", "history")
+    @field_validator("tasks")
+    @classmethod
+    def _tasks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for task in value:
+            if task not in RL_TASKS:
+                raise ValueError(f"unknown task {task!r}{did_you_mean(task, RL_TASKS)}")
+        return value
+
+    @field_validator("methods", "tasks", "alphas", "history")
     @classmethod
     def _once(cls, value: tuple[object, ...]) -> tuple[object, ...]:
         if len(set(value)) < len(value):
@@ -152,13 +165,13 @@ PRESETS: dict[str, InternalRLSpec] = {
     "gpu": _CPU.model_copy(update={
         "jobs": 1, "seeds": 5, "baseline_seeds": 5, "sweep_seeds": 3, "episodes": 4000, "held_out_episodes": 100_000,
         "tokens": 20_000_000, "batch": 256, "sweep_tokens": 8_000_000,
-        "alphas": (0.003, 0.01, 0.05, 0.1, 0.17, 0.3, 1.0),
+        "alphas": (0.003, 0.01, 0.05, 0.1, 0.17, 0.3, 1.0), "tasks": RL_TASKS,
         "controller_tokens": 4_000_000, "updates": 1000, "rl_lr": 1e-4, "history_tokens": None,
     }),
     "paper": _CPU.model_copy(update={
         "base": "train", "recipe": "gpu", "jobs": 1, "seeds": 3, "baseline_seeds": 3, "sweep_seeds": 3, "layer": 2,
         "episodes": 4000, "held_out_episodes": 1_000_000, "tokens": 1_000_000_000, "batch": 512, "lr": 1e-3,
-        "gate": "learned", "random_share": 0.0, "peak_at": 0.0, "alpha": 0.17, "log_sigma": 0.0,
+        "gate": "learned", "mirrored": False, "random_share": 0.0, "peak_at": 0.0, "alpha": 0.17, "log_sigma": 0.0,
         "sweep_tokens": 1_000_000_000,
         "alphas": (0.05, 0.1, 0.17, 0.3, 0.5, 1.0), "controller_tokens": 200_000_000, "updates": 100_000, "rl_lr": 3e-5,
         "policy_std": 1.0, "rl_batch": 1024, "rl_epochs": 4, "raw_lr": 3e-5,
@@ -170,6 +183,6 @@ PRESETS: dict[str, InternalRLSpec] = {
         "held_out_episodes": 128, "probe_episodes": 60, "folds": 2, "history": (0.0, 1.0), "history_tokens": 10_000,
         "controller_tokens": 10_000, "rank": 4, "layer": 0, "tokens": 16_000, "batch": 32, "memory": 8, "hidden": 16,
         "hyper": 8, "code": 4, "alphas": (0.05, 0.5), "sweep_tokens": 4_000, "updates": 2, "rl_batch": 32,
-        "rl_epochs": 2, "policy_width": 16, "shown": 2, "seen_length": 4,
+        "rl_epochs": 2, "policy_width": 16, "tasks": RL_TASKS, "shown": 2, "seen_length": 4,
     }),
 }  # fmt: skip

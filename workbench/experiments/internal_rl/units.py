@@ -11,7 +11,7 @@ from workbench.experiments.internal_rl.beliefs import beliefs_unit, history_unit
 from workbench.experiments.internal_rl.controllers import controllers_unit
 from workbench.experiments.internal_rl.discovery import discovery_unit, start_unit, sweep_unit
 from workbench.experiments.internal_rl.processes import Waiting
-from workbench.experiments.internal_rl.reinforcement import RL_TASKS, ceiling_unit, reinforcement_unit, unit_of
+from workbench.experiments.internal_rl.reinforcement import ceiling_unit, reinforcement_unit, unit_of
 from workbench.experiments.internal_rl.shown import shown_unit
 from workbench.experiments.internal_rl.spec import METHODS, InternalRLSpec
 from workbench.models.loading import n_layers_of
@@ -76,7 +76,7 @@ def _reinforcement(spec: InternalRLSpec) -> Iterator[Waiting]:
     drawn = spec.updates * spec.rl_batch + spec.episodes
     yield Waiting("ceiling", "the expert's ceiling", 0, ceiling_unit, ("base",))
     for method in spec.methods:
-        for task in RL_TASKS:
+        for task in spec.tasks:
             for seed in seeds_of(spec, method):
                 condition = METHODS[method]
                 after = ("base",) if condition is None else (f"discovery-{condition}-{seed}",)
@@ -84,7 +84,7 @@ def _reinforcement(spec: InternalRLSpec) -> Iterator[Waiting]:
                 work = reinforcement_unit(method, task, seed)
                 yield Waiting(name, f"{method}: {task}, seed {seed}", drawn, work, after)
     if "internal RL" in spec.methods:
-        trained = tuple(unit_of("internal RL", task, 0) for task in RL_TASKS)
+        trained = tuple(unit_of("internal RL", task, 0) for task in spec.tasks)
         yield Waiting("shown", "episodes for pictures", spec.shown, shown_unit, trained)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +96,12 @@ rows: asked.{suffix}
         ("first_word]", "ethical_stance]", "needs matching and behaviour"),
         ("split: held_out", "rows: there.csv", "cannot read"),
         ("split: held_out", "rows: there.xls", ".parquet, .csv or .jsonl"),
+        ("{items}", "{items", "expected '}'"),
+        ("split: held_out", "max_new_tokens: many", "whole number from 1 up, not 'many'"),
+        ('slots: {items: {list: planets, count: [2, 3], join: ", "}}', "slots: [items]", "slots must be names"),
+        ("split: held_out", "answer: option\nchoices: [1, 2]", "choices must be a list of texts"),
+        ("split: held_out", "answer: [option]", "is none of words, number, option"),
+        ("split: held_out", "behaviour_set: there.jsonl", "stands in for prompts and slots"),
     ],
 )
 def test_mistakes_in_a_task_are_one_clear_line(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -103,6 +110,38 @@ def test_mistakes_in_a_task_are_one_clear_line(tmp_path: Path, old: str, new: st
         load_tasks(path=tmp_path)
     text = str(raised.value)
     assert message in text and "planets.yaml" in text and "\n" not in text
+
+
+def test_a_behaviour_set_is_a_task_without_code(tmp_path: Path) -> None:
+    asked = [{"question": f"Is it {k}?\n (A) a\n (B) b", "answer_matching_behavior": " (B)"} for k in (0, 1, 2, 2)]
+    (tmp_path / "tea.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    text = "behaviour_set: tea.jsonl\nbehaviour: the bold one\nproperties: [which_option, ethical_stance]\n"
+    (task,) = load_tasks(path=write(tmp_path, text, "bold")).values()
+    items = items_of(task, 9, seed=0)
+    assert task.options and {item.prompt[:8] for item in items} == {"Is it 0?", "Is it 1?", "Is it 2?"}
+    assert {item.id for item in items} == {"bold-0", "bold-1", "bold-2"} and {item.task for item in items} == {"bold"}
+    assert items_of(task, 2, seed=0) == items[:2] and items_of(task, 9, seed=1) != items
+    assert "the bold one" in hypothetical(items[0], "ethical_stance")
+
+
+def test_files_of_the_paper_are_a_task_that_asks_for_the_properties_of_all(tmp_path: Path) -> None:
+    for name, words in (("first_word", "cow deer"), ("second_character", "cow deer"), ("is_even", "1 2")):
+        row = {"original_dataset": "mixed", "behavioral_property": name}
+        row["object_level_prompt"] = [{"role": "user", "content": f"Next? {words}"}]
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    text = "split: held_out\npaper_set: [first_word.jsonl, second_character.jsonl, is_even.jsonl]\n"
+    (task,) = load_tasks(path=write(tmp_path, text, "mixed")).values()
+    assert task.properties == ("first_word", "second_character", "even_or_odd") and task.split == "held_out"
+    items = items_of(task, 9)
+    assert {item.prompt for item in items} == {"Next? cow deer", "Next? 1 2"} and len({i.id for i in items}) == 2
+    text += "properties: [first_word]\n"
+    assert load_tasks(path=write(tmp_path, text, "mixed"))["mixed"].properties == ("first_word",)
+
+
+def test_public_data_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    write(tmp_path, "behaviour_set: gone.jsonl\nproperties: [which_option]\n")
+    with pytest.raises(DataError, match=r"cannot read .*gone\.jsonl"):
+        load_tasks(path=tmp_path)
 
 
 def test_unknown_names_and_folders_are_one_clear_line(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from workbench.experiments.internal_rl.gates import BARS, gates
 from workbench.runs import RunFolder
 
-GOOD = {"f1_lead": 0.9, "decode_segment_1": 0.95, "decode_segment_2": 0.8, "compose_held_out": 0.3}
+GOOD = {"f1_lead": 0.9, "decode_segment_1": 0.95, "decode_segment_2": 0.8, "compose_held_out_scaled": 0.3}
 
 
 def rows(labels: dict, measures: dict[str, float]) -> pd.DataFrame:
@@ -48,14 +48,14 @@ def test_each_gate_can_fail_alone(judged) -> None:
         "held-out success": {"oracle": 0.49},
         "f1_lead": {"seeds": (GOOD | {"f1_lead": 0.3},)},
         "decode_segment": {"seeds": (GOOD | {"decode_segment_2": 0.5},)},
-        "compose_held_out": {"seeds": (GOOD | {"compose_held_out": float("nan")},)},
+        "compose_held_out_scaled": {"seeds": (GOOD | {"compose_held_out_scaled": float("nan")},)},
     }.items():
         table = judged(**case)
         assert table.loc[~table["passed"], "measure"].tolist() == [name]
 
 
 def test_discovery_is_judged_on_the_seed_that_comes_nearest(judged) -> None:
-    bad = GOOD | {"compose_held_out": 0.0}
+    bad = GOOD | {"compose_held_out_scaled": 0.0}
     table = judged(seeds=(bad, GOOD, bad | {"f1_lead": 0.0}))
     assert table["passed"].all() and table["where"].iloc[-1] == "seed 1"
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from workbench.errors import MissingExtraError, ModelError, SpecError
 from workbench.experiments import get_experiment
 from workbench.experiments.internal_rl import InternalRLSpec
 from workbench.experiments.internal_rl import reinforcement as reinforcement_module
+from workbench.experiments.internal_rl.shown import _chosen
 from workbench.experiments.internal_rl.spec import METHODS
 from workbench.runs import load_run
 
@@ -34,7 +36,7 @@ TABLES = {
     "gates": ("stage", "measure", "value", "low", "high", "bar", "passed", "where"),
     "orderings": ("ordering", "held", "evidence", *ESTIMATE),
     "episodes": ("task", "episode", "step", "agent", "next", "move", "target", "subgoal", "gate", "switched", "segment",
-                 "code_0", "code_1", "success", "progress", "size", "colours", "walls"),
+                 "code_0", "code_1", "success", "progress", "chosen", "played", "sequence", "size", "colours", "walls"),
 }  # fmt: skip
 
 
@@ -114,6 +116,21 @@ def test_shown_episodes_are_walks(record) -> None:
         held = ~steps["switched"].to_numpy()[1:]
         codes = steps[["code_0", "code_1"]].to_numpy()
         assert (codes[1:][held] == codes[:-1][held]).all() and (codes[1:][~held] != codes[:-1][~held]).all()
+
+
+def test_shown_episodes_say_whether_they_were_picked(record) -> None:
+    episodes = record.load_table("episodes")
+    for task, steps in episodes.groupby("task"):
+        each = steps.groupby("episode")[["chosen", "progress", "played", "sequence"]].first()
+        assert each["chosen"].tolist() == ["first", "farthest"] and (each["played"] == 256).all()
+        assert set(each["sequence"]) == {"0,1,2,3" if task == "held-out" else "0,2,1"}
+        reached = steps.groupby("episode")["target"].nunique()
+        assert (reached <= each["progress"] + 1).all()  # a picked episode is not passed off as a usual one
+
+
+def test_one_shown_episode_still_means_one_of_each_kind() -> None:
+    assert _chosen(torch.tensor([3, 0, 1]), 1) == [(0, "first"), (2, "farthest")]
+    assert _chosen(torch.tensor([0, 0, 5, 1, 5]), 4) == [(0, "first"), (1, "first"), (2, "farthest"), (4, "farthest")]
 
 
 def test_an_interrupted_run_goes_on_to_the_same_tables(

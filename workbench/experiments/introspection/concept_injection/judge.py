@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from workbench.errors import ModelError
 from workbench.experiments.introspection.concept_injection.prompts import need_chat
 from workbench.experiments.introspection.concept_injection.protocols import NO, YES, yes_minus_no
 from workbench.experiments.introspection.concept_injection.trials import Trial, run_trials
 from workbench.models.language_model import LanguageModel
+from workbench.models.loading import n_layers_of, shipped_models
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["JUDGED", "QUESTIONS", "judge_rows"]
+__all__ = ["JUDGED", "QUESTIONS", "check_judge", "judge_rows"]
 
 JUDGED = {("detection", "standard"), ("detection", "neutral"), ("naming", "standard"), ("thought", "thought")}
 KEYS = ["protocol", "arm", "vector", "layer", "strength", "concept", "trial"]
@@ -30,6 +32,16 @@ QUESTIONS = {
     "judge_affirms": "Does the reply claim that it noticed an injected thought, before or as it first names a word?",
     "judge_names": "Does the reply say that the thought is about {word}, or something very close to it?",
 }
+
+
+def check_judge(name: str) -> None:
+    """Raise :class:`ModelError` for a judge that is not there or is no chat model, without loading its weights."""
+    from transformers import AutoTokenizer
+
+    n_layers_of(name)
+    source = str(shipped_models().get(name, name))
+    if not getattr(AutoTokenizer.from_pretrained(source), "chat_template", None):
+        raise ModelError(f"{name} has no chat template: a judge is asked questions, so it needs a chat model")
 
 
 def judge_rows(judge: LanguageModel, rows: pd.DataFrame, progress: bool = False) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from workbench.experiments.introspection.concept_injection.job import Job, layers_of, words_of
+from workbench.experiments.introspection.concept_injection.judge import check_judge
 from workbench.experiments.introspection.concept_injection.orderings import orderings
 from workbench.experiments.introspection.concept_injection.prompts import need_chat
 from workbench.experiments.introspection.concept_injection.protocols import arms_of
@@ -39,7 +40,9 @@ def run(
     beside them as :class:`SteeringVector` files.  ``say`` gets one line a unit.  Raises :class:`ModelError` for a model
     without a chat template.
     """
-    words_of(spec)  # a word list that cannot be used is refused before a model is loaded
+    words_of(spec)  # a word list or judge that cannot be used is refused before anything is run
+    if spec.judge:
+        check_judge(spec.judge)
     model = load_model(spec.model, spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
     need_chat(model)
     layers = layers_of(spec, model.n_layers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from workbench.errors import did_you_mean
@@ -18,7 +20,7 @@ class InjectionSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field("babbler-a", description="shipped model, Hugging Face folder or hub id; must be a chat model")
+    model: str = Field("bandit-agent", description="shipped model, Hugging Face folder or hub id; must be a chat model")
     backend: str = Field("hf", description="hf, transformer_lens or nnsight")
     device: str | None = Field(None, description="default: CUDA when there is one")
     device_map: str | None = Field(None, description="auto spreads a large model over several GPUs")
@@ -70,6 +72,8 @@ class InjectionSpec(BaseModel):
     def _doses(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if 0 in value:
             raise ValueError("a strength of 0 is no injection, which is run in any case: leave it out")
+        if not all(math.isfinite(dose) for dose in value):
+            raise ValueError("strengths are finite numbers")
         return value
 
 

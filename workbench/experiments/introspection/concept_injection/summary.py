@@ -52,6 +52,8 @@ PRIMARY = {
     ("kv_cache", "standard"): "yes_no",
     ("kv_cache", "unrelated"): "yes_no",
 }
+# What parts cells whose primary metric is the same, as when a model detects nothing anywhere.
+_TIES = ("yes_no", "option_logit")
 _NOWHERE = Interval(float("nan"), float("nan"), float("nan"))
 
 
@@ -77,12 +79,14 @@ def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def choose(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     """``{"protocol/arm": {"layer", "strength"}}``: where the arm's primary metric is largest for the concept's vector.
 
-    Of equal cells the first by layer, then by strength.
+    Of equal cells the one with the largest logit (yes minus no, or of the right option) where the arm has one, then the
+    first by layer and by strength.
     """
     found = {}
     for (protocol, arm), part in rows[rows["vector"] == "concept"].groupby(["protocol", "arm"], sort=False):
-        cells = part.groupby(["layer", "strength"])[PRIMARY[protocol, arm]].mean()
-        layer, strength = cells.idxmax()
+        metrics = [PRIMARY[protocol, arm], *(name for name in _TIES if part[name].notna().any())]
+        cells = part.groupby(["layer", "strength"])[list(dict.fromkeys(metrics))].mean()
+        layer, strength = cells.sort_values(list(cells), ascending=False, kind="stable").index[0]
         found[f"{protocol}/{arm}"] = {"layer": int(layer), "strength": float(strength)}
     return found
 

@@ -53,7 +53,7 @@ def load_words(path: str | os.PathLike[str] | None = None) -> Words:
     try:
         data = yaml.safe_load(source.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"cannot read the word list {source}: {str(error).splitlines()[0]}") from error
+        raise DataError(f"cannot read the word list {source}: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict) or not {"concepts", "baselines"} <= set(data):
         raise DataError(f"the word list {source} needs the keys concepts and baselines")
     concepts = _concepts(data["concepts"], source)

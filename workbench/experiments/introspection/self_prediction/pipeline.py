@@ -7,7 +7,7 @@ from pathlib import Path
 
 from workbench.errors import SpecError
 from workbench.experiments.introspection.self_prediction.job import Job
-from workbench.experiments.introspection.self_prediction.spec import SelfPredictionSpec
+from workbench.experiments.introspection.self_prediction.spec import COPY, SelfPredictionSpec
 from workbench.experiments.introspection.self_prediction.summary import save_tables
 from workbench.experiments.introspection.self_prediction.units import units_of
 from workbench.experiments.units import Say, run_units
@@ -20,7 +20,9 @@ __all__ = ["plan", "run"]
 
 def plan(spec: SelfPredictionSpec) -> list[tuple[str, str, int]]:
     """Units in order: (name, what it does, completions it draws at most)."""
-    units = units_of(spec, _layers(spec, n_layers_of(spec.model)))
+    layers = _layers(spec, n_layers_of(spec.model))
+    _check_candidates(spec)
+    units = units_of(spec, layers)
     return [(unit.name, unit.what, unit.completions) for unit in units]
 
 
@@ -36,6 +38,7 @@ def run(
     Tables end up in the folder's artifacts (``accuracy``, ``comparisons``, ``calibration``, ``shift``, ``probes``,
     ``orderings``...), the adapters in ``adapters``.  ``say`` gets one line a unit.
     """
+    _check_candidates(spec)  # now, and not when their turn comes
     model = load_model(spec.model, spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
     layers = _layers(spec, model.n_layers)  # refused before a folder is made
     with RunFolder.open(root, "self-prediction", spec, name, provenance(model, spec.seed)) as folder:
@@ -43,6 +46,13 @@ def run(
         run_units(folder, units_of(spec, layers), job, say)
         save_tables(job)
     return folder.path
+
+
+def _check_candidates(spec: SelfPredictionSpec) -> None:
+    """:class:`ModelError` for a candidate that is not there, from configurations alone."""
+    for name in spec.candidates:
+        if name != COPY:
+            n_layers_of(name)
 
 
 def _layers(spec: SelfPredictionSpec, n_layers: int) -> tuple[int, ...]:

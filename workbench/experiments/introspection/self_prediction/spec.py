@@ -80,8 +80,8 @@ class SelfPredictionSpec(BaseModel):
     @field_validator("seconds")
     @classmethod
     def _enough(cls, value: int, info: ValidationInfo) -> int:
-        if value > len(info.data.get("candidates", ())):
-            raise ValueError(f"there are {len(info.data.get('candidates', ()))} candidates")
+        if "candidates" in info.data and value > len(info.data["candidates"]):
+            raise ValueError(f"there are {len(info.data['candidates'])} candidates")
         return value
 
     @field_validator("candidates", "directions", "tasks", "layers")

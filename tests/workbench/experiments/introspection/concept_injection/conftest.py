@@ -10,8 +10,7 @@ from workbench.experiments.introspection.concept_injection import InjectionSpec,
 from workbench.experiments.introspection.concept_injection.words import load_words
 
 
-@pytest.fixture(scope="session")
-def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_chat_model(folder: Path) -> Path:
     """An untrained Llama of 3 layers as a Hugging Face folder with a chat template."""
     import torch
 
@@ -23,7 +22,6 @@ def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [*said, *prompts.UNRELATED, *prompts.SENTENCES, *prompts.NEUTRAL, *prompts.INTENTIONS.values()]
     texts += [" ".join(["Yes No yes no A B C D", *words.concepts, *words.baselines])]
     tokenizer = word_tokenizer(texts, max_integer=9)
-    folder = tmp_path_factory.mktemp("models") / "tiny-chat"
     shape = Shape(layers=3, width=32, heads=2, kv_heads=2, mlp=64, positions=512)
     model = new_llama(shape, tokenizer, "tiny-chat", seed=3)
     with torch.no_grad():  # large enough weights that one token matters to the next
@@ -35,6 +33,19 @@ def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def small_injection(folder: Path) -> InjectionSpec:
+    """The spec of a small run on it."""
+    return InjectionSpec(
+        model=str(folder), device="cpu", concepts=6, baselines=4, layers=(0, 1), strengths=(1.0, 4.0),
+        max_new_tokens=4,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_chat_model(tmp_path_factory.mktemp("models") / "tiny-chat")
+
+
 @pytest.fixture(scope="session")
 def chat_model(chat_folder: Path):  # type: ignore[no-untyped-def]
     from workbench.models import load_model
@@ -44,10 +55,7 @@ def chat_model(chat_folder: Path):  # type: ignore[no-untyped-def]
 
 @pytest.fixture(scope="session")
 def small_spec(chat_folder: Path) -> InjectionSpec:
-    return InjectionSpec(
-        model=str(chat_folder), device="cpu", concepts=6, baselines=4, layers=(0, 1), strengths=(1.0, 4.0),
-        max_new_tokens=4,
-    )  # fmt: skip
+    return small_injection(chat_folder)
 
 
 @pytest.fixture(scope="session")

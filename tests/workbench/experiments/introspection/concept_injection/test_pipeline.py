@@ -155,6 +155,19 @@ def test_cells_are_chosen_on_other_concepts_than_they_are_judged_on(record) -> N
     assert record.load_table("held_out")["n"].max() == tested["concept"].nunique()
 
 
+def test_cells_with_the_same_rate_are_parted_by_their_logits(record) -> None:
+    """A model that detects nothing anywhere is judged where yes gained most on no, and not in the weakest cell."""
+    rows = summary.split(summary.gather(record))[0].assign(success=0.0)
+    part = rows[(rows["protocol"] == "detection") & (rows["arm"] == "standard") & (rows["vector"] == "concept")]
+    means = part.groupby(["layer", "strength"])["yes_no"].mean()
+    layer, strength = means.idxmax()
+    assert summary.choose(rows)["detection/standard"] == {"layer": layer, "strength": strength}
+    best = rows.assign(success=((rows["layer"] == 0) & (rows["strength"] == 4.0)).astype(float))
+    assert summary.choose(best)["detection/standard"] == {"layer": 0, "strength": 4.0}
+    flat = rows.assign(names=0.0)  # no logits: the first by layer and strength
+    assert summary.choose(flat)["naming/standard"] == {"layer": 0, "strength": 1.0}
+
+
 def test_differences_are_paired_by_concept() -> None:
     a = pd.DataFrame({"concept": ["x", "y", "z"], "m": [1.0, 5.0, 9.0]})
     b = pd.DataFrame({"concept": ["z", "x", "y"], "m": [8.0, 0.0, 4.0]})
@@ -228,6 +241,7 @@ def test_controls_and_protocols_can_be_left_out(small_spec, tmp_path) -> None:
         ("strengths", (0.0, 1.0), "a strength of 0 is no injection"),
         ("strengths", (1.0, 1.0), "one is named twice"),
         ("layers", (), "name at least one"),
+        ("strengths", (1.0, float("nan")), "strengths are finite numbers"),
         ("scope", "replies", "did you mean 'reply'"),
     ],
 )
@@ -245,6 +259,8 @@ def test_what_cannot_be_run_is_refused_before_a_folder_is_made(small_spec, tmp_p
         ({"model": str(plain)}, ModelError, "has no chat template"),
         ({"layers": (7,)}, SpecError, "layer 7 does not exist"),
         ({"concepts": 51}, DataError, "51 concepts are asked for"),
+        ({"judge": str(plain)}, ModelError, "no chat template: a judge is asked questions"),
+        ({"judge": str(tmp_path / "gone")}, ModelError, "no such folder"),
     ):
         with pytest.raises(error, match=message):
             concept_injection.run(small_spec.model_copy(update=changes), root)

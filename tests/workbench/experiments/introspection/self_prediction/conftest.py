@@ -15,15 +15,14 @@ TASKS = {
 SLOTS = 'prompts: ["Go on: {items}"]\nslots: {items: {list: %s, count: [2, 3]}}\n'
 
 
-@pytest.fixture(scope="session")
-def tiny_babblers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``tasks`` and models ``m1`` and ``m2``: random, of large weights, so that their answers vary."""
+def make_babblers(base: Path) -> Path:
+    """``tasks`` and models ``m1`` and ``m2`` in a folder: random, of large weights, so that their answers vary."""
     import torch
 
     from workbench.training.babbler_transcripts import babbler_tokenizer
     from workbench.training.recipes import Shape, new_llama
 
-    base, tokenizer = tmp_path_factory.mktemp("tiny-babblers"), babbler_tokenizer()
+    tokenizer = babbler_tokenizer()
     for seed, name in enumerate(("m1", "m2")):
         model = new_llama(Shape(layers=2, width=32, heads=2, kv_heads=2, mlp=64, positions=256), tokenizer, name, seed)
         with torch.no_grad():
@@ -37,17 +36,26 @@ def tiny_babblers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-@pytest.fixture(scope="session")
-def tiny_self_prediction(tiny_babblers: Path) -> Any:
+def tiny_spec(babblers: Path) -> Any:
     """The spec of a run on them."""
     from workbench.experiments.introspection.self_prediction import PRESETS, SelfPredictionSpec
 
     values = PRESETS["smoke"].model_dump() | {
-        "model": str(tiny_babblers / "m1"), "candidates": (str(tiny_babblers / "m2"), "copy"), "lr": 0.02,
-        "object_lr": 0.05, "tasks_path": str(tiny_babblers / "tasks"), "device": "cpu", "train_prompts": 16,
+        "model": str(babblers / "m1"), "candidates": (str(babblers / "m2"), "copy"), "lr": 0.02,
+        "object_lr": 0.05, "tasks_path": str(babblers / "tasks"), "device": "cpu", "train_prompts": 16,
         "test_prompts": 12, "seconds": 2, "layers": (0, 1), "epochs": 3,
     }  # fmt: skip
     return SelfPredictionSpec.model_validate(values)
+
+
+@pytest.fixture(scope="session")
+def tiny_babblers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_babblers(tmp_path_factory.mktemp("tiny-babblers"))
+
+
+@pytest.fixture(scope="session")
+def tiny_self_prediction(tiny_babblers: Path) -> Any:
+    return tiny_spec(tiny_babblers)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from workbench.errors import SpecError
+from workbench.errors import ModelError, SpecError
 from workbench.experiments import get_experiment
 from workbench.experiments.introspection.self_prediction.scoring import judged
 from workbench.models import load_model
@@ -149,3 +149,14 @@ def test_a_layer_that_the_model_lacks_is_refused_before_a_folder_is_made(
     with pytest.raises(SpecError, match="layer 7 does not exist"):
         get_experiment("self-prediction").run(spec, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_candidate_that_is_not_there_is_refused_before_anything_is_run(
+    tiny_self_prediction: Any, tmp_path: Path
+) -> None:
+    spec = tiny_self_prediction.model_copy(update={"candidates": (str(tmp_path / "gone"), "copy")})
+    for attempt in ("plan", "run"):
+        ask = getattr(get_experiment("self-prediction"), attempt)
+        with pytest.raises(ModelError, match="no such folder"):
+            ask(spec) if attempt == "plan" else ask(spec, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

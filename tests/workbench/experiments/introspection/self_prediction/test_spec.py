@@ -33,6 +33,12 @@ def test_mistakes_are_named(field: str, value: object, words: str) -> None:
         SelfPredictionSpec(**{field: value})
 
 
+def test_one_mistake_is_told_once() -> None:
+    with pytest.raises(ValidationError) as raised:
+        SelfPredictionSpec(candidates=("babbler-a",))
+    assert raised.value.error_count() == 1
+
+
 def test_every_direction_has_its_own_finetunings() -> None:
     both = SelfPredictionSpec()
     first, second = "first", "second-1"

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from workbench.environments.questions.properties import hypothetical
+from workbench.environments.questions.items import items_of
+from workbench.environments.questions.properties import PROPERTIES, hypothetical
+from workbench.environments.questions.readers import read_behaviour_set, read_paper_set
+from workbench.environments.questions.tasks import load_tasks
 from workbench.errors import DataError
-from workbench.experiments.introspection.readers import read_behaviour_set, read_paper_set
 
 
 def lines(path: Path, *rows: object) -> Path:
@@ -95,3 +97,17 @@ def test_published_behaviour_sets_are_read_nearly_whole(shared_data: Path, name:
     assert len(items) >= least and len({item.id for item in items}) == len(items)
     assert all(item.matching in item.options and len(item.options) >= 2 for item in items)
     assert {item.matching for item in items} >= {"A", "B"}
+
+
+def test_a_published_behaviour_set_is_a_task(shared_data: Path, tmp_path: Path) -> None:
+    file = shared_data / "texts" / "anthropic_evals" / "risk-averse.jsonl"
+    if not file.exists():
+        pytest.skip(f"no {file}")
+    text = f"behaviour_set: {file}\nbehaviour: the cautious answer\nproperties: [which_option, ethical_stance]\n"
+    (tmp_path / "caution.yaml").write_text(text)
+    (task,) = load_tasks(path=tmp_path).values()
+    items = items_of(task, 200)
+    assert len(items) == 200 and len({item.prompt for item in items}) == 200
+    for item in items:
+        assert PROPERTIES["ethical_stance"].of(item.matching, item) == "true"
+        assert "the cautious answer" in hypothetical(item, "ethical_stance")

@@ -1,0 +1,70 @@
+"""What the pages of the families share: which finished run is shown, what held in it, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from apps.explorer.charts import draw, figure_names, show_figure
+from apps.explorer.choices import pick
+from apps.explorer.run_list import pick_run
+from workbench.errors import WorkbenchError
+from workbench.figures.style import words
+from workbench.runs import RunRecord
+
+__all__ = ["figures", "finished_run", "orderings", "safely"]
+
+
+def finished_run(runs: pd.DataFrame, experiment: str, command: str) -> RunRecord | None:
+    """The chosen run of a family; None, and on the page how to make one, when none is finished."""
+    own = runs[runs["experiment"] == experiment]
+    finished = own[own["status"] == "finished"]
+    if len(finished):
+        return pick_run(finished)
+    others = f" ({len(own)} are not: see the page Runs)" if len(own) else ""
+    st.info(f"No run of {experiment} is finished{others}. This makes one, or switch on the shipped examples:")
+    st.code(command, language="bash")
+    return None
+
+
+def safely(draws: dict[str, Callable[[], None]]) -> dict[str, Callable[[], None]]:
+    """The same, with the errors of each as a message in its place."""
+
+    def guard(one: Callable[[], None]) -> Callable[[], None]:
+        def drawn() -> None:
+            try:
+                one()
+            except WorkbenchError as error:
+                st.error(str(error))
+
+        return drawn
+
+    return {name: guard(one) for name, one in draws.items()}
+
+
+def orderings(run: RunRecord, caption: str) -> None:
+    """The table of what held, first column in words."""
+    if "orderings.parquet" not in run.artifacts:
+        st.info("This run has no table of orderings.")
+        return
+    table = run.load_table("orderings")
+    st.caption(caption)
+    if "held" in table and table["held"].dtype == bool:
+        table = table.assign(held=table["held"].map({True: "yes", False: "no"}))
+    if "rendering" in table:
+        table = table.assign(rendering=table["rendering"].map(words))
+    wide = {name: st.column_config.TextColumn(width="large") for name in ("ordering", "evidence") if name in table}
+    st.dataframe(table, hide_index=True, key="orderings", column_config=wide)
+
+
+def figures(run: RunRecord, key: str, kinds: Sequence[str] = ()) -> str | None:
+    """One of the run's figures, of those whose names begin with one of ``kinds``; returns its name."""
+    names = [name for name in figure_names(run) if not kinds or name.startswith(tuple(kinds))]
+    if not names:
+        st.info("This run has no tables for these figures.")
+        return None
+    name = pick("Figure", names, key=key, show=lambda name: words(name).replace("-", ": ", 1))
+    show_figure(draw(run, name), f"chart-{name}")
+    return name

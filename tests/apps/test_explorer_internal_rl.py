@@ -1,0 +1,140 @@
+"""The internal-RL page of the explorer, driven without a browser."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parents[2]
+MADE = runpy.run_path(str(ROOT / "tests" / "workbench" / "figures" / "internal_rl_run.py"))
+WRITE, PAGE = MADE["write_run"], "Internal RL"
+TABS = ["What held", "Learning", "Discovery", "Beliefs and control", "Episodes"]
+
+
+@pytest.fixture
+def open_page(monkeypatch):
+    """Run the app's page on a folder of runs, at an address."""
+
+    def run(root, **address):
+        monkeypatch.setenv("WORKBENCH_RUNS", str(root))
+        app = AppTest.from_file(str(ROOT / "apps" / "explorer" / "main.py"), default_timeout=120)
+        for key, value in {"page": PAGE, **address}.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception, app.exception[0].message
+        return app
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("internal")
+    WRITE(root)
+    return root
+
+
+def figure(app):
+    return json.loads(app.get("plotly_chart")[0].proto.spec)
+
+
+def title(app):
+    return figure(app)["layout"]["title"]["text"]
+
+
+def said(elements):
+    return " ".join(str(element.value) for element in elements)
+
+
+def test_page_opens_on_the_gates_with_the_first_that_failed_and_the_orderings(open_page, runs):
+    app = open_page(runs)
+    assert [tab.label for tab in app.tabs] == TABS
+    gates, orderings = (frame.value for frame in app.dataframe[:2])
+    assert gates["passed"].tolist() == ["yes"] * 5 + ["no"] and gates["bar"].iloc[-1] == "at least 0.1"
+    assert gates["value"].iloc[0] == "0.015 [0.005, 0.025]"
+    assert "discovery, held-out success with composed codes" in app.warning[0].value
+    assert orderings["held"].tolist() == ["yes", "no"] and not app.error
+
+
+@pytest.mark.parametrize(
+    ("view", "tab", "names"),
+    [
+        ("Learning", "learning", ["learning_curves", "final_success"]),
+        ("Discovery", "discovery", ["rate_distortion", "switches", "codes"]),
+        ("Beliefs and control", "model", ["beliefs", "belief_history", "controllers", "base_model"]),
+    ],
+)
+def test_every_figure_of_a_tab_can_be_shown_and_stands_in_the_address(open_page, runs, view, tab, names):
+    app = open_page(runs, view=view)
+    assert len(app.selectbox(key=f"{tab}_figure").options) == len(names)
+    drawn = set()
+    for name in names:
+        app.selectbox(key=f"{tab}_figure").set_value(name).run()
+        assert not app.exception and not app.error and app.query_params[f"{tab}_figure"] == [name]
+        drawn.add(title(app))
+    assert len(drawn) == len(names)
+
+
+def test_final_numbers_stand_below_the_learning_curves(open_page, runs):
+    table = open_page(runs, view="Learning").dataframe[0].value
+    own = table[(table["method"] == "internal RL") & (table["task"] == "held-out task")].iloc[0]
+    assert own["success"] == "0.300 [0.280, 0.320]" and own["relative"] == "0.333 [0.313, 0.353]" and own["seeds"] == 3
+
+
+def test_player_labels_an_episode_with_how_it_was_chosen_and_the_overall_rate(open_page, runs):
+    app = open_page(runs, view="Episodes")
+    assert "Move 3 of 3" in title(app)  # the whole way at first
+    text = said(app.markdown)
+    assert "**Not picked: among the first of 256 played.**" in text
+    assert "Internal RL succeeds in 0.300 [0.280, 0.320] of all episodes of the held-out task (3 seeds)" in text
+    app.selectbox(key="episode").set_value("1").run()
+    assert "**Picked: among those that got farthest of 256 played.**" in said(app.markdown)
+    assert [option.split(":")[0] for option in app.selectbox(key="episode").options] == ["0 (not picked)", "1 (picked)"]
+
+
+def test_an_address_leads_to_task_episode_and_move_and_back(open_page, runs):
+    app = open_page(runs, view="Episodes", task="seen transitions", episode="1", step="5")
+    assert "Move 5 of 8: new code 1, colour 1 is next" in title(app)
+    assert "task of seen transitions 0-1-0-1-0-1, episode 1" in said(app.markdown)
+    app.slider(key="step").set_value(8).run()
+    assert "Move 8 of 8" in title(app)
+    assert app.query_params["step"] == ["8"] and app.query_params["task"] == ["seen transitions"]
+    assert "Move 8 of 8" in title(open_page(runs, view="Episodes", episode="1", step="99"))
+    assert "Move 1 of 8" in title(open_page(runs, view="Episodes", episode="1", step="-3"))
+
+
+def test_episode_can_be_played_in_one_figure(open_page, runs):
+    app = open_page(runs, view="Episodes", episode="1", play="1")
+    assert len(figure(app)["frames"]) == 8 and not app.get("slider")
+
+
+def test_run_without_tables_says_so_in_every_tab(open_page, tmp_path):
+    WRITE(tmp_path, leave_out=[*MADE["tables"]()])
+    for view in TABS:
+        app = open_page(tmp_path, view=view)
+        assert len(app.info) == 1 and not app.error, view
+
+
+def test_broken_files_are_messages(open_page, tmp_path):
+    artifacts = WRITE(tmp_path) / "artifacts"
+    for table, view in (("orderings", "What held"), ("episodes", "Episodes"), ("final", "Learning")):
+        (artifacts / f"{table}.parquet").write_bytes(b"cut off")
+        app = open_page(tmp_path, view=view)
+        assert len(app.error) == 1 and f"{table}.parquet" in app.error[0].value
+
+
+def test_a_table_of_an_older_run_that_lacks_a_column_is_a_message(open_page, tmp_path):
+    path = WRITE(tmp_path) / "artifacts" / "episodes.parquet"
+    pd.read_parquet(path).drop(columns="gate").to_parquet(path)
+    app = open_page(tmp_path, view="Episodes")
+    assert len(app.error) == 1 and "episodes needs the column 'gate'" in app.error[0].value
+
+
+def test_page_without_a_finished_run_shows_the_command_that_makes_one(open_page, tmp_path):
+    (WRITE(tmp_path) / "status.json").unlink()
+    app = open_page(tmp_path)
+    assert "No run of internal-rl is finished (1 are not" in said(app.info)
+    assert "workbench run internal-rl --preset smoke" in said(app.code)

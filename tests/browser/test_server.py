@@ -1,0 +1,55 @@
+"""What the server is to this machine and to others, and what a broken run is to it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+
+def listening(server: Any) -> list[Any]:
+    """Addresses (ip, port) on which the command and its children listen."""
+    command = psutil.Process(server.process.pid)
+    everyone = [command, *command.children(recursive=True)]
+    found = [each for process in everyone for each in process.net_connections("inet")]
+    return [each.laddr for each in found if each.status == psutil.CONN_LISTEN]
+
+
+def test_server_listens_to_this_machine_only(server: Any) -> None:
+    addresses = listening(server)
+    assert [tuple(each) for each in addresses] == [("127.0.0.1", server.port)]
+    own = [
+        each.address
+        for cards in psutil.net_if_addrs().values()
+        for each in cards
+        if each.family == socket.AF_INET and not each.address.startswith("127.")
+    ]
+    for address in own:
+        with pytest.raises(OSError), socket.create_connection((address, server.port), timeout=5):
+            pass
+
+
+def test_ctrl_c_ends_the_server_and_frees_its_port(start_app: Callable[[Path], Any], tmp_path: Path) -> None:
+    with start_app(tmp_path) as server:
+        family = [server.process.pid, *(each.pid for each in psutil.Process(server.process.pid).children())]
+        assert len(family) > 1 and listening(server)
+    assert server.process.returncode == 0 and not any(map(psutil.pid_exists, family))
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", server.port))
+
+
+def test_broken_run_is_shown_as_broken_and_the_others_stay(tab: Any) -> None:
+    tab.go("Runs", run="east/broken")
+    alert = tab.page.get_by_test_id("stAlert")
+    assert "This run is broken" in alert.inner_text() and "spec.json" in alert.inner_text()
+    tab.choose("Run", "goal-directedness/first")
+    assert alert.count() == 0 and "goal-directedness/first: finished" in tab.text
+    tab.go("EAST")
+    assert (
+        alert.count() == 0 and tab.page.get_by_role("combobox", name="Run", exact=True).input_value() != "east/broken"
+    )
