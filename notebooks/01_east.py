@@ -127,15 +127,16 @@ shown[columns + differences].sort_values("difference", ascending=False).round(2)
 
 # %% [markdown]
 # ### Where it works
-# Each cell is a layer and a multiplier; cells in which too few completions parse are marked.
+# Each cell is a layer and a multiplier, on the prompts by which the framed one was chosen. Grey: too few completions
+# parse, so the cell cannot be chosen.
 
 # %%
 figures["layer_multiplier"].show()
 
 # %% [markdown]
 # ### What the agent does differently
-# Cumulative choices of each arm over the steps of an episode, unsteered, steered and with the shuffled vector, on
-# bandits in which one arm is better and in which both are alike.
+# Cumulative choices of each arm over the steps of an episode, unsteered (above) and steered (below), on bandits in
+# which one arm is better and in which both are alike.
 
 # %%
 figures["cumulative_arms-buttons"].show()
@@ -146,6 +147,14 @@ figures["cumulative_arms-buttons"].show()
 
 # %%
 figures["words-buttons"].show()
+
+# %% [markdown]
+# Does the vector of one rendering (buttons) work in the other (slot machines)? At small size there is one rendering and
+# no such figure.
+
+# %%
+if "transfer" in figures:
+    figures["transfer"].show()
 
 # %% [markdown]
 # ### Which of the paper's orderings held

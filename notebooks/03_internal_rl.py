@@ -16,7 +16,8 @@
 # when to switch between controllers, and does **RL over its codes** beat RL over raw moves?
 #
 # The model by hand first, then the experiment in a run folder. Without `WORKBENCH_SMALL=1` this takes some minutes on
-# two cores, which is far too little for the last two questions: the preset `cpu` takes half an hour.
+# two cores, which is too little for the last two questions: the preset `cpu` is many times as long
+# (`docs/internal_rl.md`).
 
 # %%
 from workbench.notebook import start
@@ -110,7 +111,7 @@ finish(figure, "Which colour is next?", "Depth 0 is the embedding; 95% intervals
 # cut of the preset `cpu`; the whole is
 #
 # ```
-# workbench run internal-rl --preset cpu      # half an hour on two cores; --preset gpu on a GPU
+# workbench run internal-rl --preset cpu      # --preset gpu on a GPU
 # ```
 #
 # With `spec = PRESETS["cpu"]` the notebook opens what that command has made, and `workbench run internal-rl --spec
@@ -169,7 +170,8 @@ draw["switches"]().show()
 
 # %% [markdown]
 # ### Reinforcement
-# Reward only for a completed task. Points are the share of episodes that complete it, after learning.
+# Reward only for a completed task. After learning: the share of episodes that complete it, and how many colours they
+# reach; the expert is the ceiling.
 
 # %%
 draw["final_success"]().show()

@@ -93,9 +93,8 @@ for asked, question in ASKED.items():
     }
     for kind, of_kind in kinds.items():
         shifts = [yes_minus_no(question, vector, 2.0) - nothing for vector in of_kind]
-        rows.append(
-            {"question": asked, "vector": kind, "nothing": nothing} | vars(cluster_bootstrap(shifts, words.concepts))
-        )
+        shift = cluster_bootstrap(shifts, list(words.concepts))
+        rows.append({"question": asked, "vector": kind, "nothing": nothing} | vars(shift))
 pd.DataFrame(rows).rename(columns={"estimate": "shift, nats"}).round(2)
 
 # %% [markdown]

@@ -95,12 +95,12 @@ model = load_model("bandit-agent")
 agent = LanguageAgent(model, BanditText(), completions=DRAWN, max_new_tokens=32)
 
 
-def play_agent():
+def play_agent(episodes, horizon):
     """Episodes of the agent among jackpots, one row a step."""
-    return rollout(agent, ARMS, seeds=range(EPISODES), horizon=HORIZON).steps
+    return rollout(agent, ARMS, seeds=range(episodes), horizon=horizon).steps
 
 
-steps = play_agent()
+steps = play_agent(EPISODES, HORIZON)
 oracle = play("ucb", gymnasium.make("lab/Jackpot-v0", means=ARMS.means, horizon=HORIZON), range(EPISODES))
 both = pd.concat([steps.assign(player="agent"), oracle.assign(player="upper confidence bound")])
 summarise(both, by=["player"], measures=["regret", "greedy_rate", "entropy"]).round(2)
@@ -108,7 +108,8 @@ summarise(both, by=["player"], measures=["regret", "greedy_rate", "entropy"]).ro
 # %% [markdown]
 # ## A source of activations
 # What a probe sweep reads: one labelled row a decision. `model` acts and `reader` is read; they differ only for the
-# control `untrained`, for which `play_once` keeps the episodes. Groups are episodes, which are never split.
+# control `untrained`, for which `play_once` keeps the episodes. Groups are episodes, which are never split. Sizes are
+# options: what a run depends on stands in its spec.
 
 # %%
 from workbench.activations import ActivationSet, replay
@@ -118,7 +119,8 @@ from workbench.experiments.probe_sweep.sources import play_once
 
 
 def read_jackpots(options, *, model, reader, sites, positions, device=None, progress=False):
-    steps = play_once(model, ("jackpots", EPISODES, HORIZON), play_agent)
+    size = options["episodes"], options["horizon"]
+    steps = play_once(model, ("jackpots", *size), lambda: play_agent(*size))
     prompts, of_episode = prompts_of(agent, steps), steps["episode"]
     episodes = [[prompts[i] for i in rows] for rows in steps.groupby("episode").indices.values()]
     read = replay(reader, episodes, list(sites), dtype="float32", progress=progress)
@@ -185,7 +187,7 @@ from workbench.figures.sweep import figures_of
 from workbench.runs import load_run
 
 spec = SweepSpec.model_validate({
-    "source": {"kind": "jackpots"},
+    "source": {"kind": "jackpots", "episodes": EPISODES, "horizon": HORIZON},
     "models": ["bandit-agent"],
     "sites": [3] if SMALL else ["all"],
     "targets": ["jackpot", "undecided"],
@@ -248,7 +250,7 @@ def steer(cell, context):
     adds = []
     if cell.values["estimator"] != "unsteered":
         found = ActivationSet.load(context / "artifacts" / "activations" / "bandit-agent" / "last")
-        known = found.labels["jackpot"].notna().to_numpy()
+        known = np.flatnonzero(found.labels["jackpot"].notna())
         z, jackpot = found.activations[SITE][known], (found.labels["jackpot"] == "yes").to_numpy()[known]
         direction = get_estimator(cell.values["estimator"])(z, jackpot)
         vector = SteeringVector(SITE, direction, found.fingerprint, found.basis)

@@ -1,8 +1,8 @@
 """Codes as actions: the learner of internal RL and of the baselines that act through a metacontroller.
 
-Internal RL has a policy over the codes of a frozen metacontroller.  ``policy=None`` draws them from N(0, I) (random
-codes), ``always`` switches at every step (forced switching); co-training and CompILE bring a model or a metacontroller
-of their own (:mod:`steering.cotraining`, :mod:`steering.compile_segments`).
+Internal RL has a policy over the codes of a frozen metacontroller.  ``policy=None`` draws them from N(0, spread² I)
+(random codes), ``always`` switches at every step (forced switching); co-training and CompILE bring a model or a
+metacontroller of their own (:mod:`steering.cotraining`, :mod:`steering.compile_segments`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def new_policy(metacontroller: Metacontroller, seed: int = 0, width: int = 256, 
 class CodeLearner:
     """``model`` in random worlds on ``task`` [length], steered at ``site`` by the codes that ``policy`` draws.
 
-    See :class:`steering.reinforce.Learner`; a choice is a code, and there is one at every switch.
+    See :class:`steering.reinforce.Learner`; a choice is a code, and there is one at every switch.  ``spread`` is the
+    standard deviation of codes without a policy.
     """
 
     model: SequenceModel
@@ -55,6 +56,7 @@ class CodeLearner:
     policy: CodePolicy | None
     task: Int[Tensor, " length"]
     always: bool = False
+    spread: float = 1.0
 
     def __post_init__(self) -> None:
         expected, given = self.model.d_model, self.metacontroller.shape.d_model
@@ -78,8 +80,9 @@ class CodeLearner:
 
     def play(self, episodes: int, generator: torch.Generator, greedy: bool = False) -> Trial:
         """Episodes under drawn codes, or under mean codes; moves are always drawn.  ``record`` are the decisions."""
+        drawn = self.spread if self.policy is None else 1.0
         control = CodedControl(
-            self.site, self.metacontroller, self.policy, generator, self.always, temperature=0.0 if greedy else 1.0
+            self.site, self.metacontroller, self.policy, generator, self.always, 0.0 if greedy else drawn
         )
         state = random_worlds(self.model, self.task, episodes, generator)
         played = play_pinpad(self.model, state, generator, [Carried(control, episodes)])
@@ -97,4 +100,4 @@ class CodeLearner:
 
     def measures(self) -> dict[str, float]:
         """``std``: the mean standard deviation of the codes."""
-        return {"std": 1.0 if self.policy is None else float(self.policy.log_std.detach().exp().mean())}
+        return {"std": self.spread if self.policy is None else float(self.policy.log_std.detach().exp().mean())}

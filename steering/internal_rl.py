@@ -81,9 +81,9 @@ class Decisions:
 class CodedControl:
     """A metacontroller whose codes come from a policy: the stateful intervention of internal RL.
 
-    ``policy=None`` draws codes from N(0, I) (the random baseline).  ``always`` switches at every step.  Decisions are
-    recorded; :meth:`decisions` lays them out by episode.  A decision is made once: a pass over steps that were already
-    taken (a prefix run again without a cache) holds the codes that were drawn then.
+    ``policy=None`` draws codes from N(0, temperature² I) (the random baseline).  ``always`` switches at every step.
+    Decisions are recorded; :meth:`decisions` lays them out by episode.  A decision is made once: a pass over steps that
+    were already taken (a prefix run again without a cache) holds the codes that were drawn then.
     """
 
     def __init__(
@@ -158,7 +158,8 @@ class CodedControl:
         shape = (len(seen), self.metacontroller.shape.code)
         noise = torch.randn(shape, generator=self.generator, device=seen.device)
         if self.policy is None:
-            return noise, torch.distributions.Normal(0.0, 1.0).log_prob(noise).sum(-1), hidden
+            z = self.temperature * noise
+            return z, torch.distributions.Normal(0.0, self.temperature or 1.0).log_prob(z).sum(-1), hidden
         mean, hidden = self.policy(seen[:, None], hidden)
         z = mean[:, 0] + self.temperature * self.policy.log_std.exp() * noise
         return z, self.policy.log_prob(mean[:, 0], z), hidden

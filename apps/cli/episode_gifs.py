@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["save_episode_gifs"]
 
-_TILE, _LINE, _SIZE, _INK = 44, 17, 12, (34, 34, 34)  # pixels: a cell, a line of text, its letters
+_TILE, _NARROWEST, _LINE, _SIZE = 44, 380, 17, 12  # pixels: a cell, a board, a line of text, its letters
+_INK = (34, 34, 34)
 _SECONDS = 0.3
 
 
@@ -51,10 +52,11 @@ def _frames(episode: PinpadEpisode, rate: str) -> list[UInt8[np.ndarray, "height
     from workbench.environments.pinpad_pictures import pinpad_trajectory_picture
 
     world = Pinpad(size=episode.size, colours=len(episode.colours), walls=len(episode.walls), subgoal=1)
+    tile = max(_TILE, _NARROWEST // episode.size)
     objects, agents, segments = [*episode.colours, *episode.walls], episode.agents.tolist(), episode.segment.tolist()
     steps = range(len(agents))
     boards = [
-        pinpad_trajectory_picture(world, objects, agents[: step + 1], segments[:step], tile_size=_TILE)
+        pinpad_trajectory_picture(world, objects, agents[: step + 1], segments[:step], tile_size=tile)
         for step in steps
     ]  # fmt: skip
     captions = _captions([_lines(episode, step, rate) for step in steps], boards[0].shape[1])

@@ -16,6 +16,9 @@ from workbench.runs import RunRecord
 
 __all__ = ["figures", "finished_run", "orderings", "safely"]
 
+_ROW = 46  # pixels
+_WIDTHS = {"ordering": 230, "held": 60, "evidence": 480}
+
 
 def finished_run(runs: pd.DataFrame, experiment: str, command: str) -> RunRecord | None:
     """The chosen run of a family; None, and on the page how to make one, when none is finished."""
@@ -55,8 +58,10 @@ def orderings(run: RunRecord, caption: str) -> None:
         table = table.assign(held=table["held"].map({True: "yes", False: "no"}))
     if "rendering" in table:
         table = table.assign(rendering=table["rendering"].map(words))
-    wide = {name: st.column_config.TextColumn(width="large") for name in ("ordering", "evidence") if name in table}
-    st.dataframe(table, hide_index=True, key="orderings", column_config=wide)
+    wide = {name: st.column_config.TextColumn(width=width) for name, width in _WIDTHS.items() if name in table}
+    height = min(40 + _ROW * len(table), 700)
+    # High rows: the evidence is several numbers, and wraps.
+    st.dataframe(table, hide_index=True, key="orderings", column_config=wide, row_height=_ROW, height=height)
 
 
 def figures(run: RunRecord, key: str, kinds: Sequence[str] = ()) -> str | None:

@@ -120,10 +120,10 @@ def _player(run: RunRecord) -> None:
         moving = switch("Play it", key="play", help="all moves in one figure, with a play button")
     st.markdown("  \n".join(caption(episode, rates.get(task, ""))).replace("<b>", "**").replace("</b>", "**"))
     if moving:
-        show_figure(episode_steps(episode, captioned=False), "moving", recolour=False, narrowest=820)
+        show_figure(episode_steps(episode, captioned=False), "chart-moving", recolour=False, narrowest=820)
         return
     move = slide("Move", 1, len(episode), key="step", default=len(episode))
-    show_figure(episode_step(episode, move, captioned=False), "episode", recolour=False, narrowest=820)
+    show_figure(episode_step(episode, move, captioned=False), "chart-episode", recolour=False, narrowest=820)
     st.caption(
         "The way takes a new hue with each code; a dot with its number marks where a code was drawn. The frame is the "
         "colour that is next, which the agent is never shown; triangles over the gate are true changes of the subgoal."
@@ -132,4 +132,5 @@ def _player(run: RunRecord) -> None:
 
 def _describe(episode: PinpadEpisode) -> str:
     kind = {"first": "not picked", "farthest": "picked"}.get(episode.chosen, "shown")
-    return f"{episode.number} ({kind}): {episode.ending}"
+    done = "task done" if episode.success else f"colours reached: {episode.progress}"
+    return f"{episode.number} ({kind}): {done}"

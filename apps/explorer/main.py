@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -36,8 +37,8 @@ NEED_NO_RUNS = ("Playground", "Sweeps")
 _LOG = logging.getLogger(__name__)
 # Less empty margin, figures that scroll on a phone instead of shrinking, and tables that keep within the page.
 _STYLE = """<style>
-.stMainBlockContainer {padding: 3.2rem 2.2rem 4rem 2.2rem; max-width: 1500px;}
-@media (max-width: 640px) {.stMainBlockContainer {padding: 3.2rem 1rem 4rem 1rem;}}
+.stMainBlockContainer {padding: 4.2rem 2.2rem 4rem 2.2rem; max-width: 1500px;}
+@media (max-width: 640px) {.stMainBlockContainer {padding: 4.2rem 1rem 4rem 1rem;}}
 .stAppDeployButton {display: none;}
 [class*="st-key-wide-"] {overflow-x: auto; overflow-y: hidden;}
 [class*="st-key-wide-420"] > div {min-width: 420px;}
@@ -88,14 +89,18 @@ def _runs(page: str) -> pd.DataFrame:
         st.caption(f"Run folders in `{root.resolve()}`")
         st.button("Read again", help="look for new runs and new results", width="stretch")
     if own.empty and page not in NEED_NO_RUNS:
-        st.info(
-            f"There is no run in `{root.resolve()}` yet: these are small examples that ship with the app. "
-            "This makes a run of your own in under a minute:"
-            if len(shipped)
-            else f"There is no run in `{root.resolve()}`. This makes one in under a minute:"
-        )
-        st.code(f"workbench run east --preset smoke --runs {root}", language="bash")
+        _say_how_to_begin(root, page, bool(len(shipped)))
     return pd.concat([own, shipped], ignore_index=True) if wanted and len(shipped) else own
+
+
+def _say_how_to_begin(root: Path, page: str, examples: bool) -> None:
+    """In a folder without runs: at length on the first page, in a line on the others."""
+    if examples and page != "Runs":
+        st.caption(f"`{root.resolve()}` holds no run yet: these are the examples that ship with the app.")
+        return
+    these = "; these are small examples that ship with the app" if examples else ""
+    st.info(f"There is no run in `{root.resolve()}` yet{these}. This makes one in under a minute:")
+    st.code(f"workbench run east --preset smoke --runs {root}", language="bash")
 
 
 if __name__ == "__main__":

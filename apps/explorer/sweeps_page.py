@@ -21,7 +21,10 @@ __all__ = ["sweeps_page"]
 
 _EVERY_S = 2.0
 _START, _WATCH, _RESULTS = "Start", "Watch", "Results"
-_PAGES = {"east": "EAST", "goal-directedness": "Goal-directedness"}
+_PAGES = {
+    "east": "EAST", "goal-directedness": "Goal-directedness", "internal-rl": "Internal RL",
+    "self-prediction": "Introspection", "concept-injection": "Introspection",
+}  # fmt: skip
 
 
 def sweeps_page(runs: pd.DataFrame) -> None:
@@ -120,7 +123,7 @@ def _open(each: Started, state: str) -> None:
     if each.experiment == SWEEP:
         go_to("Sweeps", view=_RESULTS, run=run)
     elif state == "finished" and each.experiment in _PAGES:
-        go_to(_PAGES[each.experiment], run=run)
+        go_to(_PAGES[each.experiment], run=run, protocol=each.experiment)
     else:
         go_to("Runs", run=run, show="One run")
 

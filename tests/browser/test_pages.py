@@ -30,7 +30,7 @@ READ = "h2, h3, [data-testid=stCaptionContainer] p, [data-testid=stWidgetLabel] 
 
 
 @pytest.fixture(scope="module")
-def empty_server(chromium: str, start_app: Callable[[Path], Any], tmp_path_factory: Any) -> Iterator[Any]:
+def empty_server(start_app: Callable[[Path], Any], tmp_path_factory: Any) -> Iterator[Any]:
     with start_app(tmp_path_factory.mktemp("nothing")) as started:
         yield started
 

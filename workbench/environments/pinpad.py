@@ -147,6 +147,21 @@ class PinpadState:
         for field in fields(self):
             getattr(self, field.name).index_copy_(0, rows, getattr(other, field.name))
 
+    def restart_(
+        self, rows: Int[Tensor, " some"], layouts: Int[Tensor, "some objects"], tasks: Int[Tensor, "some length"]
+    ) -> None:
+        """Begin new episodes in the places ``rows``, in place: :func:`begin` and :meth:`put_` in one, and unchecked."""
+        n = self.colours.shape[1]
+        colours, walls = layouts[:, 1 : 1 + n], layouts[:, 1 + n :]
+        contents = _contents(self.contents.shape[1], colours, walls)
+        for whole, part in (
+            (self.agent, layouts[:, 0]), (self.colours, colours), (self.walls, walls), (self.task, tasks),
+            (self.contents, contents),
+        ):  # fmt: skip
+            whole.index_copy_(0, rows, part)
+        for whole in (self.progress, self.time, self.done, self.success):
+            whole.index_fill_(0, rows, 0)
+
     def where(self, mask: Bool[Tensor, " batch"], other: PinpadState) -> PinpadState:
         """These worlds where ``mask`` is true, ``other``'s elsewhere."""
 
@@ -207,12 +222,19 @@ def begin(world: Pinpad, layouts: Int[Tensor, "batch objects"], tasks: Int[Tenso
         raise DataError("pinpad: a task names a colour twice in a row, and a colour cannot be entered from itself")
     n, device = len(layouts), layouts.device
     agent, colours, walls = (part.clone() for part in layouts.split([1, world.colours, world.walls], 1))
-    contents = torch.full((n, world.cells), _NOTHING, dtype=torch.int8, device=device)
-    numbers = torch.arange(world.colours, dtype=torch.int8, device=device).expand(n, -1)
-    contents.scatter_(1, walls, _WALL).scatter_(1, colours, numbers)
+    contents = _contents(world.cells, colours, walls)
     progress, time = torch.zeros(2, n, dtype=torch.long, device=device)
     done, success = torch.zeros(2, n, dtype=torch.bool, device=device)
     return PinpadState(agent[:, 0], colours, walls, tasks.clone(), progress, time, done, success, contents)
+
+
+def _contents(
+    cells: int, colours: Int[Tensor, "batch colours"], walls: Int[Tensor, "batch walls"]
+) -> Int8[Tensor, "batch cells"]:
+    """What lies in each cell."""
+    contents = torch.full((len(colours), cells), _NOTHING, dtype=torch.int8, device=colours.device)
+    numbers = torch.arange(colours.shape[1], dtype=torch.int8, device=colours.device).expand(len(colours), -1)
+    return contents.scatter_(1, walls, _WALL).scatter_(1, colours, numbers)
 
 
 def _at(table: Tensor, columns: Int[Tensor, " batch"]) -> Shaped[Tensor, " batch"]:
@@ -241,19 +263,24 @@ def step(
     world: Pinpad, state: PinpadState, moves: Int[Tensor, " batch"]
 ) -> tuple[PinpadState, Float[Tensor, " batch"]]:
     """Every world after its move, and its reward; worlds that are done stay as they are, at reward 0."""
+    new, reward, _ = _stepped(world, state, moves)
+    return new, reward
+
+
+def _stepped(world: Pinpad, state: PinpadState, moves: Tensor) -> tuple[PinpadState, Tensor, Tensor]:
+    """What :func:`step` gives, and which worlds entered a colour that was not next, [batch]."""
     to = _next_cells(world.size, state.agent.device).view(-1).index_select(0, 4 * state.agent + moves)
     content = _at(state.contents, to)
     to = torch.where((content == _WALL) | state.done, state.agent, to)
     moved = to != state.agent
-    entered = (content >= 0) & moved
     right = (content == state.target) & moved
+    wrong = (content >= 0) & moved & ~right
     progress = state.progress + right
     success = state.success | (right & (progress == state.task.shape[1]))
     time = state.time + ~state.done
-    done = state.done | success | (entered & ~right) | (time >= world.horizon)
+    done = state.done | success | wrong | (time >= world.horizon)
     reward = (success & ~state.success).float()
-    new = replace(state, agent=to, progress=progress, time=time, done=done, success=success)
-    return new, reward
+    return replace(state, agent=to, progress=progress, time=time, done=done, success=success), reward, wrong
 
 
 def observe(

@@ -24,7 +24,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from workbench.environments.moves import Move
-from workbench.environments.pinpad import Pinpad, PinpadState, begin, step
+from workbench.environments.pinpad import Pinpad, PinpadState, _stepped, begin
 from workbench.environments.pinpad_options import (
     array_of,
     ends,
@@ -34,7 +34,7 @@ from workbench.environments.pinpad_options import (
     read_tasks,
     read_world,
 )
-from workbench.environments.pinpad_seeds import next_seeds, seeded_layouts, seeded_tasks
+from workbench.environments.pinpad_seeds import EpisodesAhead, next_seeds, seeded_layouts, seeded_tasks
 from workbench.errors import DataError, SpecError, did_you_mean
 
 __all__ = ["PinpadEnv", "PinpadVectorEnv"]
@@ -111,8 +111,8 @@ class PinpadEnv(gymnasium.Env[np.ndarray, int]):
             raise gymnasium.error.ResetNeeded("the episode is over (or has not begun): call reset()")
         if not self.action_space.contains(action):
             raise DataError(f"move {action!r} does not exist: the moves are {_MOVES}")
-        self.state, reward = step(self.world, before, torch.tensor([int(action)]))
-        terminated, truncated = ends(before, self.state)
+        self.state, reward, wrong = _stepped(self.world, before, torch.tensor([int(action)]))
+        terminated, truncated = ends(before, self.state, wrong)
         seen = array_of(self.world, self.state, self.one_hot)[0]
         return seen, float(reward), bool(terminated), bool(truncated), self._info(self.state)
 
@@ -180,6 +180,7 @@ class PinpadVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.observation_space: spaces.Space[Any] = batch_space(self.single_observation_space, num_envs)
         self.episode_seeds = np.full(num_envs, -1, dtype=np.int64)  # -1: none yet
         self.state: PinpadState | None = None
+        self._ahead: EpisodesAhead | None = None
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -212,14 +213,14 @@ class PinpadVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.autoreset_mode is AutoresetMode.DISABLED and over.any():
             hint = "call reset(options={'reset_mask': terminated | truncated})"
             raise gymnasium.error.ResetNeeded(f"the episode of world {over.argmax()} is over: {hint}")
-        self.state, reward = step(self.world, before, self._moves(actions, over))
-        terminated, truncated = (each.cpu().numpy() for each in ends(before, self.state))
+        self.state, reward, wrong = _stepped(self.world, before, self._moves(actions, over))
+        terminated, truncated = (each.cpu().numpy() for each in ends(before, self.state, wrong))
         last: dict[str, Any] = {}
         restart = over
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             restart = terminated | truncated
             last = self._last(self.state, restart)
-        state = self._begin(np.flatnonzero(restart)) if restart.any() else self.state
+        state = self._restart(self.state, np.flatnonzero(restart)) if restart.any() else self.state
         seen = array_of(self.world, state, self.one_hot)
         everywhere = np.ones(self.num_envs, dtype=bool)
         return seen, reward.double().cpu().numpy(), terminated, truncated, last | self._info(state, everywhere)
@@ -229,10 +230,10 @@ class PinpadVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if moves.shape != (self.num_envs,) or moves.dtype.kind not in "iu":
             raise DataError(f"actions of shape {moves.shape}, {moves.dtype}: give {self.num_envs} integers")
         moves = np.where(over, 0, moves)
-        wrong = (moves < 0) | (moves >= len(Move))
-        if wrong.any():
-            raise DataError(f"move {moves[wrong][0]} does not exist: the moves are {_MOVES}")
-        return torch.from_numpy(moves.astype(np.int64)).to(self.device)
+        if moves.min() < 0 or moves.max() >= len(Move):
+            wrong = moves[(moves < 0) | (moves >= len(Move))]
+            raise DataError(f"move {wrong[0]} does not exist: the moves are {_MOVES}")
+        return torch.from_numpy(moves.astype(np.int64, copy=False)).to(self.device)
 
     def _mask(self, options: dict[str, Any]) -> np.ndarray:
         """The worlds to reset, [num_envs]."""
@@ -256,7 +257,7 @@ class PinpadVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             seeds = np.array([s if g is None else g for s, g in zip(seeds, given, strict=True)], dtype=np.int64)
         if (seeds < 0).any():
             raise DataError(f"seed {seeds.min()} is negative: seeds are whole numbers from 0")
-        self.episode_seeds[rows] = seeds
+        self.episode_seeds[rows], self._ahead = seeds, None
         layouts = seeded_layouts(self.world, seeds).to(self.device)
         new = begin(self.world, layouts, seeded_tasks(self.tasks, seeds))
         if self.state is None or len(rows) == self.num_envs:
@@ -264,6 +265,14 @@ class PinpadVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         else:
             self.state.put_(torch.from_numpy(rows).to(self.device), new)
         return self.state
+
+    def _restart(self, state: PinpadState, rows: np.ndarray) -> PinpadState:
+        """Start the episodes that follow the last in some worlds."""
+        if self._ahead is None:
+            self._ahead = EpisodesAhead(self.world, self.tasks, self.episode_seeds)
+        self.episode_seeds[rows], layouts, tasks = self._ahead.take(rows)
+        state.restart_(*(each.to(self.device) for each in (torch.from_numpy(rows), layouts, tasks)))
+        return state
 
     def _last(self, state: PinpadState, ended: np.ndarray) -> dict[str, Any]:
         """``final_obs`` and ``final_info`` of the worlds that ended, as ``SyncVectorEnv`` gives them."""
@@ -282,8 +291,10 @@ class PinpadVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _info(self, state: PinpadState, mask: np.ndarray) -> dict[str, Any]:
         found = {"task": state.task, "target": state.target, "progress": state.progress, "success": state.success}
         info: dict[str, Any] = {}
+        everywhere = mask.all()
         for name, values in found.items():
             array = values.cpu().numpy().copy()
-            array[~mask] = 0
+            if not everywhere:
+                array[~mask] = 0
             info[name], info[f"_{name}"] = array, mask.copy()
         return info

@@ -7,7 +7,7 @@ that are each shortest make a shortest whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -74,6 +74,19 @@ class Episodes:
             self.world, self.agents[rows, : time + 1], self.objects[rows], self.moves[rows, :time],
             self.targets[rows, :time], lengths, self.success[rows], self.tasks[rows],
         )  # fmt: skip
+
+    def begun_at(self, steps: Int[Tensor, " batch"]) -> Episodes:
+        """The episodes without their first ``steps``, as if they had begun there; ``steps`` are below the lengths."""
+        last = self.agents.shape[1] - 1
+        cells = (torch.arange(last + 1, device=steps.device) + steps[:, None]).clamp(max=last)
+        moves = cells[:, :-1].clamp(max=last - 1)
+        return replace(
+            self,
+            agents=self.agents.gather(1, cells),
+            moves=self.moves.gather(1, moves),
+            targets=self.targets.gather(1, moves),
+            lengths=self.lengths - steps,
+        )
 
 
 def distances(world: Pinpad, layouts: Int[Tensor, "batch objects"]) -> Int[Tensor, "batch colours cells"]:

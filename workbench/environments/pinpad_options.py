@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from workbench.environments.pinpad import PINPADS, Pinpad, PinpadState, _at, begin, observe
+from workbench.environments.pinpad import PINPADS, Pinpad, PinpadState, begin, observe
 from workbench.environments.pinpad_tasks import held_out_task, pretraining_tasks
 from workbench.errors import DataError, SpecError, did_you_mean
 
@@ -80,7 +80,10 @@ def observation_space(world: Pinpad, one_hot: bool) -> spaces.Space[Any]:
 
 
 def array_of(world: Pinpad, state: PinpadState, one_hot: bool) -> np.ndarray:
-    found = observe(world, state.agent, state.objects)  # [batch fields]
+    if world.observation == "onehot":  # what observe gives, in one copy instead of two
+        found = torch.cat([state.agent[:, None], state.colours, state.walls], 1)
+    else:
+        found = observe(world, state.agent, state.objects)  # [batch fields]
     if one_hot:
         starts = np.cumsum([0, *world.field_sizes])
         hot = torch.zeros(len(found), int(starts[-1]), device=found.device)
@@ -88,10 +91,9 @@ def array_of(world: Pinpad, state: PinpadState, one_hot: bool) -> np.ndarray:
     return found.cpu().numpy()
 
 
-def ends(before: PinpadState, after: PinpadState) -> tuple[Tensor, Tensor]:
-    """Which of the worlds that were going terminated and which were truncated by the step, [batch] each."""
+def ends(before: PinpadState, after: PinpadState, wrong: Tensor) -> tuple[Tensor, Tensor]:
+    """Which of the worlds that were going terminated and which were truncated by the step, [batch] each.  ``wrong``:
+    which entered a colour that was not next."""
     ended = after.done & ~before.done
-    on_colour = _at(after.contents, after.agent) >= 0
-    wrong = on_colour & (after.agent != before.agent) & (after.progress == before.progress)
     terminated = ended & (after.success | wrong)
-    return terminated, ended & ~terminated
+    return terminated, ended ^ terminated

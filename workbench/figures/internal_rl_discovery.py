@@ -24,6 +24,12 @@ ALIGNMENT = {
     "precision": "precision, exact step",
     "recall": "recall, exact step",
 }
+COMPOSED = {
+    "compose_pretraining": "pretraining",
+    "compose_held_out": "held-out",
+    "compose_pretraining_scaled": "pretraining,<br>scaled",
+    "compose_held_out_scaled": "held-out,<br>scaled",
+}
 OWN, RANDOM = Look("learned gate", BLUE, "solid", "circle"), Look("random gate of the same rate", GREY, "dot", "x")
 _FOUND = ("condition", "seed", "measure")
 
@@ -76,18 +82,18 @@ def _named(table: pd.DataFrame, condition: str, seed: int) -> str:
 
 def codes(table: pd.DataFrame) -> go.Figure:
     """What the codes say: the subgoal read linearly off them in each segment, beside the commonest subgoal; and success
-    when the mean code of each subgoal is held until it is reached.
+    when the mean code of each subgoal, as it is and made longer, is held until the subgoal is reached.
 
     ``table``: as for :func:`switches`.
     """
     need(table, [*_FOUND, *ESTIMATE], "codes")
     numbers = sorted({int(m[15:]) for m in table["measure"] if m.startswith("decode_segment_") and m[15:].isdigit()})
     segments, names = [f"decode_segment_{k}" for k in numbers], [str(k) for k in numbers]
-    composed = [f"compose_{task}{scale}" for scale in ("", "_scaled") for task in ("pretraining", "held_out")]
+    composed = {measure: name for measure, name in COMPOSED.items() if (table["measure"] == measure).any()}
     panels = (
         ("subgoal read off the code: accuracy", segments, names),
         ("the same, over the commonest subgoal", [f"{segment}_lead" for segment in segments], names),
-        ("success with composed codes", composed, ["pretraining", "held-out", "pretraining,<br>drawn out", "held-out,<br>drawn out"]),
+        ("success with composed codes", list(composed), list(composed.values())),
     )
     need(table[table["measure"].isin([*segments, *composed])], [], "codes, of what codes say,")
     figure = make_subplots(1, 3, horizontal_spacing=0.08, subplot_titles=[title for title, _, _ in panels])
@@ -105,8 +111,8 @@ def codes(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title_text="segment of the episode", col=1)
     figure.update_xaxes(title_text="segment of the episode", col=2)
     note = "One mark a seed. Composed: the mean first-segment code of each subgoal is held until that is reached; "
-    note += "95% intervals resample episodes (Wilson for success)."
-    return finish(figure, "What the codes say", note, 1160, 500)
+    note += "scaled: made longer, as a policy may<br>draw them. 95% intervals resample episodes (Wilson for success)."
+    return finish(figure, "What the codes say", note, 1160, 520).update_layout(margin_t=124)
 
 
 def _points(

@@ -83,11 +83,10 @@ class PinpadEpisode:
     @property
     def ending(self) -> str:
         """How the episode ended: the task was done, another colour than the next was entered, or time ran out."""
-        reached = f"{self.progress} of {len(self.sequence)}" if self.sequence else f"{self.progress}"
-        text = f"reached {reached} colours"
+        text = f"colours reached: {self.progress}{f' of {len(self.sequence)}' if self.sequence else ''}"
         last, target = int(self.agents[-1]), int(self.target[-1])
         if self.success:
-            return f"{text}: task done"
+            return f"{text}, task done"
         entered = self.colours.index(last) if last in self.colours and last != self.agents[-2] else target
         if entered != target:
             return f"{text}, ended by entering colour {entered} when {target} was next"

@@ -26,7 +26,11 @@ _INK, _WALL = "#141414", "#46464b"
 _MARK = "#6e6e6e"  # seen on light and on dark pages
 _PANEL = 450  # pixels the board is wide
 _ASIDE = 0.13  # of a cell: the way runs to the right of the cells' middles, so a way back is seen beside the way there
+_TURN = np.linspace(0, 2 * np.pi, 33)
+_RING = 0.32 * np.stack([np.cos(_TURN), np.sin(_TURN)], 1)  # corners (x, y) around a cell's middle
+_FRAME = 0.45 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]])
 _NOTHING = [None]  # a trace without any point would lose its place in the legend
+_START, _AGENT, _NEXT = "start", "agent", "colour that is next (never shown to the agent)"
 _GRID, _GATE, _CODE = (1, 1), (1, 2), (2, 2)
 
 Placed: TypeAlias = tuple[Any, tuple[int, int]]  # a trace and its panel; plotly has no types
@@ -113,7 +117,7 @@ def _title(episode: PinpadEpisode, step: int) -> str:
 def _axes(figure: go.Figure, episode: PinpadEpisode) -> None:
     edges = {"showgrid": False, "showticklabels": False, "constrain": "domain", "ticks": "", "mirror": True}
     figure.update_xaxes(range=[-0.5, episode.size - 0.5], row=1, col=1, **edges)
-    figure.update_yaxes(range=[episode.size - 0.5, -0.5], scaleanchor="x", row=1, col=1, **edges)
+    figure.update_yaxes(range=[episode.size - 0.5, -0.5], scaleanchor="x", constraintoward="top", row=1, col=1, **edges)
     for row, _ in (_GATE, _CODE):
         figure.update_xaxes(range=[0.4, len(episode) + 0.6], showgrid=False, row=row, col=2)
     figure.update_xaxes(title_text="move", row=2, col=2)
@@ -165,31 +169,44 @@ def _board(episode: PinpadEpisode) -> list[Any]:
         lines[0].extend([edge, edge, None, -0.5, episode.size - 0.5, None])
         lines[1].extend([-0.5, episode.size - 0.5, None, edge, edge, None])
     rows, columns = np.divmod(np.array(episode.colours), episode.size)
-    size = _PANEL / episode.size
     row, column = divmod(int(episode.agents[0]), episode.size)
     return [
         go.Image(z=pixels.tolist(), hoverinfo="skip"),
         go.Scatter(x=lines[0], y=lines[1], mode="lines", line={"color": "#d7d7d7", "width": 1}, hoverinfo="skip",
                    showlegend=False),
         go.Scatter(x=columns + 0.32, y=rows - 0.27, mode="text", hoverinfo="skip", showlegend=False,
-                   text=[f"<b>{k}</b>" for k in range(len(rows))], textfont={"size": 0.28 * size, "color": _INK}),
-        go.Scatter(x=[column], y=[row], mode="markers", name="start", hoverinfo="skip",
-                   marker={"symbol": "circle-open", "size": 0.62 * size, "color": _MARK, "line": {"width": 2.5}}),
+                   text=[f"<b>{k}</b>" for k in range(len(rows))], textfont={"size": 14, "color": _INK}),
+        _outline(row, column, _RING, _START, {"color": _MARK, "width": 2.5}),
+        *_legend(),
+    ]  # fmt: skip
+
+
+def _outline(
+    row: int, column: int, corners: np.ndarray, name: str, line: dict[str, Any], fill: str | None = None
+) -> go.Scatter:
+    """A closed line around the middle of a cell, in its coordinates, so that it fits at every size of the figure."""
+    inside = {} if fill is None else {"fill": "toself", "fillcolor": fill}
+    return go.Scatter(x=column + corners[:, 0], y=row + corners[:, 1], mode="lines", line=line, name=name,
+                      legendgroup=name, showlegend=False, hoverinfo="skip", **inside)  # fmt: skip
+
+
+def _legend() -> list[go.Scatter]:
+    """What the outlines are, in the legend, where an outline would be a line."""
+    marks = ((_START, "circle-open", _MARK), (_AGENT, "circle", _INK), (_NEXT, "square-open", _MARK))
+    return [
+        go.Scatter(x=_NOTHING, y=_NOTHING, mode="markers", name=name, legendgroup=name, hoverinfo="skip",
+                   marker={"symbol": symbol, "size": 12, "color": colour,
+                           "line": {"width": 2.5, "color": "white" if name == _AGENT else colour}})
+        for name, symbol, colour in marks
     ]  # fmt: skip
 
 
 def _moving(episode: PinpadEpisode, step: int) -> list[Placed]:
     """What changes from move to move; every move has the same traces, so that frames can replace them."""
-    row, column = divmod(int(episode.agents[step]), episode.size)
-    size = _PANEL / episode.size
-    agent = go.Scatter(x=[column], y=[row], mode="markers", name="agent", hoverinfo="skip",
-                       marker={"size": 0.42 * size, "color": _INK, "line": {"width": 2, "color": "white"}})  # fmt: skip
-    target = episode.colours[int(episode.target[step - 1])]
-    row, column = divmod(target, episode.size)
-    frame = go.Scatter(
-        x=[column], y=[row], mode="markers", name="colour that is next (never shown to the agent)", hoverinfo="skip",
-        marker={"symbol": "square-open", "size": 0.88 * size, "color": _MARK, "line": {"width": 4}},
-    )  # fmt: skip
+    rim, here = {"color": "white", "width": 2}, divmod(int(episode.agents[step]), episode.size)
+    agent = _outline(*here, 0.68 * _RING, _AGENT, rim, fill=_INK)
+    target = divmod(episode.colours[int(episode.target[step - 1])], episode.size)
+    frame = _outline(*target, _FRAME, _NEXT, {"color": _MARK, "width": 4})
     codes = episode.codes.shape[1]
     cursors = [
         go.Scatter(x=[step, step], y=y, mode="lines", line={"color": _MARK, "width": 2}, hoverinfo="skip",
@@ -206,8 +223,12 @@ def _way(episode: PinpadEpisode, step: int) -> list[go.Scatter]:
     ys: list[list[float | None]] = [[] for _ in HUES]
     for at, points in _moves(episode, step):
         hue = int(episode.segment[at]) % len(HUES)
-        xs[hue].extend([*(float(column) for _, column in points), None])
-        ys[hue].extend([*(float(row) for row, _ in points), None])
+        x, y = xs[hue], ys[hue]
+        if x and (y[-2], x[-2]) == tuple(points[0]):  # it goes on where its last piece ended
+            points = points[1:]
+            x.pop(), y.pop()
+        x.extend([*(float(column) for _, column in points), None])
+        y.extend([*(float(row) for row, _ in points), None])
     return [
         go.Scatter(x=x or _NOTHING, y=y or _NOTHING, mode="lines", line={"color": hue, "width": 4}, hoverinfo="skip",
                    showlegend=False)

@@ -60,7 +60,7 @@ TASKS = {
     "one subgoal": "one subgoal",
     "pretraining": "pretraining tasks",
     "held-out": "held-out task",
-    "seen transitions": "long task of seen transitions",
+    "seen transitions": "seen-transitions task",
 }
 
 

@@ -67,7 +67,7 @@ PRESETS: dict[str, Recipe] = {
         mlp=64,
         batch=64,
     ),
-    "cpu": Recipe(PINPADS["small"], Schedule(tokens=9_000_000, lr=2.1e-3, weight_decay=0.03, muon=0.014)),
+    "cpu": Recipe(PINPADS["small"], Schedule(tokens=6_000_000, lr=2.1e-3, weight_decay=0.03, muon=0.014)),
     "gpu": Recipe(
         PINPADS["paper"],
         Schedule(tokens=8_000_000_000, lr=3e-4, weight_decay=0.03),

@@ -174,3 +174,15 @@ def test_the_expert_plays_on_a_gpu() -> None:
     assert played.moves.is_cuda and played.success.all()
     layouts = torch.cat([played.agents[:, :1], played.objects], 1)
     assert torch.equal(distances(PAPER, layouts).cpu(), distances(PAPER, layouts.cpu()))
+
+
+def test_episodes_begun_midway_go_on_as_the_whole_ones_did(episodes: Episodes) -> None:
+    steps = (episodes.lengths // 2).clamp(max=9)
+    later = episodes.begun_at(steps)
+    assert torch.equal(later.lengths, episodes.lengths - steps)
+    for row in (0, 1, 2, 57):
+        k, n = int(steps[row]), int(episodes.lengths[row])
+        assert torch.equal(later.agents[row, : n - k + 1], episodes.agents[row, k : n + 1])
+        assert torch.equal(later.moves[row, : n - k], episodes.moves[row, k:n])
+        assert torch.equal(later.targets[row, : n - k], episodes.targets[row, k:n])
+    assert torch.equal(later.observations[:, 0], observe(PAPER, later.agents[:, 0], episodes.objects))

@@ -29,6 +29,10 @@ def traces(figure, name):
     return [trace for trace in figure.data if trace.name == name]
 
 
+def middle(values):
+    return pytest.approx((min(values) + max(values)) / 2)
+
+
 def test_a_whole_run_gives_every_figure_with_a_title(figures):
     assert set(figures) == FIGURES | EPISODES
     assert all(figure.layout.title.text for figure in figures.values())
@@ -133,6 +137,8 @@ def test_codes_show_decoding_over_chance_and_composition_and_leave_out_what_is_n
     assert list(frozen[0].y) == pytest.approx([0.7, 0.6, 0.5]) and list(compiled[0].y) == pytest.approx([0.7, 0.6])
     assert list(frozen[2].y) == pytest.approx([0.3, 0.2, 0.1])  # two seeds in the first panel, then the second
     assert list(frozen[4].y) == pytest.approx([0.3, 0.04, 0.2, 0.06])
+    older = TABLES["discovery"][~TABLES["discovery"]["measure"].str.endswith("_scaled")]
+    assert list(traces(drawn.codes(older), "frozen base")[4].y) == pytest.approx([0.3, 0.04])
     assert sum(bool(trace.showlegend) for trace in figure.data) == 4
 
 
@@ -147,7 +153,10 @@ def test_rate_distortion_has_both_gates_switches_as_numbers_and_the_base(figures
 
 
 def test_gates_name_the_first_that_failed_and_orderings_say_what_held(figures):
-    assert "first that failed: discovery, held-out success with composed codes" in figures["gates"].layout.title.text
+    assert (
+        "first that failed: discovery, held-out success with composed codes, scaled"
+        in figures["gates"].layout.title.text
+    )
     cells = figures["gates"].data[0].cells.values
     assert [("✓" in verdict) for verdict in cells[4]] == [True] * 5 + [False]
     assert cells[2][0] == "0.015 [0.005, 0.025]" and cells[3][0] == "at most 0.02"
@@ -159,7 +168,7 @@ def test_gates_name_the_first_that_failed_and_orderings_say_what_held(figures):
 def test_an_episode_says_how_it_was_chosen_how_it_ended_and_the_overall_rate(figures):
     picked, usual = (figures[f"episode-held-out-{kind}"].layout.title.text for kind in ("farthest", "first"))
     assert "Picked: among those that got farthest of 256 played" in picked
-    assert "reached 1 of 4 colours, ended by entering colour 2 when 1 was next" in picked
+    assert "colours reached: 1 of 4, ended by entering colour 2 when 1 was next" in picked
     assert "Internal RL succeeds in 0.300 [0.280, 0.320] of all episodes of the held-out task (3 seeds)" in picked
     assert "Not picked: among the first of 256 played" in usual and "Picked: among" not in usual
 
@@ -168,7 +177,7 @@ def test_an_older_run_does_not_claim_to_know_how_episodes_were_chosen(tmp_path):
     older = TABLES["episodes"].drop(columns=["chosen", "played", "sequence"])
     found = drawn.figures_of(load_run(MADE["write_run"](tmp_path, leave_out=["final"], episodes=older)))
     text = found["episode-held-out-shown"].layout.title.text
-    assert "How it was chosen was not recorded" in text and "reached 0 colours" in text and "succeeds" not in text
+    assert "How it was chosen was not recorded" in text and "colours reached: 0," in text and "succeeds" not in text
 
 
 def test_a_step_shows_the_way_so_far_in_the_hue_of_each_code():
@@ -178,12 +187,15 @@ def test_a_step_shows_the_way_so_far_in_the_hue_of_each_code():
     hues = {line.line.color: line for line in lines if line.line.color in HUES and line.x[0] is not None}
     assert set(hues) == {HUES[0], HUES[1]}  # the third code is drawn later
     assert max(x for x in hues[HUES[0]].x if x is not None) == pytest.approx(4, abs=0.2)
-    agent = traces(figure, "agent")[0]
-    assert (agent.x[0], agent.y[0]) == (4, 2) and "Move 6 of 8: code 1, colour 1 is next" in figure.layout.title.text
+    agent = traces(figure, "agent")[-1]  # after its entry in the legend
+    assert (middle(agent.x), middle(agent.y)) == (
+        4,
+        2,
+    ) and "Move 6 of 8: code 1, colour 1 is next" in figure.layout.title.text
     draws = traces(figure, "a new code is drawn (its number)")[0]
     assert list(draws.text) == ["0", "1"] and list(draws.customdata) == [1, 5]
-    frame = traces(figure, "colour that is next (never shown to the agent)")[0]
-    assert (frame.x[0], frame.y[0]) == (0, 4)  # colour 1 lies in cell 20
+    frame = traces(figure, "colour that is next (never shown to the agent)")[-1]
+    assert (middle(frame.x), middle(frame.y)) == (0, 4)  # colour 1 lies in cell 20
     changes = traces(figure, "subgoal really changes")[0]
     assert list(changes.x) == [5] and list(changes.customdata) == [1]
     gate = next(trace for trace in figure.data if trace.type == "bar")
@@ -227,11 +239,11 @@ def test_frames_of_the_animation_equal_the_single_steps():
 def test_a_success_and_a_timeout_end_as_such():
     table = MADE["episode"]("held-out", 0, "first", moves=4)
     done = drawn.episodes_of(table.assign(success=True, sequence="0"))[0]
-    assert done.ending == "reached 1 of 1 colours: task done"
+    assert done.ending == "colours reached: 1 of 1, task done"
     late = drawn.episodes_of(table[:2])[0]
-    assert late.ending == "reached 1 of 4 colours, ended when time ran out"
+    assert late.ending == "colours reached: 1 of 4, ended when time ran out"
     assert caption(late) == [
-        "Held-out task 0-1-2-3, episode 0; reached 1 of 4 colours, ended when time ran out. "
+        "Held-out task 0-1-2-3, episode 0; colours reached: 1 of 4, ended when time ran out. "
         "<b>Not picked: among the first of 256 played.</b>"
     ]
 

@@ -23,10 +23,15 @@ __all__ = ["TASKS", "changes_of", "expert_batches", "measured_episodes", "play_t
 TASKS = ("one subgoal", "pretraining", "held-out", "seen transitions")
 _AT_ONCE = 4096  # worlds played side by side
 _POOL = 8  # batches drawn at once and sorted by length, so that little of a batch is padding
+_LEFT = 4  # steps that are left of an episode at the least
 
 
 def expert_batches(job: Job, name: str, seed: int) -> Callable[[int], Episodes]:
-    """``batch_of(step)`` on the pretraining tasks: it depends on seeds, ``name`` and the step only."""
+    """``batch_of(step)`` on the pretraining tasks: it depends on seeds, ``name`` and the step only.
+
+    The spec's share of the episodes begin in their midst: what is told of a colour is then not tied to its place in the
+    sequence.
+    """
     pool: dict[int, list[Episodes]] = {}
     tasks, size = pretraining_tasks(job.world), job.spec.batch
 
@@ -38,10 +43,19 @@ def expert_batches(job: Job, name: str, seed: int) -> Callable[[int], Episodes]:
             parts = drawn.lengths.argsort(stable=True).view(_POOL, -1)
             order = torch.randperm(_POOL, generator=generator, device=parts.device).tolist()
             pool.clear()
-            pool[number] = [drawn[parts[i]] for i in order]
+            pool[number] = [_begun_midway(drawn[parts[i]], job.spec.begun_midway, generator) for i in order]
         return pool[number][at]
 
     return batch_of
+
+
+def _begun_midway(episodes: Episodes, share: float, generator: torch.Generator) -> Episodes:
+    """Let a share of the episodes begin at a step of their own, :data:`_LEFT` steps before their end at the latest."""
+    if not share:
+        return episodes
+    chance, along = torch.rand(2, len(episodes), generator=generator, device=episodes.lengths.device)
+    steps = (along * (episodes.lengths - _LEFT).clamp(min=0)).long() * (chance < share)
+    return episodes.begun_at(steps)
 
 
 def measured_episodes(job: Job, name: str, n: int | None = None) -> Episodes:

@@ -46,7 +46,7 @@ def learner_of(job: Job, method: str, task: str, seed: int) -> Learner:
     policy = None
     if method != "random codes":
         policy = new_policy(found.metacontroller, start, job.spec.policy_width, job.spec.policy_std)
-    return CodeLearner(found.model, found.site, found.metacontroller, policy, goal, found.always)
+    return CodeLearner(found.model, found.site, found.metacontroller, policy, goal, found.always, job.spec.policy_std)
 
 
 def reinforcement_unit(method: str, task: str, seed: int) -> Callable[[Job], pd.DataFrame]:

@@ -54,8 +54,8 @@ class _Watched(Carried):
 
 def shown_unit(job: Job) -> pd.DataFrame:
     """Rows ``task, episode, step``: ``agent`` and ``next`` (cells), ``move``, ``target`` (the colour that is next),
-    ``subgoal`` (that the target is part of), ``gate, switched, segment``, the code's numbers ``code_0...``; of the whole
-    episode ``success``, ``progress`` (colours reached), ``chosen`` (``first`` or ``farthest``) out of ``played``
+    ``subgoal`` (that the target is part of), ``gate, switched, segment``, the code's numbers ``code_0...``; of the
+    whole episode ``success``, ``progress`` (colours reached), ``chosen`` (``first`` or ``farthest``) out of ``played``
     episodes, ``sequence`` (the task's colours as text), and the world: ``size, colours, walls`` (cells as text)."""
     import pandas as pd
 

@@ -70,6 +70,7 @@ class InternalRLSpec(BaseModel):
     random_rate: float = Field(0.2, gt=0, le=1, description="how often the random gate opens")
     gate: str = Field("sampled", description="the gate in training: sampled (shut or open) or learned (the paper's)")
     mirrored: bool = Field(True, description="the encoder reads a mirrored or turned twin of each episode (paper: no)")
+    begun_midway: float = Field(0.5, ge=0, le=1, description="share of episodes that begin in their midst (paper: 0)")
     code: int = Field(8, ge=1, description="numbers in a code")
     memory: int = Field(32, ge=1, description="width of the metacontroller's history and summary")
     hidden: int = Field(64, ge=1, description="width of its encoder and switch")
@@ -88,14 +89,14 @@ class InternalRLSpec(BaseModel):
     methods: tuple[str, ...] = Field(tuple(METHODS), description="what is reinforced")
     tasks: tuple[str, ...] = Field(("held-out",), min_length=1, description="tasks: held-out, seen transitions")
     seen_length: int = Field(6, ge=2, description="subgoals of the task whose transitions were all seen")
-    updates: int = Field(35, ge=1, description="updates of a policy")
+    updates: int = Field(80, ge=1, description="updates of a policy")
     rl_batch: int = Field(2048, ge=2, description="episodes an update")
-    rl_lr: float = Field(2e-3, gt=0, description="rate of a policy over codes")
+    rl_lr: float = Field(4e-3, gt=0, description="rate of a policy over codes")
     raw_lr: float = Field(1e-4, gt=0, description="rate of the model's own parameters, for raw actions")
-    rl_epochs: int = Field(3, ge=1, description="steps of the optimiser on a batch of episodes")
+    rl_epochs: int = Field(4, ge=1, description="steps of the optimiser on a batch of episodes")
     clip: float = Field(0.2, gt=0, lt=1, description="of the probability ratio")
     policy_width: int = Field(256, ge=1)
-    policy_std: float = Field(2.0, gt=0, description="standard deviation of a policy's codes at first (paper: 1)")
+    policy_std: float = Field(3.0, gt=0, description="standard deviation of a policy's codes at first (paper: 1)")
     shown: int = Field(12, ge=1, description="episodes that are recorded for pictures")
 
     @field_validator("methods")
@@ -171,7 +172,8 @@ PRESETS: dict[str, InternalRLSpec] = {
     "paper": _CPU.model_copy(update={
         "base": "train", "recipe": "gpu", "jobs": 1, "seeds": 3, "baseline_seeds": 3, "sweep_seeds": 3, "layer": 2,
         "episodes": 4000, "held_out_episodes": 1_000_000, "tokens": 1_000_000_000, "batch": 512, "lr": 1e-3,
-        "gate": "learned", "mirrored": False, "random_share": 0.0, "peak_at": 0.0, "alpha": 0.17, "log_sigma": 0.0,
+        "gate": "learned", "mirrored": False, "begun_midway": 0.0, "random_share": 0.0, "peak_at": 0.0, "alpha": 0.17,
+        "log_sigma": 0.0,
         "sweep_tokens": 1_000_000_000,
         "alphas": (0.05, 0.1, 0.17, 0.3, 0.5, 1.0), "controller_tokens": 200_000_000, "updates": 100_000, "rl_lr": 3e-5,
         "policy_std": 1.0, "rl_batch": 1024, "rl_epochs": 4, "raw_lr": 3e-5,

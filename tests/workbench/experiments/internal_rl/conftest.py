@@ -9,6 +9,7 @@ import pytest
 from workbench.environments.pinpad import Pinpad
 from workbench.experiments.internal_rl import InternalRLSpec
 from workbench.experiments.internal_rl.job import Job
+from workbench.experiments.internal_rl.spec import RL_TASKS
 from workbench.runs import RunFolder
 
 SMALL = Pinpad(size=5, colours=4, walls=1, horizon=20, distance=2, subgoal=1, observation="relative")
@@ -29,7 +30,7 @@ def internal_spec(pinpad_base_folder: Path) -> InternalRLSpec:
         base=str(pinpad_base_folder), recipe="smoke", device="cpu", seeds=2, baseline_seeds=1, jobs=1, episodes=24,
         held_out_episodes=32, probe_episodes=30, folds=2, history=(0.0, 1.0), history_tokens=1500, layer=1, rank=2,
         controller_tokens=1500, tokens=1500, batch=16, memory=4, hidden=8, hyper=4, code=2, alphas=(0.05, 0.5),
-        sweep_tokens=500, updates=2, rl_batch=16, rl_epochs=2, policy_width=8, shown=2, seen_length=3,
+        sweep_tokens=500, updates=2, rl_batch=16, rl_epochs=2, policy_width=8, shown=2, seen_length=3, tasks=RL_TASKS,
     )  # fmt: skip
 
 
