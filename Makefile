@@ -8,7 +8,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 # One torch thread a process: two workers with two threads each fight for two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-# Extra options for the tests, e.g. make test PYTEST_ARGS="-k steering".
+# Extra options for the tests, e.g. make test PYTEST_ARGS="-k steering".  The tests in tests/browser need Chromium and are
+# skipped without; make test PYTEST_ARGS=tests/browser WORKBENCH_SCREENSHOTS=DIR keeps a picture of every page.
 PYTEST_ARGS ?=
 WORKERS ?= -n logical --maxprocesses=4 --dist=worksteal
 

@@ -143,7 +143,7 @@ SteeringVector.load(RUNS / "my-model" / "ahead.safetensors", model=model)
 # ```yaml
 # source: {kind: texts, path: texts.csv, text: text, group: pair}
 # models: [my-model]
-# targets: [ahead, gap]
+# targets: [ahead, {column: gap, task: regression}]
 # probes: {logistic: {C: [0.1]}, ridge-regression: {}}
 # controls: [majority, shuffled, untrained]
 # ```
@@ -155,6 +155,7 @@ import pandas as pd
 
 from workbench.experiments.probe_sweep import SweepSpec
 from workbench.experiments.probe_sweep import run as run_sweep
+from workbench.runs import load_run
 
 gap = np.tile(np.abs(PAYS[:, 1] - PAYS[:, 0]), 2)
 texts = pd.DataFrame({"text": second + first, "pair": pairs, "ahead": np.where(is_second, "two", "one"), "gap": gap})
@@ -163,12 +164,13 @@ spec = SweepSpec.model_validate({
     "source": {"kind": "texts", "path": "texts.csv", "text": "text", "group": "pair"},
     "models": [{"model": MODEL}],
     "sites": ["1", "3"] if SMALL else ["all"],
-    "targets": [{"column": "ahead"}, {"column": "gap"}],
+    "targets": ["ahead", {"column": "gap", "task": "regression"}],
     "probes": {"logistic": {"C": [0.1]}, "ridge-regression": {}},
     "controls": ["majority", "shuffled", "untrained"],
     "folds": 3 if SMALL else 5, "shuffles": 1, "resamples": 200 if SMALL else 2000,
 })  # fmt: skip
-record_path = run_sweep(spec, RUNS, base=folder, jobs=1, say=print)
+swept = load_run(run_sweep(spec, RUNS, base=folder, jobs=1, say=print))
+print(swept.status.state)  # "failed" when a cell did: its row says why, and the rest is there all the same
 
 # %% [markdown]
 # Score by layer, every control in its probe's colour. Where the untrained model does as well, the probe reads the
@@ -176,9 +178,8 @@ record_path = run_sweep(spec, RUNS, base=folder, jobs=1, say=print)
 
 # %%
 from workbench.figures.sweep import figures_of
-from workbench.runs import load_run
 
-for name, figure in figures_of(load_run(record_path)).items():
+for name, figure in figures_of(swept).items():
     if name.startswith("layers"):
         figure.show()
 

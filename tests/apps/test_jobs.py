@@ -153,5 +153,35 @@ def test_second_job_waits_for_the_model_and_can_be_cancelled_meanwhile(gate):
     assert one.wait(10) and three.wait(10) and three.result == "in"
 
 
+def test_page_keeps_a_place_for_what_follows_the_progress_though_a_busy_server_drops_its_messages(monkeypatch):
+    import streamlit.testing.v1.local_script_runner as runner
+    from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+    from streamlit.testing.v1 import AppTest
+
+    def script():
+        import streamlit as st
+
+        from apps.explorer.jobs import Job, show_job
+
+        st.write("before")
+        show_job(Job("work", print))
+        st.write("after")
+
+    sent, parse = [], runner.parse_tree_from_messages
+    monkeypatch.setattr(runner, "parse_tree_from_messages", lambda found: sent.extend(found) or parse(found))
+    AppTest.from_function(script).run()
+    fragments = {message.delta.fragment_id for message in sent} - {""}
+    queue, places = ForwardMsgQueue(), {}
+    for message in sent:
+        queue.enqueue(message)
+    queue.clear(retain_lifecycle_msgs=True, fragment_ids_this_run=list(fragments))  # the fragment runs again
+    for message in queue.flush():
+        if message.WhichOneof("type") == "delta":
+            *parent, index = message.metadata.delta_path
+            assert index <= places.get(tuple(parent), 0), "the browser has no place for this"
+            places[tuple(parent)] = max(places.get(tuple(parent), 0), index + 1)
+    assert len(fragments) == 1 and places[0,] == 3
+
+
 def test_forgetting_an_empty_slot_does_nothing():
     forget("nothing")

@@ -75,7 +75,7 @@ def test_the_rate_begins_again_when_the_switch_takes_over() -> None:
 def test_the_loss_is_the_formula_over_the_moves_that_were_made(
     base, done: float, gate: str | float, alpha: float
 ) -> None:
-    m, episodes, course = new_metacontroller(), batch_of(3), Course()
+    m, episodes, course = new_metacontroller(), batch_of(3), Course(mirrored=False)
     generator = torch.Generator()
     loss, moves = discovery_loss(base, SITE, m, episodes, course, 5, 7, done, generator)
     assert moves == int(episodes.lengths.sum())
@@ -100,7 +100,7 @@ def test_the_kl_counts_at_every_step_and_not_only_where_the_gate_opens(base) -> 
     with torch.no_grad():
         m.switch_out.weight.zero_()
         m.switch_out.bias.fill_(-30.0)  # never opens after the start
-        course = Course(random_share=0.0, gate="hard", alpha=1.0, peak_at=0.0)
+        course = Course(random_share=0.0, gate="hard", alpha=1.0, peak_at=0.0, mirrored=False)
         shut, _ = discovery_loss(base, SITE, m, episodes, course, 0, 0, 0.5, torch.Generator())
         nll, _ = discovery_loss(base, SITE, m, episodes, replace(course, alpha=0.0), 0, 0, 0.5, torch.Generator())
         found, _ = controlled_pass(base, SITE, m, episodes, "hard")
