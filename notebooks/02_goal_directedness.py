@@ -97,7 +97,8 @@ read = {name: capture(m, prompts, sites=layers) for name, m in (("own", model), 
 rows = []
 for site, z in read["own"].activations.items():
     extra = {"untrained": read["untrained"].activations[site]}
-    found = evaluate(make_probe("logistic"), z, right, np.arange(len(right)), control_features=extra)
+    groups = np.arange(len(right))
+    found = evaluate(make_probe("logistic"), z, right, groups, control_features=extra, shuffles=1, resamples=500)
     rows.append(found.table.query("metric == 'accuracy'").assign(layer=site.layer))
 scores = pd.concat(rows).replace({"control": {"none": "the probe"}})
 scores = scores.assign(up=scores["high"] - scores["estimate"], down=scores["estimate"] - scores["low"])

@@ -63,6 +63,12 @@ def test_wheel_holds_the_shipped_models(wheel: zipfile.ZipFile, source: Path) ->
     assert len(files) >= len(SHIPPED) and files - set(wheel.namelist()) == set()
 
 
+def test_wheel_holds_the_examples_of_the_explorer(wheel: zipfile.ZipFile, source: Path) -> None:
+    examples = source / "apps" / "explorer" / "examples"
+    files = {str(p.relative_to(source)) for p in examples.rglob("*") if p.is_file()}
+    assert any(name.endswith(".parquet") for name in files) and files - set(wheel.namelist()) == set()
+
+
 def test_wheel_holds_only_the_four_packages_and_its_metadata(wheel: zipfile.ZipFile) -> None:
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)

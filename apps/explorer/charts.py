@@ -10,6 +10,7 @@ import importlib.util
 import re
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -122,4 +123,8 @@ def _drawings(run: RunRecord) -> dict[str, Callable[[], go.Figure]]:
     family: Any = importlib.import_module(module)
     if hasattr(family, "drawings_of"):
         return dict(family.drawings_of(run))
-    return {name: (lambda figure=figure: figure) for name, figure in family.figures_of(run).items()}
+    return {name: partial(_same, figure) for name, figure in family.figures_of(run).items()}
+
+
+def _same(figure: go.Figure) -> go.Figure:
+    return figure

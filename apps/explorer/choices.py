@@ -11,7 +11,7 @@ The playground's widgets stand in the address under ``pg-...`` and are kept ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -206,7 +206,7 @@ def write(label: str, key: str, placeholder: str = "", default: str = "") -> str
     return text
 
 
-def tabs(draws: dict[str, Callable[[], None]], key: str) -> None:
+def tabs(draws: Mapping[str, Callable[[], object]], key: str) -> None:
     """Tabs of which only the open one is drawn; the address's ``?key=`` says which that is."""
     names = list(draws)
     changed = _ask(key, lambda values: values[0], lambda value: value in draws, names[0])

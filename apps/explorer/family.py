@@ -9,7 +9,7 @@ import streamlit as st
 
 from apps.explorer.charts import draw, figure_names, show_figure
 from apps.explorer.choices import pick
-from apps.explorer.run_list import pick_run
+from apps.explorer.run_list import has_example, pick_run
 from workbench.errors import WorkbenchError
 from workbench.figures.style import words
 from workbench.runs import RunRecord
@@ -27,7 +27,8 @@ def finished_run(runs: pd.DataFrame, experiment: str, command: str) -> RunRecord
     if len(finished):
         return pick_run(finished)
     others = f" ({len(own)} are not: see the page Runs)" if len(own) else ""
-    st.info(f"No run of {experiment} is finished{others}. This makes one, or switch on the shipped examples:")
+    hint = ", or switch on the shipped examples" if has_example(experiment) else ""
+    st.info(f"No run of {experiment} is finished{others}. This makes one{hint}:")
     st.code(command, language="bash")
     return None
 

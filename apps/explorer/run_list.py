@@ -14,7 +14,7 @@ from apps.explorer.choices import pick
 from workbench.errors import WorkbenchError
 from workbench.runs import RunRecord, list_runs, load_run
 
-__all__ = ["EXAMPLES", "all_runs", "described", "name_of", "pick_run", "runs_root"]
+__all__ = ["EXAMPLES", "all_runs", "described", "has_example", "name_of", "pick_run", "runs_root"]
 
 EXAMPLES = Path(__file__).parent / "examples"
 _LONGEST = 300
@@ -33,6 +33,11 @@ def all_runs(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     if root.exists() and root.resolve() == EXAMPLES.resolve():
         shipped = shipped[:0]
     return own, shipped
+
+
+def has_example(experiment: str) -> bool:
+    """Whether a run of the family ships with the app."""
+    return (EXAMPLES / experiment).is_dir()
 
 
 def name_of(run: pd.Series) -> str:

@@ -26,9 +26,9 @@ def no_examples(monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture
-def open_app(monkeypatch, no_examples):
-    """``open_app(root, page="EAST")``: the app on a folder of runs, at an address; unless not ``whole`` the page must
-    have been drawn to its end."""
+def open_with_examples(monkeypatch):
+    """``open_with_examples(root, page="EAST")``: the app on a folder of runs, at an address; unless not ``whole`` the
+    page must have been drawn to its end."""
 
     def run(root, whole=True, **address):
         monkeypatch.setenv("WORKBENCH_RUNS", str(root))
@@ -42,3 +42,9 @@ def open_app(monkeypatch, no_examples):
         return app
 
     return run
+
+
+@pytest.fixture
+def open_app(open_with_examples, no_examples):
+    """The same, as if no examples came with the app."""
+    return open_with_examples

@@ -205,3 +205,14 @@ def test_east_page_without_a_finished_run_says_so(open_app, tmp_path, write_east
     (write_east_run(tmp_path) / "status.json").unlink()
     app = open_app(tmp_path, page="EAST")
     assert "No run of east is finished (1 are not" in app.info[0].value
+
+
+def test_app_is_served_to_this_machine_only_with_options_that_streamlit_has():
+    from streamlit import config
+
+    from apps.cli.app import command
+
+    words = command(main.__file__, 8501)[5:]
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    assert given["--server.address"] == "127.0.0.1" and given["--runner.postScriptGC"] == "false"
+    assert {name.removeprefix("--") for name in given} <= set(config._config_options_template)

@@ -52,7 +52,7 @@ def at_work(tmp_path, stand_in):
     """A started run that has finished one of two units and goes on until it is stopped."""
     stand_in("slow")
     one = launch(tmp_path, "east", "first", "seed: 0\n")
-    wait_for(lambda: one.record() is not None and one.record().units() == ["one"])
+    wait_for(lambda: one.said() == "one is done")
     yield one
     one.cancel()
     wait_for(lambda: not one.alive)

@@ -112,7 +112,7 @@ def test_run_is_started_watched_cancelled_and_its_results_opened(open_app, tmp_p
     next(button for button in app.button if button.label == "Start").click().run()
     assert app.query_params["view"] == "Watch"
     [one] = processes.started(tmp_path)
-    wait_for(lambda: one.record() is not None and one.record().units() == ["one"])
+    wait_for(lambda: one.said() == "one of two")
     app.run()
     assert "**sweep/first**: running" in texts(app.markdown) and "one of two" in texts(app.code)
     app.radio(key="page").set_value("Runs").run()  # it goes on meanwhile

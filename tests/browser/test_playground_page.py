@@ -90,6 +90,9 @@ def test_vector_from_two_lists_is_saved_beside_the_runs_and_loads(tab: Any, runs
 @pytest.mark.parametrize("view", ["Logit lens", "Attention", "Scores", "Components"])
 def test_view_draws_the_inside_of_both_sides(tab: Any, view: str) -> None:
     tab.go("Playground", **pushed("6.0"), **{"pg-view": view})
+    names = tab.page.get_by_test_id("stMain").get_by_role("heading", level=3).all_inner_texts()
+    if view in ("Logit lens", "Attention"):  # the others have both sides in one figure
+        assert names == ["unsteered", "steered"] and len(tab.charts()) == 2
     assert tab.charts()
     tab.shoot(f"playground {view}")
 

@@ -95,7 +95,7 @@ def execute(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Execut
 def check(ran: Executed) -> None:
     """What holds of every notebook."""
     assert ran.text("stderr") == "", "warnings and progress bars do not belong into a notebook"
-    assert ran.figures, "a notebook shows at least one figure"
+    assert len(ran.figures) > 0, "a notebook shows at least one figure"
     assert all("Plotly.newPlot" in bundle["text/html"] for bundle in ran.figures), "exported HTML needs them as well"
     refused, seconds = "".join(o["text"] for o in ran.notebook.cells[-1]["outputs"]).split("\n")[:2]
     assert refused.startswith("refused: a notebook writes into the repository")
@@ -145,13 +145,13 @@ def test_the_notebook_runs_and_the_command_line_knows_its_runs(
     check(ran)
     runs = list_runs(ran.runs)
     assert set(runs["status"]) <= {"finished"}
-    for family, folder in zip(runs["experiment"], runs["path"], strict=True):
+    for family, folder, units in zip(runs["experiment"], runs["path"], runs["total"], strict=True):
         if family in EXPERIMENTS:
             words = ["introspection", family] if family in ("self-prediction", "concept-injection") else [family]
             spec = ["--spec", str(Path(folder) / "spec.json"), "--runs", str(ran.runs), "--dry-run"]
             assert main(["run", *words, *spec]) == 0
             planned = capsys.readouterr().out
-            assert Path(folder).name in planned and planned.count(" yes") == int(runs["total"][runs["path"] == folder])
+            assert Path(folder).name in planned and planned.count(" yes") == units
 
 
 def test_the_notebook_opens_the_run_that_the_command_line_has_made(

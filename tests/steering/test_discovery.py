@@ -92,7 +92,7 @@ def test_the_loss_is_the_formula_over_the_moves_that_were_made(
             prior = Independent(Normal(torch.zeros(SHAPE.code), torch.ones(SHAPE.code)), 1)
             nats = -logits[row, t].log_softmax(-1)[episodes.moves[row, t]]
             total += (nats + alpha * kl_divergence(posterior, prior)).item()
-    assert float(loss) == pytest.approx(total / moves, rel=1e-4)
+    assert loss.item() == pytest.approx(total / moves, rel=1e-4)
 
 
 def test_the_kl_counts_at_every_step_and_not_only_where_the_gate_opens(base) -> None:
@@ -104,7 +104,7 @@ def test_the_kl_counts_at_every_step_and_not_only_where_the_gate_opens(base) -> 
         shut, _ = discovery_loss(base, SITE, m, episodes, course, 0, 0, 0.5, torch.Generator())
         nll, _ = discovery_loss(base, SITE, m, episodes, replace(course, alpha=0.0), 0, 0, 0.5, torch.Generator())
         found, _ = controlled_pass(base, SITE, m, episodes, "hard")
-    assert float(shut - nll) == pytest.approx(float(found.kl[episodes.mask].mean()), rel=1e-4)
+    assert (shut - nll).item() == pytest.approx(float(found.kl[episodes.mask].mean()), rel=1e-4)
     assert found.kl[:, 1:][episodes.mask[:, 1:]].min() > 0.1
 
 
@@ -112,7 +112,7 @@ def test_noise_depends_on_seed_and_step_alone(base) -> None:
     m, episodes, course, generator = new_metacontroller(), batch_of(0), Course(), torch.Generator()
 
     def loss(seed: int, step: int) -> float:
-        return float(discovery_loss(base, SITE, m, episodes, course, seed, step, 0.5, generator)[0])
+        return discovery_loss(base, SITE, m, episodes, course, seed, step, 0.5, generator)[0].item()
 
     assert loss(1, 2) == loss(1, 2) and len({loss(1, 2), loss(1, 3), loss(2, 2)}) == 3
 

@@ -196,4 +196,4 @@ def test_the_objective_stops_climbing_where_the_ratio_has_gone_far_enough(
     gain = clipped_objective(log_prob, torch.zeros(1, 1), torch.full((1, 1), float(advantage)), torch.ones(1, 1) > 0)
     gain.backward()
     assert (log_prob.grad.abs() > 0).item() == climbs
-    assert float(gain) == pytest.approx(min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage))
+    assert gain.item() == pytest.approx(min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage))

@@ -138,8 +138,12 @@ def injection_grid(results: pd.DataFrame, protocol: str, arm: str, metric: str) 
     figure.update_layout(coloraxis={"colorscale": "Blues", "cmin": bottom, "cmax": top, "colorbar": bar})
     n = int(part["n"].max()) if "n" in part else 0
     note = f"{n} trials a cell; control vectors have the norm of the concept's. Intervals are in the hover text."
-    title = f"{words(protocol).capitalize()}, {words(arm)}: {METRICS.get(metric, words(metric))}"
+    title = f"{_titled(protocol)}, {words(arm)}: {METRICS.get(metric, words(metric))}"
     return finish(figure, title, note, 1060, max(320, 46 * len(layers) + 230))
+
+
+def _titled(protocol: str) -> str:
+    return "KV cache" if protocol == "kv_cache" else words(protocol).capitalize()
 
 
 def _part(results: pd.DataFrame, protocol: str, arm: str, metric: str) -> pd.DataFrame:
@@ -162,6 +166,7 @@ def _heat(cells: pd.DataFrame, layers: list[int]) -> go.Heatmap:
         texts = [f"{estimate:.2f}" for estimate, _, _ in values]
     return go.Heatmap(
         x=x, y=y, z=[v[0] for v in values], customdata=[v[1:] for v in values], text=texts, texttemplate="%{text}",
+        xgap=1, ygap=1,
         hovertemplate="layer %{y}, strength %{x}: %{z:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",
     )  # fmt: skip
 
@@ -192,7 +197,7 @@ def strength_curves(results: pd.DataFrame, protocol: str, arm: str, metric: str 
         figure.update_xaxes(title_text="strength", row=rows, col=col)
     for row in range(1, rows + 1):
         figure.update_yaxes(title_text="shift", row=row, col=1)
-    title = f"{words(protocol).capitalize()}, {words(arm)}: shift of {METRICS.get(metric, words(metric))}"
+    title = f"{_titled(protocol)}, {words(arm)}: shift of {METRICS.get(metric, words(metric))}"
     note = "From no injection, paired by concept; bands: 95% intervals over concepts."
     return finish(figure, title, note, max(640, 210 * columns + 110), 250 * rows + 220)
 
@@ -224,7 +229,7 @@ def by_protocol(tested: pd.DataFrame) -> go.Figure:
     order = rates["metric"].map({metric: i for i, metric in enumerate(PRIMARY)})
     one = rates.assign(order=order).sort_values("order").drop_duplicates(["protocol", "arm"]).sort_index()
     names = [
-        f"{words(row.protocol)}, {words(row.arm)}<br>{METRICS[str(row.metric)].replace(' (share)', '')}"
+        f"{_titled(str(row.protocol))}, {words(row.arm)}<br>{METRICS[str(row.metric)].replace(' (share)', '')}"
         for row in one.itertuples()
     ]
     figure = go.Figure()

@@ -33,6 +33,7 @@ def lens_view(loaded: LoadedModel, sides: Sides) -> None:
     if found is None:
         return
     for side, first, last in _stretches(sides, width=14):
+        st.subheader(side.name)
         table = found[side.name]
         shown = table[table["position"].between(first, last)]
         show(logit_lens_heatmap(shown, measure), key=f"lens-{side.name}")
@@ -67,6 +68,7 @@ def attention_view(loaded: LoadedModel, sides: Sides) -> None:
     if found is None:
         return
     for side, first, last in _stretches(sides, width=24):
+        st.subheader(side.name)
         weights, texts = found[side.name]
         part = slice(first, last + 1)
         figure = attention_heatmaps(weights[:, part, part], texts[part], None if head == "all" else [int(head)])
@@ -144,8 +146,7 @@ def captured(model: LanguageModel, sides: Sides, site: Site) -> tuple[Any, pd.Da
 
 
 def _stretches(sides: Sides, width: int) -> list[tuple[Side, int, int]]:
-    """The stretch of tokens to be shown of each side, with a heading for each; sides end together, so it counts from
-    the longer one's end."""
+    """The stretch of tokens to be shown of each side [first, last], chosen on one slider for both."""
     longest = max(len(side.prompt) + len(side.completion) for side in sides.sides)
     first, last = window(f"window-{width}", "Tokens", longest, width)
     found = []

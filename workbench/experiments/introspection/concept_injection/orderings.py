@@ -26,6 +26,7 @@ _CONTROLS = {
     "perturbed": "odd input",
 }
 _LOSS = -0.1  # of a sentence: what a transcription may lose under injection and still count as kept
+_REPEATED = 0.5  # of a sentence: what a model that transcribes at all gets right without injection
 
 
 def orderings(rows: pd.DataFrame, tested: pd.DataFrame, chosen: dict[str, dict[str, float]]) -> pd.DataFrame:
@@ -138,10 +139,7 @@ def _naming(view: _View) -> Iterator[Row]:
 def _other(view: _View) -> Iterator[Row]:
     yield from _compared(view, "thought/thought", "names", "thought told while reading", ("none", "random"))
     if view.has("thought/thought", "thought/text"):
-        change = view.over("thought/text", "none", "transcription", cell="thought/thought")
-        if change is not None:
-            text = f"transcription at the cell of the thought, less no injection; held above {_LOSS:g}"
-            yield _judged("the text is still transcribed", text, change, _LOSS)
+        yield from _transcription(view)
     meant = "a prefilled word is meant: yes minus no"
     yield from _compared(view, "prefill/standard", "yes_no", meant, ("none", "random"))
     if view.has("control/think"):
@@ -152,6 +150,17 @@ def _other(view: _View) -> Iterator[Row]:
         change = difference(_shift(view, arm, arm), _shift(view, other, arm), "shift")
         text = f"shift of yes minus no ({view.where(arm)}) less that of unrelated questions"
         yield _judged("KV cache: more than a leaning to yes", text, change)
+
+
+def _transcription(view: _View) -> Iterator[Row]:
+    """A sentence that is not repeated without injection either cannot be lost to it: then the ordering is not held."""
+    change = view.over("thought/text", "none", "transcription", cell="thought/thought")
+    if change is None:
+        return
+    plain = float(view.at("thought/text", "none", "thought/thought")["transcription"].mean())
+    text = f"transcription at the cell of the thought, less no injection ({plain:.3f}); held above {_LOSS:g}"
+    row = _judged("the text is still transcribed", text + f" if that is {_REPEATED:g} or more", change, _LOSS)
+    yield row | {"held": row["held"] and plain >= _REPEATED}
 
 
 def _intentional(view: _View) -> Iterator[Row]:

@@ -20,7 +20,7 @@ class InjectionSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field("bandit-agent", description="shipped model, Hugging Face folder or hub id; must be a chat model")
+    model: str = Field("babbler-a", description="shipped model, Hugging Face folder or hub id; must be a chat model")
     backend: str = Field("hf", description="hf, transformer_lens or nnsight")
     device: str | None = Field(None, description="default: CUDA when there is one")
     device_map: str | None = Field(None, description="auto spreads a large model over several GPUs")

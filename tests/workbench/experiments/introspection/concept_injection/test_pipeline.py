@@ -155,6 +155,16 @@ def test_cells_are_chosen_on_other_concepts_than_they_are_judged_on(record) -> N
     assert record.load_table("held_out")["n"].max() == tested["concept"].nunique()
 
 
+def test_a_sentence_that_is_never_repeated_cannot_count_as_still_transcribed(record) -> None:
+    rows = summary.gather(record)
+    claim = "the text is still transcribed"
+    for level, held in ((0.02, False), (0.9, True)):
+        same = rows.assign(transcription=rows["transcription"].where(rows["transcription"].isna(), level))
+        selecting, tested = summary.split(same)
+        table = orderings(same, tested, summary.choose(selecting)).set_index("ordering")
+        assert bool(table.loc[claim, "held"]) is held and f"({level:.3f})" in table.loc[claim, "evidence"]
+
+
 def test_cells_with_the_same_rate_are_parted_by_their_logits(record) -> None:
     """A model that detects nothing anywhere is judged where yes gained most on no, and not in the weakest cell."""
     rows = summary.split(summary.gather(record))[0].assign(success=0.0)

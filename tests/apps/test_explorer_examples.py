@@ -1,0 +1,38 @@
+"""The runs that ship with the app: shown, marked as examples, in every view of their pages."""
+
+import pytest
+
+from apps.explorer.run_list import EXAMPLES
+from workbench.runs import list_runs
+
+PAGES = {"east": "EAST", "goal-directedness": "Goal-directedness", "sweep": "Sweeps", "internal-rl": "Internal RL",
+         "self-prediction": "Introspection", "concept-injection": "Introspection"}  # fmt: skip
+
+
+def test_empty_folder_shows_the_examples_and_says_that_they_are(open_with_examples, tmp_path):
+    app = open_with_examples(tmp_path)
+    names = app.dataframe[0].value["name"].tolist()
+    assert len(names) == len(list_runs(EXAMPLES)) and all(name.endswith(" (example)") for name in names)
+    assert "small examples that ship with the app" in app.info[0].value and "workbench run east" in app.code[0].value
+    assert not [toggle for toggle in app.toggle if toggle.key == "examples"]
+
+
+def test_beside_own_runs_the_examples_are_shown_on_demand(open_with_examples, tmp_path, write_east_run):
+    write_east_run(tmp_path, "mine")
+    app = open_with_examples(tmp_path)
+    assert app.dataframe[0].value["name"].tolist() == ["mine"] and not app.info
+    app.toggle(key="examples").set_value(True).run()
+    assert len(app.dataframe[0].value) == 1 + len(list_runs(EXAMPLES)) and app.query_params["examples"] == "1"
+    app.radio(key="page").set_value("EAST").run()
+    assert app.selectbox(key="run").value == "east/mine" and "east/demo (example)" in app.selectbox(key="run").options
+
+
+@pytest.mark.parametrize("experiment", sorted(set(list_runs(EXAMPLES)["experiment"])))
+def test_every_view_of_a_page_shows_the_example(open_with_examples, tmp_path, experiment):
+    address = {"page": PAGES[experiment], "protocol": experiment, "view": "Results" if experiment == "sweep" else ""}
+    app = open_with_examples(tmp_path, **{key: value for key, value in address.items() if value})
+    assert app.selectbox(key="run").value.endswith("(example)")
+    for tab in [tab.label for tab in app.tabs]:
+        if tab not in ("Start", "Watch"):
+            shown = open_with_examples(tmp_path, **(address | {"view": tab}))
+            assert not shown.error and not [note for note in shown.info if note.value.startswith("This run")], tab
