@@ -68,17 +68,20 @@ vector = SteeringVector(site, u, model.fingerprint, name="east, by hand")
 print(f"{len(steps)} decisions; length of the vector {vector.norm:.2f}, of an activation {z.norm(dim=-1).mean():.2f}")
 
 # %% [markdown]
-# Added while the agent thinks about the last of these prompts, next to the same vector with its coordinates shuffled:
-# same length, no meaning. A handful of completions proves nothing yet; that is what the run is for.
+# Added while the agent thinks about the last prompt of each of these episodes, next to the same vector with its
+# coordinates shuffled: same length, no meaning. The vector was made from these very episodes and there are few of
+# them, so this shows how it is done and proves nothing; the run does.
 
 # %%
 from steering import Add
 
-prompt = played.prompts[-1]
+prompts = [of_episode[-1] for of_episode in episodes]
 for name, added, multiplier in (("unsteered", vector, 0), ("EAST", vector, 3), ("shuffled", vector.shuffled(0), 3)):
-    (decision,) = agent.decide([prompt], seeds=[1], interventions=[Add(site, added, float(multiplier))])
-    thought = decision.texts[0].replace("\n", " | ")
-    print(f"{name:9}  arms {decision.counts}  entropy {decision.entropy:.2f}  for instance: {thought}")
+    add = Add(site, added, float(multiplier))
+    decisions = agent.decide(prompts, seeds=range(len(prompts)), interventions=[add])
+    entropy = sum(d.entropy for d in decisions) / len(decisions)
+    thought = decisions[0].texts[0].replace("\n", " | ")
+    print(f"{name:9}  mean entropy {entropy:.2f}  for instance: {thought}")
 
 # %% [markdown]
 # ## The experiment
@@ -149,8 +152,8 @@ figures["cumulative_arms-buttons"].show()
 figures["words-buttons"].show()
 
 # %% [markdown]
-# Does the vector of one rendering (buttons) work in the other (slot machines)? At small size there is one rendering and
-# no such figure.
+# Does the vector of one rendering (buttons) work in the other (slot machines)? At small size there is one rendering
+# and no such figure.
 
 # %%
 if "transfer" in figures:
@@ -169,11 +172,9 @@ record.load_table("orderings")[["ordering", "rendering", "held", "evidence"]].st
 
 # %%
 east = SteeringVector.load(record.path / "artifacts" / "vector-buttons.safetensors", model=model)
-dose = float(chosen["multiplier"])
-(decision,) = agent.decide([prompt], seeds=[1], interventions=[Add(east.site, east, dose)])
-print(east.name, "at", east.site, "| cosine with the one made by hand:", end=" ")
-print(f"{east.cosine(vector):.2f}" if east.site == site else "another site")
-print("arms", decision.counts)
+decisions = agent.decide(prompts, range(len(prompts)), [Add(east.site, east, float(chosen["multiplier"]))])
+print(east)
+print(f"mean entropy {sum(d.entropy for d in decisions) / len(decisions):.2f}")
 
 # %% [markdown]
 # All runs of the folder, the command line's and the notebooks' alike (`workbench runs list` prints the same, and

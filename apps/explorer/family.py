@@ -17,7 +17,7 @@ from workbench.runs import RunRecord
 __all__ = ["figures", "finished_run", "orderings", "safely"]
 
 _ROW = 46  # pixels
-_WIDTHS = {"ordering": 230, "held": 60, "evidence": 480}
+_WIDTHS = {"ordering": 250, "held": 60, "evidence": 480}
 
 
 def finished_run(runs: pd.DataFrame, experiment: str, command: str) -> RunRecord | None:

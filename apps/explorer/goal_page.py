@@ -12,6 +12,7 @@ from apps.explorer.choices import pick, slide, tabs
 from apps.explorer.family import figures, finished_run, orderings, safely
 from workbench.errors import RunError
 from workbench.figures.goal_directedness import GridExample, examples_of, grid_step
+from workbench.figures.goal_directedness_style import MAPS, look_in
 from workbench.figures.style import words
 from workbench.runs import RunRecord
 
@@ -80,10 +81,12 @@ def before_and_after(run: RunRecord, layer: int) -> pd.DataFrame:
     for (metric, probe, control), part in maps.groupby(["metric", "probe", "control"], sort=True):
         rows.append(_reading(f"map {words(metric)}, {probe}", control, part))
     for (decoder, control), part in plans.groupby(["decoder", "control"], sort=True):
-        kind = f"{decoder} decoder layers" if decoder else "linear"
+        kind = f"decoder with {decoder} layer{'s' * (decoder > 1)}" if decoder else "linear"
         rows.append(_reading(f"next move, {kind}", control, part))
     for (kind, metric), part in actions.groupby(["map", "metric"], sort=True):
-        rows.append(_reading(f"moves that are optimal: {metric}", f"on the {kind} map", part))
+        rows.append(_reading(f"moves against the map: {words(metric)}", look_in(MAPS, kind).name, part))
+    readings = list(dict.fromkeys(row["reading"] for row in rows))
+    rows.sort(key=lambda row: (readings.index(row["reading"]), row["control"] != ""))  # controls below their probe
     return pd.DataFrame(rows)
 
 

@@ -80,10 +80,14 @@ def _calibration(run: RunRecord) -> None:
 
 
 def _shift(run: RunRecord) -> None:
-    figures(run, "shift_figure", ("shift",))
     if "shift_differences.parquet" not in run.artifacts:
+        st.info("This run has no behaviour shift.")
         return
     table = run.load_table("shift_differences")
+    if table.empty:
+        st.info("The finetuning on another model's answers changed no property, so there is nothing to follow.")
+        return
+    figures(run, "shift_figure", ("shift",))
     found = table.assign(difference=_text(table, "+"), p=table["p"].map("{:.4f}".format), items=table["n"])
     found["split"] = found["split"].map(lambda split: SPLITS.get(split, "all tasks"))
     st.caption(

@@ -38,8 +38,8 @@ def runs(tmp_path_factory):
     ))  # fmt: skip
     (base / "babblers").mkdir()
     spec = babbling["tiny_spec"](babbling["make_babblers"](base / "babblers"))
-    less = {"candidates": spec.candidates[:1], "seconds": 1, "directions": ("forward",), "layers": (1,), "epochs": 1}
-    self_prediction.run(spec.model_copy(update=less | {"train_prompts": 8, "samples": 2}), base / "runs", "small")
+    less = {"candidates": spec.candidates[:1], "seconds": 1, "directions": ("forward",), "layers": (1,)}
+    self_prediction.run(spec.model_copy(update=less | {"samples": 2}), base / "runs", "small")
     folder = chatting["make_chat_model"](base / "chat")
     spec = chatting["small_injection"](folder).model_copy(update={"concepts": 4, "max_new_tokens": 2})
     concept_injection.run(spec, base / "runs", "small")

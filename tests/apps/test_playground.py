@@ -215,3 +215,12 @@ def test_folder_is_loaded_and_unloaded(open_page, tmp_path):
     assert "not loaded any more" in app.info[0].value
     next(button for button in app.button if button.label == "Load it again").click().run()
     assert not app.exception and "4 layers, width 32" in app.caption[0].value
+
+
+def test_page_is_as_it_was_after_a_visit_to_another(open_page):
+    app = open_page(input="Text", tokens="3", text="Two buttons.")
+    app.radio(key="page").set_value("Runs").run()
+    assert not [key for key in app.query_params if key.startswith("pg-")]
+    app.radio(key="page").set_value("Playground").run()
+    assert app.slider(key="pg-tokens").value == 3 and app.text_area(key="pg-text").value == "Two buttons."
+    assert not errors(app) and not app.exception and len(said(app)) == 1

@@ -1,4 +1,4 @@
-"""Twins: what the encoder reads in place of an episode says nothing of where things lie, and reaches the codes alone."""
+"""Twins: what the encoder reads in place of an episode tells nothing of directions, and reaches the codes alone."""
 
 from __future__ import annotations
 
