@@ -79,7 +79,8 @@ def _reinforcement(spec: InternalRLSpec) -> Iterator[Waiting]:
         for task in spec.tasks:
             for seed in seeds_of(spec, method):
                 condition = METHODS[method]
-                after = ("base",) if condition is None else (f"discovery-{condition}-{seed}",)
+                # What needs no discovery waits for one all the same: so it cannot hold up a wave of short units.
+                after = (f"discovery-{condition or 'frozen'}-{seed}",)
                 name = unit_of(method, task, seed)
                 work = reinforcement_unit(method, task, seed)
                 yield Waiting(name, f"{method}: {task}, seed {seed}", drawn, work, after)
