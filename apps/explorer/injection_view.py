@@ -116,9 +116,10 @@ def _replies(run: RunRecord) -> None:
     one, two, three, four, five = st.columns(5)
     with one:
         protocol = pick("Kind", protocols, key="kind", show=words)
+    layers = [unit.rpartition("-")[2] for unit in cells if unit.rpartition("-")[0] == protocol]
     with two:
-        layer = pick("Layer", [u.rpartition("-")[2] for u in cells if u.rpartition("-")[0] == protocol], key="layer",
-                     show=lambda name: "no injection" if name == "none" else name)  # fmt: skip
+        layer = pick("Layer", layers, key="layer", show=lambda name: "no injection" if name == "none" else name,
+                     index=min(1, len(layers) - 1))  # fmt: skip
     rows = run.read(f"{protocol}-{layer}")
     written = rows[rows["text"] != ""] if (rows["text"] != "").any() else rows
     with three:
@@ -132,7 +133,9 @@ def _replies(run: RunRecord) -> None:
     rows = rows[rows["strength"] == float(strength)]
     where = asked.get(f"{protocol}/{arm}")
     if where:
-        st.caption("Injected over (for the first concept; the reply too, where the scope goes on):")
+        st.caption(
+            "Asked of the first concept; a vector is added over this text, and the reply where its scope goes on."
+        )
         st.code(where.strip(), language=None, wrap_lines=True)
     _listed(rows, run.read(f"{protocol}-none") if f"{protocol}-none" in run.units() else None)
 
