@@ -2,7 +2,7 @@
 
 Base: within .02 nats of the exact Bayes filter, and failing the held-out task on its own.  Controllers: oracle
 switching succeeds on the held-out task.  Discovery, of the best seed: switches far above a random gate of the same
-rate, the subgoal decodable in every segment, and codes of first segments, drawn out, that compose on the
+rate, the subgoal decodable in every segment, and codes of first segments, scaled, that compose on the
 held-out task.
 """
 
