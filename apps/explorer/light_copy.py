@@ -32,8 +32,14 @@ LARGEST = 3_000_000
 """Bytes that all shipped examples may take together."""
 
 # family -> units and tensors that its page or figures read, as file name patterns; others: all of them.
-_ROWS = {"east": ("behaviour-*", "steered-*", "vectors-*", "thoughts-*"), "goal-directedness": ()}
-_TENSORS = {"east": ("vector-*",), "goal-directedness": ("examples",), "sweep": ()}
+_ROWS = {
+    "east": ("behaviour-*", "steered-*", "vectors-*", "thoughts-*"), "goal-directedness": (), "internal-rl": (),
+    "self-prediction": (),
+}  # fmt: skip
+_TENSORS = {
+    "east": ("vector-*",), "goal-directedness": ("examples",), "sweep": (), "internal-rl": (), "self-prediction": (),
+    "concept-injection": (),
+}  # fmt: skip
 
 
 def light_copy(
