@@ -55,8 +55,8 @@ def learning_curves(curves: pd.DataFrame, final: pd.DataFrame | None = None) -> 
     figure.update_xaxes(rangemode="tozero", tickformat="~s")
     figure.update_xaxes(title_text="episodes", row=len(MEASURES))
     seeds = "; ".join(f"{style.name} {n}" for style, n in _seeds(curves))
-    note = f"Lines: median over seeds, bands: 25 to 75% of the seeds. Seeds: {seeds}."
-    return finish(figure, "Learning curves", note, max(620, 480 * len(tasks) + 120), 720)
+    note = f"Lines: median over seeds, bands: 25 to 75% of the seeds.<br>Seeds: {seeds}."
+    return finish(figure, "Learning curves", note, max(780, 480 * len(tasks) + 120), 720)
 
 
 def _seeds(curves: pd.DataFrame) -> Iterator[tuple[Look, int]]:
