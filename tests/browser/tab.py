@@ -92,6 +92,7 @@ class Tab:
     def choose(self, label: str, option: str) -> Tab:
         """Pick an option of a list by what it is called on the page."""
         self.page.get_by_role("combobox", name=label, exact=True).click()
+        self.page.keyboard.type(option)  # of a long list the page holds only what is near
         self.page.get_by_role("option", name=option, exact=True).click()
         return self.settle()
 

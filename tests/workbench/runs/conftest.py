@@ -92,6 +92,10 @@ def toy(tmp_path_factory):
     import os
     import sys
 
+    from joblib.externals.loky import get_reusable_executor
+
+    # Processes that other tests left waiting do not know the folder.
+    get_reusable_executor().shutdown(wait=True)
     folder = tmp_path_factory.mktemp("toy")
     (folder / "toy_cells.py").write_text(TOY_CELLS)
     before = os.environ.get("PYTHONPATH")

@@ -38,13 +38,13 @@ def say(agent: GridAgent, prompt: list[int], seed: int) -> GridDecision:
 
 @pytest.fixture(scope="session")
 def teaching() -> Iterator[None]:
-    """While this fixture lives, tiny-grid says what the teacher says when it samples; other models are unchanged."""
+    """While this fixture lives, taught-grid says what the teacher says when it samples; other models are unchanged."""
     from workbench.experiments.goal_directedness import probe_units
 
     genuine = GridAgent._sample
 
     def sample(self: GridAgent, prompts, seeds, interventions, progress):
-        if Path(self.model.name).name != "tiny-grid":
+        if Path(getattr(self.model, "name", "")).name != "taught-grid":
             return genuine(self, prompts, seeds, interventions, progress)
         return [say(self, prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
 
@@ -60,9 +60,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from workbench.training.recipes import Shape, new_llama
 
     tokenizer = grid_tokenizer()
-    folder = tmp_path_factory.mktemp("models") / "tiny-grid"
+    folder = tmp_path_factory.mktemp("models") / "taught-grid"
     shape = Shape(layers=2, width=32, heads=2, kv_heads=2, mlp=64, positions=512)
-    new_llama(shape, tokenizer, "tiny-grid", seed=1).save_pretrained(folder)
+    new_llama(shape, tokenizer, "taught-grid", seed=1).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
