@@ -8,8 +8,7 @@ What runs a learner, ``reinforce`` and ``evaluate``, is in :mod:`steering.reinfo
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steering.affine import Affine
 from steering.calibration import multiplier_for, relative_dose
@@ -25,6 +24,7 @@ from steering.formats import import_vectors
 from steering.gguf_format import export_gguf, import_gguf
 from steering.interventions import Ablate, Add, Replace, SetProjection
 from steering.vectors import SteeringVector
+from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from steering.code_learner import CodeLearner, new_policy
@@ -89,16 +89,4 @@ _MODULES = {
     "stateful": ("Carried", "Stateful"),
     "supervised_control": ("fit_supervised", "oracle_control"),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

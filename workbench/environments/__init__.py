@@ -10,8 +10,7 @@ Torch is loaded when a name of the pinpad is first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gymnasium.envs.registration import register, registry
 
@@ -26,6 +25,7 @@ from workbench.environments.mazes import GOAL_STRUCTURES, make_layout
 from workbench.environments.moves import Cell, Move
 from workbench.environments.oracles import ORACLES, Oracle, make_oracle
 from workbench.environments.transforms import TRANSFORMS, Transform
+from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from workbench.environments.pinpad import PINPADS, Pinpad, PinpadState
@@ -85,19 +85,7 @@ _MODULES = {
     "pinpad_pictures": ("pinpad_picture", "pinpad_trajectory_picture", "save_pinpad_animation"),
     "pinpad_tasks": ("held_out_task", "pretraining_tasks"),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
 
 
 for _name in ("GaussianBandit", "BernoulliBandit"):
