@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import plotly.graph_objects as go
 
-from workbench.errors import DataError, WorkbenchError
+from workbench.errors import WorkbenchError
 from workbench.figures.behaviour import cumulative_arms, entropy_by_step, regret
 from workbench.figures.east_steering import entropy_by_multiplier, layer_multiplier_heatmap, transfer_matrix
 from workbench.figures.east_vectors import thought_trace, vector_norms, words_table
+from workbench.figures.style import drawn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,13 +55,7 @@ def figures_of(record: Record) -> dict[str, go.Figure]:
     Names end on the rendering where a figure shows one (``entropy_by_multiplier-buttons``).  A table that lacks what a
     figure draws costs that figure only.
     """
-    figures: dict[str, go.Figure] = {}
-    for name, draw in drawings_of(record).items():
-        try:
-            figures[name] = draw()
-        except DataError:  # a table of an unfinished or older run; the other figures do not need it
-            continue
-    return figures
+    return drawn(drawings_of(record))
 
 
 Draw = Callable[[], go.Figure]

@@ -32,6 +32,7 @@ from workbench.figures.goal_directedness_probes import (
     over_all,
 )
 from workbench.figures.grid_maps import grid_step, grid_steps
+from workbench.figures.style import drawn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,12 +83,7 @@ def figures_of(record: Record) -> dict[str, go.Figure]:
 
     A table that is missing, broken or lacks what a figure draws costs that figure only.
     """
-    figures: dict[str, go.Figure] = {}
-    for name, draw in drawings_of(record).items():
-        try:
-            figures[name] = draw()
-        except DataError:  # a table of an unfinished or older run; the other figures do not need it
-            continue
+    figures = drawn(drawings_of(record))
     try:
         examples = examples_of(record)
     except WorkbenchError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import plotly.graph_objects as go
 
-from workbench.errors import DataError, WorkbenchError
+from workbench.errors import WorkbenchError
 from workbench.figures.internal_rl_discovery import codes, rate_distortion, switches
 from workbench.figures.internal_rl_episodes import PinpadEpisode, episodes_of, overall_success, picked
 from workbench.figures.internal_rl_learning import final_success, learning_curves
@@ -20,6 +20,7 @@ from workbench.figures.internal_rl_model import base_model, belief_history, beli
 from workbench.figures.internal_rl_player import episode_step, episode_steps
 from workbench.figures.internal_rl_style import table_of
 from workbench.figures.internal_rl_verdicts import gates, orderings
+from workbench.figures.style import drawn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,12 +64,7 @@ def figures_of(record: Record) -> dict[str, go.Figure]:
 
     A table that is missing, broken or lacks what a figure draws costs that figure only.
     """
-    figures: dict[str, go.Figure] = {}
-    for name, draw in drawings_of(record).items():
-        try:
-            figures[name] = draw()
-        except DataError:  # a table of an unfinished or older run; the other figures do not need it
-            continue
+    figures = drawn(drawings_of(record))
     try:
         episodes, rates = shown_episodes(record)
     except WorkbenchError:

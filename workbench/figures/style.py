@@ -6,7 +6,7 @@ is said by colour alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from workbench.errors import DataError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ARMS", "METHODS", "Look", "band", "finish", "look", "need", "translucent", "words"]
+__all__ = ["ARMS", "METHODS", "Look", "band", "drawn", "finish", "look", "need", "translucent", "words"]
 
 BLACK, GREY, ORANGE, SKY, GREEN = "#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
@@ -85,6 +85,17 @@ def need(table: pd.DataFrame, columns: Iterable[str], figure: str) -> None:
             raise DataError(f"{figure} needs the column {column!r}{did_you_mean(column, map(str, table.columns))}")
     if not len(table):
         raise DataError(f"{figure} has nothing to draw: its table is empty")
+
+
+def drawn(drawings: Mapping[str, Callable[[], go.Figure]]) -> dict[str, go.Figure]:
+    """Every figure that can be drawn, by name; one whose table lacks what it draws is left out."""
+    figures: dict[str, go.Figure] = {}
+    for name, draw in drawings.items():
+        try:
+            figures[name] = draw()
+        except DataError:  # a table of an unfinished or older run; the other figures do not need it
+            continue
+    return figures
 
 
 def band(
