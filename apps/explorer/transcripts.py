@@ -42,8 +42,8 @@ class Projected:
 
 def transcripts(run: RunRecord) -> None:
     """The same episode (same bandit, same seeds) unsteered and steered, step by step."""
-    renderings = [unit.removeprefix("behaviour-") for unit in run.units() if unit.startswith("behaviour-")]
-    renderings = [name for name in renderings if f"steered-{name}" in run.units()]
+    renderings = [unit.removeprefix("behaviour-") for unit in run.steps() if unit.startswith("behaviour-")]
+    renderings = [name for name in renderings if f"steered-{name}" in run.steps()]
     if not renderings:
         st.info("This run has not played steered episodes.")
         return

@@ -12,7 +12,7 @@ from workbench.discovery import discover, lazily
 from workbench.errors import SpecError, did_you_mean
 from workbench.families.claims import Claim, Verdict, verdict
 from workbench.families.context import Context
-from workbench.families.family import Command, Family, Step, Table, View
+from workbench.families.family import Command, Family, Keeps, Step, Table, View
 from workbench.families.running import plan, run
 from workbench.families.specs import ModelSpec, Spec
 
@@ -21,6 +21,7 @@ __all__ = [
     "Command",
     "Context",
     "Family",
+    "Keeps",
     "ModelSpec",
     "Spec",
     "Step",

@@ -8,7 +8,7 @@ that asking for ``--help`` stays fast; :func:`workbench.discovery.lazily` makes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from workbench.figures.record import Record
 
-__all__ = ["Command", "Family", "Step", "Table", "View"]
+__all__ = ["Command", "Family", "Keeps", "Step", "Table", "View"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,15 @@ class Command:
     call: Callable[[list[str], str], int]
 
 
+@dataclass(frozen=True)
+class Keeps:
+    """What a light copy of a run keeps (the examples that ship are such), as patterns of names: rows of steps, tensors.
+    Tables and JSON files are always kept."""
+
+    rows: tuple[str, ...] = ("*",)
+    tensors: tuple[str, ...] = ("*",)
+
+
 def _nothing(*_: Any) -> Any:
     return ()
 
@@ -103,6 +112,7 @@ class Family:
         pictures: ``pictures(record, folder, log)`` writes further files beside the figures (animations), returns them.
         run: runs it in another way than step by step; called as :func:`workbench.families.run` is, without the family.
         page: ``page(runs)`` draws a page of its own in place of the tabs.
+        keeps: what a light copy of a run keeps; default everything but the figures.
         commands: further commands of the command line.
     """
 
@@ -125,7 +135,8 @@ class Family:
     pictures: Callable[[Record, Path, Log], list[Path]] = lambda record, folder, log: []
     run: Callable[..., Path] | None = None
     page: Callable[[pd.DataFrame], None] | None = None
-    commands: tuple[Command, ...] = field(default=())
+    keeps: Keeps = Keeps()
+    commands: tuple[Command, ...] = ()
 
     @property
     def words(self) -> str:
