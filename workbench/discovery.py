@@ -1,6 +1,6 @@
 """What packages bring: objects found in the folders of a package and in the entry points of others.
 
-A family or a world is a folder whose ``__init__`` says what it is, so a new one is a new folder and no edit of a caller.
+A family or a world is a folder whose ``__init__`` says what it is: a new one is a new folder and no edit of a caller.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def discover(package: str, attribute: str, kind: type[T], group: str = "") -> di
 
     Args:
         package: dotted name of a package; its direct subpackages are imported.
-        attribute: name in a subpackage of an object of ``kind`` or of a tuple of them; a subpackage without is left out.
+        attribute: what a subpackage calls its object of ``kind``, or tuple of them; one without it is left out.
         kind: a class whose instances have a ``name``.
         group: entry points of this group are read as well; each names such an object or tuple in another package.
 
@@ -42,7 +42,7 @@ def discover(package: str, attribute: str, kind: type[T], group: str = "") -> di
             continue
         for name in sorted(found.keys() & brought.keys()):
             _LOG.warning("%s %r brings %r, which exists already: it is left out", group, point.name, name)
-        found = brought | found
+        found |= {name: each for name, each in brought.items() if name not in found}
     return found
 
 

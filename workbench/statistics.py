@@ -65,8 +65,10 @@ class Interval:
     def text(self, digits: int = 2, sign: str = "") -> str:
         """As tables show it: fixed digits, ``sign`` "+" for differences; without bounds where there are none.
 
-        >>> Interval(0.5, 0.25, 0.75).text(), Interval(0.5, 0.25, 0.75).text(1, "+"), Interval(0.5, np.nan, np.nan).text()
-        ('0.50 [0.25, 0.75]', '+0.5 [+0.2, +0.8]', '0.50')
+        >>> Interval(0.5, 0.25, 0.75).text(), Interval(0.5, 0.25, 0.75).text(1, "+")
+        ('0.50 [0.25, 0.75]', '+0.5 [+0.2, +0.8]')
+        >>> Interval(0.5, np.nan, np.nan).text()
+        '0.50'
         """
         if np.isnan(self.estimate):
             return ""

@@ -64,7 +64,7 @@ class View:
 
 @dataclass(frozen=True)
 class Command:
-    """A command of its own: ``workbench WORDS ...`` calls ``call(argv, "workbench WORDS")``, which returns the exit code."""
+    """A command of its own: ``workbench WORDS ...`` calls ``call(argv, "workbench WORDS")`` for the exit code."""
 
     words: str
     summary: str

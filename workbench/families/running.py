@@ -105,7 +105,7 @@ def _counted(names: Sequence[str], log: Log | None) -> Callable[[Step], None]:
 
 
 def waves_of(steps: Sequence[Step]) -> list[list[Step]]:
-    """The steps in waves, each of what waits for earlier ones only; a name in ``after`` that is no step is not waited for.
+    """The steps in waves, each waiting for earlier ones only; a name in ``after`` that is no step is not waited for.
 
     >>> a, b, c = (Step(n, "", lambda context: None, after=after) for n, after in (("a", ()), ("b", ("a",)), ("c", ())))
     >>> [[step.name for step in wave] for wave in waves_of([a, b, c])]
@@ -159,7 +159,7 @@ def _work(family: str, spec_json: str, path: str, owner: int, cell: Cell) -> Out
 
 @cache
 def _end_with(owner: int) -> None:
-    """End this process when the one that owns the run folder is gone (killed, say): a resumed run writes the same files."""
+    """End this process when the one that owns the run folder is gone (killed, say): a resumed run writes its files."""
     if os.getpid() == owner:
         return
 
