@@ -162,7 +162,7 @@ def _along(z: Float[Tensor, "*elements d"], unit: Tensor) -> Float[Tensor, "*ele
     return (z * unit).sum(-1, keepdim=True)
 
 
-def _normalized(owner: Edit, direction: Vector) -> Tensor:
+def _normalized(owner: Edit, direction: Any) -> Tensor:
     values = finite(owner, "direction", direction)
     norms = values.double().norm(dim=-1, keepdim=True)
     if not bool((norms > 0).all()) or not bool(norms.isfinite().all()):
@@ -170,7 +170,7 @@ def _normalized(owner: Edit, direction: Vector) -> Tensor:
     return (values.double() / norms).to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _orthonormal(owner: Edit, directions: Sequence[Vector]) -> Float[Tensor, "1 k d"]:
+def _orthonormal(owner: Edit, directions: Any) -> Float[Tensor, "1 k d"]:
     """An orthonormal basis of the span of directions [d]."""
     for what in ("fingerprint", "basis"):
         stamp(directions, what)  # refuse a mixture

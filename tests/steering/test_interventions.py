@@ -191,9 +191,7 @@ def test_gradients_reach_a_learned_vector(make_where):
 
 def test_wrong_width_raises_one_clear_line(make_where):
     for intervention in [*every_kind(torch.ones(5), 1.0), Ablate([torch.ones(5)], site=1)]:
-        with pytest.raises(
-            DataError, match=r"at blocks.1.hook_resid_post: the \w+ has width 5, the activation 8"
-        ):
+        with pytest.raises(DataError, match=r"at blocks.1.hook_resid_post: the \w+ has width 5, the activation 8"):
             intervention(torch.ones(1, 2, D), make_where([2], [1]))
 
 
