@@ -232,7 +232,7 @@ ESTIMATORS["fisher"] = fisher
 # `run_cells` runs any function of a cell: here estimator x control x dose, on prompts from episodes that no vector
 # has seen, all with the same seeds. A cell that is finished is never done again; one that fails is a row with its
 # error. Doses are shares of the activation's length, so that estimators are compared at equal size, and every vector
-# stands beside its shuffled twin.
+# stands beside its shuffled control.
 
 # %%
 from workbench.provenance import provenance
@@ -276,7 +276,7 @@ print("failed:", errors or "none")
 # %% [markdown]
 # ## What came out
 # Difference in entropy from the unsteered agent, paired on prompts and seeds; intervals resample episodes. An
-# estimator has found something when its interval lies apart from zero *and* from its shuffled twin's.
+# estimator has found something when its interval lies apart from zero *and* from its shuffled control's.
 
 # %%
 import plotly.express as px

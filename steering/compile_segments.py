@@ -28,7 +28,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from steering.discovery import twin_activations
+from steering.discovery import mirror_activations
 from steering.frozen import frozen
 from steering.metacontroller import Metacontroller, MetacontrollerShape
 from workbench.environments.pinpad_expert import Episodes
@@ -50,7 +50,7 @@ _NEVER = -1e9
 class SegmentCourse:
     """Weights of the KL of codes (``alpha``) and of ends (``end_weight``), the temperature of the ends, and the mean
     length of a segment a priori.  Both KLs are per episode, divided by its moves, like the metacontroller's.
-    ``mirrored``: the recognition network reads a twin, as in :class:`steering.discovery.Course`."""
+    ``mirrored``: the recognition network reads a mirror_image, as in :class:`steering.discovery.Course`."""
 
     alpha: float = 0.1
     end_weight: float = 0.1
@@ -118,13 +118,13 @@ class SegmentModel(nn.Module):
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
         sample: bool = True,
-        twin: Float[Tensor, "batch pos d"] | None = None,
+        mirror_image: Float[Tensor, "batch pos d"] | None = None,
     ) -> Segmented:
         """Segment whole episodes; ``mask`` is False at padding.  Without ``sample``, ends are the likeliest positions
-        (hard) and codes their means.  ``twin``: activations of an image of the same episodes, which the recognition
-        network reads in place of these."""
+        (hard) and codes their means.  ``mirror_image``: activations of an image of the same episodes, which the
+        recognition network reads in place of these."""
         x = self.controller.seen(activation)
-        read = x if twin is None else self.controller.seen(twin)
+        read = x if mirror_image is None else self.controller.seen(mirror_image)
         ends: list[Tensor] = []
         logits: list[Tensor] = []
         posteriors: list[Tensor] = []
@@ -181,16 +181,16 @@ def segmented_pass(
     generator: torch.Generator | None = None,
     temperature: float = 1.0,
     sample: bool = True,
-    twin: Float[Tensor, "batch pos d"] | None = None,
+    mirror_image: Float[Tensor, "batch pos d"] | None = None,
 ) -> tuple[Segmented, Float[Tensor, "batch pos"]]:
     """One pass over whole episodes under CompILE's control: (what was done, nats on each move [batch, time])."""
     kept: list[Segmented] = []
 
-    def tap(activation: Tensor) -> Tensor:
-        kept.append(segments(activation, episodes.mask, generator, temperature, sample, twin))
+    def hook(activation: Tensor) -> Tensor:
+        kept.append(segments(activation, episodes.mask, generator, temperature, sample, mirror_image))
         return kept[0].activation
 
-    logits = model.backend.forward(episodes.observations[:, :-1], taps={site: tap})
+    logits = model.backend.forward(episodes.observations[:, :-1], hooks={site: hook})
     assert logits is not None
     return kept[0], functional.cross_entropy(logits.transpose(1, 2), episodes.moves, reduction="none")
 
@@ -214,8 +214,10 @@ def discover_segments(
     def step_loss(step: int, _done: float) -> tuple[Tensor, int]:
         episodes = batch_of(step)
         generator.manual_seed(derive_seed(seed, "segments", step))
-        twin = twin_activations(model, site, episodes, generator) if course.mirrored else None
-        found, nll = segmented_pass(model, site, segments, episodes, generator, course.temperature, twin=twin)
+        mirror_image = mirror_activations(model, site, episodes, generator) if course.mirrored else None
+        found, nll = segmented_pass(
+            model, site, segments, episodes, generator, course.temperature, mirror_image=mirror_image
+        )
         return _loss(found, nll, episodes.mask, course), int(episodes.mask.sum())
 
     marks = {"site": str(site), "model": model.fingerprint, "seed": seed, "course": asdict(course), **identity}

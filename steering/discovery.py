@@ -3,9 +3,9 @@
 The loss is ``mean_t [-log p(a_t) + alpha KL_t]`` on clean episodes of the expert; only the metacontroller learns.  At a
 small size the switch collapses (one switch at the start, or a little at every step) when it learns from the first
 step, so a :class:`Course` begins with a random gate at almost no KL, then lets the switch draw open or shut while alpha
-rises, then holds alpha; and its encoder reads a mirrored or turned twin of each episode (an image under one of the
-eight symmetries of the square, drawn anew each time).  Without the twin a code says in which direction to go, which is
-of no use anywhere else; a direction in the twin says nothing about the episode, and which colour is sought says all.
+rises, then holds alpha; and its encoder reads a mirrored or turned image of each episode (one under one of the
+eight symmetries of the square, drawn anew each time).  Without it a code says in which direction to go, which is
+of no use anywhere else; a direction in the image says nothing about the episode, and which colour is sought says all.
 Both are deviations from the paper, which ``Course(random_share=0, gate="learned", mirrored=False)`` undoes.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-__all__ = ["Course", "controlled_pass", "discover", "discovery_loss", "switch_scores", "twin_activations"]
+__all__ = ["Course", "controlled_pass", "discover", "discovery_loss", "mirror_activations", "switch_scores"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Course:
 
     A random gate (probability ``random_rate``) at ``alpha_random`` for ``random_share``, then ``gate`` (and a learning
     rate that starts again); alpha rises logarithmically from ``alpha_start`` to ``alpha_peak`` at ``peak_at`` and is
-    ``alpha`` from there on.  ``forced`` switches at every step; ``mirrored``: the encoder reads a twin.
+    ``alpha`` from there on.  ``forced`` switches at every step; ``mirrored``: the encoder reads a mirror image.
 
     >>> course = Course()
     >>> course.gate_at(0.1), course.gate_at(0.5), round(course.alpha_at(1.0), 3)
@@ -87,36 +87,36 @@ def controlled_pass(
     gate: Gate = "learned",
     generator: torch.Generator | None = None,
     sample: bool = True,
-    twin: Tensor | None = None,
+    mirror_image: Tensor | None = None,
 ) -> tuple[Controlled, Tensor]:
     """One pass over whole episodes under control: (what was done, nats on each move [batch, time]).
 
-    ``twin``: what the encoder reads in place of the episodes' own activations, see :func:`twin_activations`.
+    ``mirror_image``: what the encoder reads in place of the episodes' own activations, see :func:`mirror_activations`.
     """
     kept: list[Controlled] = []
 
-    def tap(activation: Tensor) -> Tensor:
-        kept.append(metacontroller(activation, episodes.mask, gate, generator, sample, twin))
+    def hook(activation: Tensor) -> Tensor:
+        kept.append(metacontroller(activation, episodes.mask, gate, generator, sample, mirror_image))
         return kept[0].activation
 
-    logits = model.backend.forward(episodes.observations[:, :-1], taps={site: tap})
+    logits = model.backend.forward(episodes.observations[:, :-1], hooks={site: hook})
     assert logits is not None
     return kept[0], functional.cross_entropy(logits.transpose(1, 2), episodes.moves, reduction="none")
 
 
-def twin_activations(
+def mirror_activations(
     model: SequenceModel, site: Site, episodes: Episodes, generator: torch.Generator
 ) -> Float[Tensor, "batch pos d"]:
     """Activations, without control, of an image of each episode under a symmetry drawn from all eight."""
     which = torch.randint(len(SYMMETRIES), (len(episodes),), generator=generator, device=generator.device)
     kept: list[Tensor] = []
 
-    def tap(activation: Tensor) -> Tensor:
+    def hook(activation: Tensor) -> Tensor:
         kept.append(activation)
         return activation
 
     observations = mirrored(episodes, which).observations[:, :-1]
-    model.backend.forward(observations, taps={site: tap}, stop_after=site.layer, logits=False)
+    model.backend.forward(observations, hooks={site: hook}, stop_after=site.layer, logits=False)
     return kept[0]
 
 
@@ -150,8 +150,10 @@ def discovery_loss(
 ) -> tuple[Tensor, int]:  # fmt: skip
     """(the loss of a step, the moves it is a mean over).  Its noise depends on ``seed`` and ``step`` only."""
     generator.manual_seed(derive_seed(seed, "discovery", step))
-    twin = twin_activations(model, site, episodes, generator) if course.mirrored else None
-    found, nll = controlled_pass(model, site, metacontroller, episodes, course.gate_at(done), generator, twin=twin)
+    mirror_image = mirror_activations(model, site, episodes, generator) if course.mirrored else None
+    found, nll = controlled_pass(
+        model, site, metacontroller, episodes, course.gate_at(done), generator, mirror_image=mirror_image
+    )
     mask = episodes.mask
     return nll[mask].mean() + course.alpha_at(done) * found.kl[mask].mean(), int(mask.sum())
 

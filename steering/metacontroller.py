@@ -143,17 +143,17 @@ class Metacontroller(nn.Module):
         gate: Gate = "learned",
         generator: torch.Generator | None = None,
         sample: bool = True,
-        twin: Float[Tensor, "batch pos d"] | None = None,
+        mirror_image: Float[Tensor, "batch pos d"] | None = None,
     ) -> Controlled:
         """Control whole episodes; ``mask`` is False at padding.  Without ``sample`` the codes are their means.
 
-        ``twin``: activations of an image of the same episodes, which the encoder reads in place of these; the switch
-        and the controller never see it.
+        ``mirror_image``: activations of an image of the same episodes, which the encoder reads in place of these; the
+        switch and the controller never see it.
         """
         x = self.seen(activation)
         past = self._past(x)
-        read = x if twin is None else self.seen(twin)
-        mu, log_sigma = self._posterior(read, past if twin is None else self._past(read), mask)
+        read = x if mirror_image is None else self.seen(mirror_image)
+        mu, log_sigma = self._posterior(read, past if mirror_image is None else self._past(read), mask)
         noise = _noise(mu, generator) if sample else 0.0
         drawn = mu + log_sigma.exp() * noise
         z, beta, probability = self._hold(x, past, drawn, gate, generator)

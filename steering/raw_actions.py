@@ -32,8 +32,8 @@ def trainable_copy(model: SequenceModel, name: str) -> SequenceModel:
 
     >>> from workbench.models.tiny import tiny_sequence_model
     >>> model = tiny_sequence_model()
-    >>> twin = trainable_copy(model, "twin")
-    >>> twin.fingerprint == model.fingerprint, all(p.requires_grad for p in twin.backend.hf_model.parameters())
+    >>> copied = trainable_copy(model, "copy")
+    >>> copied.fingerprint == model.fingerprint, all(p.requires_grad for p in copied.backend.hf_model.parameters())
     (True, True)
     """
     return SequenceModel(copy.deepcopy(model.backend.hf_model).requires_grad_(True), name)

@@ -49,7 +49,7 @@ def fit_supervised(
     def step_loss(step: int, done: float) -> tuple[Tensor, int]:
         episodes = batch_of(step)
         mask, choice = episodes.mask, episodes.targets // world.subgoal
-        logits = model.backend.forward(episodes.observations[:, :-1], taps={site: lambda e: bank(e, choice)})
+        logits = model.backend.forward(episodes.observations[:, :-1], hooks={site: lambda e: bank(e, choice)})
         assert logits is not None
         return cross_entropy(logits[mask].float(), episodes.moves[mask]), int(mask.sum())
 

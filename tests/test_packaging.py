@@ -64,7 +64,7 @@ def test_wheel_holds_the_shipped_models(wheel: zipfile.ZipFile, source: Path) ->
 
 
 def test_wheel_holds_the_examples_of_the_explorer(wheel: zipfile.ZipFile, source: Path) -> None:
-    examples = source / "apps" / "explorer" / "examples"
+    examples = source / "workbench" / "views" / "examples"
     files = {str(p.relative_to(source)) for p in examples.rglob("*") if p.is_file()}
     assert any(name.endswith(".parquet") for name in files) and files - set(wheel.namelist()) == set()
 

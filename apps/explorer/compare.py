@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.charts import draw, figure_names, show_figure
-from apps.explorer.choices import pick, switch, tabs
-from apps.explorer.run_list import name_of
-from apps.explorer.run_tables import read_table, show_table, table_names
 from workbench.errors import WorkbenchError
 from workbench.figures.style import words
 from workbench.runs import RunRecord, load_run
+from workbench.views.charts import draw, figure_names, show_figure
+from workbench.views.choices import pick, switch, tabs
+from workbench.views.run_list import name_of
+from workbench.views.run_tables import read_table, show_table, table_names
 
 __all__ = ["compare_runs", "flat"]
 

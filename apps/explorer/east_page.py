@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.choices import tabs
-from apps.explorer.family import figures, finished_run, orderings, safely
 from apps.explorer.transcripts import transcripts
 from workbench.figures.style import words
 from workbench.runs import RunRecord
+from workbench.views.choices import tabs
+from workbench.views.family import figures, finished_run, orderings, safely
 
 __all__ = ["east_page"]
 

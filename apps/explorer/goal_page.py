@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.charts import show_figure
-from apps.explorer.choices import pick, slide, tabs
-from apps.explorer.family import figures, finished_run, orderings, safely
 from workbench.errors import RunError
 from workbench.figures.goal_directedness import GridExample, examples_of, grid_step
 from workbench.figures.goal_directedness_style import MAPS, look_in
 from workbench.figures.style import words
 from workbench.runs import RunRecord
+from workbench.views.charts import show_figure
+from workbench.views.choices import pick, slide, tabs
+from workbench.views.family import figures, finished_run, orderings, safely
 
 __all__ = ["before_and_after", "goal_page"]
 

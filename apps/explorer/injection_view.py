@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.choices import pick, tabs
-from apps.explorer.family import figures, orderings, safely
 from workbench.figures.concept_injection import METRICS, VECTORS
 from workbench.figures.style import words
 from workbench.runs import RunRecord
+from workbench.views.choices import pick, tabs
+from workbench.views.family import figures, orderings, safely
 
 __all__ = ["injection_view", "with_controls"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.charts import show_figure
-from apps.explorer.choices import pick, slide, switch, tabs
-from apps.explorer.family import figures, finished_run, orderings, safely
 from workbench.figures.internal_rl import PinpadEpisode, shown_episodes
 from workbench.figures.internal_rl_player import caption, episode_step, episode_steps
 from workbench.figures.internal_rl_style import level, task_name
 from workbench.figures.internal_rl_verdicts import GATES
 from workbench.runs import RunRecord
+from workbench.views.charts import show_figure
+from workbench.views.choices import pick, slide, switch, tabs
+from workbench.views.family import figures, finished_run, orderings, safely
 
 __all__ = ["internal_rl_page"]
 

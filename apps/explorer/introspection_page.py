@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.choices import pick
-from apps.explorer.family import finished_run
 from apps.explorer.injection_view import injection_view
 from apps.explorer.self_prediction_view import self_prediction_view
+from workbench.views.choices import pick
+from workbench.views.family import finished_run
 
 __all__ = ["introspection_page"]
 

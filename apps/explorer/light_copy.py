@@ -2,7 +2,7 @@
 
     python -m apps.explorer.light_copy RUNS/east/NAME --name demo
 
-puts one below ``apps/explorer/examples``, the runs that ship with the app (another place: ``--into DIR``).  Kept are
+puts one below ``workbench/views/examples``, the runs that ship with the app (another place: ``--into DIR``).  Kept are
 the spec, the provenance, all tables and JSON artifacts, and of rows and tensors those that a page or figure of the
 family reads (others can be named with ``--rows`` and ``--tensors``).  Figures are left out, since pages draw them from
 tables.  Tables are compressed hard.  What says on which machine and in which folder the run was made is left out too.
@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from apps.explorer.run_list import EXAMPLES
 from workbench.errors import RunError, WorkbenchError
 from workbench.files import make_folder, write_json
 from workbench.runs import RunRecord, load_run
 from workbench.runs.names import check_name
 from workbench.runs.status import STATUS_FILE
+from workbench.views.run_list import EXAMPLES
 
 __all__ = ["LARGEST", "light_copy", "main"]
 

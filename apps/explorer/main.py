@@ -13,16 +13,16 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from apps.explorer import choices
 from apps.explorer.east_page import east_page
 from apps.explorer.goal_page import goal_page
 from apps.explorer.internal_rl_page import internal_rl_page
 from apps.explorer.introspection_page import introspection_page
 from apps.explorer.playground_page import playground_page
-from apps.explorer.run_list import all_runs, runs_root
 from apps.explorer.runs_page import runs_page
 from apps.explorer.sweeps_page import sweeps_page
 from workbench.errors import WorkbenchError
+from workbench.views import choices
+from workbench.views.run_list import all_runs, runs_root
 
 PAGES = {
     "Runs": runs_page,

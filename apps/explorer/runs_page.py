@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.charts import draw, figure_html, figure_names, show_figure
-from apps.explorer.choices import pick, pick_some, tabs, write
 from apps.explorer.compare import compare_runs
-from apps.explorer.run_list import described, name_of, pick_run
-from apps.explorer.run_tables import read_table, show_table, table_names
 from workbench.errors import WorkbenchError
 from workbench.figures.style import words
 from workbench.runs import RunRecord, export_run
+from workbench.views.charts import draw, figure_html, figure_names, show_figure
+from workbench.views.choices import pick, pick_some, tabs, write
+from workbench.views.run_list import described, name_of, pick_run
+from workbench.views.run_tables import read_table, show_table, table_names
 
 __all__ = ["name_of", "runs_page"]
 

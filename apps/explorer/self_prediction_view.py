@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.choices import pick, tabs
-from apps.explorer.family import figures, orderings, safely
 from workbench.figures.self_prediction_style import FITS, PREDICTORS, SPLITS, role, short
 from workbench.figures.style import words
 from workbench.runs import RunRecord
+from workbench.views.choices import pick, tabs
+from workbench.views.family import figures, orderings, safely
 
 __all__ = ["differences", "levels", "self_prediction_view"]
 

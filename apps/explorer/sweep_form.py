@@ -10,8 +10,8 @@ from typing import Any
 
 import streamlit as st
 
-from apps.explorer.choices import pick, pick_some, slide, switch, write
-from apps.explorer.processes import SWEEP
+from workbench.views.choices import pick, pick_some, slide, switch, write
+from workbench.views.processes import SWEEP
 
 __all__ = ["CONTROLS", "TEMPLATES", "chosen_spec", "to_yaml"]
 

@@ -8,14 +8,14 @@ import re
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.choices import go_to, pick, tabs, write
-from apps.explorer.family import figures, safely
-from apps.explorer.processes import SWEEP, Started, command_line, launch, started
-from apps.explorer.run_list import pick_run, runs_root
-from apps.explorer.run_tables import show_table
 from apps.explorer.sweep_form import chosen_spec, to_yaml
 from workbench.figures.style import words
 from workbench.runs import RunRecord
+from workbench.views.choices import go_to, pick, tabs, write
+from workbench.views.family import figures, safely
+from workbench.views.processes import SWEEP, Started, command_line, launch, started
+from workbench.views.run_list import pick_run, runs_root
+from workbench.views.run_tables import show_table
 
 __all__ = ["sweeps_page"]
 

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.choices import pick, slide, switch
-from apps.explorer.jobs import Job, computed
-from apps.explorer.model_cache import LoadedModel, model_cache
 from workbench.errors import ArtifactError, RunError
 from workbench.figures.style import look, words
 from workbench.runs import RunRecord
+from workbench.views.choices import pick, slide, switch
+from workbench.views.jobs import Job, computed
+from workbench.views.model_cache import LoadedModel, model_cache
 
 if TYPE_CHECKING:
     from steering import SteeringVector

@@ -20,9 +20,9 @@ def write_east_run():
 @pytest.fixture
 def no_examples(monkeypatch, tmp_path_factory):
     """The app as if no examples came with it."""
-    import apps.explorer.run_list
+    import workbench.views.run_list
 
-    monkeypatch.setattr(apps.explorer.run_list, "EXAMPLES", tmp_path_factory.mktemp("none"))
+    monkeypatch.setattr(workbench.views.run_list, "EXAMPLES", tmp_path_factory.mktemp("none"))
 
 
 @pytest.fixture

@@ -101,8 +101,8 @@ def test_zip_of_a_run_holds_its_files(one_run):
 
 
 def test_parquet_of_a_table_is_the_table(one_run):
-    from apps.explorer.run_tables import _parquet
     from workbench.runs import load_run
+    from workbench.views.run_tables import _parquet
 
     table = load_run(one_run / "east" / "first").load_table("results")
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(_parquet(table))), table)

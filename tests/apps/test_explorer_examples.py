@@ -2,8 +2,8 @@
 
 import pytest
 
-from apps.explorer.run_list import EXAMPLES
 from workbench.runs import list_runs
+from workbench.views.run_list import EXAMPLES
 
 PAGES = {"east": "EAST", "goal-directedness": "Goal-directedness", "sweep": "Sweeps", "internal-rl": "Internal RL",
          "self-prediction": "Introspection", "concept-injection": "Introspection"}  # fmt: skip

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from apps.explorer.light_copy import LARGEST, light_copy, main
-from apps.explorer.run_list import EXAMPLES
 from workbench.errors import RunError
 from workbench.runs import list_runs, load_run
+from workbench.views.run_list import EXAMPLES
 
 
 def test_copy_keeps_tables_and_what_pages_read_and_drops_the_rest(tmp_path, write_east_run):

@@ -16,7 +16,7 @@ MAIN = Path(__file__).parents[2] / "apps" / "explorer" / "main.py"
 @pytest.fixture
 def open_page(monkeypatch, tmp_path, no_examples):
     """Open the page at an address (``view="..."`` is ``?pg-view=...``); it waits until all work is done."""
-    import apps.explorer.jobs as jobs
+    import workbench.views.jobs as jobs
 
     monkeypatch.setattr(jobs, "PATIENCE", 100)
     monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path))

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from apps.explorer import processes
 from apps.explorer.sweep_form import _LABELS, CONTROLS, TEMPLATES, to_yaml
 from workbench.runs import RunFolder
+from workbench.views import processes
 
 WORK = """
 import signal, sys, time, pandas as pd

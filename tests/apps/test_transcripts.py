@@ -4,8 +4,6 @@ import pandas as pd
 import pytest
 import torch
 
-from apps.explorer.jobs import Job
-from apps.explorer.model_cache import LoadedModel, model_cache
 from apps.explorer.transcripts import project_episode
 from steering import SteeringVector
 from workbench.errors import ArtifactError, RunError
@@ -13,6 +11,8 @@ from workbench.experiments.east.spec import PRESETS
 from workbench.models.tiny import tiny_model
 from workbench.runs import RunFolder, load_run
 from workbench.sites import Site
+from workbench.views.jobs import Job
+from workbench.views.model_cache import LoadedModel, model_cache
 
 MULTIPLIER, SITE = 3.0, Site(1)
 SAID = [" I try one.\nAction: Button 1", " I try two.\nAction: Button 2", " Again.\nAction: Button 2"]

@@ -142,10 +142,14 @@ def _nnsight(model: LanguageModel, ids: torch.Tensor, vector: torch.Tensor, samp
     """``generate`` with a loop over ``tracer.iter``, as nnsight documents it."""
     import nnsight
 
-    from workbench.models.twins import twin
+    from workbench.models.shared_weights import copy_sharing_weights
 
     traced = nnsight.TransformersModel(
-        twin(model.backend.hf_model), tokenizer=model.tokenizer, task="text-generation", dispatch=True, device="cpu"
+        copy_sharing_weights(model.backend.hf_model),
+        tokenizer=model.tokenizer,
+        task="text-generation",
+        dispatch=True,
+        device="cpu",
     )
 
     def run() -> list[list[int]]:

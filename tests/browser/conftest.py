@@ -23,7 +23,7 @@ import pytest
 from tests.browser.serving import PATIENCE, ROOT, Server, serving
 from tests.browser.tab import Tab
 
-EXAMPLES = ROOT / "apps" / "explorer" / "examples"
+EXAMPLES = ROOT / "workbench" / "views" / "examples"
 TABLES = ROOT / "tests" / "workbench" / "figures"
 NAMES = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser")
 FLAGS = (

@@ -83,11 +83,11 @@ def test_a_cached_rollout_under_control_equals_a_full_pass_with_its_codes(learne
     steps = episodes.moves.shape[1]
     held, kept = made.held(steps), []
 
-    def tap(e: torch.Tensor) -> torch.Tensor:
+    def hook(e: torch.Tensor) -> torch.Tensor:
         kept.append((e, learner.metacontroller.hyper(e, held)))
         return kept[0][1]
 
-    logits = learner.model.backend.forward(episodes.observations[:, :-1], taps={SITE: tap})
+    logits = learner.model.backend.forward(episodes.observations[:, :-1], hooks={SITE: hook})
     again = logits.log_softmax(-1).gather(-1, episodes.moves[..., None])[..., 0]
     torch.testing.assert_close(again[mask], played.logprobs[mask], atol=1e-5, rtol=0)
     # what the policy saw at its decisions are the activations of the full pass
@@ -103,7 +103,7 @@ def test_the_switches_of_a_rollout_are_those_of_the_whole_sequence(learner: Code
     made = control.decisions(N, episodes.lengths)
     steps = episodes.moves.shape[1]
     kept: list[torch.Tensor] = []
-    learner.model.backend.forward(episodes.observations[:, :-1], taps={SITE: lambda e: kept.append(m.seen(e)) or e})
+    learner.model.backend.forward(episodes.observations[:, :-1], hooks={SITE: lambda e: kept.append(m.seen(e)) or e})
     past = torch.nn.functional.pad(m.history(kept[0])[0], (0, 0, 1, -1))
     before = torch.nn.functional.pad(made.held(steps), (0, 0, 1, -1))
     p = m.switch(kept[0].flatten(0, 1), past.flatten(0, 1), before.flatten(0, 1)).view(N, steps)

@@ -84,7 +84,7 @@ def test_the_loss_is_the_formula_over_the_moves_that_were_made(
     found = m(e, episodes.mask, gate, noise)
     up, down = m.hyper.factors(found.z)
     steered = e + (up @ down @ e[..., None])[..., 0]
-    logits = base.backend.forward(episodes.observations[:, :-1], taps={SITE: lambda _: steered})
+    logits = base.backend.forward(episodes.observations[:, :-1], hooks={SITE: lambda _: steered})
     total = 0.0
     for row, n in enumerate(episodes.lengths.tolist()):
         for t in range(n):

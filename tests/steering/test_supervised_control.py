@@ -35,7 +35,7 @@ def episodes_of(step: int):
 def loss(model, bank) -> float:
     found = episodes_of(10_000)
     choice = found.targets // 2
-    logits = model.backend.forward(found.observations[:, :-1], taps={SITE: lambda e: bank(e, choice)})
+    logits = model.backend.forward(found.observations[:, :-1], hooks={SITE: lambda e: bank(e, choice)})
     return float(cross_entropy(logits[found.mask], found.moves[found.mask]))
 
 

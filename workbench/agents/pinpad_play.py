@@ -17,10 +17,10 @@ import torch
 
 from workbench.environments.pinpad import PinpadState, observe, step
 from workbench.environments.pinpad_expert import Episodes
-from workbench.models.backend import Tap
+from workbench.models.backend import Hook
 from workbench.models.interventions import Intervention, Where
 from workbench.models.sequence_model import SequenceModel
-from workbench.models.trees import taps_for
+from workbench.models.trees import hooks_for
 from workbench.sites import Site
 
 if TYPE_CHECKING:
@@ -99,25 +99,25 @@ def _logits(
     positions = torch.arange(stop - new, stop, device=rows.device).expand(len(rows), -1)
     where = Where(positions, rows[:, None].expand_as(positions), torch.full_like(positions, model.world.horizon))
     same = new == 1 or all(each is acting[-1] for each in acting)
-    taps = taps_for(acting[-1], where) if same else _taps_by_step(acting, where)
-    logits = model.backend.forward(observations, cache=cache, taps=taps)
+    hooks = hooks_for(acting[-1], where) if same else _hooks_by_step(acting, where)
+    logits = model.backend.forward(observations, cache=cache, hooks=hooks)
     assert logits is not None
     return logits[:, -1]
 
 
-def _taps_by_step(acting: list[Sequence[Intervention]], where: Where) -> dict[Site, Tap]:
-    """Taps on a whole prefix that steer each step by its own interventions."""
+def _hooks_by_step(acting: list[Sequence[Intervention]], where: Where) -> dict[Site, Hook]:
+    """Hooks on a whole prefix that steer each step by its own interventions."""
     steps = [
         Where(*(each[:, t : t + 1] for each in (where.positions, where.rows, where.prompt_lengths)))
         for t in range(len(acting))
     ]
-    by_step = [taps_for(each, at) for each, at in zip(acting, steps, strict=True)]
+    by_step = [hooks_for(each, at) for each, at in zip(acting, steps, strict=True)]
 
-    def steering(site: Site) -> Tap:
-        def tap(activation: Tensor) -> Tensor:
+    def steering(site: Site) -> Hook:
+        def hook(activation: Tensor) -> Tensor:
             parts = activation.split(1, 1)
-            return torch.cat([taps[site](e) if site in taps else e for taps, e in zip(by_step, parts, strict=True)], 1)
+            return torch.cat([each[site](e) if site in each else e for each, e in zip(by_step, parts, strict=True)], 1)
 
-        return tap
+        return hook
 
-    return {site: steering(site) for site in {site for taps in by_step for site in taps}}
+    return {site: steering(site) for site in {site for each in by_step for site in each}}

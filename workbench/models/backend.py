@@ -1,7 +1,7 @@
-"""What a back end has to do: run the model on a block of tokens, letting *taps* read or replace activations.
+"""What a back end has to do: run the model on a block of tokens, letting *hooks* read or replace activations.
 
 Everything else (batching, sampling, steering, scoring, capture) is written once on top of this one call, so a new back
-end is one class.  A *tap* is a function on the activation at a site; what it returns takes the activation's place
+end is one class.  A *hook* is a function on the activation at a site; what it returns takes the activation's place
 (returning its argument leaves the pass as it was, bit for bit).
 """
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Backend", "StopForward", "Tap", "in_order", "one_pass"]
+__all__ = ["Backend", "Hook", "StopForward", "in_order", "one_pass"]
 
-Tap = Callable[["Tensor"], "Tensor"]
+Hook = Callable[["Tensor"], "Tensor"]
 
 # Components in the order in which a block computes them.
 _ORDER = (
@@ -35,23 +35,23 @@ class StopForward(BaseException):
     """Raised inside a pass when nothing deeper is needed; never leaves a back end."""
 
 
-def in_order(taps: Mapping[Site, Tap] | None, stop_after: int | None) -> list[tuple[Site, Tap]]:
-    """Taps in the order in which a pass reaches their sites, so that each sees what those before it have changed;
+def in_order(hooks: Mapping[Site, Hook] | None, stop_after: int | None) -> list[tuple[Site, Hook]]:
+    """Hooks in the order in which a pass reaches their sites, so that each sees what those before it have changed;
     those that a pass ending behind layer ``stop_after`` does not reach are left out."""
-    reached = [(s, tap) for s, tap in (taps or {}).items() if stop_after is None or s.layer <= stop_after]
+    reached = [(s, hook) for s, hook in (hooks or {}).items() if stop_after is None or s.layer <= stop_after]
     return sorted(reached, key=lambda item: (item[0].layer, _ORDER.index(item[0].component)))
 
 
 def one_pass(hf_model: Any) -> threading.RLock:
-    """The lock that keeps passes of a model apart: a tap belongs to one pass, and hooks fire in every thread."""
+    """The lock that keeps passes of a model apart: a hook belongs to one pass, and hooks fire in every thread."""
     with _LOCKS_LOCK:
         return _LOCKS.setdefault(hf_model, threading.RLock())
 
 
 class Backend(Protocol):
-    """A model that can be run with taps.
+    """A model that can be run with hooks.
 
-    ``components`` are those it can read; ``steerable`` those whose taps may return something new.
+    ``components`` are those it can read; ``steerable`` those whose hooks may return something new.
     ``hf_model`` holds the config, the weights and the device, and is left as it was given.
     """
 
@@ -68,7 +68,7 @@ class Backend(Protocol):
         positions: Tensor | None = None,
         mask: Tensor | dict[str, Tensor] | None = None,
         cache: Any = None,
-        taps: Mapping[Site, Tap] | None = None,
+        hooks: Mapping[Site, Hook] | None = None,
         stop_after: int | None = None,
         logits: bool = True,
     ) -> Tensor | None:
@@ -77,7 +77,7 @@ class Backend(Protocol):
         ``positions`` [batch, pos] are absolute (None: 0, 1, ...); ``mask`` is boolean [batch, 1, pos, key], True where
         a query may look (None: plain causal), or one such mask per kind of layer; ``cache`` is a Hugging Face cache
         that is read and extended.  ``stop_after`` ends the pass behind that layer and ``logits=False`` skips the
-        unembedding.  Taps are gone when the call returns or raises.
+        unembedding.  Hooks are gone when the call returns or raises.
         """
         ...
 

@@ -79,7 +79,7 @@ class _Add:
 
 
 class _Expected(Exception):
-    """What a tap raises on purpose."""
+    """What a hook raises on purpose."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ class _Checks:
             ("a cache kept across turns changes nothing", self.turns, close),
             ("dose 0 equals the unsteered model", self.dose_zero, _EXACT),
             ("completions do not depend on the batch", self.batch, tokens),
-            ("an error in a tap is seen and leaves nothing behind", self.errors, _EXACT),
+            ("an error in a hook is seen and leaves nothing behind", self.errors, _EXACT),
         ]
 
     # ---- against the reference
@@ -243,7 +243,7 @@ class _Checks:
             if error is not expected:
                 raise
         else:
-            raise AssertionError("the error in the tap was swallowed")
+            raise AssertionError("the error in the hook was swallowed")
         if _hooks(self.model) != hooks:
             raise AssertionError(f"{_hooks(self.model) - hooks} hooks were left on the model")
         return max(_difference(a, b) for a, b in zip(self._logits(self.prompts), before, strict=True))

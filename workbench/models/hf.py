@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import SiteError
-from workbench.models.backend import StopForward, Tap, in_order, one_pass
+from workbench.models.backend import Hook, StopForward, in_order, one_pass
 from workbench.models.blocks import Block, find_blocks, residual_components
 from workbench.sites import Site
 
@@ -71,13 +71,13 @@ class HuggingFaceBackend:
         positions: Tensor | None = None,
         mask: Tensor | dict[str, Tensor] | None = None,
         cache: Any = None,
-        taps: Mapping[Site, Tap] | None = None,
+        hooks: Mapping[Site, Hook] | None = None,
         stop_after: int | None = None,
         logits: bool = True,
     ) -> Tensor | None:
         run = self.hf_model if logits else self.hf_model.base_model
         arguments = {"attention_mask": own_mask(mask, self.hf_model), "position_ids": positions}
-        with one_pass(self.hf_model), self._tapped(taps, stop_after):
+        with one_pass(self.hf_model), self._hooked(hooks, stop_after):
             try:
                 output = run(tokens, past_key_values=cache, use_cache=cache is not None, **arguments)
             except StopForward:
@@ -85,11 +85,11 @@ class HuggingFaceBackend:
         return output.logits if logits else None
 
     @contextmanager
-    def _tapped(self, taps: Mapping[Site, Tap] | None, stop_after: int | None) -> Iterator[None]:
+    def _hooked(self, hooks: Mapping[Site, Hook] | None, stop_after: int | None) -> Iterator[None]:
         handles: list[Any] = []
         try:
-            for site, tap in in_order(taps, stop_after):
-                handles += _hook(self.blocks[site.layer], site, tap)
+            for site, hook in in_order(hooks, stop_after):
+                handles += _register(self.blocks[site.layer], site, hook)
             if stop_after is not None:
                 handles.append(self.blocks[stop_after].module.register_forward_hook(_stop))
             yield
@@ -98,22 +98,22 @@ class HuggingFaceBackend:
                 handle.remove()
 
 
-def _hook(block: Block, site: Site, tap: Tap) -> list[Any]:
+def _register(block: Block, site: Site, hook: Hook) -> list[Any]:
     match site.component:
         case "resid_pre":
-            return [block.module.register_forward_pre_hook(_on_input(tap), with_kwargs=True)]
+            return [block.module.register_forward_pre_hook(_on_input(hook), with_kwargs=True)]
         case "resid_post":
-            return [block.module.register_forward_hook(_on_output(tap))]
+            return [block.module.register_forward_hook(_on_output(hook))]
         case "attn_out" if block.attention is not None:
-            return [block.attention.register_forward_hook(_on_output(tap))]
+            return [block.attention.register_forward_hook(_on_output(hook))]
         case "mlp_out" if block.mlp is not None:
-            return [block.mlp.register_forward_hook(_on_output(tap))]
+            return [block.mlp.register_forward_hook(_on_output(hook))]
         case "resid_mid" if block.attention is not None:
-            return _hook_mid(block.module, block.attention, tap)
+            return _register_mid(block.module, block.attention, hook)
     raise SiteError(f"the hf back end cannot read {site}: use backend='transformer_lens' for heads and patterns")
 
 
-def _hook_mid(block: nn.Module, attention: nn.Module, tap: Tap) -> list[Any]:
+def _register_mid(block: nn.Module, attention: nn.Module, hook: Hook) -> list[Any]:
     """resid_mid = resid_pre + attn_out.  A change of it is written into attn_out, which both branches read."""
     kept: list[Tensor] = []
 
@@ -123,28 +123,28 @@ def _hook_mid(block: nn.Module, attention: nn.Module, tap: Tap) -> list[Any]:
     def after(_module: nn.Module, _args: Any, output: Any) -> Any:
         attn_out = first(output)
         middle = kept.pop() + attn_out
-        new = tap(middle)
+        new = hook(middle)
         return None if new is middle else with_first(output, attn_out + (new - middle))
 
     return [block.register_forward_pre_hook(before, with_kwargs=True), attention.register_forward_hook(after)]
 
 
-def _on_output(tap: Tap) -> Any:
-    def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
+def _on_output(hook: Hook) -> Any:
+    def after(_module: nn.Module, _args: Any, output: Any) -> Any:
         old = first(output)
-        new = tap(old)
+        new = hook(old)
         return None if new is old else with_first(output, new)
 
-    return hook
+    return after
 
 
-def _on_input(tap: Tap) -> Any:
-    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _on_input(hook: Hook) -> Any:
+    def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if args:
-            return (tap(args[0]), *args[1:]), kwargs
-        return args, kwargs | {"hidden_states": tap(kwargs["hidden_states"])}
+            return (hook(args[0]), *args[1:]), kwargs
+        return args, kwargs | {"hidden_states": hook(kwargs["hidden_states"])}
 
-    return hook
+    return before
 
 
 def _stop(_module: nn.Module, _args: Any, _output: Any) -> None:

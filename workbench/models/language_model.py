@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import ArtifactError, DataError, ModelError, SiteError
-from workbench.models.backend import Backend, Tap
+from workbench.models.backend import Backend, Hook
 from workbench.models.cache import PromptCache, attention_windows, pad_right
 from workbench.models.fingerprint import fingerprint
 from workbench.models.generation import (
@@ -23,7 +23,7 @@ from workbench.models.generation import (
 )
 from workbench.models.interventions import Intervention, Where
 from workbench.models.memory import slot_budget
-from workbench.models.trees import Tree, taps_for
+from workbench.models.trees import Tree, hooks_for
 from workbench.progress import progress_bar
 from workbench.sites import Site, parse_sites
 
@@ -174,12 +174,12 @@ class LanguageModel:
         self._check_room(rows, 0)
         tokens = self._pad(rows)
         found: dict[Site, Tensor] = {}
-        taps = taps_for(interventions, self._where(rows, row_numbers)) if interventions else {}
+        hooks = hooks_for(interventions, self._where(rows, row_numbers)) if interventions else {}
         for site in sites:
-            taps[site] = _reading(site, taps.get(site), found, select)
+            hooks[site] = _reading(site, hooks.get(site), found, select)
         stop_after = None if logits else max((s.layer for s in sites), default=0)
         with torch.no_grad():
-            out = self.backend.forward(tokens, taps=taps, stop_after=stop_after, logits=logits)
+            out = self.backend.forward(tokens, hooks=hooks, stop_after=stop_after, logits=logits)
         return Forward({site: found[site] for site in sites}, out, [len(row) for row in rows])
 
     def _pad(self, rows: Sequence[Any]) -> Tensor:
@@ -327,9 +327,11 @@ class LanguageModel:
             )
 
 
-def _reading(site: Site, tap: Tap | None, found: dict[Site, Tensor], select: Callable[[Tensor], Tensor] | None) -> Tap:
+def _reading(
+    site: Site, hook: Hook | None, found: dict[Site, Tensor], select: Callable[[Tensor], Tensor] | None
+) -> Hook:
     def read(activation: Tensor) -> Tensor:
-        steered = activation if tap is None else tap(activation)
+        steered = activation if hook is None else hook(activation)
         found[site] = steered if select is None else select(steered)
         return steered
 

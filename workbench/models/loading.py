@@ -85,8 +85,8 @@ def n_layers_of(path_or_hub_id: str) -> int:
 def with_backend(model: LanguageModel, backend: str) -> LanguageModel:
     """The same model behind another back end, without loading the weights again.
 
-    Every back end leaves ``hf_model`` as it is (those that rewire modules do so in a twin, see
-    :mod:`workbench.models.twins`), so any number of them can stand on one set of weights.
+    Every back end leaves ``hf_model`` as it is (those that rewire modules do so in a copy, see
+    :mod:`workbench.models.shared_weights`), so any number of them can stand on one set of weights.
     """
     _check_backend_name(backend)
     return _wrap(model.backend.hf_model, model.tokenizer, backend, model.name)

@@ -1,7 +1,7 @@
-"""The ``nnsight`` back end: taps run as interventions inside an nnsight trace.
+"""The ``nnsight`` back end: hooks run as interventions inside an nnsight trace.
 
-The trace pauses the model at the modules that taps name, in the order in which the model reaches them.  nnsight
-replaces the ``forward`` of every module, so it gets a twin that shares the weights.  ``backend.model`` is nnsight's own
+The trace pauses the model at the modules that hooks name, in the order in which the model reaches them.  nnsight
+replaces the ``forward`` of every module, so it gets a copy that shares the weights.  ``backend.model`` is nnsight's own
 ``TransformersModel``, for traces over any module.  Everything runs in this process; nothing is sent to NDIF.
 """
 
@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from workbench.models.backend import Tap, in_order, one_pass
+from workbench.models.backend import Hook, in_order, one_pass
 from workbench.models.blocks import find_blocks, residual_components
 from workbench.models.hf import first, input_device, own_mask, with_first
-from workbench.models.twins import twin
+from workbench.models.shared_weights import copy_sharing_weights
 from workbench.sites import Site
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class NnsightBackend:
 
     def __init__(self, hf_model: Any, tokenizer: Any) -> None:
         self.hf_model = hf_model
-        self._twin = twin(hf_model)
-        self._blocks = find_blocks(self._twin)
+        self._copy = copy_sharing_weights(hf_model)
+        self._blocks = find_blocks(self._copy)
         self.components = self.steerable = residual_components(self._blocks)
-        self.model = _wrap(self._twin, tokenizer)
-        self._paths = {module: path for path, module in self._twin.named_modules()}
+        self.model = _wrap(self._copy, tokenizer)
+        self._paths = {module: path for path, module in self._copy.named_modules()}
 
     @property
     def device(self) -> torch.device:
@@ -52,44 +52,44 @@ class NnsightBackend:
         positions: Tensor | None = None,
         mask: Tensor | dict[str, Tensor] | None = None,
         cache: Any = None,
-        taps: Mapping[Site, Tap] | None = None,
+        hooks: Mapping[Site, Hook] | None = None,
         stop_after: int | None = None,
         logits: bool = True,
     ) -> Tensor | None:
         arguments = {
-            "attention_mask": own_mask(mask, self._twin),
+            "attention_mask": own_mask(mask, self._copy),
             "position_ids": positions,
             "past_key_values": cache,
             "use_cache": cache is not None,
         }
-        run = self._twin if logits else self._twin.base_model
+        run = self._copy if logits else self._copy.base_model
         outputs: list[Any] = []
         with one_pass(self.hf_model):  # noqa: SIM117 - a trace is a with statement of its own
             # nnsight cuts this block out of the source and runs it beside the model, waiting where it asks for values.
             with self.model.trace(tokens, fn=run, **arguments) as tracer:
-                self._intervene(taps, stop_after, tracer)
+                self._intervene(hooks, stop_after, tracer)
                 outputs.append(tracer.result)
         return outputs[0].logits if logits and outputs else None
 
-    def _intervene(self, taps: Mapping[Site, Tap] | None, stop_after: int | None, tracer: Any) -> None:
-        """Runs inside the trace: serve the taps, then stop the model behind the last block that is needed."""
-        kept: dict[int, Tensor] = {}  # resid_pre of layers with a tap at resid_mid
-        ordered = in_order(taps, stop_after)
+    def _intervene(self, hooks: Mapping[Site, Hook] | None, stop_after: int | None, tracer: Any) -> None:
+        """Runs inside the trace: serve the hooks, then stop the model behind the last block that is needed."""
+        kept: dict[int, Tensor] = {}  # resid_pre of layers with a hook at resid_mid
+        ordered = in_order(hooks, stop_after)
         middles = {site.layer for site, _ in ordered if site.component == "resid_mid"}
-        for site, tap in ordered:
+        for site, hook in ordered:
             if site.layer in middles and site.component != "resid_pre" and site.layer not in kept:
                 kept[site.layer] = self._envoy(self._blocks[site.layer].module).input
-            self._serve(site, tap, kept)
+            self._serve(site, hook, kept)
         if stop_after is not None:
             self._envoy(self._blocks[stop_after].module).output  # noqa: B018 - waits for it
             tracer.stop()
 
-    def _serve(self, site: Site, tap: Tap, kept: dict[int, Tensor]) -> None:
+    def _serve(self, site: Site, hook: Hook, kept: dict[int, Tensor]) -> None:
         block = self._blocks[site.layer]
         if site.component == "resid_pre":
             envoy = self._envoy(block.module)
             old = envoy.input
-            new = tap(old)
+            new = hook(old)
             if new is not old:
                 envoy.input = new
             return
@@ -99,9 +99,9 @@ class NnsightBackend:
         old = first(output)
         if site.component == "resid_mid":  # a change is written into attn_out, which both branches read
             middle = kept[site.layer] + old
-            new = old if (changed := tap(middle)) is middle else old + (changed - middle)
+            new = old if (changed := hook(middle)) is middle else old + (changed - middle)
         else:
-            new = tap(old)
+            new = hook(old)
         if new is not old:
             envoy.output = with_first(output, new)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from workbench.models.blocks import find_blocks
-from workbench.models.twins import twin
+from workbench.models.shared_weights import copy_sharing_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ class Reference:
     """
 
     def __init__(self, hf_model: Any) -> None:
-        self.hf_model = twin(hf_model)
+        self.hf_model = copy_sharing_weights(hf_model)
         self.blocks = [block.module for block in find_blocks(self.hf_model)]
 
     def stream(self, tokens: list[int]) -> list[Tensor]:

@@ -110,11 +110,11 @@ class SequenceModel(LanguageModel):
         self,
         observations: torch.Tensor,
         cache: SequenceCache | RecurrentCache,
-        taps: Any = None,
+        hooks: Any = None,
         stop_after: int | None = None,
     ) -> torch.Tensor | None:
         """Action logits [batch, n_actions] of one more observation [batch, fields or size] of each episode."""
-        logits = self.backend.forward(observations[:, None], cache=cache, taps=taps, stop_after=stop_after)
+        logits = self.backend.forward(observations[:, None], cache=cache, hooks=hooks, stop_after=stop_after)
         return None if logits is None else logits[:, 0]
 
     def action_distribution(self, logits: torch.Tensor) -> Distribution:

@@ -1,7 +1,7 @@
 """The ``transformer_lens`` back end: attention patterns, heads and MLP neurons through TransformerLens' bridge.
 
 ``TransformerBridge`` computes attention step by step, so that there is a hook point at each step.  It replaces the
-modules of the model it is given, so it gets a twin that shares the weights; precision stays the checkpoint's, and
+modules of the model it is given, so it gets a copy that shares the weights; precision stays the checkpoint's, and
 nothing is folded or centred, hence the basis is ``raw``.  ``backend.bridge`` is TransformerLens' own object.
 """
 
@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import ModelError
-from workbench.models.backend import StopForward, Tap, in_order, one_pass
+from workbench.models.backend import Hook, StopForward, in_order, one_pass
 from workbench.models.blocks import find_blocks
 from workbench.models.hf import input_device, own_mask
-from workbench.models.twins import twin
+from workbench.models.shared_weights import copy_sharing_weights
 from workbench.sites import COMPONENTS, Site
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class TransformerLensBackend:
     def __init__(self, hf_model: Any, tokenizer: Any) -> None:
         self.hf_model = hf_model
         layers = range(len(find_blocks(hf_model)))
-        self.bridge = _boot(twin(hf_model), tokenizer)
+        self.bridge = _boot(copy_sharing_weights(hf_model), tokenizer)
         self._points = self.bridge.hook_dict  # aliases such as blocks.0.hook_resid_post included
         self.components = frozenset(c for c in COMPONENTS if all(Site(k, c).hook_name in self._points for k in layers))
         self.steerable = self.components & _STEERABLE
@@ -67,7 +67,7 @@ class TransformerLensBackend:
         positions: Tensor | None = None,
         mask: Tensor | dict[str, Tensor] | None = None,
         cache: Any = None,
-        taps: Mapping[Site, Tap] | None = None,
+        hooks: Mapping[Site, Hook] | None = None,
         stop_after: int | None = None,
         logits: bool = True,
     ) -> Tensor | None:
@@ -79,36 +79,36 @@ class TransformerLensBackend:
         }
         if stop_after is None and not logits:
             stop_after = self._last
-        with one_pass(self.hf_model), self._tapped(taps, stop_after):
+        with one_pass(self.hf_model), self._hooked(hooks, stop_after):
             try:
                 return self.bridge(tokens, return_type="logits", **arguments)
             except StopForward:
                 return None
 
     @contextmanager
-    def _tapped(self, taps: Mapping[Site, Tap] | None, stop_after: int | None) -> Iterator[None]:
-        hooks: list[tuple[Any, Any]] = []
+    def _hooked(self, hooks: Mapping[Site, Hook] | None, stop_after: int | None) -> Iterator[None]:
+        handles: list[tuple[Any, Any]] = []
 
-        def add(site: Site, hook: Any) -> None:
+        def add(site: Site, function: Any) -> None:
             point = self._points[site.hook_name]
-            hooks.append((point, point.add_hook(hook)))
+            handles.append((point, point.add_hook(function)))
 
         try:
-            for site, tap in in_order(taps, stop_after):
+            for site, hook in in_order(hooks, stop_after):
                 if site.component == "resid_mid":
-                    self._add_mid(site.layer, tap, add)
+                    self._add_mid(site.layer, hook, add)
                 else:
-                    add(site, _hook(tap))
+                    add(site, _on_point(hook))
             if stop_after is not None:
                 add(Site(stop_after), _stop)
             yield
         finally:
-            for point, handle in hooks:  # these and no others: a user's own hooks on the bridge stay
+            for point, handle in handles:  # these and no others: a user's own hooks on the bridge stay
                 handle.hook.remove()
                 point.fwd_hooks[:] = [other for other in point.fwd_hooks if other is not handle]
 
     @staticmethod
-    def _add_mid(layer: int, tap: Tap, add: Any) -> None:
+    def _add_mid(layer: int, ours: Hook, add: Any) -> None:
         """TransformerLens' hook_resid_mid changes what the MLP reads but not the stream that goes past it, so a change
         of resid_mid = resid_pre + attn_out is written into attn_out, as in the hf back end."""
         kept: list[Tensor] = []
@@ -118,19 +118,19 @@ class TransformerLensBackend:
 
         def after(activation: Tensor, hook: Any) -> Tensor | None:
             middle = kept.pop() + activation
-            new = tap(middle)
+            new = ours(middle)
             return None if new is middle else activation + (new - middle)
 
         add(Site(layer, "resid_pre"), before)
         add(Site(layer, "attn_out"), after)
 
 
-def _hook(tap: Tap) -> Any:
-    def hook(activation: Tensor, hook: Any) -> Tensor | None:
-        new = tap(activation)
+def _on_point(ours: Hook) -> Any:
+    def function(activation: Tensor, hook: Any) -> Tensor | None:  # TransformerLens passes its hook point by this name
+        new = ours(activation)
         return None if new is activation else new
 
-    return hook
+    return function
 
 
 def _stop(activation: Tensor, hook: Any) -> None:

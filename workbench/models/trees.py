@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.models.backend import Backend, Tap
+from workbench.models.backend import Backend, Hook
 from workbench.models.cache import PromptCache, pad_right
 from workbench.models.interventions import Intervention, Where
 from workbench.sites import Site
@@ -21,7 +21,7 @@ from workbench.sites import Site
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["MOST_LEAVES", "Leaf", "Tree", "fan_out", "grow_shared", "plant", "run_leaves", "taps_for"]
+__all__ = ["MOST_LEAVES", "Leaf", "Tree", "fan_out", "grow_shared", "hooks_for", "plant", "run_leaves"]
 
 MOST_LEAVES = 16
 
@@ -62,19 +62,19 @@ def early(prompt: list[int], interventions: Sequence[Intervention]) -> bool:
     return any(first is not None and first < len(prompt) - 1 for first in firsts)
 
 
-def taps_for(interventions: Sequence[Intervention], where: Where) -> dict[Site, Tap]:
-    """Interventions as taps; several at one site act in the order given."""
-    taps: dict[Site, Tap] = {}
+def hooks_for(interventions: Sequence[Intervention], where: Where) -> dict[Site, Hook]:
+    """Interventions as hooks; several at one site act in the order given."""
+    hooks: dict[Site, Hook] = {}
     for site in {i.site for i in interventions}:
         chain = [i for i in interventions if i.site == site]
 
-        def tap(activation: Tensor, chain: list[Intervention] = chain) -> Tensor:
+        def hook(activation: Tensor, chain: list[Intervention] = chain) -> Tensor:
             for intervention in chain:
                 activation = intervention(activation, where)
             return activation
 
-        taps[site] = tap
-    return taps
+        hooks[site] = hook
+    return hooks
 
 
 def grow_shared(
@@ -102,7 +102,7 @@ def grow_shared(
         positions=None if mask is None else positions.clamp(min=0),
         mask=mask,
         cache=cache.keys_values,
-        taps=taps_for(interventions, Where(positions, rows, lengths)),
+        hooks=hooks_for(interventions, Where(positions, rows, lengths)),
         logits=False,
     )
     cache.append(positions, leaves)
@@ -162,7 +162,7 @@ def run_leaves(
         positions=positions.clamp(min=0),
         mask=cache.mask(positions, leaves),
         cache=cache.keys_values,
-        taps=taps_for(interventions, Where(positions, rows, lengths)),
+        hooks=hooks_for(interventions, Where(positions, rows, lengths)),
     )
     cache.append(positions, leaves)
     assert logits is not None

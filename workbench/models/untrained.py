@@ -1,4 +1,4 @@
-"""A model's untrained twin: the same configuration and tokenizer, new weights from a seed.
+"""A model's untrained counterpart: the same configuration and tokenizer, new weights from a seed.
 
 What a probe reads off it comes from the architecture and the input alone (Zhang and Bowman 2018, arXiv 1809.10040).
 """
@@ -22,8 +22,8 @@ def untrained(model: LanguageModel, seed: int = 0) -> LanguageModel:
 
     >>> from workbench.models.tiny import tiny_model
     >>> model = tiny_model()
-    >>> twin = untrained(model, 1)
-    >>> twin.name, twin.fingerprint != model.fingerprint, twin.fingerprint == untrained(model, 1).fingerprint
+    >>> other = untrained(model, 1)
+    >>> other.name, other.fingerprint != model.fingerprint, other.fingerprint == untrained(model, 1).fingerprint
     ('tiny-llama-untrained-1', True, True)
     """
     import torch
@@ -31,10 +31,10 @@ def untrained(model: LanguageModel, seed: int = 0) -> LanguageModel:
     trained = model.backend.hf_model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        twin = type(trained)(copy.deepcopy(trained.config))  # on the CPU, so that every machine draws the same
-    twin = twin.to(device=model.device, dtype=model.dtype).eval().requires_grad_(False)
+        other = type(trained)(copy.deepcopy(trained.config))  # on the CPU, so that every machine draws the same
+    other = other.to(device=model.device, dtype=model.dtype).eval().requires_grad_(False)
     name = f"{model.name}-untrained-{seed}"
     if isinstance(model, SequenceModel):
-        return SequenceModel(twin, name)
-    named = LanguageModel(HuggingFaceBackend(twin, model.tokenizer), model.tokenizer, name)
+        return SequenceModel(other, name)
+    named = LanguageModel(HuggingFaceBackend(other, model.tokenizer), model.tokenizer, name)
     return named if model.backend_name == "hf" else with_backend(named, model.backend_name)

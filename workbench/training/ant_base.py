@@ -148,11 +148,11 @@ class BaseWalker:
     """Torques of a base model: one step of its recurrence at each step of the ant.
 
     They are drawn from its Gaussian with noise that depends on the episode's seed and the time only, or are its mean
-    with ``sample=False``.  ``taps`` steer the model while it walks.
+    with ``sample=False``.  ``hooks`` steer the model while it walks.
     """
 
-    def __init__(self, model: SequenceModel, sample: bool = True, taps: Any = None) -> None:
-        self.model, self.sample, self.taps = model, sample, taps
+    def __init__(self, model: SequenceModel, sample: bool = True, hooks: Any = None) -> None:
+        self.model, self.sample, self.hooks = model, sample, hooks
         self.cache = model.cache()
 
     def __call__(self, env: AntPinpad) -> np.ndarray:
@@ -163,7 +163,7 @@ class BaseWalker:
         seen = torch.from_numpy(env.observation)[None].to(self.model.device)
         with torch.no_grad():
             # None is for passes that stop half-way.
-            logits = cast("Tensor", self.model.step(seen, self.cache, self.taps))
+            logits = cast("Tensor", self.model.step(seen, self.cache, self.hooks))
         drawn = self.model.action_distribution(logits[0])
         noise = np.random.default_rng([env.episode_seed or 0, env.time]).standard_normal(8) * self.sample
         return drawn.mean.cpu().numpy() + drawn.variance.sqrt().cpu().numpy() * noise

@@ -1,9 +1,9 @@
 """Finetuning of any Hugging Face causal language model on prompt -> completion pairs, by low-rank adapters (LoRA).
 
-PEFT adds the adapters to a twin of the model (see :mod:`workbench.models.twins`), so the model itself stays as it was
-and its weights are held once.  The loss is on the completion and the end token only.  What comes out is an adapter
-folder that PEFT loads anywhere, and an ordinary :class:`LanguageModel`: the adapters merged into copies of the weights
-they touch, hence with a fingerprint of its own, behind the same back end, ready to be read, probed and steered.
+PEFT adds the adapters to a copy of the model (see :mod:`workbench.models.shared_weights`), so the model itself stays as
+it was and its weights are held once.  The loss is on the completion and the end token only.  What comes out is an
+adapter folder that PEFT loads anywhere, and an ordinary :class:`LanguageModel`: the adapters merged into copies of the
+weights they touch, hence with a fingerprint of its own, behind the same back end, ready to be read, probed and steered.
 
 Source: Hu et al. (2021), arXiv 2106.09685.
 """
@@ -28,7 +28,7 @@ from workbench.files import disk_errors, make_folder, read_object, write_json
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.models.loading import with_backend
-from workbench.models.twins import twin
+from workbench.models.shared_weights import copy_sharing_weights
 from workbench.seeding import derive_seed
 from workbench.training.loop import Schedule, train
 
@@ -131,7 +131,7 @@ def load_adapter(model: LanguageModel, folder: str | os.PathLike[str], name: str
                 f" {model.fingerprint}: load the model it was made on"
             )
     with _quiet():
-        adapted = PeftModel.from_pretrained(twin(model.backend.hf_model), str(source))
+        adapted = PeftModel.from_pretrained(copy_sharing_weights(model.backend.hf_model), str(source))
     return _merged(model, adapted, name or f"{model.name}+{source.name}")
 
 
@@ -187,7 +187,7 @@ def _batches(lengths: np.ndarray, batch: int, epochs: int, seed: int) -> list[np
 
 
 def _adapted(model: LanguageModel, recipe: LoRA, seed: int) -> Any:
-    """PEFT's model around a twin: the twin's weights are the model's, the adapters' are new and in float32."""
+    """PEFT's model around a copy: the copy's weights are the model's, the adapters' are new and in float32."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -200,7 +200,7 @@ def _adapted(model: LanguageModel, recipe: LoRA, seed: int) -> Any:
         torch.manual_seed(derive_seed(seed, "adapters"))
         try:
             with _quiet():
-                return get_peft_model(twin(model.backend.hf_model), config).eval()  # dropout stays off
+                return get_peft_model(copy_sharing_weights(model.backend.hf_model), config).eval()  # dropout stays off
         except ValueError as error:  # targets that the model does not have
             raise DataError(f"LoRA on {model.name}: {str(error).splitlines()[0]}") from error
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.run_list import name_of
 from workbench.errors import ArtifactError, WorkbenchError
 from workbench.files import make_folder
 from workbench.runs.names import check_name
+from workbench.views.run_list import name_of
 
 if TYPE_CHECKING:
     from steering import SteeringVector

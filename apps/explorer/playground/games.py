@@ -7,8 +7,6 @@ from typing import Any
 
 import streamlit as st
 
-from apps.explorer.jobs import Job, computed
-from apps.explorer.model_cache import LoadedModel
 from apps.explorer.playground.bandit_game import BanditSettings, play_bandit
 from apps.explorer.playground.boards import show_bandit, show_grid
 from apps.explorer.playground.grid_game import GridSettings, play_grid
@@ -16,6 +14,8 @@ from apps.explorer.playground.sides import Checkpoint, Side, Sides
 from apps.explorer.playground.steering import Push, interventions_of
 from apps.explorer.playground.widgets import choose, key_of, number, slide
 from workbench.errors import DataError
+from workbench.views.jobs import Job, computed
+from workbench.views.model_cache import LoadedModel
 
 __all__ = ["bandit_sides", "grid_sides"]
 

@@ -6,13 +6,13 @@ import re
 
 import streamlit as st
 
-from apps.explorer.jobs import Job, computed
-from apps.explorer.model_cache import LoadedModel
 from apps.explorer.playground.games import bandit_sides, grid_sides
 from apps.explorer.playground.sides import Sides, write_sides
 from apps.explorer.playground.steering import Push, interventions_of
 from apps.explorer.playground.widgets import number, slide, tabs, write
 from workbench.errors import DataError
+from workbench.views.jobs import Job, computed
+from workbench.views.model_cache import LoadedModel
 
 __all__ = ["choose_sides", "read_chat"]
 

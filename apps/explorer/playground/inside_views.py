@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.jobs import Job, computed
-from apps.explorer.model_cache import LoadedModel
 from apps.explorer.playground.sides import Side, Sides
 from apps.explorer.playground.widgets import choose, show, slide, tabs, window
+from workbench.views.jobs import Job, computed
+from workbench.views.model_cache import LoadedModel
 
 if TYPE_CHECKING:
     from workbench.models import LanguageModel

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.jobs import Job, computed
-from apps.explorer.model_cache import LoadedModel
 from apps.explorer.playground.drawer import keep, read_upload, save, vector_names
 from apps.explorer.playground.widgets import BIND, choose, key_of, show, slide, write
 from workbench.errors import DataError, WorkbenchError
 from workbench.runs.names import check_name
+from workbench.views.jobs import Job, computed
+from workbench.views.model_cache import LoadedModel
 
 if TYPE_CHECKING:
     from steering import SteeringVector

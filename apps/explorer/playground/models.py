@@ -6,10 +6,10 @@ import importlib
 
 import streamlit as st
 
-from apps.explorer.jobs import Job, computed, forget
-from apps.explorer.model_cache import LoadedModel, model_cache
 from apps.explorer.playground.widgets import choose, write
 from workbench.errors import ModelError
+from workbench.views.jobs import Job, computed, forget
+from workbench.views.model_cache import LoadedModel, model_cache
 
 __all__ = ["choose_model"]
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.jobs import Job, computed
-from apps.explorer.model_cache import LoadedModel
 from apps.explorer.playground.drawer import digest, probe_files, read_vector, vector_names
 from apps.explorer.playground.inside_views import captured
 from apps.explorer.playground.sides import Sides
 from apps.explorer.playground.widgets import choose, show, slide
 from workbench.errors import ArtifactError
+from workbench.views.jobs import Job, computed
+from workbench.views.model_cache import LoadedModel
 
 if TYPE_CHECKING:
     from workbench.sites import Site

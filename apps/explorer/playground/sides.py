@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from apps.explorer.jobs import Job
+from workbench.views.jobs import Job
 
 if TYPE_CHECKING:
     from workbench.models import Intervention, LanguageModel, Scope

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.model_cache import LoadedModel
 from apps.explorer.playground.drawer import digest, read_vector, vector_names
 from apps.explorer.playground.widgets import BIND, choose, key_of, slide
 from workbench.errors import WorkbenchError
+from workbench.views.model_cache import LoadedModel
 
 if TYPE_CHECKING:
     from steering import Add, SteeringVector

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.jobs import Job, computed
-from apps.explorer.model_cache import LoadedModel
 from apps.explorer.playground.sides import Side, Sides
 from apps.explorer.playground.widgets import BIND, key_of, show, slide, tabs
+from workbench.views.jobs import Job, computed
+from workbench.views.model_cache import LoadedModel
 
 if TYPE_CHECKING:
     from workbench.models import LanguageModel

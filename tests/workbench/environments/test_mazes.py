@@ -73,8 +73,8 @@ def test_key_door_needs_its_key(size: int, seed: int) -> None:
 @given(st.integers(6, 15), SEEDS)
 def test_key_no_door_is_the_same_rooms_with_a_useless_key(size: int, seed: int) -> None:
     layout = make_layout(size, structure="KeyNoDoor", seed=seed)
-    twin = make_layout(size, structure="KeyDoor", seed=seed)
-    assert layout == replace(twin, door=None) and layout.key
+    plain = make_layout(size, structure="KeyDoor", seed=seed)
+    assert layout == replace(plain, door=None) and layout.key
     assert layout.distance(layout.initial) == replace(layout, key=None).distance(layout.initial) > 0
     assert np.array_equal(*layout.distances)
 

@@ -98,12 +98,12 @@ def test_equal_texts_are_never_on_both_sides(sweep, sweep_base, tmp_path, group)
     assert set(rows["groups"]) == {19 if group else 59}
 
 
-def test_untrained_twin_is_a_control_on_the_same_rows(sweep, sweep_base):
+def test_untrained_model_is_a_control_on_the_same_rows(sweep, sweep_base):
     rows = load_results(sweep(controls=["untrained"], targets=["vowels"]))
     found = rows[(rows["layer"] == 1) & (rows["control"] == "untrained") & (rows["metric"] == "r2")].iloc[0]
     texts = pd.read_csv(sweep_base / "texts.csv")
-    twin = untrained(load_model(sweep_base / "tiny", device="cpu"), 0)
-    x = capture(twin, texts["text"].tolist(), [1]).numpy(1)
+    untrained_model = untrained(load_model(sweep_base / "tiny", device="cpu"), 0)
+    x = capture(untrained_model, texts["text"].tolist(), [1]).numpy(1)
     direct = evaluate(
         make_probe("ridge-regression", alphas=[1.0, 10.0]), x, texts["vowels"].to_numpy(), texts["topic"].to_numpy(),
         folds=3, controls=(), resamples=50,

@@ -77,8 +77,8 @@ def test_an_untrained_model_of_its_own_is_read_while_the_trained_one_acts(own, s
         ActivationSet.load(path / "artifacts" / "activations" / name / "last") for name in ("tiny", "tiny-untrained-4")
     ]
     assert not torch.allclose(saved[0][2], saved[1][2])
-    twin = untrained(load_model(sweep_base / "tiny", device="cpu"), 4)
-    assert saved[1].fingerprint == twin.fingerprint
+    untrained_model = untrained(load_model(sweep_base / "tiny", device="cpu"), 4)
+    assert saved[1].fingerprint == untrained_model.fingerprint
 
 
 def test_a_capture_that_was_interrupted_begins_anew(own, sweep, tmp_path, monkeypatch):

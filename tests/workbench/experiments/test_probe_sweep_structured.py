@@ -50,9 +50,9 @@ def spec_of(task, **changes):
     return SweepSpec.model_validate(fields | {"resamples": 60, "controls": []} | changes)
 
 
-def cell(data, task, params, twin=None, **changes):
+def cell(data, task, params, untrained=None, **changes):
     x, labels = data
-    table = evaluate_structured(spec_of(task, **changes), task, params, x, labels, GROUPS, 3, twin)
+    table = evaluate_structured(spec_of(task, **changes), task, params, x, labels, GROUPS, 3, untrained)
     return table.set_index(["control", "metric", "label"])
 
 

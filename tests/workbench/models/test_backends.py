@@ -145,14 +145,14 @@ def test_a_site_sees_what_interventions_before_it_in_the_same_block_changed(
     torch.testing.assert_close(middle, pre + attn_out + vectors[0], atol=1e-5, rtol=1e-5)
 
 
-def test_taps_are_ordered_as_a_pass_reaches_them() -> None:
+def test_hooks_are_ordered_as_a_pass_reaches_them() -> None:
     sites = [Site(1, "resid_post"), Site(1, "resid_mid"), Site(0, "mlp_out"), Site(1, "attn_out"), Site(1, "resid_pre")]
     ordered = [site for site, _ in in_order({site: torch.Tensor.clone for site in sites}, None)]
     assert ordered == [sites[2], sites[4], sites[3], sites[1], sites[0]]
 
 
 @pytest.mark.parametrize("where", ["resid_pre", "attn_out", "resid_mid", "resid_post"])
-def test_whatever_raises_in_a_tap_is_seen_and_leaves_no_hooks(
+def test_whatever_raises_in_a_hook_is_seen_and_leaves_no_hooks(
     model_on: Maker, backend: str, where: str, prompts: list[str], watch: Any
 ) -> None:
     model = model_on("llama", backend)
@@ -176,7 +176,7 @@ def _hook_count(model: LanguageModel) -> int:
     backend = model.backend
     bridge = getattr(backend, "bridge", None)
     points = 0 if bridge is None else sum(len(point.fwd_hooks) for point in bridge.hook_dict.values())
-    modules = [*backend.hf_model.modules(), *(getattr(backend, "_twin", None) or torch.nn.Identity()).modules()]
+    modules = [*backend.hf_model.modules(), *(getattr(backend, "_copy", None) or torch.nn.Identity()).modules()]
     return points + sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
 
 
@@ -199,7 +199,7 @@ def test_activations_carry_no_graph(model_on: Maker, backend: str) -> None:
     assert not found.activations[Site(1)].requires_grad and not found.logits.requires_grad
 
 
-def test_taps_of_threads_do_not_meet(model_on: Maker, backend: str, add: Any, vectors: torch.Tensor) -> None:
+def test_hooks_of_threads_do_not_meet(model_on: Maker, backend: str, add: Any, vectors: torch.Tensor) -> None:
     model = model_on("llama", backend)
     steer = [add(Site(1), v, Scope.everywhere()) for v in vectors]
     expected = [model.forward(["a b c d"], interventions=[s], logits=True).logits for s in steer]
@@ -225,7 +225,7 @@ def test_back_ends_share_the_weights_and_leave_the_model_as_it_is(model_on: Make
     assert model.backend.hf_model is hf_model
     assert type(hf_model.model.layers[0]).__name__ == "LlamaDecoderLayer"
     assert "forward" not in vars(hf_model.model.layers[0])
-    running = {"hf": "hf_model", "nnsight": "_twin", "transformer_lens": "bridge"}[backend]
+    running = {"hf": "hf_model", "nnsight": "_copy", "transformer_lens": "bridge"}[backend]
     embedding = getattr(model.backend, running).get_input_embeddings() if backend != "transformer_lens" else None
     if embedding is not None:
         assert embedding.weight is hf_model.get_input_embeddings().weight

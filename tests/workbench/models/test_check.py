@@ -30,16 +30,16 @@ class _Broken(HuggingFaceBackend):
         return super().forward(tokens, **arguments)
 
 
-def test_taps_that_are_dropped_are_seen() -> None:
-    failed = _failed(_Broken(lambda arguments: arguments.update(taps={})))
-    assert {"steered logits equal the reference", "an error in a tap is seen and leaves nothing behind"} <= failed
+def test_hooks_that_are_dropped_are_seen() -> None:
+    failed = _failed(_Broken(lambda arguments: arguments.update(hooks={})))
+    assert {"steered logits equal the reference", "an error in a hook is seen and leaves nothing behind"} <= failed
     assert "logits equal the reference" not in failed
 
 
 def test_steering_that_stops_under_the_cache_is_seen() -> None:
     def spoil(arguments: dict[str, Any]) -> None:
         if arguments.get("cache") is not None:
-            arguments["taps"] = {}
+            arguments["hooks"] = {}
 
     assert _failed(_Broken(spoil)) == {"greedy steered tokens equal the reference"}
 
@@ -63,7 +63,7 @@ def test_hooks_that_stay_are_seen() -> None:
             self.blocks[0].module.register_forward_hook(lambda *_: None)
             return super().forward(tokens, **arguments)
 
-    assert _failed(Sticky(tiny_hf_model("llama"))) == {"an error in a tap is seen and leaves nothing behind"}
+    assert _failed(Sticky(tiny_hf_model("llama"))) == {"an error in a hook is seen and leaves nothing behind"}
 
 
 def test_an_activation_of_the_wrong_layer_is_seen() -> None:

@@ -189,7 +189,7 @@ def test_steering_while_stepping_equals_steering_the_whole(hawk: SequenceModel, 
     whole = hawk.forward(episodes, interventions=[add(site, vector, EVERYWHERE)], logits=True).logits
     cache = hawk.cache()
     with torch.no_grad():
-        steps = [hawk.step(episodes[:, t], cache, taps={site: lambda x: x + vector}) for t in range(TIME)]
+        steps = [hawk.step(episodes[:, t], cache, hooks={site: lambda x: x + vector}) for t in range(TIME)]
     torch.testing.assert_close(torch.stack(steps, 1), whole, atol=1e-5, rtol=1e-5)
 
 
@@ -214,10 +214,10 @@ def test_a_model_of_the_grid_has_no_ants_world() -> None:
         model.ant_world  # noqa: B018
 
 
-def test_an_untrained_twin_has_other_weights_of_the_same_kind(hawk: SequenceModel, episodes: Tensor) -> None:
-    twin = untrained(hawk)
-    assert twin.fingerprint != hawk.fingerprint and twin.config.block == "recurrent"
-    assert torch.isfinite(twin.forward(episodes, logits=True).logits).all()
+def test_an_untrained_model_has_other_weights_of_the_same_kind(hawk: SequenceModel, episodes: Tensor) -> None:
+    other = untrained(hawk)
+    assert other.fingerprint != hawk.fingerprint and other.config.block == "recurrent"
+    assert torch.isfinite(other.forward(episodes, logits=True).logits).all()
 
 
 def test_gaussian_actions_have_the_normal_density(hawk: SequenceModel, episodes: Tensor) -> None:

@@ -84,7 +84,7 @@ def test_precision_and_device_are_the_models_own() -> None:
     model = LanguageModel(TransformerLensBackend(hf_model, tiny_tokenizer()), tiny_tokenizer(), "half")
     found = model.forward(["a b"], ["1.attn.pattern", 1], logits=True)
     assert {x.dtype for x in [*found.activations.values(), found.logits]} == {torch.bfloat16}
-    assert hf_model.config._attn_implementation == "sdpa"  # the bridge's twin went over to eager attention
+    assert hf_model.config._attn_implementation == "sdpa"  # the bridge's copy went over to eager attention
 
 
 def test_the_basis_says_when_someone_folds_the_weights(model_on: Maker) -> None:

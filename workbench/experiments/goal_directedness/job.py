@@ -34,7 +34,7 @@ class Job:
         return ProbeData(self.spec, self.folder.read("states"))
 
     def activations(self, position: str, layer: int, control: str = "") -> np.ndarray:
-        """[states, tokens * d] of the model, or (``control`` "untrained") of its untrained twin, float32."""
+        """[states, tokens * d] of the model, or (``control`` "untrained") of the untrained model, float32."""
         tensors = self.folder.load_tensors(activations_name(position, layer, control))[0]
         return np.asarray(tensors["activations"].float().numpy())
 

@@ -56,7 +56,7 @@ def play_unit(job: Job) -> pd.DataFrame:
 
 
 def read_unit(job: Job) -> pd.DataFrame:
-    """Activations of the states at every position and layer, and of an untrained twin, as artifacts."""
+    """Activations of the states at every position and layer, and of the untrained model, as artifacts."""
     import pandas as pd
 
     steps, sites = job.data.steps, [Site(layer) for layer in job.layers]
@@ -164,7 +164,7 @@ Rows = Callable[[Job, np.ndarray, np.ndarray, int], "list[pd.DataFrame]"]
 
 
 def _by_layer(position: str, rows: Rows) -> Work:
-    """``rows`` gets the job, the activations of a layer, those of the untrained twin, and the layer."""
+    """``rows`` gets the job, the activations of a layer, those of the untrained model, and the layer."""
 
     def work(job: Job) -> pd.DataFrame:
         import pandas as pd

@@ -81,12 +81,12 @@ class _Probed:
 def beliefs_unit(job: Job) -> pd.DataFrame:
     """Every layer of the base: rows ``share, site, layer, control, measure``.
 
-    ``control`` is ``none`` for the probe itself, ``majority``, ``shuffled``, ``untrained`` (a twin with random weights)
+    ``control`` is ``none`` for the probe itself, ``majority``, ``shuffled``, ``untrained`` (a model of random weights)
     or ``bayes``; ``lead`` is the probe less the control, step by step.
     """
     probed, sites = _Probed(job), sites_of(job.model.n_layers)
-    twin = untrained(job.model, job.seed("untrained") % 2**32)
-    other = probed.activations(twin, sites)  # type: ignore[arg-type]
+    control = untrained(job.model, job.seed("untrained") % 2**32)
+    other = probed.activations(control, sites)  # type: ignore[arg-type]
     return _by_depth(probed, "beliefs", [(1.0, job.model, {site: {"untrained": x} for site, x in other.items()})], True)
 
 

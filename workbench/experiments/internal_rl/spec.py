@@ -69,7 +69,7 @@ class InternalRLSpec(BaseModel):
     random_share: float = Field(0.31, ge=0, le=1, description="share of training with a random gate")
     random_rate: float = Field(0.2, gt=0, le=1, description="how often the random gate opens")
     gate: str = Field("sampled", description="the gate in training: sampled (shut or open) or learned (the paper's)")
-    mirrored: bool = Field(True, description="the encoder reads a mirrored or turned twin of each episode (paper: no)")
+    mirrored: bool = Field(True, description="the encoder reads a mirrored or turned image of each episode (paper: no)")
     begun_midway: float = Field(0.5, ge=0, le=1, description="share of episodes that begin in their midst (paper: 0)")
     code: int = Field(8, ge=1, description="numbers in a code")
     memory: int = Field(32, ge=1, description="width of the metacontroller's history and summary")

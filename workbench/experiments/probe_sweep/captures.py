@@ -73,7 +73,7 @@ def _capture(folder: RunFolder, plan: Plan, capture: CapturePlan, digest: str, p
 
 
 def _readers(plan: Plan, capture: CapturePlan) -> list[str]:
-    """The model itself, and its untrained twin where that is a control."""
+    """The model itself, and the untrained one where that is a control."""
     return ["", CONTROL] if CONTROL in plan.spec.controls and capture.model.untrained is None else [""]
 
 

@@ -114,12 +114,12 @@ def evaluate_structured(
     labels: Sequence[str],
     groups: np.ndarray,
     seed: int,
-    twin: np.ndarray | None = None,
+    untrained: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """The rows of a cell: ``control, metric, label, estimate, low, high`` and the difference from each control.
 
-    x: [rows, features]; labels: texts of the rows; groups: [rows], never split; twin: [rows, features] of the model
-    with new weights.  Controls: ``shuffled`` (fitted on the targets of other groups, one draw), ``untrained``,
+    x: [rows, features]; labels: texts of the rows; groups: [rows], never split; untrained: [rows, features] of the
+    model with new weights.  Controls: ``shuffled`` (fitted on the targets of other groups, one draw), ``untrained``,
     ``random_features``, ``other_groups`` (what was decoded of another group's row), and the kind's ``majority``.
     """
     from sklearn.base import clone
@@ -147,8 +147,8 @@ def evaluate_structured(
             runs[control] = decoded(x, known[_others(groups[~test], drawn, kinds[~test])])
         elif control == "random_features":
             runs[control] = decoded(random_features(x, drawn))
-        elif control == "untrained" and twin is not None:
-            runs[control] = decoded(twin)
+        elif control == "untrained" and untrained is not None:
+            runs[control] = decoded(untrained)
         elif control == "other_groups":
             runs[control] = runs["none"][_others(groups[test], drawn, kinds[test])]
     return _chosen(kind.score(true, runs, groups[test], known, spec, seed), spec.metrics)

@@ -105,11 +105,11 @@ def _control_features(spec: SweepSpec, found: Rows, cell: Cell, context: Path) -
     values, features = cell.values, {}
     if _OTHER in spec.controls and values["task"] not in STRUCTURED:
         features[_OTHER] = found.activations[other_rows(found.groups, values["seed"])]
-    if CONTROL in spec.controls and _has_twin(context, values["model"]):
-        twin = load_rows(context, values["model"], values["position"], values["site"], CONTROL)
-        if not found.labels[values["target"]].equals(twin.labels[values["target"]]):
+    if CONTROL in spec.controls and _has_untrained(context, values["model"]):
+        untrained = load_rows(context, values["model"], values["position"], values["site"], CONTROL)
+        if not found.labels[values["target"]].equals(untrained.labels[values["target"]]):
             raise DataError("the untrained model's rows are not those of the model: the source must replay the same")
-        features[CONTROL] = twin.activations
+        features[CONTROL] = untrained.activations
     return features
 
 
@@ -121,7 +121,7 @@ def _types(spec: SweepSpec, found: Rows, kept: np.ndarray) -> np.ndarray | None:
     return found.labels[spec.types][kept].astype(str).to_numpy(dtype=np.str_)
 
 
-def _has_twin(context: Path, model: str) -> bool:
+def _has_untrained(context: Path, model: str) -> bool:
     from workbench.experiments.probe_sweep.plan import capture_key
 
     record = read_object(context / "artifacts" / f"capture-{capture_key(model)}.json")

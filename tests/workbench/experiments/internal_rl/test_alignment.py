@@ -52,7 +52,7 @@ class Knowing(Metacontroller):
         super().__init__(shape)
         self.episodes = episodes
 
-    def forward(self, activation, mask, gate="learned", generator=None, sample=True, twin=None):
+    def forward(self, activation, mask, gate="learned", generator=None, sample=True, mirror_image=None):
         found = super().forward(activation, mask, gate, generator, sample)
         z = torch.zeros_like(found.z)
         angle = subgoals_of(self.episodes) * torch.pi / 2

@@ -6,10 +6,10 @@ import copy
 from itertools import chain
 from typing import Any
 
-__all__ = ["twin"]
+__all__ = ["copy_sharing_weights"]
 
 
-def twin(hf_model: Any) -> Any:
+def copy_sharing_weights(hf_model: Any) -> Any:
     """A copy of a Hugging Face model that shares every parameter and buffer with it.
 
     Modules, config and hooks are the copy's own, so hooks and replaced modules stay in it; no weight is held twice, and
@@ -17,7 +17,7 @@ def twin(hf_model: Any) -> Any:
 
     >>> from workbench.models.tiny import tiny_hf_model
     >>> model = tiny_hf_model("llama")
-    >>> other = twin(model)
+    >>> other = copy_sharing_weights(model)
     >>> other.lm_head is model.lm_head, other.lm_head.weight is model.lm_head.weight
     (False, True)
     """

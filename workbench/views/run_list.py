@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from apps.explorer.choices import pick
 from workbench.errors import WorkbenchError
 from workbench.runs import RunRecord, list_runs, load_run
+from workbench.views.choices import pick
 
 __all__ = ["EXAMPLES", "all_runs", "described", "has_example", "name_of", "pick_run", "runs_root"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from apps.explorer.jobs import Job
+from workbench.views.jobs import Job
 
 if TYPE_CHECKING:
     from workbench.models import LanguageModel

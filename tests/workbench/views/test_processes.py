@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from apps.cli.main import COMMANDS
-from apps.explorer import processes
-from apps.explorer.processes import arguments, command_line, launch, started
 from workbench.errors import RunError
 from workbench.runs import RunFolder
+from workbench.views import processes
+from workbench.views.processes import arguments, command_line, launch, started
 
 # A stand-in that works on a run folder as the command does: one unit, then waiting for Ctrl-C (deaf: not even that).
 WORK = """

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.charts import draw, figure_names, show_figure
-from apps.explorer.choices import pick
-from apps.explorer.run_list import has_example, pick_run
 from workbench.errors import WorkbenchError
 from workbench.figures.style import words
 from workbench.runs import RunRecord
+from workbench.views.charts import draw, figure_names, show_figure
+from workbench.views.choices import pick
+from workbench.views.run_list import has_example, pick_run
 
 __all__ = ["figures", "finished_run", "orderings", "safely"]
 

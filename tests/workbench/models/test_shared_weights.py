@@ -2,21 +2,21 @@ from __future__ import annotations
 
 import torch
 
+from workbench.models.shared_weights import copy_sharing_weights
 from workbench.models.tiny import tiny_hf_model
-from workbench.models.twins import twin
 
 
-def test_a_twin_shares_all_weights_and_no_module() -> None:
+def test_a_copy_shares_all_weights_and_no_module() -> None:
     model = tiny_hf_model("gpt2")
-    other = twin(model)
+    other = copy_sharing_weights(model)
     assert all(a is b for a, b in zip(model.parameters(), other.parameters(), strict=True))
     assert all(a is b for a, b in zip(model.buffers(), other.buffers(), strict=True))
     assert not set(model.modules()) & set(other.modules()) and other.config is not model.config
 
 
-def test_tied_weights_stay_tied_and_training_reaches_the_twin() -> None:
+def test_tied_weights_stay_tied_and_training_reaches_the_copy() -> None:
     model = tiny_hf_model("gpt2")
-    other = twin(model)
+    other = copy_sharing_weights(model)
     assert other.lm_head.weight is other.transformer.wte.weight
     tokens = torch.tensor([[1, 40, 41]])
     with torch.no_grad():
@@ -26,7 +26,7 @@ def test_tied_weights_stay_tied_and_training_reaches_the_twin() -> None:
 
 def test_hooks_on_one_do_not_fire_in_the_other() -> None:
     model, fired = tiny_hf_model("llama"), []
-    other = twin(model)
+    other = copy_sharing_weights(model)
     other.model.layers[0].register_forward_hook(lambda *_: fired.append(1))
     model(torch.tensor([[1, 40]]))
     assert not fired

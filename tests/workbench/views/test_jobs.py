@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from apps.explorer.jobs import Job, find, forget, running, start
-from apps.explorer.model_cache import LoadedModel, ModelCache
 from apps.explorer.playground.sides import Checkpoint, write_sides
 from workbench.errors import DataError
 from workbench.models.tiny import tiny_model
+from workbench.views.jobs import Job, find, forget, running, start
+from workbench.views.model_cache import LoadedModel, ModelCache
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_page_keeps_a_place_for_what_follows_the_progress_though_a_busy_server_d
     def script():
         import streamlit as st
 
-        from apps.explorer.jobs import Job, show_job
+        from workbench.views.jobs import Job, show_job
 
         st.write("before")
         show_job(Job("work", print))

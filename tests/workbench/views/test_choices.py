@@ -8,7 +8,7 @@ def two_pages():
     """Two pages that both have a choice called ``run``; page A has a filter, a slider and tabs."""
     import streamlit as st
 
-    from apps.explorer import choices
+    from workbench.views import choices
 
     choices.begin()
     page = choices.pick("Page", ["A", "B"], key="page", radio=True)
