@@ -200,7 +200,7 @@ def _interventions(run: RunRecord, rendering: str, vector: SteeringVector, spec:
 
     multiplier = float(run.read_json("chosen")[rendering]["multiplier"])
     shuffled = vector.shuffled(derive_seed(spec.seed, "shuffled", 0))
-    return {"east": [Add(vector.site, vector, multiplier)], "shuffled": [Add(vector.site, shuffled, multiplier)]}
+    return {"east": [Add(vector, multiplier)], "shuffled": [Add(shuffled, multiplier)]}
 
 
 def _read(model: Any, vector: SteeringVector, prompt: list[int], step: Mapping[Any, Any], adds: list[Any]) -> Projected:
