@@ -2,7 +2,7 @@
 
 Works on tensors and on the ``LanguageModel`` protocol; knows nothing of probes.  Controllers of the residual stream and
 internal RL (low-rank controllers, metacontroller, discovery, learners) load when one of their names is first used.
-What runs a learner, ``reinforce`` and ``evaluate``, is in :mod:`steering.reinforce`, and ``frozen`` in
+What runs a learner, ``reinforce`` and ``play_trials``, is in :mod:`steering.reinforce`, and ``frozen`` in
 :mod:`steering.frozen`: a package cannot hold a function by the name of its module.
 """
 

@@ -22,7 +22,7 @@ from steering.compile_segments import (
 )
 from steering.frozen import weights_digest
 from steering.metacontroller import MetacontrollerShape
-from steering.reinforce import evaluate
+from steering.reinforce import play_trials
 from workbench.environments.pinpad import Pinpad
 from workbench.environments.pinpad_expert import Episodes, expert_episodes
 from workbench.environments.pinpad_tasks import pretraining_tasks
@@ -168,7 +168,7 @@ def test_discovery_explains_unseen_episodes_leaves_the_base_alone_and_plays(
     assert nats() < first - 0.05
     assert weights_digest(model.backend.hf_model) == before
     learner = CodeLearner(model, SITE, segments.controller, None, torch.tensor([0, 2, 1]))
-    trial = evaluate(learner, 30)[0]
+    trial = play_trials(learner, 30)[0]
     assert (trial.mask.sum(1) >= 1).all()
 
 
