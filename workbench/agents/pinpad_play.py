@@ -18,9 +18,8 @@ import torch
 from workbench.environments.pinpad import PinpadState, observe, step
 from workbench.environments.pinpad_expert import Episodes
 from workbench.models.backend import Hook
-from workbench.models.interventions import Intervention, Where
+from workbench.models.interventions import Intervention, Where, hooks_for
 from workbench.models.sequence_model import SequenceModel
-from workbench.models.trees import hooks_for
 from workbench.sites import Site
 
 if TYPE_CHECKING:

@@ -157,10 +157,8 @@ def _row(episode: _Episode, step: int, decision: Decision, reward: float, means:
 
 
 def _parallel(agent: LanguageAgent, horizon: int) -> int:
-    import torch
-
     model = agent.model
-    budget = slot_budget(model.config, torch.finfo(model.dtype).bits // 8, model.device)
+    budget = slot_budget(model.backend)
     width = len(agent.prompt(agent.opening())) + horizon * _TOKENS_PER_TURN + agent.completions * agent.max_new_tokens
     if width > 8 * budget:
         raise ModelError(f"one episode of {width} tokens does not fit into memory beside {model.name}")

@@ -17,11 +17,10 @@ from steering.interventions import Add
 from steering.vectors import SteeringVector
 from workbench.errors import DataError
 from workbench.models.cache import PromptCache, common_prefix
-from workbench.models.generation import Sampling, decode, leaf_seeds, score_leaves
+from workbench.models.decoding import Decoder, Leaf, Sampling, Tree, seeded_leaves
 from workbench.models.interventions import Scope, Where
 from workbench.models.language_model import LanguageModel
-from workbench.models.memory import is_out_of_memory, slot_budget
-from workbench.models.trees import Leaf, Tree, grow_shared
+from workbench.models.memory import in_halves, slot_budget
 from workbench.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -108,24 +107,16 @@ def run_trials(
     if not trials:
         return []
     model._check_room([list(trial.tokens) for trial in trials], max_new_tokens)
-    sampling = Sampling(max_new_tokens, temperature, eos=model._end_tokens())
-    outcomes: list[Outcome] = []
+    sampling = Sampling(model.decode, max_new_tokens, temperature, eos=model._end_tokens())
+    chunks = _chunks(model, trials, max_new_tokens)
     with progress_bar(sum(t.draws for t in trials), progress, "trials") as advance, torch.inference_mode():
-        todo = list(_chunks(model, trials, max_new_tokens))[::-1]
-        while todo:
-            chunk = todo.pop()
-            try:
-                outcomes += _run_chunk(model, chunk, sampling, advance)
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or len(chunk) == 1:
-                    raise
-                todo += [chunk[len(chunk) // 2 :], chunk[: len(chunk) // 2]]
-    return outcomes
+        found = in_halves(lambda chunk: _run_chunk(model, chunk, sampling, advance), chunks)
+    return [outcome for outcomes in found for outcome in outcomes]
 
 
 def _chunks(model: LanguageModel, trials: Sequence[Trial], new_tokens: int) -> Iterator[list[Trial]]:
     """Trials in order, as many at once as fit into memory."""
-    budget = slot_budget(model.config, torch.finfo(model.dtype).bits // 8, model.device)
+    budget = slot_budget(model.backend)
     chunk: list[Trial] = []
     width = 0
     for trial in trials:
@@ -143,29 +134,21 @@ def _run_chunk(
 ) -> list[Outcome]:
     interventions = injections(model, trials)
     cache = _shared_prefix(model, trials)
-    logprobs: dict[int, list[float]] = {}
-    if any(trial.answers for trial in trials):
-        trees = _trees(trials, [len(trial.answers) for trial in trials])
-        for tree in trees:
-            for leaf in tree.leaves:
-                leaf.tokens = list(trials[leaf.row].answers[leaf.index])
-        score_leaves(model.backend, trees, cache, interventions)
-        logprobs = {tree.row: [sum(leaf.token_logprobs) for leaf in tree.leaves] for tree in trees}
-    texts: dict[int, list[str]] = {}
-    if any(trial.draws for trial in trials):
-        trees = _trees(trials, [trial.draws for trial in trials])
-        seeds = leaf_seeds([trial.seed for trial in trials], len(trials), max(trial.draws for trial in trials))
-        decode(model.backend, trees, cache, sampling, seeds, interventions, model.decode, advance)
-        texts = {tree.row: [model.decode(leaf.tokens) for leaf in tree.leaves] for tree in trees}
-    return [Outcome(texts.get(i, []), logprobs.get(i, [])) for i in range(len(trials))]
-
-
-def _trees(trials: Sequence[Trial], leaves: Sequence[int]) -> list[Tree]:
-    """One tree a trial: rows of a batch never share what comes after the injection."""
+    answers = [[Leaf(row, tokens=list(answer)) for answer in trial.answers] for row, trial in enumerate(trials)]
+    if any(answers):
+        Decoder(model.backend, interventions).run(_trees(trials, answers), cache)
+    replies = seeded_leaves([trial.draws for trial in trials], [trial.seed for trial in trials])
+    if any(replies):
+        Decoder(model.backend, interventions, sampling, advance).run(_trees(trials, replies), cache)
     return [
-        Tree(list(trial.tokens), row, [Leaf(row, k) for k in range(n)])
-        for row, (trial, n) in enumerate(zip(trials, leaves, strict=True))
+        Outcome([model.decode(leaf.tokens) for leaf in drawn], [sum(leaf.token_logprobs) for leaf in scored])
+        for drawn, scored in zip(replies, answers, strict=True)
     ]
+
+
+def _trees(trials: Sequence[Trial], leaves: Sequence[list[Leaf]]) -> list[Tree]:
+    """One tree a trial: rows of a batch never share what comes after the injection."""
+    return [Tree(list(trial.tokens), row, own) for row, (trial, own) in enumerate(zip(trials, leaves, strict=True))]
 
 
 def injections(model: LanguageModel, trials: Sequence[Trial]) -> list[Add]:
@@ -196,6 +179,6 @@ def _shared_prefix(model: LanguageModel, trials: Sequence[Trial]) -> PromptCache
     length = min([length, *(trial.start for trial in trials if trial.injected)])
     cache = model.prompt_cache()
     if length and len(trials) > 1:
-        grow_shared(model.backend, [Tree(first[: length + 1], 0, [])], cache, ())
+        Decoder(model.backend).grow_shared([Tree(first[: length + 1], 0, [])], cache)
         cache.select([0] * len(trials))
     return cache
