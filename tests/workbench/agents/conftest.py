@@ -45,7 +45,7 @@ class ScriptedModel:
         return [ord(c) for c in prompt]
 
     def generate(self, prompts, counts, *, seeds, **options):
-        from workbench.models.generation import Completion
+        from workbench.models.decoding import Completion
 
         self.calls.append((list(counts), list(seeds), options))
         texts = [self.say("".join(map(chr, prompt)), seed) for prompt, seed in zip(prompts, seeds, strict=True)]

@@ -65,7 +65,7 @@ def test_a_detour_lowers_spl_by_the_ratio_of_lengths() -> None:
             return [1]
 
         def generate(self, prompts, n, **options):
-            from workbench.models.generation import Completion
+            from workbench.models.decoding import Completion
 
             return [[Completion(text.answer(next(moves)), [7], 0.0, "eos")]]
 

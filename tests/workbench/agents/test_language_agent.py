@@ -11,7 +11,7 @@ import pytest
 from workbench.agents.language_agent import LanguageAgent
 from workbench.environments.bandit_text import BanditText
 from workbench.errors import SpecError
-from workbench.models.generation import Completion
+from workbench.models.decoding import Completion
 from workbench.statistics import plugin_entropy
 
 
