@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["load_probe", "register_probe", "save_probe"]
 
 _FORMAT = "workbench-probe"
-_KINDS = PROBES | {
-    "shared-ridge": "probes.shared:SharedRidge",
-    "shared-logistic": "probes.shared:SharedLogistic",
-}
+_KINDS = PROBES | {"shared-ridge": "probes.shared:SharedRidge"}
 
 
 def register_probe(name: str, place: str) -> None:

@@ -18,7 +18,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import workbench.worlds  # registers
+import workbench.worlds  # noqa: F401  (registers)
 from workbench.errors import DataError, SpecError
 from workbench.worlds.moves import Move
 from workbench.worlds.pinpad.env import PinpadEnv, PinpadVectorEnv
