@@ -12,14 +12,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from workbench.errors import SpecError
+from workbench.errors import DataError, SpecError
 from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
-__all__ = ["Intervention", "Scope", "Where", "Window"]
+__all__ = ["Intervention", "Placed", "Scope", "Where", "Window", "Wrapped", "act"]
 
 
 @dataclass(frozen=True)
@@ -141,3 +141,50 @@ class Intervention(Protocol):
     def scope(self) -> Scope: ...
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Wrapped:
+    """An intervention that does what another does; subclasses change something about it."""
+
+    inner: Intervention
+
+    fingerprint = property(lambda self: getattr(self.inner, "fingerprint", None))
+    basis = property(lambda self: getattr(self.inner, "basis", None))
+
+    @property
+    def site(self) -> Site:
+        """Where it acts."""
+        return self.inner.site
+
+    @property
+    def scope(self) -> Scope:
+        """Which positions it may change."""
+        return self.inner.scope
+
+    def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
+        return act(self.inner, activation, where)
+
+
+@dataclass(frozen=True, eq=False)
+class Placed(Wrapped):
+    """An intervention at the site that its own means in a model: layer -1 is the model's last."""
+
+    place: Site
+
+    @property
+    def site(self) -> Site:
+        """Where it acts, the layer counted from 0."""
+        return self.place
+
+
+def act(
+    intervention: Intervention, activation: Float[Tensor, "batch pos d"], where: Where
+) -> Float[Tensor, "batch pos d"]:
+    """What an intervention makes of an activation; :class:`DataError` when that is not an activation of its kind."""
+    new = intervention(activation, where)
+    kind = (tuple(activation.shape), activation.dtype)
+    found = (tuple(new.shape), new.dtype) if hasattr(new, "shape") and hasattr(new, "dtype") else type(new).__name__
+    if found != kind:
+        raise DataError(f"{type(intervention).__name__} at {intervention.site} returned {found}, not a tensor {kind}")
+    return new

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from workbench.errors import DataError, ModelError
+from workbench.models import inputs
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
 
@@ -90,11 +91,9 @@ class SequenceModel(LanguageModel):
             raise DataError(f"{self.name}: an observation is not finite")
         return rows
 
-    def encode_all(self, prompts: Sequence[Any]) -> list[Any]:
+    def encode_all(self, prompts: Sequence[Any], what: str = "episode", first: int = 0) -> list[Any]:
         """Each episode as :meth:`encode` gives it."""
-        if not len(prompts):
-            raise DataError("prompts must be a non-empty list; for one episode write [episode]")
-        return [self.encode(prompt) for prompt in prompts]
+        return inputs.each(self.encode, inputs.items(prompts, what), what, first)
 
     def _pad(self, rows: Sequence[Any]) -> Tensor:
         from torch.nn.utils.rnn import pad_sequence

@@ -15,7 +15,7 @@ import numpy as np
 
 from workbench.models.backend import Backend, Hook
 from workbench.models.cache import PromptCache, pad_right
-from workbench.models.interventions import Intervention, Where
+from workbench.models.interventions import Intervention, Where, act
 from workbench.sites import Site
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def hooks_for(interventions: Sequence[Intervention], where: Where) -> dict[Site,
 
         def hook(activation: Tensor, chain: list[Intervention] = chain) -> Tensor:
             for intervention in chain:
-                activation = intervention(activation, where)
+                activation = act(intervention, activation, where)
             return activation
 
         hooks[site] = hook
