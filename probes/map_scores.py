@@ -26,11 +26,11 @@ __all__ = ["map_scores"]
 _K = len(CELLS)
 
 
-def map_scores(true: Any, proba: Any, groups: Any, n: int = 2000, seed: int = 0) -> pd.DataFrame:
+def map_scores(true: Any, proba: Any, groups: Any, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Scores of decoded maps: a table [metric, cell_class, padding, estimate, low, high].
 
     true: [states, size, size] numbers of ``CELLS``; proba: [states, size, size, len(CELLS)] as ``predict_proba`` gives
-    it; groups: [states], resampled whole ``n`` times for 95% intervals.
+    it; groups: [states], resampled whole for 95% intervals.
 
     Metrics: ``accuracy``, ``balanced_accuracy`` (mean recall of the classes that occur), and of each class that occurs
     ``precision`` (0 where the class is never decoded), ``recall``, ``f1``.  They come twice: ``padding`` "with" counts
@@ -50,13 +50,13 @@ def map_scores(true: Any, proba: Any, groups: Any, n: int = 2000, seed: int = 0)
     inside[:, PADDING] = 0
     rows: list[tuple[str, str, str, float, float, float]] = []
     for padding, counts in (("with", confusion), ("without", inside)):
-        sums = ClusterSums(counts.reshape(len(maps), -1), labels, n, seed)
+        sums = ClusterSums(counts.reshape(len(maps), -1), labels, resamples, seed)
         present = sums.total.reshape(_K, _K).sum(1) > 0
         for metric, cell, statistic in _statistics(present):
             interval = sums.interval(statistic)
             rows.append((metric, cell, padding, interval.estimate, interval.low, interval.high))
     for cell in ("A", "G"):
-        found = _manhattan(maps, probabilities, labels, cell, n, seed)
+        found = _manhattan(maps, probabilities, labels, cell, resamples, seed)
         rows += [] if found is None else [("manhattan", cell, "with", found.estimate, found.low, found.high)]
     return pd.DataFrame(rows, columns=["metric", "cell_class", "padding", "estimate", "low", "high"])
 
@@ -104,7 +104,7 @@ def _mean_of_finite(values: Float[np.ndarray, "... k"]) -> Float[np.ndarray, "..
 
 
 def _manhattan(
-    true: np.ndarray, proba: np.ndarray, groups: np.ndarray, cell: str, n: int, seed: int
+    true: np.ndarray, proba: np.ndarray, groups: np.ndarray, cell: str, resamples: int, seed: int
 ) -> Interval | None:
     """Mean distance from the likeliest cell to the nearest true one; None where no state has such a cell."""
     here = true == cell_class(cell)  # [states, size, size]
@@ -116,7 +116,7 @@ def _manhattan(
     along = np.abs(place[:, :, None] - np.arange(size))  # [states, 2, size]
     distance = along[:, 0, :, None] + along[:, 1, None, :]  # [states, size, size]
     nearest = np.where(here[states], distance, 2 * size).min((1, 2)).astype(np.float64)
-    sums = ClusterSums(np.stack([nearest, np.ones_like(nearest)], 1), groups[states], n, seed)
+    sums = ClusterSums(np.stack([nearest, np.ones_like(nearest)], 1), groups[states], resamples, seed)
     return sums.interval(lambda s: s[..., 0] / s[..., 1])
 
 

@@ -209,7 +209,7 @@ class LinearPlanProbe(SharedRidge):
     """
 
     def __init__(self, alphas: Sequence[float] = ALPHAS, folds: int = 5) -> None:
-        super().__init__(alphas, folds, "classes")
+        super().__init__(alphas, folds)
 
     def fit(self, X: Any, plans: Any, groups: Any = None) -> Self:
         """X: [rows, features]; plans: [rows, horizon] moves 0-3, PAD after the last; groups: [rows]."""

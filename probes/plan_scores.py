@@ -39,12 +39,12 @@ def next_moves(moves: Sequence[int], horizon: int = 10) -> Int[np.ndarray, "step
 
 
 def plan_scores(
-    true: Any, predicted: Any, groups: Any, training: Any = None, n: int = 2000, seed: int = 0
+    true: Any, predicted: Any, groups: Any, training: Any = None, resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """prefix@N for N = 1..horizon: the share of rows whose first N moves are all right, beside controls.
 
     A table [metric, steps, padding, control, estimate, low, high, difference, difference_low, difference_high].
-    true, predicted: [rows, horizon] moves and PAD; groups: [rows], resampled whole ``n`` times for 95% intervals;
+    true, predicted: [rows, horizon] moves and PAD; groups: [rows], resampled whole for 95% intervals;
     training: the plans [rows, horizon] of the training rows, needed for the control "majority".
 
     ``padding`` "with": a plan that ends before N must be decoded as ended (PAD counts as a symbol); "without": rows
@@ -73,7 +73,7 @@ def plan_scores(
                 common = _majority(known[_counted(known, steps, padding), :steps])
                 right["majority"] = (plans[:, :steps] == common).all(1)
             name = {"metric": f"prefix@{steps}", "steps": steps, "padding": padding}
-            rows += [name | row for row in _compared(right, counted, labels, n, seed)]
+            rows += [name | row for row in _compared(right, counted, labels, resamples, seed)]
     return pd.DataFrame(rows)
 
 
@@ -114,14 +114,14 @@ def _majority(prefixes: Int[np.ndarray, "rows steps"]) -> Int[np.ndarray, " step
 
 
 def _compared(
-    right: dict[str, np.ndarray], counted: np.ndarray, groups: np.ndarray, n: int, seed: int
+    right: dict[str, np.ndarray], counted: np.ndarray, groups: np.ndarray, resamples: int, seed: int
 ) -> list[dict[str, object]]:
     """One row a control: its share of right rows and the decoder's lead over it."""
     nan = float("nan")
     if not counted.any():
         return [{"control": control} | dict.fromkeys(_NUMBERS, nan) for control in right]
     columns = np.stack([*right.values(), np.ones(len(counted))], 1).astype(np.float64)[counted]
-    sums = ClusterSums(columns, groups[counted], n, seed)
+    sums = ClusterSums(columns, groups[counted], resamples, seed)
     rows: list[dict[str, object]] = []
     for index, control in enumerate(right):
         share = sums.interval(_Share(index))

@@ -25,7 +25,6 @@ __all__ = ["load_probe", "save_probe"]
 _FORMAT = "workbench-probe"
 _KINDS = PROBES | {
     "shared-ridge": "probes.shared:SharedRidge",
-    "shared-logistic": "probes.shared:SharedLogistic",
     "cognitive-map": "probes.cognitive_map:CognitiveMapProbe",
     "plan": "probes.plan:PlanDecoder",
     "linear-plan": "probes.plan:LinearPlanProbe",

@@ -70,8 +70,8 @@ def test_f1_intervals_are_those_of_resampled_maps(decoded):
         y, p = rows.reshape(-1, 2).T
         return 2 * (y * p).sum() / (y.sum() + p.sum())
 
-    expected = cluster_bootstrap(wall, groups, statistic=f1, n=200)
-    row = look_up(map_scores(true, proba, groups, n=200), "f1", "#")
+    expected = cluster_bootstrap(wall, groups, statistic=f1, resamples=200)
+    row = look_up(map_scores(true, proba, groups, resamples=200), "f1", "#")
     np.testing.assert_allclose([row.low, row.high], [expected.low, expected.high], atol=1e-12)
 
 

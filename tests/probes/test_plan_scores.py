@@ -37,7 +37,7 @@ def brute(true, predicted, steps, padding):
 @given(st.lists(st.tuples(plan, answer), min_size=2, max_size=12), st.lists(plan, min_size=1, max_size=12))
 def test_prefixes_and_the_majority_are_those_of_loops(rows, training):
     true, predicted = zip(*rows, strict=True)
-    table = plan_scores(true, predicted, np.arange(len(rows)), training=training, n=5)
+    table = plan_scores(true, predicted, np.arange(len(rows)), training=training, resamples=5)
     for padding in ("with", "without"):
         for steps in range(1, HORIZON + 1):
             found = look_up(table, steps, padding)
@@ -55,7 +55,7 @@ def test_prefixes_and_the_majority_are_those_of_loops(rows, training):
 @given(st.lists(st.tuples(plan, answer), min_size=1, max_size=12))
 def test_prefix_scores_never_rise_with_steps_when_padding_counts(rows):
     true, predicted = zip(*rows, strict=True)
-    table = plan_scores(true, predicted, np.arange(len(rows)), n=2)
+    table = plan_scores(true, predicted, np.arange(len(rows)), resamples=2)
     estimates = table[(table.control == "none") & (table.padding == "with")].estimate
     assert (estimates.diff().dropna() <= 0).all()
 

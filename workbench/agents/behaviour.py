@@ -197,7 +197,7 @@ def summarise(
     by: Columns = (),
     measures: Columns | None = None,
     cluster: str = "episode",
-    n: int = 2000,
+    resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Every measure's mean over the episodes of each group, with a 95% cluster-bootstrap interval.
@@ -221,12 +221,12 @@ def summarise(
     for name in names:
         values = MEASURES[name](table, by)
         frame = pd.DataFrame({"_value": values, "_cluster": clusters}).reset_index()
-        rows.append(_intervals(frame, list(by), n, seed).assign(measure=name))
+        rows.append(_intervals(frame, list(by), resamples, seed).assign(measure=name))
     return pd.concat(rows, ignore_index=True)[[*by, "measure", "estimate", "low", "high", "episodes"]]
 
 
 def by_step(
-    table: pd.DataFrame, column: str, by: Columns = (), cluster: str = "episode", n: int = 2000, seed: int = 0
+    table: pd.DataFrame, column: str, by: Columns = (), cluster: str = "episode", resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """Mean of a column at each step, with a 95% cluster-bootstrap interval over the episodes that reach it.
 
@@ -236,7 +236,7 @@ def by_step(
     need_columns(table, [column, cluster], "by_step")
     ordered = order_episodes(table, by)
     frame = pd.DataFrame({"_value": ordered[column].astype(np.float64), "_cluster": ordered[cluster]})
-    return _intervals(frame.join(ordered[[*by, "step"]]), [*by, "step"], n, seed)
+    return _intervals(frame.join(ordered[[*by, "step"]]), [*by, "step"], resamples, seed)
 
 
 def entropy_by_step(table: pd.DataFrame, by: Columns = (), cluster: str = "episode") -> pd.DataFrame:
@@ -244,7 +244,7 @@ def entropy_by_step(table: pd.DataFrame, by: Columns = (), cluster: str = "episo
     return by_step(table, "entropy", by, cluster)
 
 
-def _intervals(frame: pd.DataFrame, by: list[str], n: int, seed: int) -> pd.DataFrame:
+def _intervals(frame: pd.DataFrame, by: list[str], resamples: int, seed: int) -> pd.DataFrame:
     """``frame`` has columns by, _value and _cluster; one interval a group, NaN where a group has no value."""
     rows = []
     groups = frame.groupby(by, dropna=False) if by else [((), frame)]
@@ -252,7 +252,11 @@ def _intervals(frame: pd.DataFrame, by: list[str], n: int, seed: int) -> pd.Data
         known = group.dropna(subset=["_value"])
         row = dict(zip(by, key, strict=True)) | dict.fromkeys(("estimate", "low", "high"), np.nan)
         if len(known):
-            row |= vars(cluster_bootstrap(known["_value"].to_numpy(), known["_cluster"].to_numpy(), n=n, seed=seed))
+            row |= vars(
+                cluster_bootstrap(
+                    known["_value"].to_numpy(), known["_cluster"].to_numpy(), resamples=resamples, seed=seed
+                )
+            )
         rows.append(row | {"episodes": len(known)})
     return pd.DataFrame(rows, columns=[*by, "estimate", "low", "high", "episodes"])
 

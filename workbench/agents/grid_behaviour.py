@@ -64,7 +64,7 @@ def grid_behaviour(
     by: Sequence[str] = ("size", "density"),
     labels: pd.DataFrame | None = None,
     exact: bool = False,
-    n: int = 2000,
+    resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Every metric of :data:`METRICS` for each player and group of layouts, with 95% cluster-bootstrap intervals.
@@ -81,8 +81,8 @@ def grid_behaviour(
     states = visited_states(steps, layouts, exact).join(labels, on="layout")
     means = ["accuracy", "success", "spl", "valid"]
     per_layout = episodes.groupby([*keys, "layout"], sort=True)[means].mean().reset_index()
-    measures = [(name, per_layout, _mean_of(name, n, seed)) for name in means]
-    measures += [("accuracy_pooled", steps, _mean_of("optimal", n, seed)), *_of_states(states, n, seed)]
+    measures = [(name, per_layout, _mean_of(name, resamples, seed)) for name in means]
+    measures += [("accuracy_pooled", steps, _mean_of("optimal", resamples, seed)), *_of_states(states, resamples, seed)]
     return _table(measures, keys, list(METRICS))
 
 
@@ -92,7 +92,7 @@ def behaviour_by_distance(
     by: Sequence[str] = (),
     labels: pd.DataFrame | None = None,
     exact: bool = False,
-    n: int = 2000,
+    resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Pooled accuracy, validity, entropy, divergence and calibration error by ``distance`` to the goal.
@@ -103,23 +103,23 @@ def behaviour_by_distance(
     keys = ["player", *by, "distance"]
     states = visited_states(steps, layouts, exact).join(labels, on="layout")
     of_steps = {"accuracy_pooled": "optimal", "valid": "valid"}
-    measures = [(name, steps, _mean_of(column, n, seed)) for name, column in of_steps.items()]
-    return _table([*measures, *_of_states(states, n, seed)], keys, list(METRICS))
+    measures = [(name, steps, _mean_of(column, resamples, seed)) for name, column in of_steps.items()]
+    return _table([*measures, *_of_states(states, resamples, seed)], keys, list(METRICS))
 
 
 _Measure = Callable[["pd.DataFrame"], Interval]
 
 
-def _mean_of(column: str, n: int, seed: int) -> _Measure:
-    return lambda part: cluster_bootstrap(part[column].astype(float), part["layout"], n=n, seed=seed)
+def _mean_of(column: str, resamples: int, seed: int) -> _Measure:
+    return lambda part: cluster_bootstrap(part[column].astype(float), part["layout"], resamples=resamples, seed=seed)
 
 
-def _of_states(states: pd.DataFrame, n: int, seed: int) -> list[tuple[str, pd.DataFrame, _Measure]]:
+def _of_states(states: pd.DataFrame, resamples: int, seed: int) -> list[tuple[str, pd.DataFrame, _Measure]]:
     def error(part: pd.DataFrame) -> Interval:
-        return calibration_error(part["confidence"], part["correct"], part["layout"], n=n, seed=seed)
+        return calibration_error(part["confidence"], part["correct"], part["layout"], resamples=resamples, seed=seed)
 
     means: list[tuple[str, pd.DataFrame, _Measure]] = [
-        (name, states, _mean_of(name, n, seed)) for name in ("entropy", "jsd")
+        (name, states, _mean_of(name, resamples, seed)) for name in ("entropy", "jsd")
     ]
     return [*means, ("ece", states, error)]
 

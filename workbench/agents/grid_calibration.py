@@ -27,7 +27,12 @@ BINS = 10
 
 
 def calibration_error(
-    confidence: ArrayLike, correct: ArrayLike, clusters: ArrayLike, bins: int = BINS, n: int = 2000, seed: int = 0
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    clusters: ArrayLike,
+    bins: int = BINS,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Interval:
     """Expected calibration error with a 95% cluster-bootstrap interval.  confidence, correct, clusters: [states].
 
@@ -36,7 +41,9 @@ def calibration_error(
     """
     gaps, weights, labels = _by_cluster(confidence, correct, clusters, bins)
     table = np.column_stack([gaps, weights])  # [clusters, bins + 1]
-    return cluster_bootstrap(table, labels, lambda rows: np.abs(rows[:, :-1].sum(0)).sum() / rows[:, -1].sum(), n, seed)
+    return cluster_bootstrap(
+        table, labels, lambda rows: np.abs(rows[:, :-1].sum(0)).sum() / rows[:, -1].sum(), resamples, seed
+    )
 
 
 def _by_cluster(

@@ -54,7 +54,7 @@ def goal_structures(
     steps: pd.DataFrame,
     layouts: Sequence[Layout],
     structures: Sequence[str] | None = None,
-    n: int = 2000,
+    resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """The measures of :data:`GOAL_METRICS` for each player and goal structure, with intervals clustered by layout.
@@ -88,7 +88,7 @@ def goal_structures(
     rows = []
     for metric, table in tables.items():
         for (player, name), part in table.groupby(["player", "structure"], sort=True):
-            interval = cluster_bootstrap(part["_value"].astype(float), part["layout"], n=n, seed=seed)
+            interval = cluster_bootstrap(part["_value"].astype(float), part["layout"], resamples=resamples, seed=seed)
             key = {"player": player, "structure": name, "metric": metric}
             rows.append(key | vars(interval) | {"n": len(part)})
     columns = ["player", "structure", "metric", "estimate", "low", "high", "n"]

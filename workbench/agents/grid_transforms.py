@@ -63,7 +63,7 @@ def compare_transforms(
     original: pd.DataFrame,
     transformed: Mapping[str, pd.DataFrame],
     metrics: Sequence[str] = ("success", "accuracy", "spl"),
-    n_resamples: int = 2000,
+    resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Each transform against the original, layout by layout.
@@ -87,7 +87,7 @@ def compare_transforms(
             before = base.loc[part.index]
             for metric in metrics:
                 row = {"player": player, "transform": name, "metric": metric}
-                rows.append(row | _paired(before[metric].to_numpy(), part[metric].to_numpy(), n_resamples, seed))
+                rows.append(row | _paired(before[metric].to_numpy(), part[metric].to_numpy(), resamples, seed))
     return pd.DataFrame(rows)
 
 
@@ -98,9 +98,9 @@ def _per_layout(episodes: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     return known.astype(dict.fromkeys(metrics, float)).groupby(["player", "layout"], sort=True)[list(metrics)].mean()
 
 
-def _paired(before: np.ndarray, after: np.ndarray, n: int, seed: int) -> dict[str, float]:
+def _paired(before: np.ndarray, after: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
     pairs = np.arange(len(before))
-    interval = cluster_bootstrap_difference(after, before, pairs, pairs, n=n, seed=seed)
+    interval = cluster_bootstrap_difference(after, before, pairs, pairs, resamples=resamples, seed=seed)
     test = signed_rank(after - before)
     result = {"difference": interval.estimate, "low": interval.low, "high": interval.high}
     return result | {"n": len(pairs), "differing": test.n, "w": test.w, "p": test.p, "r": test.r}

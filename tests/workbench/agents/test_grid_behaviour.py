@@ -66,7 +66,7 @@ def test_the_random_player_is_as_accurate_as_moves_are_optimal(steps, layouts, l
         len(layouts[i].optimal_moves(State((r, c)))) / 4
         for i, r, c in mine[["layout", "row", "column"]].itertuples(index=False)
     ]
-    table = grid_behaviour(steps, layouts, (), n=4000)
+    table = grid_behaviour(steps, layouts, (), resamples=4000)
     row = of(table, "random", "accuracy_pooled")
     assert row["low"] < np.mean(chance) < row["high"] and row["high"] - row["low"] < 0.15
     assert of(grid_behaviour(steps, layouts, (), exact=True), "random", "entropy")["estimate"] == pytest.approx(
@@ -130,7 +130,7 @@ def brute_force(confidence, correct) -> float:
 def test_calibration_error_is_the_brute_force_sum_over_bins(rows) -> None:
     confidence, correct, clusters = np.array([r[0] / 20 for r in rows]), [r[1] for r in rows], [r[2] for r in rows]
     expected = brute_force(confidence, correct)
-    assert calibration_error(confidence, correct, clusters, n=10).estimate == pytest.approx(expected)
+    assert calibration_error(confidence, correct, clusters, resamples=10).estimate == pytest.approx(expected)
 
 
 def test_certainty_belongs_to_the_last_bin(layouts) -> None:
@@ -165,10 +165,13 @@ def test_by_distance_is_the_measure_of_the_steps_at_that_distance(steps, layouts
 
 
 def test_labels_may_stand_in_the_steps_or_beside_them(steps, layouts, labels) -> None:
-    beside = grid_behaviour(steps, layouts, labels=labels, n=50)
+    beside = grid_behaviour(steps, layouts, labels=labels, resamples=50)
     numbered = labels.assign(layout=range(len(labels))).sample(frac=1, random_state=0)
     inside = steps.join(labels, on="layout")
-    for other in (grid_behaviour(inside, layouts, n=50), grid_behaviour(steps, layouts, labels=numbered, n=50)):
+    for other in (
+        grid_behaviour(inside, layouts, resamples=50),
+        grid_behaviour(steps, layouts, labels=numbered, resamples=50),
+    ):
         pd.testing.assert_frame_equal(beside, other)
     assert list(beside.columns) == ["player", "size", "density", "metric", "estimate", "low", "high", "n"]
     assert len(beside) == 2 * 2 * len(METRICS)

@@ -148,7 +148,7 @@ def test_leads_are_paired_cluster_bootstrap_differences():
     ours, theirs = (rng.integers(0, 2, 80).astype(float) for _ in range(2))
     groups, ones = np.arange(80) // 5, np.ones((80, 1))
     found = lead((ours[:, None], ones), (theirs[:, None], ones), groups, 500, 0)
-    oracle = cluster_bootstrap_difference(ours, theirs, groups, groups, n=500, seed=0)
+    oracle = cluster_bootstrap_difference(ours, theirs, groups, groups, resamples=500, seed=0)
     np.testing.assert_allclose(list(found.values()), [oracle.estimate, oracle.low, oracle.high], atol=1e-12)
 
 

@@ -30,7 +30,7 @@ def row(measure: str, interval: Interval | float, **labels: Any) -> dict[str, An
 
 def mean_of(values: Tensor) -> Interval:
     """The mean of one number an episode, [episodes]."""
-    return cluster_bootstrap(values.double().cpu().numpy(), np.arange(len(values)), n=_RESAMPLES)
+    return cluster_bootstrap(values.double().cpu().numpy(), np.arange(len(values)), resamples=_RESAMPLES)
 
 
 def share_of(right: Tensor) -> Interval:

@@ -175,7 +175,7 @@ def _others(groups: np.ndarray, seed: int, kinds: np.ndarray | None = None) -> n
     return found
 
 
-def lead(ours: Ratio, theirs: Ratio, groups: np.ndarray, n: int, seed: int) -> dict[str, float]:
+def lead(ours: Ratio, theirs: Ratio, groups: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
     """The difference of two ratios on the same rows, with its 95% interval from resamples of whole groups.
 
     >>> right, ones = np.array([[1.0], [1.0], [0.0]]), np.ones((3, 1))
@@ -185,7 +185,7 @@ def lead(ours: Ratio, theirs: Ratio, groups: np.ndarray, n: int, seed: int) -> d
     from probes.cluster_sums import ClusterSums
 
     width = ours[0].shape[1]
-    sums = ClusterSums(np.concatenate([*ours, *theirs], 1), groups, n, seed)
+    sums = ClusterSums(np.concatenate([*ours, *theirs], 1), groups, resamples, seed)
 
     def difference(s: np.ndarray) -> np.ndarray:
         parts = [s[..., k * width : (k + 1) * width] for k in range(4)]

@@ -13,7 +13,7 @@ from workbench.statistics import cluster_bootstrap, times_drawn
 
 def test_one_seed_is_the_bootstrap_over_episodes() -> None:
     values = np.random.default_rng(0).random(40)
-    expected = cluster_bootstrap(values, np.arange(40), n=1000)
+    expected = cluster_bootstrap(values, np.arange(40), resamples=1000)
     found = over_seeds(values[None, :, None])
     assert (found.estimate, found.low, found.high) == pytest.approx((expected.estimate, expected.low, expected.high))
 

@@ -65,7 +65,7 @@ def deviation_interval(rows: pd.DataFrame, bins: int) -> Interval:
     Chance scatter within bins makes the MAD larger than zero for a calibrated model, the more so the fewer rows."""
     pairs = rows[["object", "hypothetical"]].to_numpy(dtype=float)
     ids = rows["id"].to_numpy(dtype=str)
-    return cluster_bootstrap(pairs, ids, lambda drawn: deviation(drawn, bins), n=_RESAMPLES)
+    return cluster_bootstrap(pairs, ids, lambda drawn: deviation(drawn, bins), resamples=_RESAMPLES)
 
 
 def calibration_bins(rows: pd.DataFrame, bins: int) -> pd.DataFrame:

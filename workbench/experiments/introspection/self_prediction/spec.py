@@ -63,7 +63,7 @@ class SelfPredictionSpec(BaseModel):
     @field_validator("probe")
     @classmethod
     def _known_probe(cls, value: str) -> str:
-        known = ["none", *(name for name in PROBES if "regression" not in name and name != "attention")]
+        known = ["none", *(name for name in PROBES if "regression" not in name)]
         if value not in known:
             raise ValueError(f"unknown probe {value!r}{did_you_mean(value, known)}")
         return value
