@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from operator import index
-from typing import Any, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from workbench.errors import SiteError, did_you_mean
 
@@ -145,6 +145,10 @@ class SiteMap(dict[Site, T]):
     def map(self, change: Callable[[T], U]) -> SiteMap[U]:
         """The same sites with ``change(value)`` for each value."""
         return SiteMap({site: change(value) for site, value in self.items()}, self.n_layers)
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, site: Site | str | SupportsIndex) -> T: ...
 
     def __missing__(self, site: Any) -> T:
         wanted = Site.parse(site).resolve(self.n_layers)
