@@ -77,7 +77,7 @@ from steering import Add
 
 prompts = [of_episode[-1] for of_episode in episodes]
 for name, added, multiplier in (("unsteered", vector, 0), ("EAST", vector, 3), ("shuffled", vector.shuffled(0), 3)):
-    add = Add(site, added, float(multiplier))
+    add = Add(added, float(multiplier))
     decisions = agent.decide(prompts, seeds=range(len(prompts)), interventions=[add])
     entropy = sum(d.entropy for d in decisions) / len(decisions)
     thought = decisions[0].texts[0].replace("\n", " | ")
@@ -172,7 +172,7 @@ record.load_table("orderings")[["ordering", "rendering", "held", "evidence"]].st
 
 # %%
 east = SteeringVector.load(record.path / "artifacts" / "vector-buttons.safetensors", model=model)
-decisions = agent.decide(prompts, range(len(prompts)), [Add(east.site, east, float(chosen["multiplier"]))])
+decisions = agent.decide(prompts, range(len(prompts)), [Add(east, float(chosen["multiplier"]))])
 print(east)
 print(f"mean entropy {sum(d.entropy for d in decisions) / len(decisions):.2f}")
 

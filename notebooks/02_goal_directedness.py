@@ -130,7 +130,7 @@ def leaning(interventions):
 before = leaning([])
 for name, added in (("probe's direction", vector), ("shuffled", vector.shuffled(seed=0))):
     for multiplier in (-4.0, 4.0):
-        change = leaning([Add(site, added, multiplier)]) - before
+        change = leaning([Add(added, multiplier)]) - before
         print(f"{name:18} x {multiplier:+.0f}:  change", cluster_bootstrap(change, np.arange(len(places))))
 
 # %% [markdown]

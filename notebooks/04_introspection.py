@@ -78,7 +78,7 @@ EVERYWHERE = Scope.everywhere()  # all prompt tokens and all generated ones
 
 def yes_minus_no(question, vector=None, strength=0.0):
     """Nats by which yes is likelier than no."""
-    adds = [] if vector is None else [Add(vector.site, vector, strength, scope=EVERYWHERE)]
+    adds = [] if vector is None else [Add(vector, strength, scope=EVERYWHERE)]
     ((yes, no),) = model.score([[{"role": "user", "content": question}]], [["yes", "no"]], adds)
     return yes.logprob - no.logprob
 

@@ -99,14 +99,14 @@ from workbench.figures.token_probabilities import next_token_bars
 from workbench.models.token_probabilities import token_probabilities
 
 prompt, said = told(82, 118, ahead=1), model.encode_continuation(" Button")
-dose = 1.0
+multiplier = 1.0
 conditions = {
     "unsteered": [],
-    "steered": [Add(site, vector, dose)],
-    "shuffled": [Add(site, vector.shuffled(seed=0), dose)],
+    "steered": [Add(vector, multiplier)],
+    "shuffled": [Add(vector.shuffled(seed=0), multiplier)],
 }
 tables = {name: token_probabilities(model, prompt, said, adds, top=8) for name, adds in conditions.items()}
-print(f"dose: {relative_dose(vector, z, dose):.2f} of the activation's length")
+print(f"dose: {relative_dose(vector, z, multiplier):.2f} of the activation's length")
 next_token_bars(tables, {name: len(table) - 1 for name, table in tables.items()}).show()
 
 # %% [markdown]

@@ -255,7 +255,7 @@ def steer(cell, context):
         direction = get_estimator(cell.values["estimator"])(z, jackpot)
         vector = SteeringVector(SITE, direction, found.fingerprint, found.basis)
         vector = vector.shuffled(seed=0) if cell.values["control"] == "shuffled" else vector
-        adds = [Add(SITE, vector, multiplier_for(cell.values["dose"], vector, z))]
+        adds = [Add(vector, multiplier_for(cell.values["dose"], vector, z))]
     decisions = agent.decide(PROMPTS, seeds=range(len(PROMPTS)), interventions=adds)
     rows = {"entropy": [d.entropy for d in decisions], "valid": [d.valid for d in decisions]}
     return pd.DataFrame({"prompt": range(len(PROMPTS)), "episode": OF_EPISODE} | rows)

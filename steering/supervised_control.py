@@ -94,4 +94,4 @@ def oracle_control(
 ) -> Callable[[PinpadState], list[LowRankControl]]:
     """What :func:`workbench.agents.pinpad_play.play_pinpad` takes: at every step the controller of the true subgoal."""
     size, fingerprint = model.world.subgoal, model.fingerprint
-    return lambda state: [LowRankControl(site, bank, state.target // size, fingerprint=fingerprint)]
+    return lambda state: [LowRankControl(bank, state.target // size, site=site, fingerprint=fingerprint)]

@@ -163,7 +163,7 @@ def _print_plan(
     path = root / experiment / (name or spec_hash(spec))
     length = int(getattr(spec, "max_new_tokens", 1))
     tokens = f"forward tokens\n(completions x {length})"
-    table = new_table(f"{experiment}: {len(plan)} units of work", "unit", "what", "completions", tokens, "done")
+    table = new_table(f"{experiment}: {len(plan)} steps", "step", "what", "completions", tokens, "done")
     for column in table.columns[2:4]:
         column.justify = "right"
     for unit, what, completions in plan:

@@ -32,13 +32,13 @@ def print_sweep(record: RunRecord, out: Console) -> None:
         out.print("best site: chosen by the score that is shown, so that is a little high; brackets: 95% intervals;")
         out.print("vs: probe minus control on the same rows. All sites and scores are in the run's rows.")
     total = record.status.total
-    out.print(f"{rows['cell'].nunique()} cells finished, {len(failed)} failed" + _of(total, len(record.units())))
+    out.print(f"{rows['cell'].nunique()} cells finished, {len(failed)} failed" + _of(total, len(record.steps())))
     for row in failed.head(5).itertuples():
         out.print(f"failed: {row.cell}: {row.error}", markup=False, soft_wrap=True)
 
 
 def _of(total: int | None, done: int) -> str:
-    return f", {total - done} of {total} units are left" if total and total > done else ""
+    return f", {total - done} of {total} steps are left" if total and total > done else ""
 
 
 def _best(part: pd.DataFrame) -> Any:

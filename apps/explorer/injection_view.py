@@ -108,7 +108,7 @@ def _metric(name: str) -> str:
 def _replies(run: RunRecord) -> None:
     """What the model wrote in one cell, beside what it wrote with the same seed and no injection."""
     asked = {f"{each['protocol']}/{each['arm']}": str(each["text"]) for each in _scopes(run)}
-    cells = [unit for unit in run.units() if unit.rpartition("-")[0] in {name.partition("/")[0] for name in asked}]
+    cells = [unit for unit in run.steps() if unit.rpartition("-")[0] in {name.partition("/")[0] for name in asked}]
     protocols = list(dict.fromkeys(unit.rpartition("-")[0] for unit in cells))
     if not protocols:
         st.info("This run kept no replies.")
@@ -137,7 +137,7 @@ def _replies(run: RunRecord) -> None:
             "Asked of the first concept; a vector is added over this text, and the reply where its scope goes on."
         )
         st.code(where.strip(), language=None, wrap_lines=True)
-    _listed(rows, run.read(f"{protocol}-none") if f"{protocol}-none" in run.units() else None)
+    _listed(rows, run.read(f"{protocol}-none") if f"{protocol}-none" in run.steps() else None)
 
 
 def _scopes(run: RunRecord) -> list[dict[str, Any]]:

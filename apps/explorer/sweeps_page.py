@@ -88,8 +88,8 @@ def _show(each: Started) -> None:
     with st.container(border=True, key=f"started-{each.name}"):
         st.markdown(f"**{each.experiment}/{each.name}**: {state}, started {each.begun[:16].replace('T', ' ')} UTC")
         if record is not None and record.status.total:
-            done, total = len(record.units()), record.status.total
-            st.progress(min(1.0, done / total), text=f"{done} of {total} units")
+            done, total = len(record.steps()), record.status.total
+            st.progress(min(1.0, done / total), text=f"{done} of {total} steps")
         elif state == "running":
             st.progress(0.0, text="starting")
         if state == "failed":
@@ -137,7 +137,7 @@ def _results(runs: pd.DataFrame) -> None:
         return
     run = pick_run(own)
     if run.status.state != "finished":
-        st.caption(f"{run.status.state}: {len(run.units())} of {run.status.total or '?'} units are there so far.")
+        st.caption(f"{run.status.state}: {len(run.steps())} of {run.status.total or '?'} steps are there so far.")
     figures(run, "figure")
     rows = run.load_table("results") if "results.parquet" in run.artifacts else run.rows()
     if rows.empty or "metric" not in rows:

@@ -42,8 +42,8 @@ class Projected:
 
 def transcripts(run: RunRecord) -> None:
     """The same episode (same bandit, same seeds) unsteered and steered, step by step."""
-    renderings = [unit.removeprefix("behaviour-") for unit in run.units() if unit.startswith("behaviour-")]
-    renderings = [name for name in renderings if f"steered-{name}" in run.units()]
+    renderings = [unit.removeprefix("behaviour-") for unit in run.steps() if unit.startswith("behaviour-")]
+    renderings = [name for name in renderings if f"steered-{name}" in run.steps()]
     if not renderings:
         st.info("This run has not played steered episodes.")
         return
@@ -200,7 +200,7 @@ def _interventions(run: RunRecord, rendering: str, vector: SteeringVector, spec:
 
     multiplier = float(run.read_json("chosen")[rendering]["multiplier"])
     shuffled = vector.shuffled(derive_seed(spec.seed, "shuffled", 0))
-    return {"east": [Add(vector.site, vector, multiplier)], "shuffled": [Add(vector.site, shuffled, multiplier)]}
+    return {"east": [Add(vector, multiplier)], "shuffled": [Add(shuffled, multiplier)]}
 
 
 def _read(model: Any, vector: SteeringVector, prompt: list[int], step: Mapping[Any, Any], adds: list[Any]) -> Projected:

@@ -16,7 +16,7 @@ from workbench.agents.grid_play import play_grids
 from workbench.agents.rollout import rollout
 from workbench.environments.arms import GaussianArms
 from workbench.errors import ArtifactError, DataError, RunError
-from workbench.models import Scope, load_model
+from workbench.models import load_model
 from workbench.models.tiny import tiny_model
 from workbench.runs import list_runs
 from workbench.sites import Site
@@ -35,7 +35,7 @@ def drawer(tmp_path, monkeypatch):
 
 def push(model, size=2.0, scope="prompt[-1:]+generation"):
     direction = torch.randn(model.d_model, generator=torch.Generator().manual_seed(0))
-    return [Add(Site(2), direction / direction.norm() * size, 1.0, Scope.parse(scope))]
+    return [Add(direction / direction.norm() * size, site=2, scope=scope)]
 
 
 @pytest.mark.parametrize("steered", [False, True])

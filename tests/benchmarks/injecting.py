@@ -73,7 +73,7 @@ def _one_by_one(model: LanguageModel, trials: list[Trial]) -> Callable[[], list[
         texts = []
         for trial in trials:
             scope = Scope(Window(trial.start, None), Window())
-            steer = [Add(trial.vector.site, trial.vector, trial.strength, scope)]
+            steer = [Add(trial.vector, trial.strength, scope=scope)]
             ((done,),) = model.generate(
                 [list(trial.tokens)], max_new_tokens=NEW, seeds=[trial.seed], interventions=steer
             )

@@ -57,7 +57,7 @@ def sweeps(model_name: str, quick: bool) -> list[Row]:
 
     def decide(multipliers: Sequence[float]) -> list[list[str]]:
         doses = torch.tensor(multipliers).repeat_interleave(n_prompts)
-        steer = Add(layer, vector.expand(len(doses), -1), doses)
+        steer = Add(vector.expand(len(doses), -1), doses, site=layer)
         found = agent.decide(prompts * len(multipliers), seeds * len(multipliers), [steer])
         return [decision.texts for decision in found if decision is not None]
 

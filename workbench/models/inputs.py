@@ -13,10 +13,11 @@ from operator import index
 from typing import Any, TypeVar
 
 from workbench.errors import DataError, SpecError
+from workbench.models.interventions import Intervention
 
 __all__ = [
-    "chat", "continuations", "counts", "each", "integer", "items", "row_numbers", "sampling", "seeds", "stops",
-    "token_ids",
+    "chat", "continuations", "counts", "each", "integer", "items", "plain_interventions", "row_numbers", "sampling",
+    "seeds", "stops", "token_ids",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -96,6 +97,17 @@ def continuations(given: Any, n_prompts: int, encode: Callable[[str], list[int]]
     if len(rows) != n_prompts:
         raise DataError(f"{len(rows)} lists of continuations for {n_prompts} prompts: give one a prompt")
     return each(row, rows, "continuations")
+
+
+def plain_interventions(given: Any) -> list[Intervention]:
+    """The interventions as a list; a single one, or something else, is refused."""
+    if isinstance(given, Intervention) or isinstance(given, _TEXTS) or not isinstance(given, Iterable):
+        raise DataError(f"interventions must be a list, not {_shown(given)}; for one intervention write [intervention]")
+    found = list(given)
+    for number, one in enumerate(found):
+        if not isinstance(one, Intervention):
+            raise DataError(f"interventions[{number}] is a {type(one).__name__}: write Add(vector) or another change")
+    return found
 
 
 def integer(value: Any, what: str, least: int | None = None) -> int:

@@ -87,6 +87,8 @@ class Scope:
         """Read the text form; raises :class:`SpecError` with the grammar when it cannot."""
         if isinstance(text, Scope):
             return text
+        if not isinstance(text, str):
+            raise SpecError(f"a scope is a Scope or its text, such as prompt[-1:]+generation, not {text!r}")
         parts: dict[str, Window] = {}
         for piece in text.replace(" ", "").split("+"):
             found = _SCOPE_PART.fullmatch(piece)

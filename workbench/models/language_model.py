@@ -315,11 +315,8 @@ class LanguageModel:
 
     def _placed(self, interventions: Sequence[Intervention]) -> list[Intervention]:
         """The interventions, found fit for this model, at their true layers."""
-        if isinstance(interventions, Intervention):
-            raise DataError("interventions must be a list; for one intervention write [intervention]")
-        for number, i in enumerate(interventions):
-            if not isinstance(i, Intervention):
-                raise DataError(f"interventions[{number}] is a {type(i).__name__}: write Add(vector) or another change")
+        interventions = inputs.plain_interventions(interventions)
+        for i in interventions:
             for what in ("fingerprint", "basis"):
                 stamp, own = getattr(i, what, None), getattr(self, what)
                 if stamp not in (None, own):

@@ -15,7 +15,6 @@ from workbench.environments.layouts import State
 from workbench.environments.moves import Move
 from workbench.errors import DataError, SpecError
 from workbench.models.interventions import Scope, Window
-from workbench.sites import Site
 
 BAD, GOOD = "hmm", 'At 1 1. Go UP.\n{"action": 2}'
 
@@ -133,7 +132,7 @@ def test_the_message_goes_through_the_chat_template(exact, places) -> None:
 def test_interventions_reach_the_model(grid_model, places, mode) -> None:
     agent = GridAgent(grid_model, exact=mode == "exact", max_new_tokens=6, temperature=0.0 if mode == "direct" else 0.7)
     vector = torch.randn(grid_model.d_model, generator=torch.Generator().manual_seed(0))
-    pushed, still = (Add(Site(2), vector, multiplier=m) for m in (20.0, 0.0))
+    pushed, still = (Add(vector, m, site=2) for m in (20.0, 0.0))
     plain = agent.decide(places[:6], range(6))
     same = agent.decide(places[:6], range(6), [still])
     other = agent.decide(places[:6], range(6), [pushed])
@@ -146,8 +145,8 @@ def test_interventions_reach_the_model(grid_model, places, mode) -> None:
 
 def test_row_i_of_a_per_row_intervention_acts_at_place_i(exact, places) -> None:
     vectors = torch.randn(2, exact.model.d_model, generator=torch.Generator().manual_seed(1)) * 20
-    both = exact.probabilities([places[0], places[0]], [Add(Site(1), vectors)])
-    each = [exact.probabilities([places[0]], [Add(Site(1), vector)])[0] for vector in vectors]
+    both = exact.probabilities([places[0], places[0]], [Add(vectors, site=1)])
+    each = [exact.probabilities([places[0]], [Add(vector, site=1)])[0] for vector in vectors]
     np.testing.assert_allclose(both, each, atol=1e-5)
     assert np.abs(both[0] - both[1]).max() > 0.01
 
@@ -158,8 +157,8 @@ def test_exact_probabilities_are_steered_where_sampling_is(exact, places) -> Non
     prompt = exact.prompt(*places[0])
     answer = exact.model.tokenizer('{"action":', add_special_tokens=False)["input_ids"]
     at = len(prompt) - 1
-    message_end = Add(Site(1), vector, scope=Scope(prompt=Window(-1, None), generation=None))
-    exactly_there = Add(Site(1), vector, scope=Scope(prompt=Window(at, at + 1), generation=None))
+    message_end = Add(vector, site=1, scope=Scope(prompt=Window(-1, None), generation=None))
+    exactly_there = Add(vector, site=1, scope=Scope(prompt=Window(at, at + 1), generation=None))
     logits = exact.model.forward([prompt + answer], interventions=[exactly_there], logits=True).logits[0, -1]
     ids = exact.model.tokenizer.convert_tokens_to_ids([f" {k}" for k in range(4)])
     expected = _nucleus(logits[ids].double().numpy(), exact.temperature, exact.top_p)

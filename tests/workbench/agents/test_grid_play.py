@@ -142,7 +142,7 @@ def test_interventions_reach_every_decision(agents, grids, grid_model, mode) -> 
     vector = torch.randn(grid_model.d_model, generator=torch.Generator().manual_seed(0)) * 20
     plain, steered, zero = (
         play_grids(agents[mode], grids[:2], rollouts=1, interventions=given)
-        for given in ([], [Add(1, vector)], [Add(1, vector, multiplier=0.0)])
+        for given in ([], [Add(vector, site=1)], [Add(vector, 0.0, site=1)])
     )
     column = "p_0" if mode == "exact" else "completion"
     assert zero[column].round(4).equals(plain[column].round(4)) if mode == "exact" else zero.equals(plain)
@@ -152,10 +152,10 @@ def test_interventions_reach_every_decision(agents, grids, grid_model, mode) -> 
 def test_interventions_as_a_function_are_asked_for_the_layouts_of_every_batch(agents, grids, grid_model) -> None:
     vectors = torch.randn(2, grid_model.d_model, generator=torch.Generator().manual_seed(0)) * 20
     own = play_grids(
-        agents["exact"], grids[:2], rollouts=2, interventions=lambda rows: [Add(1, vectors[torch.tensor(rows)])]
+        agents["exact"], grids[:2], rollouts=2, interventions=lambda rows: [Add(vectors[torch.tensor(rows)], site=1)]
     )
     for i in range(2):
-        alone = play_grids(agents["exact"], [grids[i]], rollouts=2, interventions=[Add(1, vectors[i])])
+        alone = play_grids(agents["exact"], [grids[i]], rollouts=2, interventions=[Add(vectors[i], site=1)])
         part = own[own["layout"] == i].reset_index(drop=True)
         pd.testing.assert_frame_equal(part.assign(layout=0), alone, rtol=1e-3, atol=1e-4)
 
@@ -175,6 +175,6 @@ def test_mistakes_are_named(grids) -> None:
     with pytest.raises(DataError, match="0 layouts"):
         play_grids(random_policy, [])
     with pytest.raises(SpecError, match="oracle cannot be steered"):
-        play_grids(random_policy, grids, interventions=[Add(0, torch.ones(4))])
+        play_grids(random_policy, grids, interventions=[Add(torch.ones(4), site=0)])
     with pytest.raises(DataError, match="four moves"):
         play_grids(lambda layout, state: np.array([0.5, 0.5]), grids)

@@ -15,7 +15,6 @@ from workbench.agents.rollout import prompts_of, rollout
 from workbench.environments import GaussianArms, GaussianBandit
 from workbench.environments.bandit_text import BanditText
 from workbench.errors import DataError
-from workbench.sites import Site
 
 ARMS = GaussianArms((95, 105))
 
@@ -68,7 +67,7 @@ def test_earlier_turns_are_encoded_unsteered(player: LanguageAgent) -> None:
     """Steering the first step only (the rest at dose 0) gives the same later decisions as replaying its history."""
     model = player.model
     vector = torch.randn(model.d_model, generator=torch.Generator().manual_seed(0)) * 5
-    add = Add(Site(2), vector, 1.0)
+    add = Add(vector, 1.0, site=2)
     cache = model.prompt_cache()
     first = player.decide([player.prompt(player.opening())], [3], [add], cache)[0]
     messages = player.reply(player.opening(), first.texts[first.chosen or 0], 0, 100.0)
@@ -78,7 +77,7 @@ def test_earlier_turns_are_encoded_unsteered(player: LanguageAgent) -> None:
 
 
 def test_steering_with_dose_zero_leaves_the_table_as_it_was(player: LanguageAgent, played) -> None:
-    add = Add(Site(3), torch.ones(player.model.d_model), 0.0)
+    add = Add(torch.ones(player.model.d_model), 0.0, site=3)
     again = rollout(player, ARMS, range(4), horizon=5, interventions=[add])
     pd.testing.assert_frame_equal(again.steps, played.steps)
 
@@ -95,8 +94,8 @@ def test_interventions_given_as_a_function_are_asked_for_each_group(player: Lang
 
 
 def test_an_episode_ends_where_nothing_can_be_parsed_and_others_go_on(player: LanguageAgent) -> None:
-    add = Add(Site(1), torch.randn(4, player.model.d_model, generator=torch.Generator().manual_seed(1)),
-              torch.tensor([0.0, 500.0, 0.0, 500.0]))  # fmt: skip
+    add = Add(torch.randn(4, player.model.d_model, generator=torch.Generator().manual_seed(1)),
+              torch.tensor([0.0, 500.0, 0.0, 500.0]), site=1)  # fmt: skip
     table = rollout(replace(player, completions=2, retries=0), ARMS, range(4), horizon=3, interventions=[add])
     lengths = table.steps.groupby("episode").size().reindex(range(4), fill_value=0)
     assert lengths[0] == lengths[2] == 3 and (lengths[[1, 3]] < 3).all()

@@ -203,14 +203,14 @@ def test_a_killed_run_goes_on_to_the_same_tables_bit_for_bit(east_run: Path, tmp
         time.sleep(0.05)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    assert 5 <= len(list(rows.glob("*.parquet"))) < len(load_run(east_run).units())
+    assert 5 <= len(list(rows.glob("*.parquet"))) < len(load_run(east_run).steps())
     again = load_run(east.run(SMOKE, tmp_path))
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), load_run(east_run).load_table(name))
 
 
 def test_the_plan_names_every_unit_that_is_run(record) -> None:
-    assert [name for name, _, _ in east.plan(SMOKE)] == record.units()
+    assert [name for name, _, _ in east.plan(SMOKE)] == record.steps()
 
 
 def test_a_layer_that_does_not_exist_is_one_clear_error() -> None:

@@ -13,6 +13,7 @@ from workbench.activations import capture, replay
 from workbench.errors import DataError, SpecError, WorkbenchError
 from workbench.models import inputs
 from workbench.models.language_model import LanguageModel
+from workbench.sites import Site
 
 IDS = [5, 6, 7]
 GREEDY = {"max_new_tokens": 3, "temperature": 0}
@@ -161,10 +162,11 @@ def test_unusable_continuations_are_named(model: LanguageModel, continuations: A
     _refused(DataError, said, lambda: model.score(["a"], continuations))
 
 
-def test_what_is_no_intervention_is_named(model: LanguageModel) -> None:
-    for call in (model.forward, model.generate):
-        _refused(DataError, r"interventions\[0\] is a Tensor: write Add",
-                 lambda call=call: call(["a"], interventions=[torch.zeros(32)]))  # fmt: skip
+def test_what_is_no_intervention_is_named(model: LanguageModel, add: Any) -> None:
+    one = add(Site(0), torch.zeros(32))
+    for call in (model.forward, model.generate, lambda p, **options: capture(model, p, [0], **options)):
+        for given, said in ((one, r"write \[intervention\]"), ([torch.zeros(32)], r"interventions\[0\] is a Tensor")):
+            _refused(DataError, said, lambda call=call, given=given: call(["a"], interventions=given))
     _refused(DataError, "row_numbers", lambda: model.forward(["a"], [0], row_numbers=[1, 2]))
 
 

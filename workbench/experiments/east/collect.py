@@ -80,7 +80,7 @@ def play_settings(
         for site in dict.fromkeys(vector.site for vector in vectors if vector is not None):
             own = [v if v is not None and v.site == site else None for v in (vectors[e] for e in episodes)]
             rows = torch.stack([torch.zeros(model.d_model) if v is None else v.vector.float() for v in own])
-            adds.append(Add(site, rows, torch.tensor([0.0 if v is None else multiplier for v in own])))
+            adds.append(Add(rows, torch.tensor([0.0 if v is None else multiplier for v in own]), site=site))
         return adds
 
     arms = [GaussianArms(means) for _, _, means, _ in played]

@@ -20,7 +20,6 @@ from workbench.experiments.east.collect import agent_for
 from workbench.experiments.east.spec import EastSpec
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
-from workbench.sites import Site
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,9 +124,9 @@ def _evaluate_batch(
     if any(c.vector is not None for c in conditions):
         zero = torch.zeros(model.d_model)
         vectors = torch.stack([zero if c.vector is None else c.vector for c in conditions])
-        doses = torch.tensor([c.multiplier for c in conditions])
-        repeat = len(prompts)
-        interventions = [Add(Site(first.layer), vectors.repeat_interleave(repeat, 0), doses.repeat_interleave(repeat))]
+        multipliers = torch.tensor([c.multiplier for c in conditions])
+        rows, multipliers = (each.repeat_interleave(len(prompts), 0) for each in (vectors, multipliers))
+        interventions = [Add(rows, multipliers, site=first.layer)]
     seeds = [derive_seed(spec.seed, "east", "evaluate", rendering, i) for i in range(len(prompts))] * len(conditions)
     decisions = agent.decide(base * len(conditions), seeds, interventions, progress=progress)
     for i, decision in enumerate(decisions):

@@ -103,7 +103,7 @@ class _Job:
     def gather(self, kind: str) -> pd.DataFrame:
         import pandas as pd
 
-        names = [unit for unit in self.folder.units() if unit.startswith(f"{kind}-")]
+        names = [unit for unit in self.folder.steps() if unit.startswith(f"{kind}-")]
         return pd.concat([self.folder.read(name) for name in names], ignore_index=True)
 
     def chosen(self, rendering: str) -> tuple[int, float]:

@@ -126,11 +126,11 @@ class _Decision:
         found = capture(self.model, inputs, self.site, "last", dtype="float32")
         return np.asarray(found.activations[self.site].numpy())  # type: ignore[union-attr]
 
-    def add(self, vector: np.ndarray, dose: float) -> Intervention:
-        return Add(self.site, _tensor(vector), dose, self.scope)
+    def add(self, vector: np.ndarray, multiplier: float) -> Intervention:
+        return Add(_tensor(vector), multiplier, site=self.site, scope=self.scope)
 
     def affine(self, matrix: Any, bias: Any) -> Intervention:
-        return Affine(self.site, _tensor(matrix), _tensor(bias), scope=self.scope)
+        return Affine(_tensor(matrix), _tensor(bias), site=self.site, scope=self.scope)
 
 
 class _Tested:

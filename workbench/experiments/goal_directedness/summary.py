@@ -27,7 +27,7 @@ def gather(folder: RunFolder, kind: str, but: tuple[str, ...] = ()) -> pd.DataFr
     """The rows of all units whose names begin with ``kind``-, except those that begin with one of ``but``."""
     import pandas as pd
 
-    names = [name for name in folder.units() if name.startswith(f"{kind}-")]
+    names = [name for name in folder.steps() if name.startswith(f"{kind}-")]
     return pd.concat([folder.read(name) for name in names if not name.startswith(but)], ignore_index=True)
 
 
@@ -55,7 +55,7 @@ def save_tables(folder: RunFolder, spec: GoalSpec) -> None:
 
     for name, table in _behaviour_tables(folder, spec).items():
         folder.save_table(name, table)
-    if "states" not in folder.units():
+    if "states" not in folder.steps():
         return
     folder.save_table("maps", _plain_maps(pd.concat([maps_by_layer(folder), gather(folder, "map-controls")])))
     folder.save_table("maps_by_size", _plain_maps(gather(folder, "map-sizes")))

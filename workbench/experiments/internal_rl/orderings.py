@@ -92,7 +92,7 @@ def _controllers(folder: RunContents) -> Iterator[Row]:
 
 def _counts(folder: RunContents, condition: str) -> np.ndarray | None:
     """[seeds, episodes, 4 + 4 * gates] counts of switches, the condition's own and those of random gates."""
-    names = [name for name in folder.units() if name.startswith(f"discovery-{condition}-")]
+    names = [name for name in folder.steps() if name.startswith(f"discovery-{condition}-")]
     if not names:
         return None
     found = [folder.load_tensors(name.replace("discovery", "switches", 1))[0] for name in names]

@@ -59,7 +59,7 @@ def test_every_table_is_there_with_its_columns(record, name: str) -> None:
 
 
 def test_the_plan_names_the_units_that_a_run_does(record, goal, small_spec: GoalSpec) -> None:
-    assert [name for name, _, _ in goal.plan(small_spec)] == record.units()
+    assert [name for name, _, _ in goal.plan(small_spec)] == record.steps()
     assert record.status.state == "finished"
 
 
@@ -117,11 +117,11 @@ def test_a_killed_run_with_lost_units_goes_on_to_the_same_tables(
             goal.run(small_spec, root)
     halfway = load_run(copy)
     assert halfway.status.state == "interrupted" and not halfway.artifacts.count("orderings.parquet")
-    assert {"states", "activations", "map-pre-0"} <= set(halfway.units()) and "plan-pre" not in halfway.units()
+    assert {"states", "activations", "map-pre-0"} <= set(halfway.steps()) and "plan-pre" not in halfway.steps()
     again = load_run(goal.run(small_spec, root))
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))
-    for unit in record.units():
+    for unit in record.steps():
         pd.testing.assert_frame_equal(again.read(unit), record.read(unit))
     assert again.artifacts == record.artifacts
 

@@ -52,8 +52,8 @@ def internal():
 
 def same(a, b) -> None:
     """Both runs have the same rows and tables, bit for bit."""
-    assert sorted(a.units()) == sorted(b.units())
-    for unit in a.units():
+    assert sorted(a.steps()) == sorted(b.steps())
+    for unit in a.steps():
         pd.testing.assert_frame_equal(a.read(unit), b.read(unit), check_exact=True, obj=unit)
     for name in TABLES:
         pd.testing.assert_frame_equal(a.load_table(name), b.load_table(name), check_exact=True, obj=name)
@@ -66,7 +66,7 @@ def test_every_table_is_there_with_its_columns(record, name: str) -> None:
 
 
 def test_the_plan_names_the_units_that_a_run_does(record, internal, internal_spec: InternalRLSpec) -> None:
-    assert [name for name, _, _ in internal.plan(internal_spec)] == record.units()
+    assert [name for name, _, _ in internal.plan(internal_spec)] == record.steps()
     assert record.status.state == "finished"
 
 
@@ -148,9 +148,9 @@ def test_an_interrupted_run_goes_on_to_the_same_tables(
         with pytest.raises(KeyboardInterrupt):
             internal.run(small, tmp_path, "small")
     halfway = load_run(tmp_path / "internal-rl" / "small")
-    assert halfway.status.state == "interrupted" and "discovery-frozen-0" in halfway.units()
+    assert halfway.status.state == "interrupted" and "discovery-frozen-0" in halfway.steps()
     again = load_run(internal.run(small, tmp_path, "small"))
-    for unit in again.units():
+    for unit in again.steps():
         if unit != "shown":
             pd.testing.assert_frame_equal(again.read(unit), record.read(unit), check_exact=True)
 
@@ -175,7 +175,7 @@ def test_a_run_of_two_processes_that_is_killed_and_resumed_equals_one_process(
         time.sleep(0.1)
     assert not any(alive(pid) for pid in workers)  # ...and nobody goes on without the owner of the folder
     assert json.loads((folder / "status.json").read_text())["state"] == "running"  # it had no time to say otherwise
-    assert 0 < len(load_run(folder).units()) < len(record.units())
+    assert 0 < len(load_run(folder).steps()) < len(record.steps())
     same(load_run(internal.run(spec, tmp_path, "killed")), record)
 
 
@@ -196,7 +196,7 @@ def test_a_failed_gate_can_stop_the_run(internal, internal_spec: InternalRLSpec,
     )
     said: list[str] = []
     found = load_run(internal.run(spec, tmp_path, say=said.append))
-    assert not [unit for unit in found.units() if unit.startswith(("rl-", "ceiling", "shown"))]
+    assert not [unit for unit in found.steps() if unit.startswith(("rl-", "ceiling", "shown"))]
     assert found.status.state == "finished" and "final.parquet" not in found.artifacts
     assert [line for line in said if line.startswith("gate failed: base: gap")]
 

@@ -39,7 +39,7 @@ def test_an_error_is_raised_as_it_is_and_what_was_finished_stays(work, internal_
     ):
         run_waves(folder, work, internal_spec, said.append)
     record = load_run(folder.path)
-    assert record.units() == ["a"] and record.status.state == "failed" and said == ["[1/3] unit a"]
+    assert record.steps() == ["a"] and record.status.state == "failed" and said == ["[1/3] unit a"]
     assert record.read("a")["threads"].tolist() == [1]
 
 
@@ -51,14 +51,14 @@ def test_a_unit_whose_process_died_is_an_error_that_names_it(
     with RunFolder.open(tmp_path, "internal-rl", internal_spec) as folder:
         with pytest.raises(RunError, match="unit a: the process that computed it died"):
             run_waves(folder, work, internal_spec)
-        assert not folder.units()
+        assert not folder.steps()
 
 
 def test_only_units_that_are_left_are_done(work, internal_spec, tmp_path: Path) -> None:
     with RunFolder.open(tmp_path, "internal-rl", internal_spec) as folder:
         folder.write("b", pd.DataFrame({"x": [1]}))
         run_waves(folder, work, internal_spec)
-        assert folder.units() == ["a", "b", "c"] and folder.read("b")["x"].tolist() == [1]
+        assert folder.steps() == ["a", "b", "c"] and folder.read("b")["x"].tolist() == [1]
 
 
 def test_the_owner_of_the_folder_does_not_watch_itself() -> None:

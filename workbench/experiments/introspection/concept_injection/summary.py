@@ -61,7 +61,7 @@ def gather(folder: RunFolder) -> pd.DataFrame:
     """The rows of all protocols, with the judge's grades in columns of their own."""
     import pandas as pd
 
-    units = [unit for unit in folder.units() if unit != "vectors"]
+    units = [unit for unit in folder.steps() if unit != "vectors"]
     rows = pd.concat([folder.read(u) for u in units if not u.startswith("judge-")], ignore_index=True)
     judged = [folder.read(u) for u in units if u.startswith("judge-")]
     if judged:

@@ -175,8 +175,8 @@ def injections(model: LanguageModel, trials: Sequence[Trial]) -> list[Add]:
     for site in dict.fromkeys(vector.site for vector in vectors if vector is not None):
         own = [v if v is not None and v.site == site else None for v in vectors]
         rows = torch.stack([torch.zeros(model.d_model) if v is None else v.vector for v in own])
-        doses = torch.tensor([0.0 if v is None else t.strength for v, t in zip(own, trials, strict=True)])
-        adds.append(Add(site, rows, doses, _windows(trials)))
+        multipliers = torch.tensor([0.0 if v is None else t.strength for v, t in zip(own, trials, strict=True)])
+        adds.append(Add(rows, multipliers, site=site, scope=_windows(trials)))
     return adds
 
 

@@ -30,7 +30,7 @@ def save_tables(job: Job) -> None:
     """Write the tables, ``orderings`` among them, and ``chosen`` (second models, probed layer) as artifacts."""
     import pandas as pd
 
-    folder, units = job.folder, set(job.folder.units())
+    folder, units = job.folder, set(job.folder.steps())
     predictions = gather_predictions(job)
     tables = {
         "predictions": predictions,
@@ -39,7 +39,7 @@ def save_tables(job: Job) -> None:
         "similarity": _similarity(job),
         "compliance": pd.DataFrame(_compliance(job)),
         "drift": pd.DataFrame(_drift(job)),
-        "finetuning": pd.concat([folder.read(name) for name in folder.units() if name.startswith("train-")]),
+        "finetuning": pd.concat([folder.read(name) for name in folder.steps() if name.startswith("train-")]),
     }
     if f"foresight-{FIRST}" in units:
         names = "calibration", "calibration_error", "calibration_differences"
@@ -67,7 +67,7 @@ def _similarity(job: Job) -> pd.DataFrame:
 
 def _compliance(job: Job) -> Iterator[dict[str, Any]]:
     """Share of answers that comply, by unit, task and property."""
-    for unit in job.folder.units():
+    for unit in job.folder.steps():
         if unit.startswith(("behaviour-", "foreseen-")):
             rows = job.folder.read(unit)
             kind, _, model = unit.partition("-")
@@ -79,7 +79,7 @@ def _compliance(job: Job) -> Iterator[dict[str, Any]]:
 
 def _drift(job: Job) -> Iterator[dict[str, Any]]:
     """How often a finetuned model's behaviour is that of the model it was made from (test items, by split)."""
-    for unit in job.folder.units():
+    for unit in job.folder.steps():
         kind, _, name = unit.partition("-")
         if kind == "behaviour" and (name == "shifted" or "-on-" in name):
             before = FIRST if name == "shifted" else name.partition("-on-")[0]

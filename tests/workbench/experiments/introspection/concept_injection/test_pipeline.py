@@ -38,7 +38,7 @@ def results(record) -> pd.DataFrame:
 
 def test_the_plan_names_the_units_and_completions_of_a_run(record, small_spec) -> None:
     planned = concept_injection.plan(small_spec)
-    assert [name for name, _, _ in planned] == record.units() and record.status.state == "finished"
+    assert [name for name, _, _ in planned] == record.steps() and record.status.state == "finished"
     for name, _, completions in planned:
         rows = record.read(name)
         drawn = (
@@ -217,8 +217,8 @@ def test_a_killed_run_goes_on_where_it_was(record, small_spec, tmp_path) -> None
     finally:
         process.kill()
         process.wait()
-    finished = load_run(folder).units()
-    assert "detection-none" in finished and len(finished) < len(record.units())
+    finished = load_run(folder).steps()
+    assert "detection-none" in finished and len(finished) < len(record.steps())
     again = load_run(concept_injection.run(small_spec, tmp_path))
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))
@@ -227,7 +227,7 @@ def test_a_killed_run_goes_on_where_it_was(record, small_spec, tmp_path) -> None
 def test_a_judge_grades_beside_the_rules(record, small_spec, tmp_path) -> None:
     spec = small_spec.model_copy(update={"judge": small_spec.model, "protocols": ("naming",), "layers": (1,)})
     run = load_run(concept_injection.run(spec, tmp_path))
-    assert {"judge-naming-none", "judge-naming-1"} <= set(run.units())
+    assert {"judge-naming-none", "judge-naming-1"} <= set(run.steps())
     rows = summary.gather(run)
     grades = rows[["judge_coherent", "judge_affirms", "judge_names"]]
     assert rows["judge_success"].isin([0.0, 1.0]).all() and (rows["judge_success"] == grades.min(axis=1)).all()

@@ -42,7 +42,7 @@ def alone(model, trial: Trial) -> tuple[list[str], list[float]]:
     """One trial by ``generate`` and ``score``."""
     stop = len(trial.tokens) if trial.stop is None else trial.stop
     scope = Scope(Window(trial.start, stop), Window() if trial.stop is None else None)
-    steer = [Add(trial.vector.site, trial.vector, trial.strength, scope)] if trial.injected else []
+    steer = [Add(trial.vector, trial.strength, scope=scope)] if trial.injected else []
     tokens = [list(trial.tokens)]
     (texts,) = model.generate(tokens, trial.draws, max_new_tokens=6, seeds=[trial.seed], interventions=steer)
     (scores,) = model.score(tokens, [[list(answer) for answer in trial.answers]], steer)

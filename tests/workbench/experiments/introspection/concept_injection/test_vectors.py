@@ -67,8 +67,7 @@ def test_the_vectors_of_a_run_are_files_that_steer_the_model(chat_model, injecti
     vector = SteeringVector.load(injection_run / "artifacts" / "vector-volcano.safetensors", chat_model)
     assert vector.site == Site(layer) and torch.equal(vector.vector, saved[layer]["volcano"].vector)
     plain, steered = (
-        chat_model.score(["Tell me"], [[" about"]], steer)[0][0].logprob
-        for steer in ([], [Add(vector.site, vector, 9.0)])
+        chat_model.score(["Tell me"], [[" about"]], steer)[0][0].logprob for steer in ([], [Add(vector, 9.0)])
     )
     assert plain != steered
     table = concept_table(saved)

@@ -55,7 +55,7 @@ def test_every_table_is_there_with_its_columns(record, name: str) -> None:
 
 
 def test_the_plan_names_the_units_that_a_run_does(record, tiny_self_prediction: Any) -> None:
-    assert [name for name, _, _ in get_experiment("self-prediction").plan(tiny_self_prediction)] == record.units()
+    assert [name for name, _, _ in get_experiment("self-prediction").plan(tiny_self_prediction)] == record.steps()
     assert record.status.state == "finished"
 
 
@@ -113,7 +113,7 @@ def test_killed_in_a_finetuning_it_goes_on_to_the_same_tables(
     """A real SIGKILL, while the first finetuning runs; the units before it are copied from the finished run."""
     target = tmp_path / "self-prediction" / "again"
     shutil.copytree(self_prediction_run, target)
-    units = record.units()
+    units = record.steps()
     for unit in units[units.index("train-first-on-first") :]:
         (target / "rows" / f"{unit}.parquet").unlink()
     shutil.rmtree(target / "adapters" / "first-on-first")

@@ -1,0 +1,56 @@
+"""Experiment families: each is one folder here (or comes with another package) and is found, not listed.
+
+``families()`` finds the objects named ``FAMILIES`` in the folders below and the entry points of the group
+``workbench.families``; docs/families.md says how to add one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from workbench.discovery import discover, lazily
+from workbench.errors import SpecError, did_you_mean
+from workbench.families.claims import Claim, Verdict, verdict
+from workbench.families.context import Context
+from workbench.families.family import Command, Family, Keeps, Step, Table, View
+from workbench.families.running import plan, run
+from workbench.families.specs import ModelSpec, Spec
+
+__all__ = [
+    "Claim",
+    "Command",
+    "Context",
+    "Family",
+    "Keeps",
+    "ModelSpec",
+    "Spec",
+    "Step",
+    "Table",
+    "Verdict",
+    "View",
+    "families",
+    "get_family",
+    "lazily",
+    "plan",
+    "run",
+    "verdict",
+]
+
+ENTRY_POINTS = "workbench.families"
+
+
+@cache
+def families() -> dict[str, Family]:
+    """Every family that is installed, by name."""
+    return discover(__name__, "FAMILIES", Family, ENTRY_POINTS)
+
+
+def get_family(name: str) -> Family:
+    """The family of that name; raises :class:`SpecError` with the nearest that exists.
+
+    >>> get_family("east").title
+    'EAST: entropic activation steering'
+    """
+    if name not in families():
+        raise SpecError(f"unknown experiment {name!r}{did_you_mean(name, families())}")
+    return families()[name]
