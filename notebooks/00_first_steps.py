@@ -38,7 +38,7 @@ print(model.name, "has", model.n_layers, "layers of width", model.d_model, "and 
 # %%
 import numpy as np
 
-from workbench.environments.bandit_text import BanditText
+from workbench.worlds.bandits.text import BanditText
 
 text = BanditText()
 

@@ -153,8 +153,8 @@ SteeringVector.load(RUNS / "my-model" / "ahead.safetensors", model=model)
 # %%
 import pandas as pd
 
-from workbench.experiments.probe_sweep import SweepSpec
-from workbench.experiments.probe_sweep import run as run_sweep
+from workbench.families.probe_sweep import SweepSpec
+from workbench.families.probe_sweep import run as run_sweep
 from workbench.runs import load_run
 
 gap = np.tile(np.abs(PAYS[:, 1] - PAYS[:, 0]), 2)
@@ -177,7 +177,7 @@ print(swept.status.state)  # "failed" when a cell did: its row says why, and the
 # words and not what the model makes of them.
 
 # %%
-from workbench.figures.sweep import figures_of
+from workbench.families.probe_sweep.figures import figures_of
 
 for name, figure in figures_of(swept).items():
     if name.startswith("layers"):
@@ -193,7 +193,7 @@ for name, figure in figures_of(swept).items():
 # ```
 
 # %%
-from workbench.experiments.east import PRESETS, plan
+from workbench.families.east import PRESETS, plan
 
 for unit, what, completions in plan(PRESETS["cpu"].model_copy(update={"model": MODEL}))[:6]:
     print(f"{unit:24} {what:40} {completions:>7,} completions")

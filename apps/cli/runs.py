@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from apps.cli.console import new_table, results
+from apps.cli.console import results
 from apps.cli.options import parse
 from apps.cli.reports import print_report
 from apps.cli.run import check_root
 from workbench.errors import RunError, did_you_mean
+from workbench.views.tables import new_table
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -48,7 +48,7 @@ def test_unexpected_error_of_a_page_is_one_line_and_the_other_pages_go_on(open_a
     def broken(runs):
         raise error
 
-    monkeypatch.setattr("apps.explorer.east_page.east_page", broken)
+    monkeypatch.setattr("workbench.families.east.views.page.east_page", broken)
     app = open_app(one_run, whole=False, page="EAST")
     [said] = app.error
     assert f"This page could not be drawn ({type(error).__name__}: " in said.value and "\n" not in said.value

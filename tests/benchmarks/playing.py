@@ -10,12 +10,12 @@ from measure import Row, at_least, compare
 
 from steering.interventions import Add
 from workbench.activations import replay
-from workbench.agents.language_agent import LanguageAgent
-from workbench.agents.rollout import Rollout, rollout
-from workbench.environments.arms import GaussianArms
-from workbench.environments.bandit_text import BanditText
 from workbench.models import load_model
 from workbench.models.language_model import LanguageModel
+from workbench.worlds.bandits.agents.language_agent import LanguageAgent
+from workbench.worlds.bandits.agents.rollout import Rollout, rollout
+from workbench.worlds.bandits.arms import GaussianArms
+from workbench.worlds.bandits.text import BanditText
 
 __all__ = ["replays", "rollouts", "sweeps"]
 

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import importlib
 from functools import cache
+from typing import Any
 
 from workbench.discovery import discover, lazily
 from workbench.errors import SpecError, did_you_mean
@@ -17,6 +19,7 @@ from workbench.families.running import plan, run
 from workbench.families.specs import ModelSpec, Spec
 
 __all__ = [
+    "EXPERIMENTS",
     "Claim",
     "Command",
     "Context",
@@ -29,6 +32,8 @@ __all__ = [
     "Verdict",
     "View",
     "families",
+    "figures_module",
+    "get_experiment",
     "get_family",
     "lazily",
     "plan",
@@ -36,6 +41,14 @@ __all__ = [
     "verdict",
 ]
 
+# name -> module with PRESETS (name -> spec), run(spec, root, ...) and plan(spec); a new family is one line here.
+EXPERIMENTS: dict[str, str] = {
+    "east": "workbench.families.east",
+    "goal-directedness": "workbench.families.goal_directedness",
+    "self-prediction": "workbench.families.introspection.self_prediction",
+    "concept-injection": "workbench.families.introspection.concept_injection",
+    "internal-rl": "workbench.families.internal_rl",
+}
 ENTRY_POINTS = "workbench.families"
 
 
@@ -54,3 +67,16 @@ def get_family(name: str) -> Family:
     if name not in families():
         raise SpecError(f"unknown experiment {name!r}{did_you_mean(name, families())}")
     return families()[name]
+
+
+def get_experiment(name: str) -> Any:
+    """The module of an experiment family."""
+    if name not in EXPERIMENTS:
+        raise SpecError(f"unknown experiment {name!r}{did_you_mean(name, EXPERIMENTS)}")
+    return importlib.import_module(EXPERIMENTS[name])
+
+
+def figures_module(name: str) -> Any | None:
+    """The module that draws the figures of a family's runs; None for a run of another kind."""
+    family = {**EXPERIMENTS, "sweep": "workbench.families.probe_sweep"}.get(name)
+    return importlib.import_module(f"{family}.figures") if family else None

@@ -101,7 +101,7 @@ def continuations(given: Any, n_prompts: int, encode: Callable[[str], list[int]]
 
 def plain_interventions(given: Any) -> list[Intervention]:
     """The interventions as a list; a single one, or something else, is refused."""
-    if isinstance(given, Intervention) or isinstance(given, _TEXTS) or not isinstance(given, Iterable):
+    if isinstance(given, (Intervention, *_TEXTS)) or not isinstance(given, Iterable):
         raise DataError(f"interventions must be a list, not {_shown(given)}; for one intervention write [intervention]")
     found = list(given)
     for number, one in enumerate(found):

@@ -9,17 +9,19 @@ to, and how long that row's prompt is.  Decoding may lay the completions of one 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from workbench.errors import DataError, SpecError
+from workbench.models.backend import Hook
 from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
-__all__ = ["Intervention", "Placed", "Scope", "Where", "Window", "Wrapped", "act"]
+__all__ = ["Intervention", "Placed", "Scope", "Where", "Window", "Wrapped", "hooks_for"]
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class Wrapped:
         return self.inner.scope
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
-        return act(self.inner, activation, where)
+        return _acted(self.inner, activation, where)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,9 +182,22 @@ class Placed(Wrapped):
         return self.place
 
 
-def act(
-    intervention: Intervention, activation: Float[Tensor, "batch pos d"], where: Where
-) -> Float[Tensor, "batch pos d"]:
+def hooks_for(interventions: Sequence[Intervention], where: Where) -> dict[Site, Hook]:
+    """Interventions as hooks; several at one site act in the order given."""
+
+    def hook(chain: list[Intervention]) -> Hook:
+        def steer(activation: Tensor) -> Tensor:
+            for intervention in chain:
+                activation = _acted(intervention, activation, where)
+            return activation
+
+        return steer
+
+    sites = {i.site for i in interventions}
+    return {site: hook([i for i in interventions if i.site == site]) for site in sites}
+
+
+def _acted(intervention: Intervention, activation: Tensor, where: Where) -> Tensor:
     """What an intervention makes of an activation; :class:`DataError` when that is not an activation of its kind."""
     new = intervention(activation, where)
     kind = (tuple(activation.shape), activation.dtype)
