@@ -17,7 +17,7 @@ from workbench.activations.positions import Positions, check_positions
 from workbench.activations.sources import Source, Task, infer_task
 from workbench.errors import DataError, SpecError, check_keys, did_you_mean
 from workbench.models.interventions import Window
-from workbench.sites import Site
+from workbench.sites import Site, SiteMap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,8 @@ def _pick(rows: ActivationSet, places: Sequence[int], each: int, joined: bool) -
         return rows.select((starts[:, None] + np.asarray(places)).ravel())
     first = rows.select(starts + places[0])
     wide = {site: torch.cat([rows.select(starts + place)[site] for place in places], 1) for site in rows.sites}
-    return ActivationSet(wide, first.labels, first.groups, rows.fingerprint, rows.basis, rows.model)
+    joined = SiteMap(wide, rows.n_layers)
+    return ActivationSet(joined, first.labels, first.groups, rows.fingerprint, rows.basis, rows.model)
 
 
 def read_positions(value: Any, name: str) -> tuple[Positions, bool]:

@@ -160,7 +160,7 @@ def random_worlds(
     model: SequenceModel, task: Int[Tensor, " length"], n: int, generator: torch.Generator
 ) -> PinpadState:
     """``n`` worlds of the model's kind at the start of ``task``; :class:`ModelError` when those are no pinpads."""
-    world = model.world
+    world = Pinpad.of(model.world)
     if not isinstance(world, Pinpad):
         raise ModelError(
             f"{model.name} was trained in {type(world).__name__}; reinforcement plays the gridworld pinpad"
