@@ -52,6 +52,31 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
+    @classmethod
+    def of(cls, row: Any, name: str = "estimate") -> Interval:
+        """The interval in a row of a table (a mapping, Series or named tuple): columns ``estimate, low, high``, or
+        ``name, name_low, name_high``.
+
+        >>> Interval.of({"difference": 0.5, "difference_low": 0.25, "difference_high": 0.75}, "difference")
+        Interval(estimate=0.5, low=0.25, high=0.75)
+        """
+        bounds = ("low", "high") if name == "estimate" else (f"{name}_low", f"{name}_high")
+        get = row.__getitem__ if hasattr(row, "keys") else lambda column: getattr(row, column)
+        return cls(*(float(get(column)) for column in (name, *bounds)))
+
+    def text(self, digits: int = 2, sign: str = "") -> str:
+        """As tables show it: fixed digits, ``sign`` "+" for differences; without bounds where there are none.
+
+        >>> Interval(0.5, 0.25, 0.75).text(), Interval(0.5, 0.25, 0.75).text(1, "+")
+        ('0.50 [0.25, 0.75]', '+0.5 [+0.2, +0.8]')
+        >>> Interval(0.5, np.nan, np.nan).text()
+        '0.50'
+        """
+        if np.isnan(self.estimate):
+            return ""
+        shown = [f"{number:{sign}.{digits}f}" for number in (self.estimate, self.low, self.high)]
+        return shown[0] if np.isnan(self.low) else f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
 
 def cluster_bootstrap(
     values: ArrayLike,

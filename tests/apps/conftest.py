@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
-FIGURES = ROOT / "tests" / "workbench" / "figures" / "conftest.py"
+FIGURES = ROOT / "tests/workbench/families/east/figures/conftest.py"
 MAIN = ROOT / "apps" / "explorer" / "main.py"
 
 

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
-MADE = runpy.run_path(str(ROOT / "tests" / "workbench" / "figures" / "internal_rl_run.py"))
+MADE = runpy.run_path(str(ROOT / "tests/workbench/families/internal_rl/figures/internal_rl_run.py"))
 WRITE, PAGE = MADE["write_run"], "Internal RL"
 TABS = ["What held", "Learning", "Discovery", "Beliefs and control", "Episodes"]
 

@@ -242,7 +242,7 @@ def test_sizes_given_when_resuming_hold_over_those_of_the_first_session(ask, tmp
         ({"inputs": ["a"] * 40}, "inputs_hash"),
         ({"labels": {"word": ["x"] * 40}}, "labels_hash"),
         ({"groups": ["x"] * 40}, "labels_hash"),
-        ({"interventions": [Add(Site(1), torch.ones(32))]}, "interventions"),
+        ({"interventions": [Add(torch.ones(32), site=1)]}, "interventions"),
     ],
 )
 def test_store_of_another_request_is_refused(ask, tmp_path, changes, said):
