@@ -168,9 +168,7 @@ def check_metrics(names: Sequence[str], of_classes: bool) -> None:
         if name not in known:
             if name in _SUMS or name in _RANKS:
                 kinds = ("numbers", "classes") if of_classes else ("classes", "numbers")
-                raise SpecError(
-                    f"{name!r} is of {kinds[0]}, the predictions are {kinds[1]}: use {', '.join(known)}"
-                )
+                raise SpecError(f"{name!r} is of {kinds[0]}, the predictions are {kinds[1]}: use {', '.join(known)}")
             raise SpecError(f"unknown metric {name!r}{did_you_mean(name, known)}")
 
 
