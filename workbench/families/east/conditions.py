@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-__all__ = ["Condition", "EvalPrompt", "choose_prompts", "evaluate"]
+__all__ = ["Condition", "EvalPrompt", "choose_prompts", "run_conditions"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def choose_prompts(
     ]
 
 
-def evaluate(
+def run_conditions(
     model: LanguageModel,
     spec: EastSpec,
     rendering: str,
