@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from workbench.errors import DataError, ModelError, SiteError, SpecError, did_you_mean
 from workbench.models.interventions import Intervention
 from workbench.models.memory import is_out_of_memory
-from workbench.sites import Site, parse_sites
+from workbench.sites import Site, SiteMap, parse_sites
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +109,7 @@ def run_passes(
     device: torch.device | str = "cpu",
     interventions: Sequence[Intervention] = (),
     advance: Callable[[int], object] | None = None,
-) -> dict[Site, Tensor]:
+) -> SiteMap[Tensor]:
     """Activations [rows, d] of each site in ``dtype`` (None: as computed) on ``device``; heads are laid side by side.
 
     The rows of all passes together must be 0, 1, ... without gaps, in any order.
@@ -135,7 +135,7 @@ def run_passes(
         start += len(batch)
         if advance:
             advance(len(batch))
-    return result
+    return SiteMap(result, model.n_layers)
 
 
 def _next_batch(waiting: Sequence[Pass], start: int, tokens: int, pass_cost: int) -> Sequence[Pass]:

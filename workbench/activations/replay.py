@@ -17,6 +17,7 @@ import torch
 from workbench.activations.activation_set import ActivationSet, label_table
 from workbench.activations.batches import Budget, Pass, as_dtype, check_length, readable_sites, run_passes
 from workbench.errors import DataError
+from workbench.models.inputs import each, items
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.progress import progress_bar
 from workbench.sites import Site
@@ -60,15 +61,9 @@ def replay(
 
 def _encode(model: LanguageModel, episodes: Sequence[Sequence[Prompt]]) -> list[list[list[int]]]:
     """Token ids of every prompt of every episode."""
-    if isinstance(episodes, str) or not len(episodes):
-        raise DataError("episodes must be a non-empty list of lists of prompts")
-    tokens = []
-    for number, prompts in enumerate(episodes):
-        try:
-            tokens.append(model.encode_all(prompts))
-        except DataError as error:
-            raise DataError(f"episode {number}: {error}") from error
-        for step, prompt in enumerate(tokens[-1]):
+    tokens = each(model.encode_all, items(episodes, "episode"), "episode")
+    for number, prompts in enumerate(tokens):
+        for step, prompt in enumerate(prompts):
             check_length(model, prompt, f"step {step} of episode {number}")
     return tokens
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from workbench.errors import DataError
-from workbench.models.interventions import Intervention, Scope, Where, Window
-from workbench.sites import Site
+from workbench.models.interventions import Intervention, Scope, Where, Window, Wrapped
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -41,19 +40,11 @@ def as_generated(interventions: Sequence[Intervention], prompt_lengths: int | Se
     return [_Generated(each, lengths) for each in interventions]
 
 
-@dataclass(frozen=True)
-class _Generated:
+@dataclass(frozen=True, eq=False)
+class _Generated(Wrapped):
     """An intervention that is told other prompt lengths."""
 
-    inner: Intervention
     lengths: tuple[int, ...]
-
-    fingerprint = property(lambda self: getattr(self.inner, "fingerprint", None))
-    basis = property(lambda self: getattr(self.inner, "basis", None))
-
-    @property
-    def site(self) -> Site:
-        return self.inner.site
 
     @property
     def scope(self) -> Scope:

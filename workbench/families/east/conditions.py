@@ -104,11 +104,11 @@ def run_conditions(
 
     rows: list[dict[str, Any]] = []
     for _, group in groupby(sorted(conditions, key=lambda c: c.sampling), key=lambda c: c.sampling):
-        rows += _evaluate_batch(model, spec, rendering, prompts, list(group), texts, progress)
+        rows += _run_batch(model, spec, rendering, prompts, list(group), texts, progress)
     return pd.DataFrame(rows)
 
 
-def _evaluate_batch(
+def _run_batch(
     model: LanguageModel, spec: EastSpec, rendering: str, prompts: Sequence[EvalPrompt],
     conditions: list[Condition], texts: bool, progress: bool,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
