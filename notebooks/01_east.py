@@ -95,12 +95,13 @@ for name, added, multiplier in (("unsteered", vector, 0), ("EAST", vector, 3), (
 # ```
 
 # %%
-from workbench.families.east import PRESETS, run
+from workbench.families import run
+from workbench.families.east import EAST, PRESETS
 from workbench.runs import load_run, spec_hash
 
 spec = PRESETS["smoke"].model_copy(update={"renderings": ("buttons",)}) if SMALL else PRESETS["demo"]
 print("run folder:", RUNS / "east" / spec_hash(spec))
-record = load_run(run(spec, RUNS, say=print))
+record = load_run(run(EAST, spec, RUNS, log=print))
 
 # %% [markdown]
 # ### What steering does to the entropy
@@ -109,7 +110,7 @@ record = load_run(run(spec, RUNS, say=print))
 # entropy of the rest says little.
 
 # %%
-from workbench.families.east.figures import figures_of
+from workbench.families import figures_of
 
 figures = figures_of(record)
 figures["entropy_by_multiplier-buttons"].show()
