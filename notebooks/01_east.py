@@ -95,7 +95,7 @@ for name, added, multiplier in (("unsteered", vector, 0), ("EAST", vector, 3), (
 # ```
 
 # %%
-from workbench.families import run
+from workbench.families import read_claims, run
 from workbench.families.east import EAST, PRESETS
 from workbench.runs import load_run, spec_hash
 
@@ -161,11 +161,11 @@ if "transfer" in figures:
     figures["transfer"].show()
 
 # %% [markdown]
-# ### Which of the paper's orderings held
+# ### Which of the paper's claims held
 # Including those that did not.
 
 # %%
-record.load_table("orderings")[["ordering", "rendering", "held", "evidence"]].style.hide()
+read_claims(record)[["claim", "on", "held", "evidence"]].style.hide()
 
 # %% [markdown]
 # ## Take the vector along

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.discovery import discover, lazily
 from workbench.errors import SpecError, WorkbenchError, did_you_mean
-from workbench.families.claims import Claim, Verdict, verdict
+from workbench.families.claims import Claim, Verdict, read_claims, verdict
 from workbench.families.context import Context
 from workbench.families.family import Command, Family, Keeps, Step, Table, View
 from workbench.families.running import plan, run
@@ -45,6 +45,7 @@ __all__ = [
     "get_family",
     "lazily",
     "plan",
+    "read_claims",
     "run",
     "verdict",
 ]
