@@ -124,6 +124,8 @@ def leace(
     total = moments.total
     if total.n < 2:
         raise DataError("erasure needs at least two rows")
+    if task == "classification" and bool(((moments.class_counts > 0).sum(1) < 2).any()):
+        raise DataError(f"y holds one class only, {moments.labels[0]!r}: there is nothing to erase")
     d, columns = total.xy.shape
     # LEACE never adds variance (tr P S P' = tr Q S, Q a projection): the package's guard would only act on rounding.
     fitter = LeaceFitter(

@@ -8,7 +8,7 @@ each resample (:mod:`probes.ranks`) and gets fewer of them.  No score is approxi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from probes.ranks import OnResamples, auroc, spearman
 from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.labels import label_array
 from workbench.statistics import times_drawn
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "REGRESSOR_METRICS",
     "Predictions",
     "calibration_table",
+    "check_metrics",
     "class_scores",
     "resampled",
     "score",
@@ -117,7 +119,7 @@ def resampled(
     >>> sorted(set(resampled("mae", said, clusters=["a", "b"]).tolist()))
     [0.0, 1.0, 2.0]
     """
-    labels, cluster_of = np.unique(np.asarray(clusters), return_inverse=True)
+    labels, cluster_of = np.unique(label_array(clusters, "clusters"), return_inverse=True)
     if cluster_of.shape != predictions.truth.shape:
         raise DataError(f"clusters have shape {list(cluster_of.shape)}: give one for each of the predicted rows")
     on = _on(name, predictions, cluster_of, len(labels))
@@ -157,12 +159,26 @@ def calibration_table(predictions: Predictions, bins: int = _BINS) -> pd.DataFra
     )
 
 
+def check_metrics(names: Sequence[str], of_classes: bool) -> None:
+    """Raise :class:`SpecError` unless ``names`` is a list of scores of classes, or of numbers."""
+    if isinstance(names, str):
+        raise SpecError(f"metrics={names!r} must be a list of names, for instance ({names!r},)")
+    known = [name for name in (*_SUMS, *_RANKS) if (name in REGRESSOR_METRICS) != of_classes]
+    for name in names:
+        if name not in known:
+            if name in _SUMS or name in _RANKS:
+                kinds = ("numbers", "classes") if of_classes else ("classes", "numbers")
+                raise SpecError(
+                    f"{name!r} is of {kinds[0]}, the predictions are {kinds[1]}: use {', '.join(known)}"
+                )
+            raise SpecError(f"unknown metric {name!r}{did_you_mean(name, known)}")
+
+
 def _on(name: str, said: Predictions, cluster_of: Int[np.ndarray, " rows"], n_clusters: int) -> OnResamples:
     """The score as a function of the clusters' counts, with all that does not depend on them done."""
+    check_metrics([name], said.probabilities is not None)
     if name in _RANKS:
         return _RANKS[name](said, cluster_of)
-    if name not in _SUMS:
-        raise SpecError(f"unknown metric {name!r}{did_you_mean(name, [*_SUMS, *_RANKS])}")
     from scipy.sparse import csr_array
 
     columns, combine = _SUMS[name]

@@ -16,7 +16,7 @@ from workbench.families.east.collect import (
     play_extraction,
     play_settings,
 )
-from workbench.families.east.evaluate import Condition, EvalPrompt, choose_prompts, evaluate
+from workbench.families.east.evaluate import Condition, EvalPrompt, choose_prompts, run_conditions
 from workbench.families.east.spec import EastSpec
 from workbench.families.east.summary import choose, orderings, results_table
 from workbench.families.east.thoughts import over_represented, trace_thoughts
@@ -159,7 +159,7 @@ def _grid(rendering: str, layer: int, unsteered: bool) -> Work:
             if multiplier
         ]
         prompts = job.prompts(rendering, "select")
-        rows = evaluate(job.model, job.spec, rendering, prompts, conditions, progress=job.progress)
+        rows = run_conditions(job.model, job.spec, rendering, prompts, conditions, progress=job.progress)
         return rows.assign(set="select")
 
     return work
@@ -169,7 +169,7 @@ def _test(rendering: str) -> Work:
     def work(job: _Job) -> pd.DataFrame:
         conditions = list(_test_conditions(job, rendering))
         prompts = job.prompts(rendering, "test")
-        rows = evaluate(job.model, job.spec, rendering, prompts, conditions, texts=True, progress=job.progress)
+        rows = run_conditions(job.model, job.spec, rendering, prompts, conditions, texts=True, progress=job.progress)
         return rows.assign(set="test")
 
     return work

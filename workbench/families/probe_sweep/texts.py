@@ -14,9 +14,8 @@ import numpy as np
 
 from workbench.activations import ActivationSet, Role, Span, capture
 from workbench.activations.positions import Positions, check_positions
-from workbench.errors import DataError, SpecError, did_you_mean
-from workbench.families.probe_sweep.sources import Source, infer_task
-from workbench.families.probe_sweep.spec import Task, check_keys
+from workbench.activations.sources import Source, Task, infer_task
+from workbench.errors import DataError, SpecError, check_keys, did_you_mean
 from workbench.models.interventions import Window
 from workbench.sites import Site, SiteMap
 

@@ -24,7 +24,7 @@ from steering.estimators import entropy_weighted
 from workbench.errors import ArtifactError, DataError, ModelError, SpecError
 from workbench.families import EXPERIMENTS, east, get_experiment
 from workbench.families.east.collect import agent_for, play_extraction, play_settings
-from workbench.families.east.evaluate import Condition, choose_prompts, evaluate
+from workbench.families.east.evaluate import Condition, choose_prompts, run_conditions
 from workbench.families.east.summary import choose, results_table
 from workbench.families.east.thoughts import over_represented
 from workbench.models.language_model import LanguageModel
@@ -126,9 +126,10 @@ def test_conditions_in_one_batch_equal_conditions_alone(record, bandit_model) ->
     prompts = choose_prompts(bandit_model, SMOKE, "buttons", steps, "test")[:3]
     vector = torch.randn(bandit_model.d_model, generator=torch.Generator().manual_seed(0))
     conditions = [Condition("east", 2, beta, vector) for beta in (-1.0, 0.5, 2.0)]
-    together = evaluate(bandit_model, SMOKE, "buttons", prompts, conditions, texts=True)
+    together = run_conditions(bandit_model, SMOKE, "buttons", prompts, conditions, texts=True)
     alone = pd.concat(
-        [evaluate(bandit_model, SMOKE, "buttons", prompts, [c], texts=True) for c in conditions], ignore_index=True
+        [run_conditions(bandit_model, SMOKE, "buttons", prompts, [c], texts=True) for c in conditions],
+        ignore_index=True,
     )
     pd.testing.assert_frame_equal(together, alone)
 
@@ -136,7 +137,7 @@ def test_conditions_in_one_batch_equal_conditions_alone(record, bandit_model) ->
 def test_dose_zero_gives_the_unsteered_completions(record, bandit_model) -> None:
     prompts = choose_prompts(bandit_model, SMOKE, "buttons", record.read("behaviour-buttons"), "test")[:4]
     zero = Condition("east", 2, 0.0, torch.randn(bandit_model.d_model))
-    rows = evaluate(bandit_model, SMOKE, "buttons", prompts, [zero, Condition("unsteered")], texts=True)
+    rows = run_conditions(bandit_model, SMOKE, "buttons", prompts, [zero, Condition("unsteered")], texts=True)
     assert (
         rows[rows["method"] == "east"]["texts"].to_numpy() == rows[rows["method"] == "unsteered"]["texts"].to_numpy()
     ).all()
