@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from probes._fitting import checked_features, checked_labels, fit_clone, is_classifier, predictions_of
 from probes.controls import shuffled_labels
@@ -22,7 +23,6 @@ from workbench.seeding import derive_seed
 from workbench.statistics import Interval, cluster_bootstrap
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Float, Int
     from numpy.typing import ArrayLike
 
@@ -162,8 +162,6 @@ def _line(
 def _code(
     lines: list[dict[str, Any]], bits: Float[np.ndarray, " rows"], ends: Sequence[int], uniform: float
 ) -> OnlineCode:
-    import pandas as pd
-
     starts = [0, *ends[:-1]]
     rows = np.subtract(ends, starts)
     blocks = {
