@@ -7,6 +7,7 @@ first used.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import SpecError, did_you_mean
@@ -79,8 +80,6 @@ def probe_class(name: str) -> type[Any]:
     >>> probe_class("lda").__name__
     'LDAProbe'
     """
-    from importlib import import_module
-
     if name not in PROBES:
         raise SpecError(f"unknown probe {name!r}{did_you_mean(name, PROBES)}")
     module, _, found = PROBES[name].partition(":")

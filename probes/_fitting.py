@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import sklearn.base
+from sklearn.utils.validation import has_fit_parameter
 
 from probes._inputs import to_numpy
 from probes.metrics import Predictions
@@ -20,14 +22,12 @@ __all__ = ["checked_features", "checked_labels", "fit_clone", "is_classifier", "
 
 def is_classifier(probe: Any) -> bool:
     """Whether ``probe`` is a classifier; :class:`SpecError` unless it is one with probabilities, or a regressor."""
-    from sklearn.base import is_classifier, is_regressor
-
     if isinstance(probe, str | type):
         raise SpecError(f"{probe!r} is no estimator: make one, for instance probes.make_probe('logistic')")
     tagged = hasattr(probe, "__sklearn_tags__")
-    if tagged and is_regressor(probe):
+    if tagged and sklearn.base.is_regressor(probe):
         return False
-    if not (tagged and is_classifier(probe)):
+    if not (tagged and sklearn.base.is_classifier(probe)):
         raise SpecError(f"{type(probe).__name__} is neither a scikit-learn classifier nor a regressor")
     if not hasattr(probe, "predict_proba"):
         name = type(probe).__name__
@@ -60,10 +60,7 @@ def checked_labels(y: ArrayLike, n_rows: int | None = None, what: str = "y") -> 
 
 def fit_clone(probe: Any, X: Any, y: np.ndarray, groups: np.ndarray) -> Any:
     """A clone of ``probe`` fitted; ``groups`` are passed where ``fit`` takes them."""
-    from sklearn.base import clone
-    from sklearn.utils.validation import has_fit_parameter
-
-    fitted = clone(probe)
+    fitted = sklearn.base.clone(probe)
     if has_fit_parameter(fitted, "groups"):
         return fitted.fit(X, y, groups=groups)
     return fitted.fit(X, y)

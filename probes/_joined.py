@@ -56,9 +56,7 @@ class Joined:
             values = table[values]
         array = np.asarray(to_numpy(values))
         if array.ndim < 1 or len(array) != len(self.source):
-            raise DataError(
-                f"values of shape {list(array.shape)} for {len(self.source)} rows of the set: one a row"
-            )
+            raise DataError(f"values of shape {list(array.shape)} for {len(self.source)} rows of the set: one a row")
         return array[self.rows]
 
     def features(self, values: Any) -> Any:

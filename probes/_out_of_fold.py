@@ -84,9 +84,7 @@ class Task:
 def _checked_classes(labels: np.ndarray, probe: Any) -> np.ndarray:
     if labels.dtype.kind == "f" and (labels % 1 != 0).any():
         part = labels[int((labels % 1 != 0).argmax())]
-        raise DataError(
-            f"y holds {part}, no class, and {type(probe).__name__} is a classifier: take a regressor"
-        )
+        raise DataError(f"y holds {part}, no class, and {type(probe).__name__} is a classifier: take a regressor")
     classes = np.unique(labels)
     if len(classes) < 2:
         raise DataError(f"y holds one class only, {classes[0].item()!r}: there is nothing to tell apart")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from probes._inputs import to_numpy
 from workbench.errors import DataError
@@ -24,8 +25,6 @@ __all__ = ["control_task_labels", "majority_probe", "other_rows", "random_featur
 
 def majority_probe(classifier: bool) -> Any:
     """scikit-learn's dummy: the most frequent class with the class shares as probabilities, or the mean."""
-    from sklearn.dummy import DummyClassifier, DummyRegressor
-
     return DummyClassifier(strategy="prior") if classifier else DummyRegressor()
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from probes._fitting import checked_features, checked_labels, is_classifier
 from probes._joined import Joined
@@ -34,7 +35,6 @@ from workbench.seeding import derive_seed
 from workbench.statistics import Interval, check_resamples
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Float, Int
     from numpy.typing import ArrayLike
 
@@ -208,8 +208,6 @@ def _control_runs(
 def _table(
     runs: Mapping[str, list[Predictions]], metrics: Sequence[str], clusters: np.ndarray, resamples: int, seed: int
 ) -> pd.DataFrame:
-    import pandas as pd
-
     several = len(np.unique(clusters)) > 1
     rows = []
     for metric in metrics:
@@ -241,8 +239,6 @@ def _bounds(resampled_scores: Float[np.ndarray, " resamples"], several: bool) ->
 
 
 def _evaluation(table: pd.DataFrame, said: Predictions, task: Task, rows: Int[np.ndarray, " rows"]) -> Evaluation:
-    import pandas as pd
-
     columns: dict[str, Any] = {"row": rows[task.tested], "fold": said.folds, "y": task.y[task.tested]}
     if task.classes is None:
         columns["predicted"] = said.predicted

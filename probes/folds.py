@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from workbench.errors import DataError
 from workbench.labels import label_array
@@ -75,9 +77,6 @@ def duplicate_groups(keys: ArrayLike, groups: ArrayLike) -> Int[np.ndarray, " ro
     >>> duplicate_groups(["s", "t", "t", "u"], ["a", "a", "b", "c"]).tolist()
     [0, 0, 0, 1]
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     _, group_of = _codes(groups, "groups")
     key_labels, key_of = _codes(keys, "keys")
     if len(key_of) != len(group_of):

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+from sklearn.metrics import precision_recall_fscore_support
 
 from probes.ranks import OnResamples, auroc, spearman
 from workbench.errors import DataError, SpecError, did_you_mean
@@ -20,7 +23,6 @@ from workbench.labels import label_array
 from workbench.statistics import times_drawn
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Float, Int, Shaped
     from numpy.typing import ArrayLike
 
@@ -110,10 +112,19 @@ def resampled(
 ) -> Float[np.ndarray, " resamples"]:
     """The score on each of the ``resamples`` of whole clusters.
 
-    spearman, and auroc of more than 2,000 clusters, stop at the first :data:`RANK_RESAMPLES` of them.
-
-    clusters: [rows].  The same clusters and seed draw the same resamples whatever the predictions, and the same as
+    The same clusters and seed draw the same resamples whatever the predictions, and the same as
     :func:`workbench.statistics.cluster_bootstrap`, so differences of two calls are paired.
+
+    Args:
+        name: of the score, see :func:`score`.
+        predictions: what was true and what was said.
+        clusters: [rows].
+        resamples: how many; spearman, and auroc of more than 2,000 clusters, stop at the first
+            :data:`RANK_RESAMPLES` of them.
+        seed: of the draws.
+
+    Returns:
+        The score on each resample, NaN where it is not defined.
 
     >>> said = Predictions(truth=[1.0, 2.0], predicted=[1.0, 4.0])
     >>> sorted(set(resampled("mae", said, clusters=["a", "b"]).tolist()))
@@ -130,9 +141,6 @@ def resampled(
 
 def class_scores(predictions: Predictions, classes: ArrayLike) -> pd.DataFrame:
     """Columns ``class``, ``precision``, ``recall``, ``f1`` (0 where undefined) and ``support``, a row a class."""
-    import pandas as pd
-    from sklearn.metrics import precision_recall_fscore_support
-
     names = np.asarray(classes)
     scores = precision_recall_fscore_support(
         predictions.truth, predictions.predicted, labels=np.arange(len(names)), zero_division=0.0
@@ -146,8 +154,6 @@ def calibration_table(predictions: Predictions, bins: int = _BINS) -> pd.DataFra
 
     The last bin includes 1.0; an empty bin has NaN means.  The ECE is the mean of |confidence - accuracy| over rows.
     """
-    import pandas as pd
-
     bin_of = _bin(predictions.confidence, bins)
     rows = np.bincount(bin_of, minlength=bins)
     sums = [np.bincount(bin_of, values, bins) for values in (predictions.confidence, _hits(predictions))]
@@ -168,9 +174,7 @@ def check_metrics(names: Sequence[str], of_classes: bool) -> None:
         if name not in known:
             if name in _SUMS or name in _RANKS:
                 kinds = ("numbers", "classes") if of_classes else ("classes", "numbers")
-                raise SpecError(
-                    f"{name!r} is of {kinds[0]}, the predictions are {kinds[1]}: use {', '.join(known)}"
-                )
+                raise SpecError(f"{name!r} is of {kinds[0]}, the predictions are {kinds[1]}: use {', '.join(known)}")
             raise SpecError(f"unknown metric {name!r}{did_you_mean(name, known)}")
 
 
@@ -179,8 +183,6 @@ def _on(name: str, said: Predictions, cluster_of: Int[np.ndarray, " rows"], n_cl
     check_metrics([name], said.probabilities is not None)
     if name in _RANKS:
         return _RANKS[name](said, cluster_of)
-    from scipy.sparse import csr_array
-
     columns, combine = _SUMS[name]
     terms = columns(said)
     n_rows = len(terms)
