@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from workbench.families.introspection.concept_injection.job import saved_vectors
 
 from steering.interventions import Add
 from steering.vectors import SteeringVector
 from workbench.errors import DataError, ModelError
-from workbench.families.introspection.concept_injection.job import saved_vectors
 from workbench.families.introspection.concept_injection.vectors import (
     concept_table,
     concept_vectors,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-
 from workbench.families.introspection.views.concept_report import print_concept_injection
 
 MADE = runpy.run_path(str(Path(__file__).parents[1] / "concept_injection" / "test_figures.py"))
