@@ -25,7 +25,7 @@ def introspection_page(runs: pd.DataFrame) -> None:
     known = list(by_name)
     done = [name for name in known if ((runs["experiment"] == name) & (runs["status"] == "finished")).any()]
     start = known.index(done[0]) if done else 0
-    family = by_name[pick("Protocol", known, "protocol", True, lambda name: by_name[name].title, start)]
+    family = by_name[pick("Protocol", known, "protocol", True, lambda name: name.replace("-", " ").capitalize(), start)]
     st.caption(family.question)
     run = finished_run(runs, family.name, f"workbench run {family.words} --preset smoke")
     if run is not None:

@@ -20,7 +20,7 @@ from workbench.sites import Site
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["InjectionContext", "save_vectors", "words_of"]
+__all__ = ["InjectionContext", "save_vectors", "saved_vectors", "words_of"]
 
 VECTORS = "concepts"
 
@@ -47,7 +47,7 @@ class InjectionContext(Context[InjectionSpec]):
     @cached_property  # asked for when the vectors are there, and not before
     def vectors(self) -> dict[int, dict[str, SteeringVector]]:
         """``{layer: {word: vector}}``."""
-        return _saved_vectors(self.folder)
+        return saved_vectors(self.folder)
 
     @cached_property  # asked for when all steps are done, and not before
     def rows(self) -> pd.DataFrame:
@@ -91,7 +91,7 @@ def save_vectors(folder: RunFolder, vectors: dict[int, dict[str, SteeringVector]
     folder.save_tensors(VECTORS, tensors, stamp)
 
 
-def _saved_vectors(folder: RunFolder) -> dict[int, dict[str, SteeringVector]]:
+def saved_vectors(folder: RunFolder) -> dict[int, dict[str, SteeringVector]]:
     """The concept vectors of a run as :class:`SteeringVector`, ``{layer: {word: vector}}``."""
     tensors, stamp = folder.load_tensors(VECTORS)
     found: dict[int, dict[str, SteeringVector]] = {}
