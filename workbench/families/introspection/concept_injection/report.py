@@ -17,7 +17,7 @@ __all__ = ["report"]
 _METRICS = {"success": "detects and names", "yes_no": "yes minus no, nats", "says_yes": "yes likelier than no"}
 _CONTROLS = {"none": "no injection", "random": "random", "shuffled": "shuffled", "perturbed": "odd input"}
 _CAPTION = (
-    "cells (layer, strength) were chosen on every second concept and are shown for the others; brackets: 95% intervals,"
+    "cells (layer, multiplier) were chosen on every second concept and shown for the others; brackets: 95% intervals,"
     " Wilson for rates, over concepts for the rest; the grid is in the table results"
 )
 
@@ -44,5 +44,5 @@ def _of_arm(name: str, part: Any, caption: str) -> Table:
         | {label: Interval.of(row, each).text() for each, label in shown.items()}
         for row in rows
     ]
-    title = f"{name} (layer {rows[0]['layer']}, strength {rows[0]['strength']:g})"
+    title = f"{name} (layer {rows[0]['layer']}, multiplier {rows[0]['multiplier']:g})"
     return Table(title, pd.DataFrame(found), caption)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["views", "with_controls"]
 
-_BESIDE = "Every measure at the chosen layer and strength; brackets: 95% intervals."
+_BESIDE = "Every measure at the chosen layer and multiplier; brackets: 95% intervals."
 _LOGITS = (
     "Shifts of log p(yes) - log p(no) from no injection. A model that only leans to yes shifts as far on unrelated "
     "questions whose answer is no."
@@ -80,7 +80,7 @@ def with_controls(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row in table.to_dict("records"):
         found = {"arm": f"{words(row['protocol'])}, {words(row['arm'])}", "measure": _metric(row["metric"])}
-        found |= {"layer": str(row["layer"]), "strength": f"{row['strength']:g}"}
+        found |= {"layer": str(row["layer"]), "multiplier": f"{row['multiplier']:g}"}
         found |= {VECTORS[kind].name: Interval.of(row, column).text() for kind, column in shown.items()}
         rows.append(found | {"over no injection": Interval.of(row, "over_none").text(2, "+"), "replies": int(row["n"])})
     return pd.DataFrame(rows)
@@ -116,8 +116,8 @@ def _replies(run: RunRecord) -> None:
         vector = pick("Vector", list(dict.fromkeys(rows["vector"])), key="vector", show=lambda name: VECTORS[name].name)
     rows = rows[rows["vector"] == vector]
     with five:
-        strength = pick("Strength", [f"{s:g}" for s in sorted(rows["strength"].unique())], key="strength")
-    rows = rows[rows["strength"] == float(strength)]
+        multiplier = pick("Multiplier", [f"{s:g}" for s in sorted(rows["multiplier"].unique())], key="multiplier")
+    rows = rows[rows["multiplier"] == float(multiplier)]
     where = asked.get(f"{protocol}/{arm}")
     if where:
         st.caption(
