@@ -6,6 +6,7 @@ What a probe reads off it comes from the architecture and the input alone (Zhang
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 
@@ -16,8 +17,10 @@ from workbench.models.sequence_model import SequenceModel
 
 __all__ = ["untrained"]
 
+Model = TypeVar("Model", LanguageModel, SequenceModel)
 
-def untrained(model: LanguageModel, seed: int = 0) -> LanguageModel:
+
+def untrained(model: Model, seed: int = 0) -> Model:
     """``model`` with weights drawn anew, as its library initialises them; back end, device and precision stay.
 
     The random state of the process is left as it was.
