@@ -36,8 +36,10 @@ class ModelSpec(Spec):
         from workbench.models.language_model import LanguageModel
         from workbench.models.loading import load_model
 
-        options = {"device": self.device, "device_map": self.device_map, "dtype": self.dtype}
-        return LanguageModel.of(load_model(model or self.model, self.backend, **options))
+        found = load_model(
+            model or self.model, self.backend, device=self.device, device_map=self.device_map, dtype=self.dtype
+        )
+        return LanguageModel.of(found)
 
     def n_layers(self) -> int:
         """Blocks of the model, from its configuration alone."""

@@ -55,12 +55,13 @@ class HookedModel(ABC):
         'tiny-llama'
         """
         if not isinstance(model, cls):
-            raise ModelError(f"{model.name} reads {model.reads}: it is a {type(model).__name__}, no {cls.__name__}")
+            raise ModelError(f"{model.name} reads {model.reads}, not {cls.reads}: a {cls.__name__} is needed here")
         return model
 
     @abstractmethod
-    def encode_all(self, prompts: Sequence[Any]) -> list[Any]:
-        """The inputs as rows of one entry a position; :class:`DataError` for what does not fit the model."""
+    def encode_all(self, prompts: Sequence[Any], what: str = "input", first: int = 0) -> list[Any]:
+        """The inputs as rows of one entry a position; one that does not fit the model raises :class:`DataError`, which
+        calls it ``what`` and counts from ``first``."""
 
     @abstractmethod
     def _pad(self, rows: Sequence[Any]) -> Tensor:

@@ -38,6 +38,6 @@ def untrained(model: Model, seed: int = 0) -> Model:
     other = other.to(device=model.device, dtype=model.dtype).eval().requires_grad_(False)
     name = f"{model.name}-untrained-{seed}"
     if isinstance(model, SequenceModel):
-        return SequenceModel(other, name)
+        return SequenceModel(other, name)  # type: ignore[return-value]  # its own kind, which a type variable hides
     named = LanguageModel(HuggingFaceBackend(other, model.tokenizer), model.tokenizer, name)
     return named if model.backend_name == "hf" else with_backend(named, model.backend_name)
