@@ -109,8 +109,8 @@ def test_predictions_are_filtered_and_the_filter_stands_in_the_address(open_app,
     own = own[(own["target"] == "first") & (own["predictor"] == "self") & (own["task"] == "beasts")]
     (shown,) = tables(app)
     assert len(shown) == int(own["correct"].sum()) and set(shown["right"]) <= {"yes"}
-    app.selectbox(key="verdict").set_value("all").run()
-    assert app.query_params["verdict"] == "all" and app.query_params["predictor"] == "self"
+    app.selectbox(key="introspection-verdict").set_value("all").run()
+    assert app.query_params["introspection-verdict"] == "all" and app.query_params["introspection-predictor"] == "self"
     assert len(tables(app)[0]) == len(own)
 
 
@@ -125,15 +125,15 @@ def test_a_cell_of_replies_is_shown_beside_the_same_seeds_without_injection(open
     assert shown["reply"].tolist() == own.loc[shown["concept"]].tolist() and len(shown) == 4
     assert shown["without injection"].tolist() == plain.loc[shown["concept"]].tolist()
     assert app.code[0].value.startswith("Trial 1. A thought has been injected")
-    app.selectbox(key="keep").set_value("names the concept").run()
+    app.selectbox(key="introspection-keep").set_value("names the concept").run()
     assert len(tables(app)[0]) == int(run.read("naming-1").query("vector == 'random' and strength == 4")["names"].sum())
 
 
 def test_a_protocol_that_was_not_run_says_how_to_run_it(open_app, runs, tmp_path):
     shutil.copytree(runs / "concept-injection", tmp_path / "concept-injection")
     app = open_app(tmp_path, page=PAGE)
-    assert app.radio(key="protocol").value == "concept-injection"  # the one that there is
-    app.radio(key="protocol").set_value("self-prediction").run()
+    assert app.radio(key="introspection-protocol").value == "concept-injection"  # the one that there is
+    app.radio(key="introspection-protocol").set_value("self-prediction").run()
     assert "No run of self-prediction is finished" in app.info[0].value
     assert app.code[0].value == "workbench run introspection self-prediction --preset smoke"
 
