@@ -38,7 +38,7 @@ print(model.name, "has", model.n_layers, "layers of width", model.d_model, "and 
 # %%
 import numpy as np
 
-from workbench.environments.bandit_text import BanditText
+from workbench.worlds.bandits.text import BanditText
 
 text = BanditText()
 
@@ -108,8 +108,8 @@ def shares(interventions):
 
 
 unsteered = shares([])
-doses = (2.0,) if SMALL else (0.5, 1.0, 1.5, 2.0)
-pressed = {name: [shares([Add(v.site, v, dose)]) - unsteered for dose in doses] for name, v in vectors.items()}
+multipliers = (2.0,) if SMALL else (0.5, 1.0, 1.5, 2.0)
+pressed = {name: [shares([Add(v, m)]) - unsteered for m in multipliers] for name, v in vectors.items()}
 
 # %% [markdown]
 # Every condition has the same prompts and seeds, so differences are paired; intervals resample prompts.
@@ -124,7 +124,7 @@ figure = go.Figure()
 for name, changes in pressed.items():
     found = [cluster_bootstrap(change, np.arange(len(prompts))) for change in changes]
     bars = {"array": [i.high - i.estimate for i in found], "arrayminus": [i.estimate - i.low for i in found]}
-    figure.add_scatter(x=doses, y=[i.estimate for i in found], error_y=bars, name=name)
+    figure.add_scatter(x=multipliers, y=[i.estimate for i in found], error_y=bars, name=name)
 figure.update_layout(xaxis_title="multiplier", yaxis_title="change in the share of completions")
 finish(figure, f"Pressing button 1, which has paid less (unsteered: {unsteered.mean():.2f})", width=800).show()
 
@@ -132,10 +132,14 @@ finish(figure, f"Pressing button 1, which has paid less (unsteered: {unsteered.m
 # What it says when steered:
 
 # %%
-for dose in (0.0, 2.0):
-    add = Add(site, vector, dose)
-    (completions,) = model.generate(prompts[:1], n=3, max_new_tokens=32, interventions=[add], seeds=1)
-    print(f"multiplier {dose:g}:", *(completion.text.replace("\n", " | ") for completion in completions), sep="\n   ")
+for multiplier in (0.0, 2.0):
+    add = Add(vector, multiplier)
+    (found,) = model.generate(prompts[:1], n=3, max_new_tokens=32, interventions=[add], seeds=1)
+    print(
+        f"multiplier {multiplier:g}:",
+        *(each.text.replace("\n", " | ") for completion in completions),
+        sep="\n   ",
+    )
 
 # %% [markdown]
 # ## Next

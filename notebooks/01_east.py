@@ -30,9 +30,9 @@ SMALL, RUNS = start()
 # at most, for two arms).
 
 # %%
-from workbench.agents.language_agent import LanguageAgent
-from workbench.environments.bandit_text import BanditText
 from workbench.models import load_model
+from workbench.worlds.bandits.agents.language_agent import LanguageAgent
+from workbench.worlds.bandits.text import BanditText
 
 model = load_model("bandit-agent")
 agent = LanguageAgent(model, BanditText(), completions=6 if SMALL else 10, max_new_tokens=32)
@@ -54,9 +54,9 @@ print(f"\nentropy {decision.entropy:.2f} nats, {decision.valid:.0%} of the compl
 # %%
 from steering import SteeringVector, entropy_weighted
 from workbench.activations import replay
-from workbench.agents.rollout import rollout
-from workbench.environments import GaussianArms
 from workbench.sites import Site
+from workbench.worlds.bandits import GaussianArms
+from workbench.worlds.bandits.agents.rollout import rollout
 
 site = Site(3)  # the residual stream after block 3; blocks count from 0
 played = rollout(agent, GaussianArms((100, 100)), seeds=range(4 if SMALL else 10), horizon=6 if SMALL else 25)
@@ -77,7 +77,7 @@ from steering import Add
 
 prompts = [of_episode[-1] for of_episode in episodes]
 for name, added, multiplier in (("unsteered", vector, 0), ("EAST", vector, 3), ("shuffled", vector.shuffled(0), 3)):
-    add = Add(site, added, float(multiplier))
+    add = Add(added, float(multiplier))
     decisions = agent.decide(prompts, seeds=range(len(prompts)), interventions=[add])
     entropy = sum(d.entropy for d in decisions) / len(decisions)
     thought = decisions[0].texts[0].replace("\n", " | ")
@@ -95,7 +95,7 @@ for name, added, multiplier in (("unsteered", vector, 0), ("EAST", vector, 3), (
 # ```
 
 # %%
-from workbench.experiments.east import PRESETS, run
+from workbench.families.east import PRESETS, run
 from workbench.runs import load_run, spec_hash
 
 spec = PRESETS["smoke"].model_copy(update={"renderings": ("buttons",)}) if SMALL else PRESETS["demo"]
@@ -109,7 +109,7 @@ record = load_run(run(spec, RUNS, say=print))
 # entropy of the rest says little.
 
 # %%
-from workbench.figures.east import figures_of
+from workbench.families.east.figures import figures_of
 
 figures = figures_of(record)
 figures["entropy_by_multiplier-buttons"].show()
@@ -172,7 +172,7 @@ record.load_table("orderings")[["ordering", "rendering", "held", "evidence"]].st
 
 # %%
 east = SteeringVector.load(record.path / "artifacts" / "vector-buttons.safetensors", model=model)
-decisions = agent.decide(prompts, range(len(prompts)), [Add(east.site, east, float(chosen["multiplier"]))])
+decisions = agent.decide(prompts, range(len(prompts)), [Add(east, float(chosen["multiplier"]))])
 print(east)
 print(f"mean entropy {sum(d.entropy for d in decisions) / len(decisions):.2f}")
 

@@ -29,9 +29,10 @@ SMALL, RUNS = start()
 # %%
 import plotly.express as px
 
-from workbench.agents.grid_agent import GridAgent
-from workbench.environments import GridText, Move, make_layout, trajectory_picture
 from workbench.models import load_model
+from workbench.worlds.grids import GridText, make_layout, trajectory_picture
+from workbench.worlds.grids.agents.agent import GridAgent
+from workbench.worlds.moves import Move
 
 model = load_model("grid-agent")
 layouts = [make_layout(7, 0.6, seed=seed, held_out=True) for seed in range(24 if SMALL else 120)]
@@ -49,9 +50,9 @@ print("\nthe agent says:", decision.completion)
 # %%
 import pandas as pd
 
-from workbench.agents.grid_behaviour import grid_behaviour
-from workbench.agents.grid_play import play_grids
-from workbench.environments import POLICIES
+from workbench.worlds.grids import POLICIES
+from workbench.worlds.grids.agents.behaviour import grid_behaviour
+from workbench.worlds.grids.agents.play import play_grids
 
 some = layouts[: 4 if SMALL else 20]
 players = {"agent": agent, "random": POLICIES["random"], "optimal": POLICIES["optimal"]}
@@ -63,8 +64,8 @@ table[table["metric"].isin(["success", "accuracy", "jsd"])].round(2)
 # One episode of the agent. The way turns from violet to cyan.
 
 # %%
-from workbench.environments import State
 from workbench.figures.style import finish
+from workbench.worlds.grids import State
 
 one = steps[(steps["player"] == "agent") & (steps["layout"] == 0) & (steps["rollout"] == 0)]
 way = [State((int(row), int(column)), False) for row, column in zip(one["row"], one["column"], strict=True)]
@@ -130,7 +131,7 @@ def leaning(interventions):
 before = leaning([])
 for name, added in (("probe's direction", vector), ("shuffled", vector.shuffled(seed=0))):
     for multiplier in (-4.0, 4.0):
-        change = leaning([Add(site, added, multiplier)]) - before
+        change = leaning([Add(added, multiplier)]) - before
         print(f"{name:18} x {multiplier:+.0f}:  change", cluster_bootstrap(change, np.arange(len(places))))
 
 # %% [markdown]
@@ -147,7 +148,7 @@ for name, added in (("probe's direction", vector), ("shuffled", vector.shuffled(
 # With `spec = PRESETS["cpu"]` in its place the notebook opens what the second command has made.
 
 # %%
-from workbench.experiments.goal_directedness import PRESETS, run
+from workbench.families.goal_directedness import PRESETS, run
 from workbench.runs import load_run, spec_hash
 
 cut = {
@@ -164,7 +165,7 @@ record = load_run(run(spec, RUNS, say=print))
 # Answering at once (direct) and after a written reasoning, between random and optimal.
 
 # %%
-from workbench.figures.goal_directedness import drawings_of, examples_of, grid_step
+from workbench.families.goal_directedness.figures import drawings_of, examples_of, grid_step
 
 draw = drawings_of(record)  # by name, what draws a figure; figures_of(record) draws all of them
 draw["behaviour_by_density"]().show()

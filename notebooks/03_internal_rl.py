@@ -32,9 +32,9 @@ SMALL, RUNS = start()
 import plotly.express as px
 import torch
 
-from workbench.environments import expert_episodes, pinpad_trajectory_picture, pretraining_tasks
 from workbench.figures.style import finish
 from workbench.models import load_model
+from workbench.worlds.pinpad import expert_episodes, pinpad_trajectory_picture, pretraining_tasks
 
 model = load_model("pinpad-base")
 world, tasks = model.world, pretraining_tasks(model.world)
@@ -54,8 +54,8 @@ figure.update_xaxes(visible=False).update_yaxes(visible=False).show()
 
 # %%
 
-from workbench.environments import bayes_filter
 from workbench.statistics import cluster_bootstrap
+from workbench.worlds.pinpad import bayes_filter
 
 beliefs = bayes_filter(episodes, tasks)
 observations = episodes.observations[:, :-1]  # before each move
@@ -118,7 +118,7 @@ finish(figure, "Which colour is next?", "Depth 0 is the embedding; 95% intervals
 # RUNFOLDER/spec.json --runs ../runs` opens what the notebook has made.
 
 # %%
-from workbench.experiments.internal_rl import PRESETS, run
+from workbench.families.internal_rl import PRESETS, run
 from workbench.runs import load_run, spec_hash
 
 fewer = {"methods": ("internal RL", "raw actions"), "alphas": (), "history": (), "seeds": 1, "baseline_seeds": 1}
@@ -146,7 +146,7 @@ record.load_table("gates")[["stage", "measure", "value", "low", "high", "bar", "
 # The run's own probes, on fresh episodes: beside them shuffled labels, an untrained model and the Bayes filter.
 
 # %%
-from workbench.figures.internal_rl import drawings_of, episode_steps, picked, shown_episodes
+from workbench.families.internal_rl.figures import drawings_of, episode_steps, picked, shown_episodes
 
 draw = drawings_of(record)  # by name, what draws a figure; figures_of(record) draws all of them
 draw["beliefs"]().show()

@@ -33,8 +33,8 @@ SMALL, RUNS = start()
 # mean over other words. All words and layers come from one pass.
 
 # %%
-from workbench.experiments.introspection.concept_injection.vectors import concept_vectors
-from workbench.experiments.introspection.concept_injection.words import load_words
+from workbench.families.introspection.concept_injection.vectors import concept_vectors
+from workbench.families.introspection.concept_injection.words import load_words
 from workbench.models import load_model
 
 model = load_model("babbler-a")
@@ -78,7 +78,7 @@ EVERYWHERE = Scope.everywhere()  # all prompt tokens and all generated ones
 
 def yes_minus_no(question, vector=None, strength=0.0):
     """Nats by which yes is likelier than no."""
-    adds = [] if vector is None else [Add(vector.site, vector, strength, scope=EVERYWHERE)]
+    adds = [] if vector is None else [Add(vector, strength, scope=EVERYWHERE)]
     ((yes, no),) = model.score([[{"role": "user", "content": question}]], [["yes", "no"]], adds)
     return yes.logprob - no.logprob
 
@@ -109,7 +109,7 @@ pd.DataFrame(rows).rename(columns={"estimate": "shift, nats"}).round(2)
 # With `spec = PRESETS["cpu"]` the notebook opens what that command has made.
 
 # %%
-from workbench.experiments.introspection.concept_injection import PRESETS, run
+from workbench.families.introspection.concept_injection import PRESETS, run
 from workbench.runs import load_run
 
 cut = {"concepts": 16, "baselines": 40, "layer_points": 3, "strengths": (2.0, 8.0), "max_new_tokens": 16}
@@ -123,7 +123,7 @@ record = load_run(run(spec, RUNS, say=print))
 # same share with nothing injected and with control vectors: these are false positives.
 
 # %%
-from workbench.figures.concept_injection import figures_of
+from workbench.families.introspection.concept_injection.figures import figures_of
 
 figures = figures_of(record)
 figures["grid_detection"].show()
@@ -174,8 +174,8 @@ record.load_table("orderings")[["ordering", "held", "evidence"]].style.hide()
 # ```
 
 # %%
-from workbench.experiments.introspection.self_prediction import PRESETS as SELF_PRESETS
-from workbench.experiments.introspection.self_prediction import run as run_self_prediction
+from workbench.families.introspection.self_prediction import PRESETS as SELF_PRESETS
+from workbench.families.introspection.self_prediction import run as run_self_prediction
 
 cut = {"tasks": ("colours", "numbers", "animals"), "directions": ("forward",), "candidates": ("babbler-b",)}
 cut |= {"seconds": 1, "shift_pairs": 0, "probe": "none", "samples": 0}
@@ -190,7 +190,7 @@ self_record = load_run(run_self_prediction(small if SMALL else cpu, RUNS, say=pr
 # they are is in the table below.
 
 # %%
-from workbench.figures.self_prediction import figures_of as self_figures_of
+from workbench.families.introspection.self_prediction.figures import figures_of as self_figures_of
 
 self_figures_of(self_record)["self_against_cross"].show()
 

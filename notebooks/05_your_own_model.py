@@ -99,14 +99,14 @@ from workbench.figures.token_probabilities import next_token_bars
 from workbench.models.token_probabilities import token_probabilities
 
 prompt, said = told(82, 118, ahead=1), model.encode_continuation(" Button")
-dose = 1.0
+multiplier = 1.0
 conditions = {
     "unsteered": [],
-    "steered": [Add(site, vector, dose)],
-    "shuffled": [Add(site, vector.shuffled(seed=0), dose)],
+    "steered": [Add(vector, multiplier)],
+    "shuffled": [Add(vector.shuffled(seed=0), multiplier)],
 }
 tables = {name: token_probabilities(model, prompt, said, adds, top=8) for name, adds in conditions.items()}
-print(f"dose: {relative_dose(vector, z, dose):.2f} of the activation's length")
+print(f"dose: {relative_dose(vector, z, multiplier):.2f} of the activation's length")
 next_token_bars(tables, {name: len(table) - 1 for name, table in tables.items()}).show()
 
 # %% [markdown]
@@ -153,8 +153,8 @@ SteeringVector.load(RUNS / "my-model" / "ahead.safetensors", model=model)
 # %%
 import pandas as pd
 
-from workbench.experiments.probe_sweep import SweepSpec
-from workbench.experiments.probe_sweep import run as run_sweep
+from workbench.families.probe_sweep import SweepSpec
+from workbench.families.probe_sweep import run as run_sweep
 from workbench.runs import load_run
 
 gap = np.tile(np.abs(PAYS[:, 1] - PAYS[:, 0]), 2)
@@ -177,7 +177,7 @@ print(swept.status.state)  # "failed" when a cell did: its row says why, and the
 # words and not what the model makes of them.
 
 # %%
-from workbench.figures.sweep import figures_of
+from workbench.families.probe_sweep.figures import figures_of
 
 for name, figure in figures_of(swept).items():
     if name.startswith("layers"):
@@ -193,7 +193,7 @@ for name, figure in figures_of(swept).items():
 # ```
 
 # %%
-from workbench.experiments.east import PRESETS, plan
+from workbench.families.east import PRESETS, plan
 
 for unit, what, completions in plan(PRESETS["cpu"].model_copy(update={"model": MODEL}))[:6]:
     print(f"{unit:24} {what:40} {completions:>7,} completions")

@@ -32,8 +32,8 @@ from dataclasses import dataclass
 import gymnasium
 import numpy as np
 
-from workbench.environments import GaussianBandit
 from workbench.errors import SpecError
+from workbench.worlds.bandits import GaussianBandit
 
 JACKPOT = 60.0
 
@@ -82,12 +82,12 @@ print([round(float(env.step(k % 2)[1])) for k in range(20)])
 # %%
 import pandas as pd
 
-from workbench.agents.behaviour import summarise
-from workbench.agents.language_agent import LanguageAgent
-from workbench.agents.rollout import rollout
-from workbench.environments import play
-from workbench.environments.bandit_text import BanditText
 from workbench.models import load_model
+from workbench.worlds.bandits import play
+from workbench.worlds.bandits.agents.behaviour import summarise
+from workbench.worlds.bandits.agents.language_agent import LanguageAgent
+from workbench.worlds.bandits.agents.rollout import rollout
+from workbench.worlds.bandits.text import BanditText
 
 EPISODES, HORIZON, DRAWN = (8, 7, 4) if SMALL else (16, 25, 8)
 ARMS = JackpotArms((95.0, 105.0))
@@ -113,9 +113,9 @@ summarise(both, by=["player"], measures=["regret", "greedy_rate", "entropy"]).ro
 
 # %%
 from workbench.activations import ActivationSet, replay
-from workbench.agents.rollout import prompts_of
-from workbench.experiments.probe_sweep import SOURCES, Source
-from workbench.experiments.probe_sweep.sources import play_once
+from workbench.families.probe_sweep import SOURCES, Source
+from workbench.families.probe_sweep.sources import play_once
+from workbench.worlds.bandits.agents.rollout import prompts_of
 
 
 def read_jackpots(options, *, model, reader, sites, positions, device=None, progress=False):
@@ -181,9 +181,9 @@ PROBES["principal"] = "__main__:PrincipalProbe"
 # and `workbench sweep FILE.yaml --jobs 8` (or `--engine ray`, `slurm`) does the same from a file.
 
 # %%
-from workbench.experiments.probe_sweep import SweepSpec
-from workbench.experiments.probe_sweep import run as run_sweep
-from workbench.figures.sweep import figures_of
+from workbench.families.probe_sweep import SweepSpec
+from workbench.families.probe_sweep import run as run_sweep
+from workbench.families.probe_sweep.figures import figures_of
 from workbench.runs import load_run
 
 spec = SweepSpec.model_validate({
@@ -255,7 +255,7 @@ def steer(cell, context):
         direction = get_estimator(cell.values["estimator"])(z, jackpot)
         vector = SteeringVector(SITE, direction, found.fingerprint, found.basis)
         vector = vector.shuffled(seed=0) if cell.values["control"] == "shuffled" else vector
-        adds = [Add(SITE, vector, multiplier_for(cell.values["dose"], vector, z))]
+        adds = [Add(vector, multiplier_for(cell.values["dose"], vector, z))]
     decisions = agent.decide(PROMPTS, seeds=range(len(PROMPTS)), interventions=adds)
     rows = {"entropy": [d.entropy for d in decisions], "valid": [d.valid for d in decisions]}
     return pd.DataFrame({"prompt": range(len(PROMPTS)), "episode": OF_EPISODE} | rows)

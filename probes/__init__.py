@@ -19,7 +19,6 @@ PROBES: dict[str, str] = {
     "mass-mean": "probes.linear:MassMeanProbe",
     "lda": "probes.linear:LDAProbe",
     "mlp": "probes.mlp:MLPProbe",
-    "attention": "probes.attention:AttentionProbe",
     "ridge-regression": "probes.linear:RidgeRegressionProbe",
     "mlp-regression": "probes.mlp:MLPRegressionProbe",
 }

@@ -24,14 +24,14 @@ __all__ = ["ClusterSums"]
 
 
 class ClusterSums:
-    """Sums [columns] over all rows and over ``n`` resamples of whole clusters; rows are [rows, columns].
+    """Sums [columns] over all rows and over each of the ``resamples`` of whole clusters; rows are [rows, columns].
 
     >>> sums = ClusterSums([[1.0, 1.0], [1.0, 1.0], [0.0, 2.0]], clusters=["a", "a", "b"])
     >>> print(sums.interval(lambda s: s[..., 0] / s[..., 1]))
     0.5 [0, 1]
     """
 
-    def __init__(self, rows: ArrayLike, clusters: ArrayLike, n: int = 2000, seed: int = 0) -> None:
+    def __init__(self, rows: ArrayLike, clusters: ArrayLike, resamples: int = 2000, seed: int = 0) -> None:
         table, labels = np.asarray(rows, dtype=np.float64), np.asarray(clusters)
         if table.ndim != 2 or not len(table):
             raise DataError(f"there is nothing to sum in rows of shape {table.shape}: [rows, columns] are needed")
@@ -42,8 +42,8 @@ class ClusterSums:
         np.add.at(sums, index, table)
         self.total: Float[np.ndarray, " columns"] = sums.sum(0)
         self.n_clusters = len(names)
-        self.resampled: Float[np.ndarray, "n columns"] = np.concatenate(
-            [times @ sums for times in times_drawn(len(names), n, seed)]
+        self.resampled: Float[np.ndarray, "resamples columns"] = np.concatenate(
+            [times @ sums for times in times_drawn(len(names), resamples, seed)]
         )
 
     def interval(self, statistic: Callable[[np.ndarray], np.ndarray], confidence: float = 0.95) -> Interval:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from probes._artifact import read_artifact, write_artifact
-from probes.fold_moments import FoldMoments
+from probes.fold_moments import FoldMoments, Task
 from probes.moments import spread_of
 from workbench.errors import ArtifactError, DataError
 from workbench.sites import Site
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from workbench.activations.activation_set import ModelStamp
 
-__all__ = ["Erasure", "leace", "leace_from_moments"]
+__all__ = ["Erasure", "leace"]
 
 _FORMAT = "workbench-erasure"
 _LEAST = 1e-7  # correlations with the concept below this are rounding
@@ -100,7 +100,7 @@ class Erasure:
 def leace(
     X: Any,
     y: Any,
-    targets: Literal["classes", "values"] = "classes",
+    task: Task = "classification",
     *,
     shrinkage: bool = False,
     site: Site | str | int | None = None,
@@ -117,22 +117,10 @@ def leace(
     (tensor([[2., 5.],
             [2., 5.]]), 1)
     """
-    moments = FoldMoments(targets, folds=1)
-    moments.update(X, y)
-    return leace_from_moments(moments, shrinkage=shrinkage, site=site, basis=basis, fingerprint=fingerprint)
-
-
-def leace_from_moments(
-    moments: FoldMoments,
-    *,
-    shrinkage: bool = False,
-    site: Site | str | int | None = None,
-    basis: str = "raw",
-    fingerprint: str | None = None,
-) -> Erasure:
-    """The same from rows that were only accumulated (see :mod:`probes.streaming`)."""
     from concept_erasure import LeaceFitter
 
+    moments = FoldMoments(task, folds=1)
+    moments.update(X, y)
     total = moments.total
     if total.n < 2:
         raise DataError("erasure needs at least two rows")

@@ -242,7 +242,7 @@ def _control_runs(
 
 
 def _table(
-    runs: Mapping[str, list[Predictions]], metrics: Sequence[str], clusters: np.ndarray, n: int, seed: int
+    runs: Mapping[str, list[Predictions]], metrics: Sequence[str], clusters: np.ndarray, resamples: int, seed: int
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -251,7 +251,7 @@ def _table(
     for metric in metrics:
         estimate = {name: np.mean([score(metric, run) for run in said]) for name, said in runs.items()}
         spread = {
-            name: np.mean([resampled(metric, run, clusters, n, seed) for run in said], axis=0)
+            name: np.mean([resampled(metric, run, clusters, resamples, seed) for run in said], axis=0)
             for name, said in runs.items()
         }
         for name in runs:

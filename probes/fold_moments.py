@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,9 @@ from workbench.errors import DataError, SpecError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FoldMoments"]
+__all__ = ["FoldMoments", "Task"]
+
+Task: TypeAlias = Literal["classification", "regression"]
 
 _CHUNK = 4096  # rows whose targets are made one-hot at a time
 _REMEMBERED = 4096  # groups dealt to the folds in turn; later ones go by a hash, so that memory stays bounded
@@ -31,26 +33,24 @@ _REMEMBERED = 4096  # groups dealt to the folds in turn; later ones go by a hash
 class FoldMoments:
     """Moments of labelled rows, one set a fold; rows of a group share a fold.
 
-    ``targets`` are "classes" (labels of any kind, new ones may turn up at any time) or "values" (numbers); y is [rows]
-    or [rows, targets].  Groups are dealt to the ``folds`` in the order in which they turn up; without groups, rows are.
-    ``folds=1`` keeps one set, from which no penalty can be chosen.  Memory is ``folds * d * (d + columns)`` float64,
-    whatever the number of rows; a column is a value, or a label of a target.
+    ``task`` is "classification" (labels of any kind, new ones may turn up at any time) or "regression" (numbers); y is
+    [rows] or [rows, targets].  Groups are dealt to the ``folds`` in the order in which they turn up; without groups,
+    rows are.  ``folds=1`` keeps one set, from which no penalty can be chosen.  Memory is ``folds * d * (d + columns)``
+    float64, whatever the number of rows; a column is a value, or a label of a target.
 
-    >>> some = FoldMoments("classes", folds=2)
+    >>> some = FoldMoments(folds=2)
     >>> some.update(torch.tensor([[1.0], [3.0]]), ["no", "yes"])
     >>> some.update(torch.tensor([[5.0]]), ["yes"])
     >>> some.total.n, some.labels, some.class_counts.tolist()
     (3, ['no', 'yes'], [[1.0, 2.0]])
     """
 
-    def __init__(
-        self, targets: Literal["classes", "values"] = "classes", folds: int = 5, device: torch.device | str = "cpu"
-    ) -> None:
-        if targets not in ("classes", "values"):
-            raise SpecError(f"targets must be 'classes' or 'values', not {targets!r}")
+    def __init__(self, task: Task = "classification", folds: int = 5, device: torch.device | str = "cpu") -> None:
+        if task not in get_args(Task):
+            raise SpecError(f"task must be 'classification' or 'regression', not {task!r}")
         if folds < 1:
             raise SpecError(f"folds={folds} must be at least 1")
-        self.targets, self.device = targets, torch.device(device)
+        self.task, self.device = task, torch.device(device)
         self.labels: list[Any] = []  # in order of appearance
         self.n_targets = 0
         self._folds: list[Moments | None] = [None] * folds
@@ -70,7 +70,7 @@ class FoldMoments:
         if self.n_targets not in (0, y.shape[1]):
             raise DataError(f"y has {y.shape[1]} targets, the rows before had {self.n_targets}")
         self.n_targets = y.shape[1]
-        columns = self._codes(y) if self.targets == "classes" else y.astype(np.float64)
+        columns = self._codes(y) if self.task == "classification" else y.astype(np.float64)
         fold_of = self._deal(groups, len(x))
         for start in range(0, len(x), _CHUNK):
             rows = slice(start, start + _CHUNK)
@@ -113,32 +113,6 @@ class FoldMoments:
         total = self.total
         return np.rint((total.mean_y * total.n).reshape(self.n_targets, -1).cpu().numpy())
 
-    def merge(self, other: FoldMoments) -> FoldMoments:
-        """The moments of the rows of both, fold by fold (new; neither changes).
-
-        Give each worker whole groups: a group seen by both may lie in two folds.  Raises :class:`DataError` for moments
-        of another kind.
-        """
-        for name, mine, theirs in (
-            ("targets", (self.targets, self.n_targets), (other.targets, other.n_targets)),
-            ("folds", len(self._folds), len(other._folds)),
-        ):
-            if mine != theirs:
-                raise DataError(f"cannot merge moments of different {name}: {mine} and {theirs}")
-        merged = FoldMoments(self.targets, len(self._folds), self.device)
-        merged.n_targets, merged._rows = self.n_targets, self._rows + other._rows
-        merged._dealt = other._dealt | self._dealt
-        merged.labels = [*self.labels, *(label for label in other.labels if label not in self.labels)]
-        for i, pair in enumerate(zip(self._folds, other._folds, strict=True)):
-            both = [
-                merged._laid_out(m, one.labels) for m, one in zip(pair, (self, other), strict=True) if m is not None
-            ]
-            if both:  # merging with nothing copies
-                merged._folds[i] = reduce(
-                    Moments.merge, both, Moments.empty(len(both[0].mean_x), len(both[0].mean_y), self.device)
-                )
-        return merged
-
     def _codes(self, y: np.ndarray) -> np.ndarray:
         """Labels as their numbers in ``self.labels``, to which new ones are added."""
         codes, found = pd.factorize(y.ravel())
@@ -156,7 +130,7 @@ class FoldMoments:
 
     def _laid_out(self, moments: Moments, labels: Sequence[Any]) -> Moments:
         """Moments whose columns were those of ``labels``, with columns for ``self.labels``; an unseen one is all 0."""
-        if self.targets == "values" or list(labels) == self.labels:
+        if self.task == "regression" or list(labels) == self.labels:
             return moments
         places = torch.tensor([self.labels.index(label) for label in labels], device=self.device)
         wide = Moments.empty(len(moments.mean_x), self.n_targets * len(self.labels), self.device)
@@ -170,7 +144,7 @@ class FoldMoments:
     def _columns(self, rows: np.ndarray) -> Tensor:
         """Values as they are; numbers of labels as one-hot columns, target by target."""
         found = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
-        if self.targets == "values":
+        if self.task == "regression":
             return found
         hot = torch.zeros((*found.shape, len(self.labels)), dtype=torch.float64, device=self.device)
         return hot.scatter_(2, found[..., None], 1.0).flatten(1)

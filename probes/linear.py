@@ -2,7 +2,7 @@
 
 Each is a scikit-learn estimator whose ``coef_`` and ``intercept_`` are in the units of the raw activations, whatever
 was standardised for the fit, so ``X @ coef_.T + intercept_`` is its decision function anywhere.  All but the logistic
-probe are functions of :class:`probes.moments.Moments` and can be fitted from a stream (``fit_from_moments``).
+probe are functions of :class:`probes.moments.Moments`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from probes.discriminant import discriminant, score_slope, shrunk
 from probes.fold_moments import FoldMoments
 from probes.moments import Moments
 from probes.ridge_path import ALPHAS, RidgePath
-from workbench.errors import DataError, SpecError
+from workbench.errors import DataError
 
 __all__ = ["LDAProbe", "LogisticProbe", "MassMeanProbe", "RidgeProbe", "RidgeRegressionProbe"]
 
@@ -149,13 +149,8 @@ class _MomentClassifier(_LinearClassifier):
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on X [rows, features] and labels y [rows]; ``groups`` are ignored."""
         X, y = self._checked(X, y)
-        moments = FoldMoments("classes", folds=1)
+        moments = FoldMoments(folds=1)
         moments.update(X, y)
-        return self.fit_from_moments(moments)
-
-    def fit_from_moments(self, moments: FoldMoments) -> Self:
-        """Fit on rows that were only accumulated (see :mod:`probes.streaming`)."""
-        _check_kind(moments, "classes")
         self._solve(moments.total, moments.labels)
         return self
 
@@ -233,12 +228,7 @@ class RidgeProbe(_LinearClassifier):
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on X [rows, features] and labels y [rows]; rows of one group are held out together."""
         X, y = self._checked(X, y)
-        return self._take(RidgePath.of_rows(to_tensor(X), y, groups, "classes", self.alphas, self.folds))
-
-    def fit_from_moments(self, moments: FoldMoments) -> Self:
-        """Fit on rows that were only accumulated; its folds are those of ``moments``."""
-        _check_kind(moments, "classes")
-        return self._take(RidgePath.of(moments, self.alphas))
+        return self._take(RidgePath.of_rows(to_tensor(X), y, groups, "classification", self.alphas, self.folds))
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities [rows, classes]."""
@@ -271,12 +261,7 @@ class RidgeRegressionProbe(RegressorMixin, _Linear):
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on X [rows, features] and numbers y [rows]; rows of one group are held out together."""
         X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=_FLOATS, y_numeric=True, ensure_min_samples=2)
-        return self._take(RidgePath.of_rows(to_tensor(X), y, groups, "values", self.alphas, self.folds))
-
-    def fit_from_moments(self, moments: FoldMoments) -> Self:
-        """Fit on rows that were only accumulated; its folds are those of ``moments``."""
-        _check_kind(moments, "values")
-        return self._take(RidgePath.of(moments, self.alphas))
+        return self._take(RidgePath.of_rows(to_tensor(X), y, groups, "regression", self.alphas, self.folds))
 
     def predict(self, X: Any) -> Array:
         """Numbers [rows]."""
@@ -288,9 +273,3 @@ class RidgeRegressionProbe(RegressorMixin, _Linear):
         self.coef_, self.intercept_ = weights[:, 0].cpu().numpy().T.copy(), bias[0].cpu().numpy()
         self.n_features_in_ = self.coef_.shape[1]
         return self
-
-
-def _check_kind(moments: FoldMoments, targets: str) -> None:
-    if moments.targets != targets or moments.n_targets != 1:
-        found = f"{moments.n_targets} of {moments.targets}"
-        raise SpecError(f"this probe is fitted on moments of one target of {targets}, not on {found}")

@@ -146,7 +146,7 @@ def _bits(probe: Any, X: Any, y: np.ndarray, groups: np.ndarray, ends: Sequence[
 def _line(
     control: str, bits: Float[np.ndarray, " rows"], groups: np.ndarray, uniform: float, resamples: int, seed: int
 ) -> dict[str, Any]:
-    mean = cluster_bootstrap(bits, groups, n=resamples, seed=seed)
+    mean = cluster_bootstrap(bits, groups, resamples=resamples, seed=seed)
     total = float(bits.sum())
     return {
         "control": control,

@@ -104,9 +104,9 @@ def score(name: str, predictions: Predictions) -> float:
 
 
 def resampled(
-    name: str, predictions: Predictions, clusters: ArrayLike, n: int = 2000, seed: int = 0
+    name: str, predictions: Predictions, clusters: ArrayLike, resamples: int = 2000, seed: int = 0
 ) -> Float[np.ndarray, " resamples"]:
-    """The score on ``n`` resamples of whole clusters.
+    """The score on each of the ``resamples`` of whole clusters.
 
     spearman, and auroc of more than 2,000 clusters, stop at the first :data:`RANK_RESAMPLES` of them.
 
@@ -122,8 +122,8 @@ def resampled(
         raise DataError(f"clusters have shape {list(cluster_of.shape)}: give one for each of the predicted rows")
     on = _on(name, predictions, cluster_of, len(labels))
     if name == "spearman" or (name == "auroc" and len(labels) > _MANY_CLUSTERS):
-        n = min(n, RANK_RESAMPLES)
-    return np.concatenate([on(counts) for counts in times_drawn(len(labels), n, seed)])
+        resamples = min(resamples, RANK_RESAMPLES)
+    return np.concatenate([on(counts) for counts in times_drawn(len(labels), resamples, seed)])
 
 
 def class_scores(predictions: Predictions, classes: ArrayLike) -> pd.DataFrame:

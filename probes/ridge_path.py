@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from probes.fold_moments import FoldMoments
+from probes.fold_moments import FoldMoments, Task
 from probes.moments import Moments, spread_of
 from workbench.errors import SpecError
 
@@ -34,7 +34,7 @@ class RidgePath:
     ``error`` [alphas, targets] is the mean squared error on held-out groups (None where nothing was held out: one
     penalty, or one fold), summed over the one-hot columns of a target; ``best`` [targets] numbers the least.
 
-    >>> moments = FoldMoments("values", folds=1)
+    >>> moments = FoldMoments("regression", folds=1)
     >>> moments.update(torch.tensor([[-1.0], [1.0]]), [-3.0, 3.0])
     >>> path = RidgePath.of(moments, [2.0])
     >>> path.weights(path.best)[0]  # 6 / (2 + 2)
@@ -57,12 +57,12 @@ class RidgePath:
         x: Float[Tensor, "rows features"],
         y: Any,
         groups: Any = None,
-        targets: Literal["classes", "values"] = "classes",
+        task: Task = "classification",
         alphas: Sequence[float] = ALPHAS,
         folds: int = 5,
     ) -> RidgePath:
         """The path of rows in memory: of fewer rows than features, in the subspace they span (the same fit)."""
-        moments = FoldMoments(targets, folds if len(alphas) > 1 else 1, x.device)
+        moments = FoldMoments(task, folds if len(alphas) > 1 else 1, x.device)
         if len(x) >= x.shape[1]:
             moments.update(x, y, groups)
             return cls.of(moments, alphas)

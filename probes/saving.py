@@ -20,16 +20,18 @@ from workbench.sites import Site
 if TYPE_CHECKING:
     from workbench.activations.activation_set import ModelStamp
 
-__all__ = ["load_probe", "save_probe"]
+__all__ = ["load_probe", "register_probe", "save_probe"]
 
 _FORMAT = "workbench-probe"
-_KINDS = PROBES | {
-    "shared-ridge": "probes.shared:SharedRidge",
-    "shared-logistic": "probes.shared:SharedLogistic",
-    "cognitive-map": "probes.cognitive_map:CognitiveMapProbe",
-    "plan": "probes.plan:PlanDecoder",
-    "linear-plan": "probes.plan:LinearPlanProbe",
-}
+_KINDS = PROBES | {"shared-ridge": "probes.shared:SharedRidge"}
+
+
+def register_probe(name: str, place: str) -> None:
+    """Make a probe of another package known under ``name``: ``place`` is its ``module:class``.
+
+    >>> register_probe("ridge-again", "probes.linear:RidgeProbe")
+    """
+    _KINDS[name] = place
 
 
 def save_probe(
@@ -104,7 +106,7 @@ def _class(kind: str) -> Any:
     from importlib import import_module
 
     if kind not in _KINDS:
-        raise SpecError(f"unknown probe {kind!r}{did_you_mean(kind, _KINDS)}")
+        raise SpecError(f"unknown probe {kind!r}{did_you_mean(kind, _KINDS)}; one of another package needs its import")
     module, _, name = _KINDS[kind].partition(":")
     return getattr(import_module(module), name)
 

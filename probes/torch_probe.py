@@ -47,9 +47,6 @@ class TorchProbe(BaseEstimator):
     def _network(self, n_features: int, n_outputs: int) -> nn.Module:
         raise NotImplementedError
 
-    def _scaling(self, X: Float[np.ndarray, "rows features"]) -> tuple[np.ndarray, np.ndarray]:
-        return scaling(X)
-
     def _train(
         self,
         X: Float[np.ndarray, "rows features"],
@@ -64,7 +61,7 @@ class TorchProbe(BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         device = resolve_device(self.device)
         held = hold_out(row_groups(groups, len(X)), self.validation, seed, labels)
-        self.mean_, self.scale_ = self._scaling(X)
+        self.mean_, self.scale_ = scaling(X)
         features, targets = self._standardised(X).to(device), targets.to(device)
         rows = torch.from_numpy(np.flatnonzero(~held)).to(device)
         out = torch.from_numpy(np.flatnonzero(held)).to(device)

@@ -5,56 +5,57 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from steering.interventions import _dose_on, _edit, _wide
+from steering.edits import Edit, finite
 from workbench.errors import DataError
-from workbench.models.interventions import Scope, Where
-from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from steering.edits import Multiplier
+
 __all__ = ["Affine"]
 
 
 @dataclass(frozen=True, eq=False)
-class Affine:
-    """Replace ``z`` by ``matrix z + bias``; ``strength`` between 0 and 1 goes only part of the way.
+class Affine(Edit):
+    """Replace ``z`` by ``matrix z + bias``.
 
-    matrix: [d, d]; bias: [d].  With the matrix and bias of a least-squares concept erasure (LEACE, arXiv 2306.03819) no
-    linear probe finds the concept any more.  ``fingerprint`` and ``basis`` name the model that they were fitted on.
+    With the matrix and bias of a least-squares concept erasure (LEACE, arXiv 2306.03819) no linear probe finds the
+    concept any more.
+
+    Args:
+        matrix: [d, d].
+        bias: [d], or one a row [rows, d].
+        multiplier: between 0 and 1 goes only part of the way; a number or one a row [rows].
+        site: where it acts.
+        scope: the positions; by default the last prompt token and every generated one.
+        fingerprint: of the model that the two were fitted on (None: unknown).
+        basis: the coordinates of its residual stream.
 
     >>> import torch
+    >>> from workbench.models.interventions import Where
     >>> where = Where(torch.tensor([[0]]), torch.tensor([[0]]), torch.tensor([[1]]))
-    >>> Affine(Site(0), torch.tensor([[0.0, 0.0], [0.0, 1.0]]), torch.tensor([3.0, 0.0]))(torch.ones(1, 1, 2), where)
+    >>> erase = Affine(torch.tensor([[0.0, 0.0], [0.0, 1.0]]), torch.tensor([3.0, 0.0]), site=0)
+    >>> erase(torch.ones(1, 1, 2), where)
     tensor([[[3., 1.]]])
     """
 
-    site: Site
     matrix: Float[Tensor, "d d"]
-    bias: Float[Tensor, " d"]
-    strength: float = 1.0
-    scope: Scope = Scope()
-    fingerprint: str | None = None
-    basis: str | None = None
-    _n_rows: Any = field(default=None, init=False, repr=False)
+    bias: Float[Tensor, "*rows d"]
+    multiplier: Multiplier = 1.0
+    fingerprint: str | None = field(default=None, kw_only=True)
+    basis: str | None = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
-        width = self.bias.shape[0] if self.bias.ndim == 1 else -1
-        if tuple(self.matrix.shape) != (width, width):
-            raise DataError(
-                "Affine: a matrix [d, d] and a bias [d] are needed, not"
-                f" {[*self.matrix.shape]} and {[*self.bias.shape]}"
-            )
-        if not bool(self.matrix.isfinite().all()) or not bool(self.bias.isfinite().all()):
-            raise DataError("Affine: the matrix or the bias is not finite")
+    _source = "matrix"
 
-    def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
-        if activation.shape[-1] != len(self.bias):
+    def _read(self) -> dict[str, Any]:
+        matrix, bias = finite(self, "matrix", self.matrix), finite(self, "bias", self.bias)
+        if [*matrix.shape] != 2 * [bias.shape[-1]]:
             raise DataError(
-                f"Affine: the matrix is for width {len(self.bias)}, the activation has {activation.shape[-1]}"
+                f"{self}: a matrix [d, d] and a bias [d] are needed, not {[*matrix.shape]} and {[*bias.shape]}"
             )
-        dtype = _wide(activation)
-        matrix, bias = (part.to(activation.device, dtype) for part in (self.matrix, self.bias))
-        strength = _dose_on(self.strength, activation)
-        return _edit(self, activation, where, strength, lambda z, rows: z + strength * (z @ matrix.T + bias - z))
+        return {"matrix": matrix[None], "bias": bias}
+
+    def _change(self, z: Tensor, multiplier: Any, matrix: Tensor, bias: Tensor) -> Tensor:
+        return z + multiplier * (z @ matrix[0].T + bias - z)

@@ -7,15 +7,15 @@ every position.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from steering.edits import Placed
 from workbench.errors import DataError
 from workbench.models.interventions import Scope, Where
-from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -58,20 +58,29 @@ class LowRankControllers(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class LowRankControl:
-    """The controllers of a bank as an intervention.  ``choice`` says which acts: [rows] for whole sequences, or
-    [rows, pos] by absolute position."""
+class LowRankControl(Placed):
+    """The controllers of a bank as an intervention.
 
-    site: Site
+    Args:
+        controllers: the bank.
+        choice: which of them acts: [rows] for whole sequences, or [rows, pos] by absolute position.
+        site: where it acts.
+        scope: the positions; by default all.
+        fingerprint: of the model that the bank was made for (None: unknown).
+    """
+
     controllers: LowRankControllers
     choice: Int[Tensor, "rows *pos"]
-    scope: Scope = Scope.everywhere()
-    fingerprint: str | None = None
+    scope: Any = field(default=Scope.everywhere(), kw_only=True)
+    fingerprint: str | None = field(default=None, kw_only=True)
+
+    _source = "controllers"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         n = len(self.controllers.up)
         if self.choice.numel() and not 0 <= int(self.choice.min()) <= int(self.choice.max()) < n:
-            raise DataError(f"a choice at {self.site} names a controller outside 0 to {n - 1}")
+            raise DataError(f"{self}: a choice names a controller outside 0 to {n - 1}")
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
         if self.choice.ndim == 1:

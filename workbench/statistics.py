@@ -50,16 +50,41 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
+    @classmethod
+    def of(cls, row: Any, name: str = "estimate") -> Interval:
+        """The interval in a row of a table (a mapping, Series or named tuple): columns ``estimate, low, high``, or
+        ``name, name_low, name_high``.
+
+        >>> Interval.of({"difference": 0.5, "difference_low": 0.25, "difference_high": 0.75}, "difference")
+        Interval(estimate=0.5, low=0.25, high=0.75)
+        """
+        bounds = ("low", "high") if name == "estimate" else (f"{name}_low", f"{name}_high")
+        get = row.__getitem__ if hasattr(row, "keys") else lambda column: getattr(row, column)
+        return cls(*(float(get(column)) for column in (name, *bounds)))
+
+    def text(self, digits: int = 2, sign: str = "") -> str:
+        """As tables show it: fixed digits, ``sign`` "+" for differences; without bounds where there are none.
+
+        >>> Interval(0.5, 0.25, 0.75).text(), Interval(0.5, 0.25, 0.75).text(1, "+")
+        ('0.50 [0.25, 0.75]', '+0.5 [+0.2, +0.8]')
+        >>> Interval(0.5, np.nan, np.nan).text()
+        '0.50'
+        """
+        if np.isnan(self.estimate):
+            return ""
+        shown = [f"{number:{sign}.{digits}f}" for number in (self.estimate, self.low, self.high)]
+        return shown[0] if np.isnan(self.low) else f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
 
 def cluster_bootstrap(
     values: ArrayLike,
     clusters: ArrayLike,
     statistic: Statistic = np.mean,
-    n: int = 2000,
+    resamples: int = 2000,
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Interval:
-    """Percentile interval of ``statistic(values)`` from ``n`` resamples of whole clusters, drawn with replacement.
+    """Percentile interval of ``statistic(values)`` from that many ``resamples`` of whole clusters.
 
     values: [rows] or [rows, columns], finite; clusters: [rows] labels (an episode, a prompt).  ``statistic`` maps the
     resampled values to one number; the default mean of [rows] is vectorised and takes milliseconds.  With a single
@@ -71,9 +96,9 @@ def cluster_bootstrap(
     >>> print(interval)
     2 [1, 3]
     """
-    _check_bootstrap(n, confidence)
+    _check_bootstrap(resamples, confidence)
     sample = _Sample.of(values, clusters, statistic, "values")
-    return _percentiles(sample.estimate(), sample.bootstrap(n, [seed, 0]), sample.n_clusters > 1, confidence)
+    return _percentiles(sample.estimate(), sample.bootstrap(resamples, [seed, 0]), sample.n_clusters > 1, confidence)
 
 
 def cluster_bootstrap_difference(
@@ -82,7 +107,7 @@ def cluster_bootstrap_difference(
     clusters_a: ArrayLike,
     clusters_b: ArrayLike,
     statistic: Statistic = np.mean,
-    n: int = 2000,
+    resamples: int = 2000,
     seed: int = 0,
     confidence: float = 0.95,
     paired: bool = True,
@@ -95,12 +120,12 @@ def cluster_bootstrap_difference(
     >>> print(cluster_bootstrap_difference([2.0, 5.0], [1.0, 4.0], [0, 1], [0, 1]))
     1 [1, 1]
     """
-    _check_bootstrap(n, confidence)
+    _check_bootstrap(resamples, confidence)
     first = _Sample.of(a, clusters_a, statistic, "a")
     second = _Sample.of(b, clusters_b, statistic, "b")
     if paired:
         _check_same_clusters(first.labels, second.labels)
-    resampled = first.bootstrap(n, [seed, 0]) - second.bootstrap(n, [seed, 0 if paired else 1])  # [n]
+    resampled = first.bootstrap(resamples, [seed, 0]) - second.bootstrap(resamples, [seed, 0 if paired else 1])
     enough = min(first.n_clusters, second.n_clusters) > 1
     return _percentiles(first.estimate() - second.estimate(), resampled, enough, confidence)
 
@@ -160,24 +185,24 @@ def corrected_entropy(counts: ArrayLike) -> Float[np.ndarray, "..."]:
     return np.clip(plugin_entropy(table) + correction, 0.0, np.log(table.shape[-1]))
 
 
-def times_drawn(n_clusters: int, n: int, seed: int) -> Iterator[Float[np.ndarray, "resamples clusters"]]:
-    """How often each cluster is in each of ``n`` resamples, a block at a time: those of :func:`cluster_bootstrap`.
+def times_drawn(n_clusters: int, resamples: int, seed: int) -> Iterator[Float[np.ndarray, "resamples clusters"]]:
+    """How often each cluster is in each of the ``resamples`` of :func:`cluster_bootstrap`, a block at a time.
 
     A statistic of sums over clusters is then a matrix product away.
 
-    >>> [times.sum(1).tolist() for times in times_drawn(3, n=2, seed=0)]
+    >>> [times.sum(1).tolist() for times in times_drawn(3, resamples=2, seed=0)]
     [[3.0, 3.0]]
     """
-    for draws in _draws(n_clusters, n, [seed, 0]):
+    for draws in _draws(n_clusters, resamples, [seed, 0]):
         cells = draws + n_clusters * np.arange(len(draws))[:, None]
         yield np.bincount(cells.ravel(), minlength=draws.size).reshape(draws.shape).astype(np.float64)
 
 
-def _draws(n_clusters: int, n: int, seed: list[int]) -> Iterator[Int[np.ndarray, "resamples clusters"]]:
-    """Numbers of the clusters drawn in ``n`` resamples, a block at a time."""
+def _draws(n_clusters: int, resamples: int, seed: list[int]) -> Iterator[Int[np.ndarray, "resamples clusters"]]:
+    """Numbers of the clusters drawn in each of the ``resamples``, a block at a time."""
     rng, step = np.random.default_rng(seed), max(1, _BLOCK // n_clusters)
-    for start in range(0, n, step):
-        yield rng.integers(0, n_clusters, size=(min(step, n - start), n_clusters), dtype=np.int32)
+    for start in range(0, resamples, step):
+        yield rng.integers(0, n_clusters, size=(min(step, resamples - start), n_clusters), dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -207,9 +232,9 @@ class _Sample:
     def estimate(self) -> float:
         return float(self.statistic(self.values))
 
-    def bootstrap(self, n: int, seed: list[int]) -> Float[np.ndarray, " n"]:
-        """The statistic on ``n`` resamples; equal seeds and equal numbers of clusters draw the same clusters."""
-        return np.concatenate([self.resampled(draws) for draws in _draws(self.n_clusters, n, seed)])
+    def bootstrap(self, resamples: int, seed: list[int]) -> Float[np.ndarray, " resamples"]:
+        """The statistic on each resample; equal seeds and equal numbers of clusters draw the same clusters."""
+        return np.concatenate([self.resampled(draws) for draws in _draws(self.n_clusters, resamples, seed)])
 
     def resampled(self, draws: Int[np.ndarray, "resamples clusters"]) -> Float[np.ndarray, " resamples"]:
         if self.statistic is np.mean and self.values.ndim == 1:
@@ -239,9 +264,9 @@ def _check_rows(values: np.ndarray, clusters: np.ndarray, what: str) -> None:
         raise DataError(f"clusters of {what} are NaN at row {int(np.isnan(clusters).argmax())}: every row needs one")
 
 
-def _check_bootstrap(n: int, confidence: float) -> None:
-    if n < 1:
-        raise DataError(f"n={n} resamples: at least 1 is needed, 2000 is usual")
+def _check_bootstrap(resamples: int, confidence: float) -> None:
+    if resamples < 1:
+        raise DataError(f"resamples={resamples}: at least 1 is needed, 2000 is usual")
     _check_confidence(confidence)
 
 

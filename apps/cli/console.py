@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-__all__ = ["new_table", "quiet", "results", "say", "show_progress"]
+__all__ = ["quiet", "results", "say", "show_progress"]
 
 _WIDTH_OF_FILES = 140  # a pipe or file has no width; rich would cut tables at 80
 
@@ -32,19 +31,6 @@ def say(line: str) -> None:
 def show_progress(wanted: bool) -> bool:
     """Whether to draw progress bars: not into files and pipes."""
     return wanted and sys.stdout.isatty()
-
-
-def new_table(title: str, *columns: str, numbers: str = "") -> Table:
-    """A table; columns whose names ``numbers`` holds (separated by ``|``) are right-aligned."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True)
-    table.min_width = len(title)
-    right = numbers.split("|")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return table
 
 
 def quiet() -> None:

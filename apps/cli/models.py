@@ -8,9 +8,10 @@ from typing import Annotated
 
 import tyro
 
-from apps.cli.console import new_table, quiet, results, say
+from apps.cli.console import quiet, results, say
 from apps.cli.options import parse
 from workbench.errors import WorkbenchError
+from workbench.views.tables import new_table
 
 __all__ = ["check", "list_all"]
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from apps.cli.concept_report import print_concept_injection
-from apps.cli.console import new_table
-from apps.cli.goal_report import print_goal_directedness
-from apps.cli.internal_rl_report import print_internal_rl
-from apps.cli.orderings import orderings_table
-from apps.cli.self_prediction_report import print_self_prediction
-from apps.cli.sweep_report import print_sweep
+from workbench.families.goal_directedness.views.report import print_goal_directedness
+from workbench.families.internal_rl.views.report import print_internal_rl
+from workbench.families.introspection.views.concept_report import print_concept_injection
+from workbench.families.introspection.views.self_prediction_report import print_self_prediction
+from workbench.families.probe_sweep.views.report import print_sweep
+from workbench.views.tables import new_table, orderings_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from apps.cli.console import new_table, quiet, results, say, show_progress
+from apps.cli.console import quiet, results, say, show_progress
 from apps.cli.options import parse, spec_options, validated
 from apps.cli.reports import print_report
 from apps.cli.specs import DEFAULT_PRESET, base_spec
 from workbench.errors import RunError, SpecError, WorkbenchError, did_you_mean
-from workbench.experiments import EXPERIMENTS, get_experiment
+from workbench.families import EXPERIMENTS, figures_module, get_experiment
+from workbench.views.tables import new_table
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -29,7 +29,7 @@ __all__ = ["check_root", "demo", "draw", "run"]
 GROUPS: dict[str, tuple[str, ...]] = {"introspection": ("self-prediction", "concept-injection")}
 
 # Experiments whose runs also get animations: ``module:function``, called with the record, the folder and where to say.
-ANIMATIONS: dict[str, str] = {"internal-rl": "apps.cli.episode_gifs:save_episode_gifs"}
+ANIMATIONS: dict[str, str] = {"internal-rl": "workbench.families.internal_rl.views.episode_gifs:save_episode_gifs"}
 
 
 def _named(metavar: str | None, text: str) -> Any:
@@ -133,14 +133,13 @@ def _run(experiment: str, module: Any, spec: BaseModel, options: Any) -> int:
 
 def draw(record: RunRecord) -> None:
     """Draw the figures of a run into its folder and say where they are, or in one line why there are none."""
-    name = f"workbench.figures.{record.experiment.replace('-', '_')}"
-    if importlib.util.find_spec(name) is None:
+    module = figures_module(record.experiment)
+    if module is None:
         say(f"there are no figures for {record.experiment} yet; the tables are in {record.path / 'artifacts'}")
         return
     say("drawing figures")
     from workbench.figures.saving import save_figures
 
-    module = importlib.import_module(name)
     folder = record.path / "figures"
     try:
         files = save_figures(module.figures_of(record), folder, say=say)
@@ -163,7 +162,7 @@ def _print_plan(
     path = root / experiment / (name or spec_hash(spec))
     length = int(getattr(spec, "max_new_tokens", 1))
     tokens = f"forward tokens\n(completions x {length})"
-    table = new_table(f"{experiment}: {len(plan)} units of work", "unit", "what", "completions", tokens, "done")
+    table = new_table(f"{experiment}: {len(plan)} steps", "step", "what", "completions", tokens, "done")
     for column in table.columns[2:4]:
         column.justify = "right"
     for unit, what, completions in plan:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from apps.cli.console import new_table, results
+from apps.cli.console import results
 from apps.cli.options import parse
 from apps.cli.reports import print_report
 from apps.cli.run import check_root
 from workbench.errors import RunError, did_you_mean
+from workbench.views.tables import new_table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -61,11 +62,11 @@ def list_all(argv: list[str], prog: str) -> int:
     if found.empty:
         results().print(f"no runs in {root}; workbench demo makes one", markup=False, soft_wrap=True)
         return 0
-    table = new_table(f"runs in {root}", "experiment", "name", "status", "units", "updated (UTC)", "")
+    table = new_table(f"runs in {root}", "experiment", "name", "status", "steps", "updated (UTC)", "")
     for row in found.astype(object).where(found.notna(), None).itertuples():
-        units = "" if row.done is None else f"{row.done}/{'?' if row.total is None else row.total}"
+        steps = "" if row.done is None else f"{row.done}/{'?' if row.total is None else row.total}"
         updated = str(row.updated or "")[:16].replace("T", " ")
-        table.add_row(row.experiment, row.name, row.status, units, updated, _plain(str(row.error or "")))
+        table.add_row(row.experiment, row.name, row.status, steps, updated, _plain(str(row.error or "")))
     results().print(table)
     return 0
 
@@ -76,7 +77,7 @@ def show(argv: list[str], prog: str) -> int:
     run = find_run(options.run, check_root(options.runs))
     out, status, made = results(), run.status, run.provenance
     total = "?" if status.total is None else status.total
-    lines = [f"{run.experiment}/{run.name}: {status.state}, {len(run.units())} of {total} units"]
+    lines = [f"{run.experiment}/{run.name}: {status.state}, {len(run.steps())} of {total} steps"]
     lines += [f"ended by: {status.error}"] if status.error else []
     model, git = made.get("model") or {}, made.get("git") or {}
     if model:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from apps.cli.console import new_table, quiet, results, say, show_progress
+from apps.cli.console import quiet, results, say, show_progress
 from apps.cli.options import parse, validated
 from apps.cli.reports import print_report
 from apps.cli.run import check_root, draw
 from apps.cli.specs import read_spec_file
-from apps.cli.sweep_report import print_sweep
 from workbench.errors import SpecError
+from workbench.families.probe_sweep.views.report import print_sweep
+from workbench.views.tables import new_table
 
 if TYPE_CHECKING:
-    from workbench.experiments.probe_sweep import Plan, SweepSpec
+    from workbench.families.probe_sweep import Plan, SweepSpec
 
 __all__ = ["sweep"]
 
@@ -56,9 +57,9 @@ def sweep(argv: list[str], prog: str) -> int:
     """``workbench sweep FILE``."""
     options = parse(SweepOptions, argv, prog)
     quiet()
-    from workbench.experiments.probe_sweep import SweepSpec, make_plan
-    from workbench.experiments.probe_sweep.pipeline import EXPERIMENT
-    from workbench.experiments.probe_sweep.pipeline import run as run_sweep
+    from workbench.families.probe_sweep import SweepSpec, make_plan
+    from workbench.families.probe_sweep.pipeline import EXPERIMENT
+    from workbench.families.probe_sweep.pipeline import run as run_sweep
     from workbench.runs import load_run, spec_hash
 
     parameters = _parameters(options.slurm)

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from apps.cli.console import new_table, quiet, results, say, show_progress
+from apps.cli.console import quiet, results, say, show_progress
 from apps.cli.options import parse
 from workbench.errors import ModelError, RunError, SpecError, did_you_mean
 from workbench.training import Trained, get_recipe
+from workbench.views.tables import new_table
 
 __all__ = ["train"]
 

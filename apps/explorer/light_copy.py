@@ -31,7 +31,7 @@ __all__ = ["LARGEST", "light_copy", "main"]
 LARGEST = 3_000_000
 """Bytes that all shipped examples may take together."""
 
-# family -> units and tensors that its page or figures read, as file name patterns; others: all of them.
+# family -> steps and tensors that its page or figures read, as file name patterns; others: all of them.
 _ROWS = {
     "east": ("behaviour-*", "steered-*", "vectors-*", "thoughts-*"), "goal-directedness": (), "internal-rl": (),
     "self-prediction": (),
@@ -59,13 +59,13 @@ def light_copy(
     shutil.rmtree(target, ignore_errors=True)
     for folder in ("rows", "artifacts"):
         make_folder(target / folder)
-    units = _matching(run.units(), _ROWS.get(run.experiment, ("*",)) if rows is None else rows)
-    for unit in units:
-        _table(run.path / "rows" / f"{unit}.parquet", target / "rows")
+    steps = _matching(run.steps(), _ROWS.get(run.experiment, ("*",)) if rows is None else rows)
+    for step in steps:
+        _table(run.path / "rows" / f"{step}.parquet", target / "rows")
     kept = _TENSORS.get(run.experiment, ("*",)) if tensors is None else tensors
     for artifact in run.artifacts:
         _artifact(run.path / "artifacts" / artifact, target / "artifacts", kept)
-    _describe(run, target, units)
+    _describe(run, target, steps)
     return target
 
 
@@ -89,15 +89,15 @@ def _artifact(file: Path, folder: Path, tensors: Sequence[str]) -> None:
         shutil.copyfile(file, folder / file.name)
 
 
-def _describe(run: RunRecord, target: Path, units: list[str]) -> None:
+def _describe(run: RunRecord, target: Path, steps: list[str]) -> None:
     """Spec, provenance, plan and status, of what was copied."""
     write_json(target / "spec.json", run.spec)
     made: dict[str, Any] = {key: value for key, value in run.provenance.items() if key not in ("machine", "command")}
-    left_out = len(run.units()) - len(units)
-    made["copy"] = f"light: the rows of {left_out} units, some tensors and all figures are left out"
+    left_out = len(run.steps()) - len(steps)
+    made["copy"] = f"light: the rows of {left_out} steps, some tensors and all figures are left out"
     write_json(target / "provenance.json", made)
-    write_json(target / "plan.json", {"units": units})
-    status = {**vars(run.status), "done": len(units), "total": len(units)}
+    write_json(target / "plan.json", {"steps": steps})
+    status = {**vars(run.status), "done": len(steps), "total": len(steps)}
     write_json(target / STATUS_FILE, status)
 
 
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("--into", type=Path, default=EXAMPLES, help="folder of runs; default: the shipped examples")
     parser.add_argument("--name", help="of the copy; default: the run's own")
-    parser.add_argument("--rows", nargs="*", metavar="PATTERN", help="units whose rows are kept, such as 'learning-*'")
+    parser.add_argument("--rows", nargs="*", metavar="PATTERN", help="steps whose rows are kept, such as 'learning-*'")
     parser.add_argument("--tensors", nargs="*", metavar="PATTERN", help="safetensors that are kept, such as 'vector-*'")
     options = parser.parse_args(argv)
     try:

@@ -14,14 +14,14 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.east_page import east_page
-from apps.explorer.goal_page import goal_page
-from apps.explorer.internal_rl_page import internal_rl_page
-from apps.explorer.introspection_page import introspection_page
 from apps.explorer.playground_page import playground_page
 from apps.explorer.runs_page import runs_page
-from apps.explorer.sweeps_page import sweeps_page
 from workbench.errors import WorkbenchError
+from workbench.families.east.views.page import east_page
+from workbench.families.goal_directedness.views.page import goal_page
+from workbench.families.internal_rl.views.page import internal_rl_page
+from workbench.families.introspection.views.page import introspection_page
+from workbench.families.probe_sweep.views.page import sweeps_page
 from workbench.views import choices
 from workbench.views.run_list import all_runs, runs_root
 from workbench.views.text import say_error

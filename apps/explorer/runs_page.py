@@ -63,7 +63,7 @@ def _one(shown: pd.DataFrame) -> None:
         return
     status = run.status
     total = "?" if status.total is None else status.total
-    st.subheader(f"{run.experiment}/{run.name}: {status.state}, {len(run.units())} of {total} units")
+    st.subheader(f"{run.experiment}/{run.name}: {status.state}, {len(run.steps())} of {total} steps")
     if status.error:
         st.error(status.error)
     st.download_button(

@@ -10,7 +10,7 @@ from streamlit.util import calc_hash
 from workbench.views.choices import path_of
 
 ROOT = Path(__file__).parents[2]
-FIGURES = ROOT / "tests" / "workbench" / "figures" / "conftest.py"
+FIGURES = ROOT / "tests/workbench/families/east/figures/conftest.py"
 MAIN = ROOT / "apps" / "explorer" / "main.py"
 
 

@@ -35,7 +35,7 @@ def test_help_of_run_names_the_two_words(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_both_ways_of_naming_it_run_the_same_spec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from workbench.experiments.introspection import self_prediction
+    from workbench.families.introspection import self_prediction
 
     ran = []
 
@@ -62,7 +62,7 @@ def test_the_report_prints_the_tables(capsys: pytest.CaptureFixture[str], tmp_pa
     from apps.cli.reports import print_report
     from workbench.runs import load_run
 
-    source = Path(__file__).parents[1] / "workbench" / "figures" / "test_self_prediction.py"
+    source = Path(__file__).parents[1] / "workbench/families/introspection/self_prediction/test_figures.py"
     tables = runpy.run_path(str(source))["tables"]()
     error = {"predictor": ["self", "cross"], "learner": ["", "second-1"], "split": "train", "metric": "mad"}
     tables["calibration_error"] = pd.DataFrame(error | {"estimate": [0.03, 0.24], "low": 0.01, "high": 0.3, "n": 9})

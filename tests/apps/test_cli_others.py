@@ -60,7 +60,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
             report({"step": step, "tokens": 10 * step, "seconds": 1.0, "loss": 0.5, "done": step / 100})
         return {"seconds": 1.5, "parameters": 1234567, "seed": seed}
 
-    monkeypatch.setattr("workbench.training.bandit_agent.train", train)
+    monkeypatch.setattr("workbench.worlds.bandits.training.agent.train", train)
     return asked
 
 

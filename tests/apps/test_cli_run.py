@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from apps.cli.main import main
 from apps.cli.reports import print_report
-from workbench.experiments import EXPERIMENTS
+from workbench.families import EXPERIMENTS
 from workbench.models import shipped_models
 from workbench.runs import RunFolder, list_runs, load_run
 

@@ -49,7 +49,7 @@ def test_show_finds_a_run_by_name_beginning_or_path(how: str, root: Path, capsys
     text = str(root / "toy" / "first") if how == "path" else how
     assert main(["runs", "show", text, "--runs", str(root)]) == 0
     out = capsys.readouterr().out
-    assert "toy/first: finished, 2 of 2 units" in out and ["seed", "3"] in [line.split() for line in out.splitlines()]
+    assert "toy/first: finished, 2 of 2 steps" in out and ["seed", "3"] in [line.split() for line in out.splitlines()]
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_report_shows_an_unfinished_sweep_and_runs_nothing(
     (path / "artifacts" / "results.parquet").unlink()
     capsys.readouterr()
     assert _sweep(file, "--name", "first", "--report") == 0
-    assert "5 cells finished, 0 failed, 1 of 7 units are left" in capsys.readouterr().out
+    assert "5 cells finished, 0 failed, 1 of 7 steps are left" in capsys.readouterr().out
     assert len(list((path / "rows").glob("made-up*"))) == 5
 
 

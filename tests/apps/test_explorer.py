@@ -48,7 +48,7 @@ def test_unexpected_error_of_a_page_is_one_line_and_the_other_pages_go_on(open_a
     def broken(runs):
         raise error
 
-    monkeypatch.setattr("apps.explorer.east_page.east_page", broken)
+    monkeypatch.setattr("workbench.families.east.views.page.east_page", broken)
     app = open_app(one_run, whole=False, page="EAST")
     [said] = app.error
     assert f"This page could not be drawn ({type(error).__name__}: " in said.value and "\n" not in said.value
@@ -68,8 +68,8 @@ def test_runs_page_lists_the_run_with_what_tells_it_from_others(open_app, tmp_pa
     app = open_app(tmp_path)
     [row] = app.dataframe[0].value.to_dict("records")
     assert (row["family"], row["name"], row["status"], row["model"]) == ("east", "first", "finished", "tiny")
-    assert row["units"] == "10 of 10" and row["duration"].endswith(" s") and "min_valid 0.95" in row["spec"]
-    assert "east/first: finished, 10 of 10 units" in app.subheader[0].value
+    assert row["steps"] == "10 of 10" and row["duration"].endswith(" s") and "min_valid 0.95" in row["spec"]
+    assert "east/first: finished, 10 of 10 steps" in app.subheader[0].value
     assert '"model": "tiny"' in app.json[0].value.replace('":"', '": "')
 
 

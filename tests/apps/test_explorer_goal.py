@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from apps.explorer.goal_page import before_and_after
+from workbench.families.goal_directedness.views.page import before_and_after
 from workbench.runs import load_run
 
 ROOT = Path(__file__).parents[2]
-MADE = runpy.run_path(str(ROOT / "tests" / "workbench" / "figures" / "goal_run.py"))
+MADE = runpy.run_path(str(ROOT / "tests/workbench/families/goal_directedness/figures/goal_run.py"))
 WRITE, EVERYTHING = MADE["write_run"], [*MADE["tables"](), "examples"]
 PAGE = "Goal-directedness"
 VIEWS = ("What held", "Behaviour", "Probes", "Before and after", "Grid viewer", "Causal")
@@ -133,8 +133,9 @@ def test_page_without_a_finished_run_shows_the_command_that_makes_one(open_goal,
 
 def test_grid_viewer_does_not_load_torch(goal_runs):
     code = (
-        "import sys; from apps.explorer.goal_page import _Arrays; from workbench.runs import load_run;"
-        "from workbench.figures.goal_directedness import examples_of, grid_step;"
+        "import sys; from workbench.families.goal_directedness.views.page import _Arrays; "
+        "from workbench.runs import load_run;"
+        "from workbench.families.goal_directedness.figures import examples_of, grid_step;"
         "grid_step(examples_of(_Arrays(load_run(sys.argv[1])))[0]); print('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, str(goal_runs / PAGE.lower() / "first")]

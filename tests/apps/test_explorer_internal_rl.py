@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MADE = runpy.run_path(str(ROOT / "tests" / "workbench" / "figures" / "internal_rl_run.py"))
+MADE = runpy.run_path(str(ROOT / "tests/workbench/families/internal_rl/figures/internal_rl_run.py"))
 WRITE, PAGE = MADE["write_run"], "Internal RL"
 PICKED = "1 (picked): colours reached: 1"
 TABS = ["What held", "Learning", "Discovery", "Beliefs and control", "Episodes"]

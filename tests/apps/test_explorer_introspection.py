@@ -13,7 +13,7 @@ import pytest
 from workbench.runs import load_run
 
 ROOT = Path(__file__).parents[2]
-MADE = ROOT / "tests" / "workbench" / "experiments" / "introspection"
+MADE = ROOT / "tests" / "workbench" / "families" / "introspection"
 PAGE = "Introspection"
 PREDICTION = [
     "What held",
@@ -30,7 +30,7 @@ INJECTION = ["What held", "Beside controls", "Grids", "Yes minus no", "Intention
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A folder with a finished run of each protocol."""
-    from workbench.experiments.introspection import concept_injection, self_prediction
+    from workbench.families.introspection import concept_injection, self_prediction
 
     base = tmp_path_factory.mktemp("introspection")
     babbling, chatting = (runpy.run_path(str(MADE / name / "conftest.py")) for name in (

@@ -19,8 +19,8 @@ def test_copy_keeps_tables_and_what_pages_read_and_drops_the_rest(tmp_path, writ
     old, new = load_run(path), load_run(target)
     assert new.name == "small" and new.spec == old.spec and not new.figures
     assert set(new.artifacts) == set(old.artifacts)
-    kept = [u for u in old.units() if u.startswith(("behaviour-", "steered-", "vectors-", "thoughts-"))]
-    assert new.units() == kept and new.status.state == "finished" and new.status.total == len(kept)
+    kept = [u for u in old.steps() if u.startswith(("behaviour-", "steered-", "vectors-", "thoughts-"))]
+    assert new.steps() == kept and new.status.state == "finished" and new.status.total == len(kept)
     pd.testing.assert_frame_equal(new.load_table("results"), old.load_table("results"))
     pd.testing.assert_frame_equal(new.read(kept[0]), old.read(kept[0]))
 
@@ -31,7 +31,7 @@ def test_copy_says_nothing_of_the_machine_and_that_it_is_a_copy(tmp_path, write_
 
 
 def test_copy_has_the_figures_of_the_run(tmp_path, write_east_run):
-    from workbench.figures.east import figures_of
+    from workbench.families.east.figures import figures_of
 
     path = write_east_run(tmp_path / "runs")
     old, new = figures_of(load_run(path)), figures_of(load_run(light_copy(path, tmp_path / "out")))
@@ -40,7 +40,7 @@ def test_copy_has_the_figures_of_the_run(tmp_path, write_east_run):
 
 def test_named_rows_and_tensors_are_kept_instead(tmp_path, write_east_run):
     target = light_copy(write_east_run(tmp_path / "r"), tmp_path / "o", rows=["vectors-buttons"], tensors=[])
-    assert load_run(target).units() == ["vectors-buttons"]
+    assert load_run(target).steps() == ["vectors-buttons"]
 
 
 def test_unfinished_run_and_a_copy_onto_itself_are_refused(tmp_path, write_east_run):
@@ -68,5 +68,5 @@ def test_shipped_examples_are_small_finished_and_whole():
     assert sum(file.stat().st_size for file in EXAMPLES.rglob("*") if file.is_file()) <= LARGEST
     for path in runs["path"]:
         run = load_run(path)
-        assert len(run.rows()) or not run.units()  # a unit alone may have none, as a capture has
+        assert len(run.rows()) or not run.steps()  # a unit alone may have none, as a capture has
         assert all(len(run.load_table(n.removesuffix(".parquet"))) for n in run.artifacts if n.endswith(".parquet"))

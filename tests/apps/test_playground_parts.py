@@ -6,20 +6,20 @@ import pytest
 import streamlit as st
 import torch
 
-from apps.explorer.playground.bandit_game import BanditSettings, play_bandit
 from apps.explorer.playground.drawer import keep, probe_files, read_upload, read_vector, save, vector_names
-from apps.explorer.playground.grid_game import CAP, GridSettings, play_grid
 from apps.explorer.playground.inputs import read_chat
 from apps.explorer.playground.make_view import make_vector
 from steering import Add, SteeringVector
-from workbench.agents.grid_play import play_grids
-from workbench.agents.rollout import rollout
-from workbench.environments.arms import GaussianArms
 from workbench.errors import ArtifactError, DataError, RunError
-from workbench.models import Scope, load_model
+from workbench.models import load_model
 from workbench.models.tiny import tiny_model
 from workbench.runs import list_runs
 from workbench.sites import Site
+from workbench.worlds.bandits.agents.rollout import rollout
+from workbench.worlds.bandits.arms import GaussianArms
+from workbench.worlds.bandits.playground import BanditSettings, play_bandit
+from workbench.worlds.grids.agents.play import play_grids
+from workbench.worlds.grids.playground import CAP, GridSettings, play_grid
 
 NONE = pd.DataFrame(columns=["experiment", "name", "path"])
 
@@ -35,7 +35,7 @@ def drawer(tmp_path, monkeypatch):
 
 def push(model, size=2.0, scope="prompt[-1:]+generation"):
     direction = torch.randn(model.d_model, generator=torch.Generator().manual_seed(0))
-    return [Add(Site(2), direction / direction.norm() * size, 1.0, Scope.parse(scope))]
+    return [Add(direction / direction.norm() * size, site=2, scope=scope)]
 
 
 @pytest.mark.parametrize("steered", [False, True])

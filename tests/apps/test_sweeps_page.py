@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from apps.explorer.sweep_form import _LABELS, CONTROLS, TEMPLATES, to_yaml
+from workbench.families.probe_sweep.views.form import _LABELS, CONTROLS, TEMPLATES, to_yaml
 from workbench.runs import RunFolder
 from workbench.views import processes
 
@@ -55,15 +55,15 @@ def texts(elements):
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_template_is_a_spec_that_the_command_takes(name):
-    from workbench.experiments.probe_sweep import SweepSpec, make_plan
+    from workbench.families.probe_sweep import SweepSpec, make_plan
 
     spec = SweepSpec.model_validate(yaml.safe_load(to_yaml(TEMPLATES[name])))
     assert make_plan(spec, ".").cells
 
 
 def test_controls_and_labels_of_the_form_are_known():
-    from workbench.experiments.probe_sweep.sources import find_source
-    from workbench.experiments.probe_sweep.spec import CONTROLS as KNOWN
+    from workbench.families.probe_sweep.sources import find_source
+    from workbench.families.probe_sweep.spec import CONTROLS as KNOWN
 
     assert set(CONTROLS) == set(KNOWN) - {"control_task"}  # which needs a column of types: by hand
     for kind, labels in _LABELS.items():
@@ -89,7 +89,7 @@ def test_form_writes_the_spec_and_the_command_that_does_the_same(open_app, tmp_p
 
 
 def test_form_offers_the_families_with_their_presets(open_app, tmp_path):
-    from workbench.experiments import get_experiment
+    from workbench.families import get_experiment
 
     app = open_app(tmp_path, page="Sweeps", what="east", preset="demo")
     assert shown_yaml(app) == get_experiment("east").PRESETS["demo"].model_dump(mode="json")

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 import torch
 
-from apps.explorer.transcripts import project_episode
 from steering import SteeringVector
 from workbench.errors import ArtifactError, RunError
-from workbench.experiments.east.spec import PRESETS
+from workbench.families.east.spec import PRESETS
+from workbench.families.east.views.transcripts import project_episode
 from workbench.models.tiny import tiny_model
 from workbench.runs import RunFolder, load_run
 from workbench.sites import Site
@@ -71,9 +71,9 @@ def projected(loaded, run, methods=("unsteered", "east"), wanted=range(10)):
 
 
 def test_projections_are_those_of_a_plain_pass_over_prompt_and_answer(loaded, run, model):
-    from workbench.agents.rollout import prompts_of
-    from workbench.experiments.east.collect import agent_for
-    from workbench.experiments.east.spec import EastSpec
+    from workbench.families.east.collect import agent_for
+    from workbench.families.east.spec import EastSpec
+    from workbench.worlds.bandits.agents.rollout import prompts_of
 
     prompts = prompts_of(agent_for(model, EastSpec(**run.spec), "buttons"), steps("unsteered"))
     vector = SteeringVector.load(run.path / "artifacts" / "vector-buttons.safetensors").vector

@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from measure import Row, at_least, at_most, compare
 
-from steering.code_learner import new_policy
-from steering.internal_rl import CodedControl
-from steering.metacontroller import Metacontroller, MetacontrollerShape
 from steering.stateful import Carried
-from workbench.agents.pinpad_play import Played, play_pinpad
-from workbench.environments.pinpad import PINPADS, Pinpad, begin, draw_layouts
-from workbench.environments.pinpad_tasks import held_out_task
+from workbench.families.internal_rl.control.code_learner import new_policy
+from workbench.families.internal_rl.control.internal_rl import CodedControl
+from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
 from workbench.models.interventions import Scope, Where
 from workbench.models.sequence import SequenceConfig, SequenceModelForActions
 from workbench.models.sequence_model import SequenceModel
 from workbench.sites import Site
+from workbench.worlds.pinpad.pinpad import PINPADS, Pinpad, begin, draw_layouts
+from workbench.worlds.pinpad.play import Played, play_pinpad
+from workbench.worlds.pinpad.tasks import held_out_task
 
 __all__ = ["low_rank", "rollouts"]
 

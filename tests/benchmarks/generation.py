@@ -97,7 +97,7 @@ Way = Callable[[], list[list[int]]]
 
 def _steered(model: LanguageModel, prompts: list[list[int]], vector: torch.Tensor, n: int = 1) -> Way:
     def run() -> list[list[int]]:
-        steer = Add(LAYER, vector)
+        steer = Add(vector, site=LAYER)
         found = model.generate(prompts, n, max_new_tokens=NEW, temperature=float(n > 1), interventions=[steer])
         return [completion.tokens for row in found for completion in row]
 

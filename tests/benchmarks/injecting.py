@@ -9,10 +9,10 @@ from measure import Row, at_least, compare
 
 from steering.interventions import Add
 from workbench.activations import capture
-from workbench.experiments.introspection.concept_injection import prompts
-from workbench.experiments.introspection.concept_injection.trials import Trial, run_trials
-from workbench.experiments.introspection.concept_injection.vectors import concept_vectors
-from workbench.experiments.introspection.concept_injection.words import load_words
+from workbench.families.introspection.concept_injection import prompts
+from workbench.families.introspection.concept_injection.trials import Trial, run_trials
+from workbench.families.introspection.concept_injection.vectors import concept_vectors
+from workbench.families.introspection.concept_injection.words import load_words
 from workbench.models import load_model
 from workbench.models.interventions import Scope, Window
 from workbench.models.language_model import LanguageModel
@@ -73,7 +73,7 @@ def _one_by_one(model: LanguageModel, trials: list[Trial]) -> Callable[[], list[
         texts = []
         for trial in trials:
             scope = Scope(Window(trial.start, None), Window())
-            steer = [Add(trial.vector.site, trial.vector, trial.strength, scope)]
+            steer = [Add(trial.vector, trial.strength, scope=scope)]
             ((done,),) = model.generate(
                 [list(trial.tokens)], max_new_tokens=NEW, seeds=[trial.seed], interventions=steer
             )

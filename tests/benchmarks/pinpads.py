@@ -11,15 +11,15 @@ import torch
 from gymnasium.vector import SyncVectorEnv
 from measure import Row, Timed, at_least, compare
 
-from workbench.environments.pinpad import Pinpad, PinpadState, begin, draw_layouts, observe, step
-from workbench.environments.pinpad_env import PinpadVectorEnv
-from workbench.environments.pinpad_expert import expert_episodes
-from workbench.environments.pinpad_tasks import pretraining_tasks
-from workbench.training.pinpad_base import PRESETS, new_base, sequence_loss
+from workbench.worlds.pinpad.env import PinpadVectorEnv
+from workbench.worlds.pinpad.expert import expert_episodes
+from workbench.worlds.pinpad.pinpad import Pinpad, PinpadState, begin, draw_layouts, observe, step
+from workbench.worlds.pinpad.tasks import pretraining_tasks
+from workbench.worlds.pinpad.training.base import PRESETS, new_base, sequence_loss
 
 __all__ = ["expert_data", "steps"]
 
-PLAIN = Path(__file__).parents[1] / "workbench" / "environments" / "plain_pinpad.py"
+PLAIN = Path(__file__).parents[1] / "workbench/worlds/pinpad/plain_pinpad.py"
 
 
 def steps(_model_name: str, quick: bool) -> list[Row]:

@@ -10,12 +10,12 @@ from measure import Row, at_least, compare
 
 from steering.interventions import Add
 from workbench.activations import replay
-from workbench.agents.language_agent import LanguageAgent
-from workbench.agents.rollout import Rollout, rollout
-from workbench.environments.arms import GaussianArms
-from workbench.environments.bandit_text import BanditText
 from workbench.models import load_model
 from workbench.models.language_model import LanguageModel
+from workbench.worlds.bandits.agents.language_agent import LanguageAgent
+from workbench.worlds.bandits.agents.rollout import Rollout, rollout
+from workbench.worlds.bandits.arms import GaussianArms
+from workbench.worlds.bandits.text import BanditText
 
 __all__ = ["replays", "rollouts", "sweeps"]
 
@@ -57,7 +57,7 @@ def sweeps(model_name: str, quick: bool) -> list[Row]:
 
     def decide(multipliers: Sequence[float]) -> list[list[str]]:
         doses = torch.tensor(multipliers).repeat_interleave(n_prompts)
-        steer = Add(layer, vector.expand(len(doses), -1), doses)
+        steer = Add(vector.expand(len(doses), -1), doses, site=layer)
         found = agent.decide(prompts * len(multipliers), seeds * len(multipliers), [steer])
         return [decision.texts for decision in found if decision is not None]
 

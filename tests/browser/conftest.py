@@ -24,7 +24,7 @@ from tests.browser.serving import PATIENCE, ROOT, Server, serving
 from tests.browser.tab import Tab
 
 EXAMPLES = ROOT / "workbench" / "views" / "examples"
-TABLES = ROOT / "tests" / "workbench" / "figures"
+FAMILIES = ROOT / "tests" / "workbench" / "families"
 NAMES = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser")
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -78,11 +78,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("shown") / "runs"
     if EXAMPLES.is_dir():
         shutil.copytree(EXAMPLES, root)
-    write_east = runpy.run_path(str(TABLES / "conftest.py"))["write_run"]
+    write_east = runpy.run_path(str(FAMILIES / "east/figures/conftest.py"))["write_run"]
     if not (root / "east").is_dir():
         write_east(root, "small")
     if not (root / "goal-directedness").is_dir():
-        runpy.run_path(str(TABLES / "goal_run.py"))["write_run"](root)
+        runpy.run_path(str(FAMILIES / "goal_directedness/figures/goal_run.py"))["write_run"](root)
     (write_east(root, "broken") / "spec.json").write_text('{"model": ')
     return root
 

@@ -45,7 +45,7 @@ def test_small_sweep_finishes_and_its_results_open(tab: Any, runs: Path) -> None
     expect(box).to_contain_text("sweep/small: running")
     tab.shoot("sweeps running")
     expect(box).to_contain_text("sweep/small: finished")
-    expect(box).to_contain_text(re.compile(r"(\d+) of \1 units"))
+    expect(box).to_contain_text(re.compile(r"(\d+) of \1 steps"))
     box.get_by_role("button", name="Open its results").click()
     tab.settle().shoot("sweeps finished")
     expect(tab.page.get_by_role("combobox", name="Run", exact=True)).to_have_value("sweep/small")
@@ -59,7 +59,7 @@ def test_sweep_is_watched_cancelled_and_keeps_what_was_finished(tab: Any, runs: 
     process = command(runs, "long")
     assert process.is_running() and "sweep" in process.cmdline()
     progress = box.get_by_test_id("stProgress")
-    expect(progress).to_contain_text(re.compile(r"[1-9]\d* of \d+ units"))
+    expect(progress).to_contain_text(re.compile(r"[1-9]\d* of \d+ steps"))
     seen = progress.inner_text()
     expect(progress).not_to_have_text(seen)  # the page keeps itself up to date
     box.get_by_role("button", name="Cancel").click()
@@ -67,6 +67,6 @@ def test_sweep_is_watched_cancelled_and_keeps_what_was_finished(tab: Any, runs: 
     tab.settle().shoot("sweeps cancelled")
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     run = load_run(runs / "sweep" / "long")
-    assert run.status.state == "interrupted" and 1 < len(run.units()) < run.status.total
+    assert run.status.state == "interrupted" and 1 < len(run.steps()) < run.status.total
     tab.go("Runs", run="sweep/long")
-    assert f"sweep/long: interrupted, {len(run.units())} of {run.status.total} units" in tab.text
+    assert f"sweep/long: interrupted, {len(run.steps())} of {run.status.total} steps" in tab.text

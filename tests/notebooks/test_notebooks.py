@@ -19,7 +19,7 @@ import pytest
 from apps.cli.main import main
 from tests.notebooks.pairing import NOTEBOOKS, paired
 from tests.notebooks.pairing import main as pair
-from workbench.experiments import EXPERIMENTS
+from workbench.families import EXPERIMENTS
 from workbench.runs import list_runs
 
 ROOT = NOTEBOOKS.parent

@@ -21,8 +21,8 @@ def ratio(sums):
 def test_a_mean_has_the_interval_of_the_cluster_bootstrap(seed, n_clusters, draw):
     rng = np.random.default_rng(seed)
     values, clusters = rng.normal(size=40), rng.integers(0, n_clusters, 40)
-    found = ClusterSums(np.stack([values, np.ones(40)], 1), clusters, n=300, seed=draw).interval(ratio)
-    expected = cluster_bootstrap(values, clusters, n=300, seed=draw)
+    found = ClusterSums(np.stack([values, np.ones(40)], 1), clusters, resamples=300, seed=draw).interval(ratio)
+    expected = cluster_bootstrap(values, clusters, resamples=300, seed=draw)
     np.testing.assert_allclose(
         [found.estimate, found.low, found.high], [expected.estimate, expected.low, expected.high], atol=1e-12
     )

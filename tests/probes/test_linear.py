@@ -44,7 +44,7 @@ def test_held_out_error_is_that_of_an_explicit_loop_over_the_folds(make_rows, ro
         for i, alpha in enumerate(alphas):
             fitted = Ridge(alpha=alpha, solver="svd").fit(X[fold != f], Y[fold != f])
             errors[i] += ((fitted.predict(X[fold == f]) - Y[fold == f]) ** 2).sum() / rows
-    path = RidgePath.of_rows(torch.from_numpy(data.X), data.y, data.groups, "classes", alphas, folds)
+    path = RidgePath.of_rows(torch.from_numpy(data.X), data.y, data.groups, "classification", alphas, folds)
     np.testing.assert_allclose(path.error[:, 0], errors, rtol=1e-4)
     assert RidgeProbe(alphas, folds).fit(data.X, data.y, data.groups).alpha_ == alphas[errors.argmin()]
 

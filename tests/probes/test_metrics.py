@@ -120,19 +120,19 @@ def test_a_resample_scores_as_if_its_rows_were_written_out(name):
         table = None if said.probabilities is None else said.probabilities[rows]
         return score(name, Predictions(said.truth[rows], said.predicted[rows], table, said.folds[rows]))
 
-    ours = resampled(name, said, clusters, n=200, seed=5)
-    theirs = cluster_bootstrap(np.arange(len(said.truth)), clusters, written_out, n=200, seed=5)
+    ours = resampled(name, said, clusters, resamples=200, seed=5)
+    theirs = cluster_bootstrap(np.arange(len(said.truth)), clusters, written_out, resamples=200, seed=5)
     assert np.quantile(ours, [0.025, 0.975]) == pytest.approx([theirs.low, theirs.high], abs=1e-12)
     assert score(name, said) == pytest.approx(theirs.estimate, abs=1e-12)
 
 
 def test_rank_scores_that_cost_more_use_fewer_resamples_the_first_of_the_same_draws():
     few, many = of_classes(0), of_classes(0, rows=2100)
-    assert len(resampled("auroc", few, np.arange(60) // 3, n=1000)) == 1000
-    assert len(resampled("auroc", many, np.arange(2100), n=1000)) == RANK_RESAMPLES
+    assert len(resampled("auroc", few, np.arange(60) // 3, resamples=1000)) == 1000
+    assert len(resampled("auroc", many, np.arange(2100), resamples=1000)) == RANK_RESAMPLES
     said, clusters = of_numbers(0), np.arange(60) // 3
-    assert len(resampled("mae", said, clusters, n=1000)) == 1000
-    first, stopped = (resampled("spearman", said, clusters, n=n) for n in (RANK_RESAMPLES, 1000))
+    assert len(resampled("mae", said, clusters, resamples=1000)) == 1000
+    first, stopped = (resampled("spearman", said, clusters, resamples=n) for n in (RANK_RESAMPLES, 1000))
     np.testing.assert_array_equal(first, stopped)
 
 

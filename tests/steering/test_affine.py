@@ -9,7 +9,6 @@ from steering import Affine
 from workbench.errors import ArtifactError, DataError
 from workbench.models.interventions import Scope, Where, Window
 from workbench.models.tiny import tiny_model
-from workbench.sites import Site
 
 GENERATOR = torch.Generator().manual_seed(0)
 MATRIX, BIAS = torch.randn(8, 8, generator=GENERATOR), torch.randn(8, generator=GENERATOR)
@@ -22,35 +21,35 @@ def everywhere(batch: int, pos: int) -> Where:
 
 def test_it_is_matrix_times_activation_plus_bias() -> None:
     z = torch.randn(3, 5, 8, generator=GENERATOR)
-    out = Affine(Site(0), MATRIX, BIAS, scope=Scope(prompt=Window()))(z, everywhere(3, 5))
+    out = Affine(MATRIX, BIAS, site=0, scope=Scope(prompt=Window()))(z, everywhere(3, 5))
     assert torch.allclose(out, torch.einsum("ij,bpj->bpi", MATRIX, z) + BIAS, atol=1e-5)
 
 
-def test_strength_zero_and_positions_outside_the_scope_keep_their_bits() -> None:
+def test_multiplier_zero_and_positions_outside_the_scope_keep_their_bits() -> None:
     z = torch.randn(2, 4, 8, generator=GENERATOR)
-    assert torch.equal(Affine(Site(0), MATRIX, BIAS, strength=0.0)(z, everywhere(2, 4)), z)
-    out = Affine(Site(0), MATRIX, BIAS)(z, everywhere(2, 4))  # the default scope: the last prompt token
+    assert torch.equal(Affine(MATRIX, BIAS, 0.0, site=0)(z, everywhere(2, 4)), z)
+    out = Affine(MATRIX, BIAS, site=0)(z, everywhere(2, 4))  # the default scope: the last prompt token
     assert torch.equal(out[:, :3], z[:, :3]) and not torch.equal(out[:, 3], z[:, 3])
 
 
-def test_half_the_strength_goes_half_the_way() -> None:
+def test_half_the_multiplier_goes_half_the_way() -> None:
     z, where = torch.randn(1, 1, 8, generator=GENERATOR), everywhere(1, 1)
-    whole, half = (Affine(Site(0), MATRIX, BIAS, strength=s)(z, where) for s in (1.0, 0.5))
+    whole, half = (Affine(MATRIX, BIAS, s, site=0)(z, where) for s in (1.0, 0.5))
     assert torch.allclose(half, (z + whole) / 2, atol=1e-5)
 
 
 def test_wrong_shapes_and_values_are_refused() -> None:
     with pytest.raises(DataError, match=r"\[d, d\]"):
-        Affine(Site(0), MATRIX[:4], BIAS)
+        Affine(MATRIX[:4], BIAS, site=0)
     with pytest.raises(DataError, match="not finite"):
-        Affine(Site(0), MATRIX * float("nan"), BIAS)
-    with pytest.raises(DataError, match="width 8"):
-        Affine(Site(0), MATRIX, BIAS)(torch.zeros(1, 1, 4), everywhere(1, 1))
+        Affine(MATRIX * float("nan"), BIAS, site=0)
+    with pytest.raises(DataError, match="width 8, the activation 4"):
+        Affine(MATRIX, BIAS, site=0)(torch.zeros(1, 1, 4), everywhere(1, 1))
 
 
 def test_a_model_refuses_an_edit_that_was_fitted_on_another() -> None:
     model = tiny_model()
     eye = torch.eye(model.d_model)
-    edit = Affine(Site(0), eye, torch.zeros(model.d_model), fingerprint="another")
+    edit = Affine(eye, torch.zeros(model.d_model), site=0, fingerprint="another")
     with pytest.raises(ArtifactError, match="another"):
         model.forward(["a b"], [1], [edit])

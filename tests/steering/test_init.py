@@ -9,7 +9,12 @@ import pytest
 
 import steering
 
-LATE = ["steering.discovery", "steering.internal_rl", "steering.metacontroller", "transformers", "gymnasium"]
+LATE = [
+    "steering.low_rank",
+    "steering.stateful",
+    "transformers",
+    "gymnasium",
+]
 
 
 @pytest.mark.parametrize("name", steering.__all__)

@@ -16,13 +16,13 @@ EVERYWHERE = Scope.everywhere()
 D = 8
 
 
-def every_kind(direction, dose, scope=EVERYWHERE):
-    """One of each intervention with that vector and that dose."""
+def every_kind(direction, multiplier, scope=EVERYWHERE):
+    """One of each intervention with that vector and that multiplier."""
     return [
-        Add(Site(1), direction, dose, scope),
-        Ablate(Site(1), direction, dose, scope),
-        SetProjection(Site(1), direction, 3.0, dose, scope),
-        Replace(Site(1), direction, dose, scope),
+        Add(direction, multiplier, site=1, scope=scope),
+        Ablate(direction, multiplier, site=1, scope=scope),
+        SetProjection(direction, 3.0, multiplier, site=1, scope=scope),
+        Replace(direction, multiplier, site=1, scope=scope),
     ]
 
 
@@ -39,13 +39,13 @@ def test_all_implement_the_protocol(vector):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
-@pytest.mark.parametrize("dose", [0.0, torch.zeros(3)], ids=["scalar", "per row"])
-def test_dose_zero_equals_the_input_bit_for_bit(make_where, dtype, dose):
+@pytest.mark.parametrize("multiplier", [0.0, torch.zeros(3)], ids=["scalar", "per row"])
+def test_multiplier_zero_equals_the_input_bit_for_bit(make_where, dtype, multiplier):
     z = torch.randn(3, 5, D).to(dtype)
     z[0, 0] = -0.0  # adding +0.0 would flip the sign bit
     z[1, 1, 0] = float("inf")
     where = make_where([5, 5, 5], [2, 2, 2])
-    for intervention in every_kind(torch.randn(D), dose):
+    for intervention in every_kind(torch.randn(D), multiplier):
         assert torch.equal(bits(intervention(z, where)), bits(z)), intervention
 
 
@@ -83,7 +83,7 @@ def test_only_positions_in_scope_change(make_where, data, scope):
 
 def test_default_scope_is_the_last_prompt_token_and_every_generated_one(make_where):
     where = make_where([6, 4], [3, 4])
-    out = Add(Site(0), torch.ones(D))(torch.zeros(2, 6, D), where)
+    out = Add(torch.ones(D), site=0)(torch.zeros(2, 6, D), where)
     assert out[..., 0].tolist() == [[0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 0, 0]]
 
 
@@ -98,100 +98,100 @@ def test_one_decode_step_under_a_cache_equals_the_full_pass(make_where):
         assert torch.equal(torch.cat(steps, 1), intervention(z, full))
 
 
-def test_add_is_an_explicit_matmul_of_doses_and_vectors(make_where):
+def test_add_is_an_explicit_matmul_of_multipliers_and_vectors(make_where):
     z = torch.randn(3, 4, D)
-    vectors, doses = torch.randn(3, D), torch.tensor([2.0, -1.0, 0.5])
-    out = Add(Site(0), vectors, doses, EVERYWHERE)(z, make_where([4, 4, 4], [4, 4, 4]))
-    expected = z + (torch.diag(doses) @ vectors)[:, None, :]
+    vectors, multipliers = torch.randn(3, D), torch.tensor([2.0, -1.0, 0.5])
+    out = Add(vectors, multipliers, site=0, scope=EVERYWHERE)(z, make_where([4, 4, 4], [4, 4, 4]))
+    expected = z + (torch.diag(multipliers) @ vectors)[:, None, :]
     torch.testing.assert_close(out, expected)
 
 
 def test_per_row_values_follow_where_rows_and_not_the_batch_index(make_where):
-    z, doses = torch.zeros(4, 2, D), torch.tensor([1.0, 10.0])
+    z, multipliers = torch.zeros(4, 2, D), torch.tensor([1.0, 10.0])
     where = make_where([2] * 4, [1] * 4, rows=[1, 0, 0, 1])
-    out = Add(Site(0), torch.ones(D), doses, EVERYWHERE)(z, where)
+    out = Add(torch.ones(D), multipliers, site=0, scope=EVERYWHERE)(z, where)
     assert out[:, 0, 0].tolist() == [10, 1, 1, 10]
     vectors = torch.stack([torch.full((D,), 3.0), torch.full((D,), 5.0)])
-    assert Add(Site(0), vectors, 1.0, EVERYWHERE)(z, where)[:, 0, 0].tolist() == [5, 3, 3, 5]
+    assert Add(vectors, site=0, scope=EVERYWHERE)(z, where)[:, 0, 0].tolist() == [5, 3, 3, 5]
     where.rows[0] = torch.tensor([0, 1])  # completions of two prompts side by side along pos
-    assert Add(Site(0), torch.ones(D), doses, EVERYWHERE)(z, where)[0, :, 0].tolist() == [1, 10]
+    assert Add(torch.ones(D), multipliers, site=0, scope=EVERYWHERE)(z, where)[0, :, 0].tolist() == [1, 10]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_batch_of_rows_equals_one_by_one_bit_for_bit(make_where, dtype):
-    z, vectors, doses = torch.randn(4, 3, D).to(dtype), torch.randn(4, D), [0.0, 0.1, -2.0, 7.0]
+    z, vectors, multipliers = torch.randn(4, 3, D).to(dtype), torch.randn(4, D), [0.0, 0.1, -2.0, 7.0]
     where = make_where([3] * 4, [2] * 4)
     alone = make_where([3], [2])
-    for kind, batched in enumerate(every_kind(vectors, torch.tensor(doses))):
+    for kind, batched in enumerate(every_kind(vectors, torch.tensor(multipliers))):
         for row in range(4):
-            single = every_kind(vectors[row], doses[row])[kind]
+            single = every_kind(vectors[row], multipliers[row])[kind]
             assert torch.equal(batched(z, where)[row], single(z[row : row + 1], alone)[0]), batched
 
 
 def test_bfloat16_is_rounded_once(make_where):
     z, v = torch.randn(1, 3, D).bfloat16(), torch.randn(D) / 50
-    out = Add(Site(0), v, 3.0, EVERYWHERE)(z, make_where([3], [3]))
+    out = Add(v, 3.0, site=0, scope=EVERYWHERE)(z, make_where([3], [3]))
     assert torch.equal(out, (z.float() + 3 * v).bfloat16())
 
 
 def test_ablation_leaves_no_component_and_nothing_else_changes(make_where, vector):
     z, where = torch.randn(2, 4, D), make_where([4, 4], [4, 4])
-    out = Ablate(Site(0), vector, scope=EVERYWHERE)(z, where)
+    out = Ablate(vector, scope=EVERYWHERE)(z, where)
     assert vector.project(out).abs().max() < 1e-5
     unit = vector.normalized().vector
     torch.testing.assert_close(out, z @ (torch.eye(D) - torch.outer(unit, unit)))
-    half = Ablate(Site(0), vector, strength=0.5, scope=EVERYWHERE)(z, where)
+    half = Ablate(vector, multiplier=0.5, scope=EVERYWHERE)(z, where)
     torch.testing.assert_close(vector.project(half), vector.project(z) / 2)
 
 
 def test_ablating_a_list_removes_the_whole_span(make_where):
     z, where = torch.randn(2, 4, D), make_where([4, 4], [4, 4])
     a, b = torch.randn(D), torch.randn(D)
-    out = Ablate(Site(0), [a, b, a + b], scope=EVERYWHERE)(z, where)  # oblique and linearly dependent
+    out = Ablate([a, b, a + b], site=0, scope=EVERYWHERE)(z, where)  # oblique and linearly dependent
     basis = torch.linalg.qr(torch.stack([a, b], 1)).Q
     torch.testing.assert_close(out, z - z @ basis @ basis.mT)
-    zero = Ablate(Site(0), [a, b], strength=0.0, scope=EVERYWHERE)
+    zero = Ablate([a, b], multiplier=0.0, site=0, scope=EVERYWHERE)
     assert torch.equal(bits(zero(z, where)), bits(z))
 
 
 def test_set_projection_sets_it_and_keeps_the_rest(make_where, vector):
     z, where = torch.randn(2, 4, D), make_where([4, 4], [4, 4])
-    out = SetProjection(Site(0), vector, value=torch.tensor([3.0, -1.0]), scope=EVERYWHERE)(z, where)
+    out = SetProjection(vector, torch.tensor([3.0, -1.0]), scope=EVERYWHERE)(z, where)
     torch.testing.assert_close(vector.project(out), torch.tensor([[3.0], [-1.0]]).expand(2, 4))
-    ablate = Ablate(Site(0), vector, scope=EVERYWHERE)
+    ablate = Ablate(vector, scope=EVERYWHERE)
     torch.testing.assert_close(ablate(out, where), ablate(z, where))
 
 
 def test_replace_puts_exactly_the_value_there(make_where):
     z, values = torch.randn(2, 3, D), torch.randn(2, D)
-    out = Replace(Site(0), values, scope="prompt[0:1]")(z, make_where([3, 3], [3, 3]))
+    out = Replace(values, site=0, scope="prompt[0:1]")(z, make_where([3, 3], [3, 3]))
     assert torch.equal(out[:, 0], values)
     assert torch.equal(out[:, 1:], z[:, 1:])
 
 
 def test_interventions_compose_in_order(make_where, vector):
     z, where = torch.randn(1, 2, D), make_where([2], [2])
-    add, ablate = Add(Site(0), vector, 2.0, EVERYWHERE), Ablate(Site(0), vector, scope=EVERYWHERE)
+    add, ablate = Add(vector, 2.0, scope=EVERYWHERE), Ablate(vector, scope=EVERYWHERE)
     assert vector.project(ablate(add(z, where), where)).abs().max() < 1e-5
     torch.testing.assert_close(vector.project(add(ablate(z, where), where)), torch.full((1, 2), 2 * vector.norm))
 
 
 def test_text_forms_of_site_and_scope_are_read(vector):
-    add = Add("3.resid_post", vector, 2, "generation[0:5]")
-    assert (add.site, add.scope, add.multiplier) == (Site(3), Scope(None, Window(0, 5)), 2.0)
+    add = Add(vector, 2, site="2.attn_out", scope="generation[0:5]")
+    assert (add.site, add.scope, add.multiplier) == (Site(2, "attn_out"), Scope(None, Window(0, 5)), 2.0)
     with pytest.raises(SpecError, match="cannot read scope"):
-        Add(Site(0), vector, scope="everything")
+        Add(vector, scope="everything")
 
 
 def test_gradients_reach_a_learned_vector(make_where):
     v = torch.zeros(D, requires_grad=True)
-    Add(Site(0), v)(torch.zeros(1, 2, D), make_where([2], [1])).sum().backward()
+    Add(v, site=0)(torch.zeros(1, 2, D), make_where([2], [1])).sum().backward()
     assert torch.equal(v.grad, torch.full((D,), 2.0))
 
 
 def test_wrong_width_raises_one_clear_line(make_where):
-    for intervention in [*every_kind(torch.ones(5), 1.0), Ablate(Site(1), [torch.ones(5)])]:
-        with pytest.raises(DataError, match=r"blocks.1.hook_resid_post: the vector has 5 components, the activation 8"):
+    for intervention in [*every_kind(torch.ones(5), 1.0), Ablate([torch.ones(5)], site=1)]:
+        with pytest.raises(DataError, match=r"at blocks.1.hook_resid_post: the \w+ has width 5, the activation 8"):
             intervention(torch.ones(1, 2, D), make_where([2], [1]))
 
 
@@ -208,25 +208,25 @@ def test_too_few_rows_raise_one_clear_line(make_where):
 def test_unusable_vectors_raise_when_built(bad):
     for kind in (Add, Ablate, SetProjection, Replace):
         with pytest.raises(DataError):
-            kind(Site(0), bad)
+            kind(bad, site=0)
 
 
-def test_unusable_doses_and_directions_raise_when_built(vector):
+def test_unusable_multipliers_and_directions_raise_when_built(vector):
     with pytest.raises(DataError, match="multiplier must be"):
-        Add(Site(0), vector, float("inf"))
+        Add(vector, float("inf"))
     with pytest.raises(DataError, match="multiplier must be"):
-        Add(Site(0), vector, torch.ones(2, 2))
+        Add(vector, torch.ones(2, 2))
     with pytest.raises(DataError, match="different numbers of rows"):
-        Add(Site(0), torch.ones(3, D), torch.ones(2))
+        Add(torch.ones(3, D), torch.ones(2), site=0)
     with pytest.raises(DataError, match="norm 0"):
-        Ablate(Site(0), torch.zeros(D))
+        Ablate(torch.zeros(D), site=0)
     with pytest.raises(DataError, match="norm 0"):
-        SetProjection(Site(0), torch.stack([torch.ones(D), torch.zeros(D)]))
+        SetProjection(torch.stack([torch.ones(D), torch.zeros(D)]), site=0)
     with pytest.raises(DataError, match="one width"):
-        Ablate(Site(0), [])
+        Ablate([], site=0)
 
 
 def test_directions_of_two_models_do_not_mix(vector):
     other = SteeringVector(Site(3), torch.ones(D), fingerprint="model-b")
     with pytest.raises(ArtifactError, match="different fingerprint"):
-        Ablate(Site(0), [vector, other])
+        Ablate([vector, other])

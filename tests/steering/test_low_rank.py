@@ -10,9 +10,8 @@ from torch import Tensor
 
 from steering.low_rank import LowRankControl, LowRankControllers, apply_low_rank
 from workbench.errors import DataError
-from workbench.models.interventions import Scope, Where
+from workbench.models.interventions import Where
 from workbench.models.tiny import tiny_sequence_model
-from workbench.sites import Site
 
 BATCH, TIME, D, RANK, N = 4, 6, 10, 3, 5
 
@@ -70,14 +69,14 @@ def test_untrained_controllers_do_nothing_bit_for_bit() -> None:
     torch.manual_seed(0)
     model = tiny_sequence_model()
     bank = LowRankControllers(2, model.d_model)
-    control = LowRankControl(Site(1), bank.requires_grad_(False), torch.tensor([1, 0]))
+    control = LowRankControl(bank.requires_grad_(False), torch.tensor([1, 0]), site=1)
     episodes = [[[0, 1]] * 4, [[2, 3]] * 4]
     plain = model.forward(episodes, logits=True).logits
     assert torch.equal(model.forward(episodes, logits=True, interventions=[control]).logits, plain)
 
 
 def test_a_choice_for_every_row_follows_the_caller_s_rows(e: Tensor, bank: LowRankControllers) -> None:
-    control = LowRankControl(Site(0), bank, torch.tensor([4, 0, 2, 3, 1]))
+    control = LowRankControl(bank, torch.tensor([4, 0, 2, 3, 1]), site=0)
     found = control(e, where_of(BATCH, TIME, rows=[3, 0, 4, 1]))
     wanted = explicit(bank, e, torch.tensor([3, 4, 1, 0])[:, None].expand(-1, TIME))
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
@@ -85,7 +84,7 @@ def test_a_choice_for_every_row_follows_the_caller_s_rows(e: Tensor, bank: LowRa
 
 def test_a_choice_by_position_is_absolute_and_its_last_goes_on(e: Tensor, bank: LowRankControllers) -> None:
     choice = torch.randint(N, (BATCH, 8), generator=torch.Generator().manual_seed(2))
-    control = LowRankControl(Site(0), bank, choice)
+    control = LowRankControl(bank, choice, site=0)
     whole = control(e, where_of(BATCH, TIME, start=4))
     wanted = choice[:, [4, 5, 6, 7, 7, 7]]
     torch.testing.assert_close(whole, explicit(bank, e, wanted), atol=1e-5, rtol=1e-5)
@@ -95,7 +94,7 @@ def test_a_choice_by_position_is_absolute_and_its_last_goes_on(e: Tensor, bank: 
 
 @pytest.mark.parametrize(("scope", "touched"), [("prompt", [0, 1, 2]), ("generation[1:2]", [4]), ("prompt[-1:]", [2])])
 def test_nothing_outside_the_scope_is_touched(e: Tensor, bank: LowRankControllers, scope: str, touched: Any) -> None:
-    control = LowRankControl(Site(0), bank, torch.zeros(BATCH, dtype=torch.long), Scope.parse(scope))
+    control = LowRankControl(bank, torch.zeros(BATCH, dtype=torch.long), site=0, scope=scope)
     moved = (control(e, where_of(BATCH, TIME)) != e).any(-1).any(0)
     assert moved.nonzero()[:, 0].tolist() == touched
 
@@ -103,4 +102,4 @@ def test_nothing_outside_the_scope_is_touched(e: Tensor, bank: LowRankController
 @pytest.mark.parametrize("choice", [[0, N], [-1, 0]])
 def test_a_controller_that_is_not_there_is_refused(bank: LowRankControllers, choice: list[int]) -> None:
     with pytest.raises(DataError, match=f"a controller outside 0 to {N - 1}"):
-        LowRankControl(Site(0), bank, torch.tensor(choice))
+        LowRankControl(bank, torch.tensor(choice), site=0)

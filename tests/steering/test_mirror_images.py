@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from steering.compile_segments import SegmentCourse, SegmentModel, discover_segments
-from steering.discovery import Course, controlled_pass, discovery_loss, mirror_activations
-from steering.metacontroller import Metacontroller, MetacontrollerShape
-from workbench.environments.pinpad import Pinpad
-from workbench.environments.pinpad_expert import Episodes, expert_episodes
-from workbench.environments.pinpad_symmetries import SYMMETRIES, mirrored
-from workbench.environments.pinpad_tasks import pretraining_tasks
+from workbench.families.internal_rl.control.compile_segments import SegmentCourse, SegmentModel, discover_segments
+from workbench.families.internal_rl.control.discovery import Course, controlled_pass, discovery_loss, mirror_activations
+from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
 from workbench.models.sequence_model import SequenceModel
 from workbench.models.tiny import tiny_sequence_model
 from workbench.sites import Site
 from workbench.training.loop import Schedule
+from workbench.worlds.pinpad.expert import Episodes, expert_episodes
+from workbench.worlds.pinpad.pinpad import Pinpad
+from workbench.worlds.pinpad.symmetries import SYMMETRIES, mirrored
+from workbench.worlds.pinpad.tasks import pretraining_tasks
 
 WORLD = Pinpad(size=5, colours=4, walls=0, horizon=20, subgoal=1)
 SHAPE = MetacontrollerShape(d_model=16, history=4, summary=4, encoder=12, code=3, hyper=8, rank=4, switch=8)

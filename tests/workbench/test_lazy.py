@@ -10,7 +10,14 @@ import pytest
 
 from workbench.lazy import lazy_exports
 
-PACKAGES = ("steering", "workbench.agents", "workbench.environments", "workbench.models")
+PACKAGES = (
+    "steering",
+    "workbench.families.internal_rl.control",
+    "workbench.models",
+    "workbench.worlds.bandits",
+    "workbench.worlds.grids",
+    "workbench.worlds.pinpad",
+)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

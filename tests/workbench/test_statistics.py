@@ -38,7 +38,7 @@ def general_mean(x):
 
 def test_clusters_of_one_row_agree_with_scipy_percentile_bootstrap():
     values = np.random.default_rng(1).exponential(size=80)
-    ours = cluster_bootstrap(values, np.arange(80), n=20_000)
+    ours = cluster_bootstrap(values, np.arange(80), resamples=20_000)
     theirs = scipy.stats.bootstrap(
         (values,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(2)
     ).confidence_interval
@@ -48,7 +48,7 @@ def test_clusters_of_one_row_agree_with_scipy_percentile_bootstrap():
 
 def test_median_of_clusters_of_one_row_agrees_with_scipy():
     values = np.random.default_rng(3).normal(size=60)
-    ours = cluster_bootstrap(values, np.arange(60), np.median, n=4000)
+    ours = cluster_bootstrap(values, np.arange(60), np.median, resamples=4000)
     theirs = scipy.stats.bootstrap(
         (values,), np.median, method="percentile", n_resamples=4000, rng=np.random.default_rng(2)
     ).confidence_interval
@@ -59,14 +59,14 @@ def test_vectorised_mean_equals_the_general_path():
     rng = np.random.default_rng(4)
     clusters = rng.integers(0, 12, size=200)
     values = rng.normal(size=200)
-    fast, general = (cluster_bootstrap(values, clusters, s, n=300) for s in (np.mean, general_mean))
+    fast, general = (cluster_bootstrap(values, clusters, s, resamples=300) for s in (np.mean, general_mean))
     assert (fast.low, fast.high) == pytest.approx((general.low, general.high), abs=1e-12)
 
 
 def test_drawing_in_blocks_still_draws_n_resamples(monkeypatch):
     drawn = []
     monkeypatch.setattr(statistics, "_BLOCK", 40)
-    cluster_bootstrap(np.arange(12.0), np.arange(12), lambda x: drawn.append(len(x)) or 0.0, n=50)
+    cluster_bootstrap(np.arange(12.0), np.arange(12), lambda x: drawn.append(len(x)) or 0.0, resamples=50)
     assert drawn == [12] * 51  # 50 resamples and the estimate
 
 
@@ -74,8 +74,8 @@ def test_interval_covers_the_truth_where_a_row_bootstrap_does_not():
     rng, covered, naive = np.random.default_rng(5), 0, 0
     for trial in range(150):
         values, clusters = clustered(rng)
-        by_cluster = cluster_bootstrap(values, clusters, n=400, seed=trial)
-        by_row = cluster_bootstrap(values, np.arange(len(values)), n=400, seed=trial)
+        by_cluster = cluster_bootstrap(values, clusters, resamples=400, seed=trial)
+        by_row = cluster_bootstrap(values, np.arange(len(values)), resamples=400, seed=trial)
         covered += by_cluster.low <= 0 <= by_cluster.high
         naive += by_row.low <= 0 <= by_row.high
     assert 0.86 <= covered / 150 <= 0.99
@@ -96,8 +96,8 @@ def test_order_of_rows_and_kind_of_labels_do_not_matter(seed, n_clusters):
     rng = np.random.default_rng(seed)
     clusters, values = rng.integers(0, n_clusters, size=30), rng.normal(size=30)
     order = rng.permutation(30)
-    first = cluster_bootstrap(values, clusters, n=50)
-    second = cluster_bootstrap(values[order], [f"episode {c}" for c in clusters[order]], n=50)
+    first = cluster_bootstrap(values, clusters, resamples=50)
+    second = cluster_bootstrap(values[order], [f"episode {c}" for c in clusters[order]], resamples=50)
     assert (first.low, first.high) == pytest.approx((second.low, second.high), nan_ok=True)
 
 
@@ -114,7 +114,7 @@ def test_statistic_may_use_several_columns():
     rng = np.random.default_rng(7)
     x = rng.normal(size=300)
     table = np.stack([x, 2 * x + rng.normal(size=300)], axis=1)
-    slope = cluster_bootstrap(table, np.arange(300) // 5, lambda t: np.polyfit(t[:, 0], t[:, 1], 1)[0], n=200)
+    slope = cluster_bootstrap(table, np.arange(300) // 5, lambda t: np.polyfit(t[:, 0], t[:, 1], 1)[0], resamples=200)
     assert slope.low < 2 < slope.high
     assert slope.high - slope.low < 0.5
 
@@ -131,7 +131,7 @@ def test_pairing_removes_what_the_clusters_share():
 def test_unpaired_difference_agrees_with_scipy():
     rng = np.random.default_rng(9)
     a, b = rng.normal(1, 1, size=50), rng.normal(0, 2, size=70)
-    ours = cluster_bootstrap_difference(a, b, np.arange(50), np.arange(70), n=20_000, paired=False)
+    ours = cluster_bootstrap_difference(a, b, np.arange(50), np.arange(70), resamples=20_000, paired=False)
     theirs = scipy.stats.bootstrap(
         (a, b),
         lambda x, y, axis: x.mean(axis) - y.mean(axis),
@@ -166,8 +166,8 @@ def test_unusable_rows_are_refused_and_named(values, clusters, said):
 
 
 def test_unusable_options_are_refused():
-    with pytest.raises(DataError, match="n=0"):
-        cluster_bootstrap([1.0], [0], n=0)
+    with pytest.raises(DataError, match="resamples=0"):
+        cluster_bootstrap([1.0], [0], resamples=0)
     with pytest.raises(DataError, match="confidence=95"):
         wilson(1, 2, confidence=95)
     with pytest.raises(DataError, match="'b' is on one side only"):

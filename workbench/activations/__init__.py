@@ -4,9 +4,9 @@ Rows keep the order of the input, and every set carries the fingerprint of the m
 """
 
 from workbench.activations.activation_set import ActivationSet
-from workbench.activations.capture import capture
+from workbench.activations.capture import capture, capture_to_store
 from workbench.activations.positions import Role, Span
 from workbench.activations.replay import replay
 from workbench.activations.store import ActivationStore
 
-__all__ = ["ActivationSet", "ActivationStore", "Role", "Span", "capture", "replay"]
+__all__ = ["ActivationSet", "ActivationStore", "Role", "Span", "capture", "capture_to_store", "replay"]

@@ -1,4 +1,4 @@
-"""``capture``: activations of many inputs at some sites and positions, in memory or streamed to disk.
+"""``capture`` and ``capture_to_store``: activations of many inputs at some sites and positions, in memory or on disk.
 
 The inputs are tokenised, the asked positions found, and the sequences run in batches of similar length; the rows come
 back in the order of the inputs.  With a store the inputs are taken in blocks, one shard each, so memory stays bounded
@@ -32,7 +32,7 @@ from workbench.progress import progress_bar
 from workbench.sites import Site
 from workbench.tables import frame_bytes
 
-__all__ = ["capture"]
+__all__ = ["capture", "capture_to_store"]
 
 _ENCODED_AT_ONCE = 256
 _SHARD_INPUTS, _SHARD_BYTES = 512, 64_000_000
@@ -50,26 +50,33 @@ def capture(
     batch_tokens: int | None = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str = "cpu",
-    store: ActivationStore | str | os.PathLike[str] | None = None,
-    shard_inputs: int | None = None,
     interventions: Sequence[Intervention] = (),
     progress: bool = False,
-) -> ActivationSet | ActivationStore:
+) -> ActivationSet:
     """Activations at ``sites`` of the asked tokens of each input, in one pass an input that ends at the deepest site.
 
-    ``inputs``: texts, chats or lists of token ids.  ``positions``: ``last``, ``first``, ``all``, ``mean`` (over the
-    tokens of an input), indices (negative: from the end), a slice or ``Window``, ``Span`` or ``Role``.
-    ``labels`` and ``groups`` have one entry an input (``groups`` may name a label column; default: the input); they are
-    repeated where an input gives several rows.  The labels of the result begin with ``input`` and ``position``
-    (absolute, -1 for ``mean``).  ``batch_tokens``: tokens run at once, padding included (default: chosen from the
-    device; halved whenever memory runs out).  ``dtype`` and ``device`` are those of the result.
+    :func:`capture_to_store` does the same for more rows than memory holds.
 
-    With ``store`` (a folder) the result is streamed to it, one shard for each ``shard_inputs`` inputs (default: 512,
-    fewer when they give more than 64 MB).  The same call goes on where a killed one stopped, with the batch size of the
-    first, and ends with the same bits (unless memory ran out in one of them and made its batches smaller).
+    Args:
+        model: the model to read.
+        inputs: texts, chats or lists of token ids.
+        sites: one or several, such as ``"3.resid_post"`` or a layer.
+        positions: ``last``, ``first``, ``all``, ``mean`` (over the tokens of an input), indices (negative: from the
+            end), a slice or ``Window``, ``Span`` or ``Role``.
+        labels: a table (or dict of columns) with one line an input, repeated where an input gives several rows.
+        groups: one an input, or the name of a label column; by default each input is its own.
+        batch_tokens: tokens run at once, padding included; chosen from the device, halved whenever memory runs out.
+        dtype: of the result; by default the model's.
+        device: of the result.
+        interventions: what is done to the activations while they are read.
+        progress: whether to draw a bar.
 
-    Raises :class:`DataError` for an input that lacks an asked position or gives a NaN, :class:`ArtifactError` for a
-    store that belongs to another request, :class:`RunError` for one that another process writes to.
+    Returns:
+        A set whose labels begin with ``input`` and ``position`` (absolute, -1 for ``mean``), rows in the order of the
+        inputs.
+
+    Raises:
+        DataError: for an input that lacks an asked position or gives a NaN.
 
     >>> from workbench.models.tiny import tiny_model
     >>> found = capture(tiny_model(), ["a b", "c d e"], [1, 2], positions=[-2, -1], labels={"word": ["x", "y"]})
@@ -78,20 +85,59 @@ def capture(
     >>> found.labels.to_dict("list")
     {'input': [0, 0, 1, 1], 'position': [1, 2, 2, 3], 'word': ['x', 'x', 'y', 'y']}
     """
-    table, group_of = _labels(inputs, labels, groups)
-    reader = _Reader(
-        model, inputs, readable_sites(model, sites), check_positions(positions), table, group_of,
-        as_dtype(dtype), torch.device(device), tuple(interventions),
-    )  # fmt: skip
-    budget = Budget.of(model, batch_tokens)
+    reader = _Reader.of(model, inputs, sites, positions, labels, groups, dtype, device, interventions)
     with progress_bar(len(inputs), progress, "capturing") as advance:
-        if store is None:
-            return reader.read(list(reader.locate(0)), budget, advance)
-        target = store if isinstance(store, ActivationStore) else ActivationStore(store)
-        given = {"batch_tokens": batch_tokens, "shard_inputs": shard_inputs}
-        with target:
-            _stream(reader, target, budget, {name: n for name, n in given.items() if n is not None}, advance)
-        return target
+        return reader.read(list(reader.locate(0)), Budget.of(model, batch_tokens), advance)
+
+
+def capture_to_store(
+    model: LanguageModel,
+    inputs: Sequence[Prompt],
+    sites: Site | str | int | Sequence[Site | str | int],
+    positions: Positions = "last",
+    *,
+    store: ActivationStore | str | os.PathLike[str],
+    labels: pd.DataFrame | Mapping[str, Any] | None = None,
+    groups: str | Sequence[Any] | np.ndarray | None = None,
+    batch_tokens: int | None = None,
+    shard_inputs: int | None = None,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str = "cpu",
+    interventions: Sequence[Intervention] = (),
+    progress: bool = False,
+) -> ActivationStore:
+    """What :func:`capture` reads, streamed to a folder: memory stays bounded, and a killed capture can go on.
+
+    The same call goes on where a killed one stopped, with the batch size of the first, and ends with the same bits
+    (unless memory ran out in one of them and made its batches smaller).
+
+    Args:
+        store: the folder, or a store.
+        shard_inputs: inputs a shard; by default 512, fewer when they give more than 64 MB.
+        model, inputs, sites, positions, labels, groups, batch_tokens, dtype, device, interventions, progress: those of
+            :func:`capture`.
+
+    Returns:
+        The store, closed.
+
+    Raises:
+        DataError: as :func:`capture`.
+        ArtifactError: for a store that belongs to another request.
+        RunError: for one that another process writes to.
+
+    >>> import tempfile
+    >>> from workbench.models.tiny import tiny_model
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     len(capture_to_store(tiny_model(), ["a b", "c d e"], [1], "all", store=folder))
+    7
+    """
+    reader = _Reader.of(model, inputs, sites, positions, labels, groups, dtype, device, interventions)
+    given = {"batch_tokens": batch_tokens, "shard_inputs": shard_inputs}
+    found = store if isinstance(store, ActivationStore) else ActivationStore(store)
+    with progress_bar(len(inputs), progress, "capturing") as advance, found:
+        fixed = {name: n for name, n in given.items() if n is not None}
+        _stream(reader, found, Budget.of(model, batch_tokens), fixed, advance)
+    return found
 
 
 @dataclass(frozen=True)
@@ -116,6 +162,18 @@ class _Reader:
     dtype: torch.dtype | None
     device: torch.device
     interventions: tuple[Intervention, ...]
+
+    @classmethod
+    def of(
+        cls, model: LanguageModel, inputs: Any, sites: Any, positions: Any, labels: Any, groups: Any, dtype: Any,
+        device: Any, interventions: Any,
+    ) -> _Reader:  # fmt: skip
+        """The request, checked before anything is run."""
+        table, group_of = _labels(inputs, labels, groups)
+        return cls(
+            model, inputs, readable_sites(model, sites), check_positions(positions), table, group_of,
+            as_dtype(dtype), torch.device(device), tuple(interventions),
+        )  # fmt: skip
 
     @property
     def mean(self) -> bool:

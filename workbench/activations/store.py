@@ -50,6 +50,8 @@ class ActivationStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not os.fspath(path):
+            raise DataError("a store needs a folder, not '': name one, for instance 'activations/run-1'")
         self.path = Path(path).expanduser()
         self.manifest = Manifest.read(self.path)
         self._lock = Lock(self.path / _LOCK)
@@ -160,16 +162,16 @@ class ActivationStore:
         """Add rows as one shard; they are on disk when this returns.
 
         Raises :class:`ArtifactError` for activations of another model, basis, sites, dtype or label columns than those
-        in the store, or when the store belongs to a :func:`capture`; :class:`RunError` when another process writes to
-        it or the disk is full.
+        in the store, or when the store belongs to a :func:`capture_to_store`; :class:`RunError` when another process
+        writes to it or the disk is full.
         """
         self._open()
         if self.manifest.request:
-            raise ArtifactError(f"{self.path} was made by capture, which alone adds to it: append to another store")
+            raise ArtifactError(f"{self.path} was made by capture_to_store, which alone adds to it: take another store")
         self._write(some, self.manifest.with_shard(some))
 
     def claim(self, request: dict[str, Any], free: tuple[str, ...] = ()) -> tuple[dict[str, Any], int]:
-        """For ``capture``: tie an empty store to a request, or check that it is tied to this one.
+        """For ``capture_to_store``: tie an empty store to a request, or check that it is tied to this one.
 
         Keys in ``free`` need not agree.  Returns the request that holds (the store's) and the number of inputs
         that are stored already.
@@ -177,7 +179,9 @@ class ActivationStore:
         self._open()
         if not self.manifest.request:
             if self.manifest.shards:
-                raise ArtifactError(f"{self.path} holds activations that capture did not write: choose another folder")
+                raise ArtifactError(
+                    f"{self.path} holds activations of another origin than capture_to_store: choose another"
+                )
             self._commit(replace(self.manifest, request=request))
         old = self.manifest.request
         for key in sorted({*old, *request} - set(free)):
@@ -188,7 +192,7 @@ class ActivationStore:
         return old, max((shard.stop for shard in self.manifest.shards), default=0)
 
     def append_inputs(self, some: ActivationSet, first: int, stop: int) -> None:
-        """For ``capture``: add the rows of inputs [first, stop) as one shard."""
+        """For ``capture_to_store``: add the rows of inputs [first, stop) as one shard."""
         self._open()
         self._write(some, self.manifest.with_shard(some, first, stop))
 

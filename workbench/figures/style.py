@@ -17,7 +17,9 @@ from workbench.errors import DataError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ARMS", "METHODS", "Look", "band", "drawn", "finish", "look", "need", "translucent", "words"]
+__all__ = [
+    "ARMS", "METHODS", "Look", "band", "drawn", "finish", "look", "look_in", "need", "ordered", "translucent", "words",
+]  # fmt: skip
 
 BLACK, GREY, ORANGE, SKY, GREEN = "#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
@@ -57,6 +59,21 @@ def look(method: str) -> Look:
     'EAST'
     """
     return METHODS.get(method, Look(words(method), GREY))
+
+
+def look_in(looks: Mapping[str, Look], name: str) -> Look:
+    """The look of a name; one that is not known is grey and named as it is."""
+    return looks.get(name, Look(words(name), GREY, "dot", "circle-open"))
+
+
+def ordered(values: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The distinct values: known ones in their order, then the others as they come.
+
+    >>> ordered(["mine", "b", "a", "b"], ["a", "b"])
+    ['a', 'b', 'mine']
+    """
+    found, known = list(dict.fromkeys(values)), list(known)
+    return [v for v in known if v in found] + [v for v in found if v not in known]
 
 
 def words(name: str) -> str:

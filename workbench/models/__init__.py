@@ -13,7 +13,7 @@ from workbench.lazy import lazy_exports
 if TYPE_CHECKING:
     from workbench.models.cache import PromptCache
     from workbench.models.check import check_backend
-    from workbench.models.generation import Completion, Score
+    from workbench.models.decoding import Completion, Score
     from workbench.models.interventions import Intervention, Scope, Where, Window
     from workbench.models.language_model import Forward, LanguageModel, Prompt
     from workbench.models.loading import load_model, shipped_models, with_backend
@@ -45,7 +45,7 @@ __all__ = [
 _MODULES = {
     "cache": ("PromptCache",),
     "check": ("check_backend",),
-    "generation": ("Completion", "Score"),
+    "decoding": ("Completion", "Score"),
     "interventions": ("Intervention", "Scope", "Where", "Window"),
     "language_model": ("Forward", "LanguageModel", "Prompt"),
     "report": ("Report",),

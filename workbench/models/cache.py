@@ -12,16 +12,18 @@ Between turns of a conversation the leaves are dropped and only the new suffix o
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from workbench.errors import DataError
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from workbench.errors import DataError, ModelError
+from workbench.models.backend import Backend
 
-__all__ = ["PromptCache", "attention_windows", "common_prefix", "pad_right"]
+__all__ = ["SHARED", "PromptCache", "common_prefix", "pad_right"]
 
-_SHARED = -1
+SHARED = -1  # the leaf number of a prompt's own slots
 # Up to here (bytes of one layer's keys) a copy stays in the processor's cache and is read faster than spare room is.
 _SMALL = 2_000_000
 
@@ -37,55 +39,48 @@ def common_prefix(a: list[int], b: list[int]) -> int:
 
 def pad_right(rows: list[list[int]], fill: int, device: Any = None) -> Tensor:
     """[rows, longest] integer tensor, filled on the right."""
-    import torch
-
     width = max(map(len, rows), default=0)
     return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows], dtype=torch.long, device=device)
 
 
-def _growing_layer() -> type:
+class _GrowingLayer(DynamicLayer):
     """A cache layer that writes into spare room instead of copying everything at each step."""
-    import torch
-    from transformers.cache_utils import DynamicLayer
 
-    class GrowingLayer(DynamicLayer):
-        room: tuple[Tensor, Tensor] | None = None
+    room: tuple[Tensor, Tensor] | None = None
 
-        def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-            if not self.is_initialized:
-                self.lazy_initialization(key_states, value_states)
-            old = self.get_seq_length()
-            new = old + key_states.shape[-2]
-            if self.room is None and new * key_states[..., :1, :].nbytes < _SMALL:
-                return super().update(key_states, value_states)
-            if self.room is None or self.room[0].shape[-2] < new or self.room[0].shape[0] != key_states.shape[0]:
-                capacity = new + max(64, new // 4)
-                rooms = [torch.empty((*s.shape[:-2], capacity, s.shape[-1]), dtype=s.dtype, device=s.device)
-                         for s in (key_states, value_states)]  # fmt: skip
-                for room, past in zip(rooms, (self.keys, self.values), strict=True):
-                    if old and past is not None:
-                        room[..., :old, :] = past
-                self.room = (rooms[0], rooms[1])
-            for room, states in zip(self.room, (key_states, value_states), strict=True):
-                room[..., old:new, :] = states
-            self.keys, self.values = (room[..., :new, :] for room in self.room)
-            return self.keys, self.values
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        old = self.get_seq_length()
+        new = old + key_states.shape[-2]
+        if self.room is None and new * key_states[..., :1, :].nbytes < _SMALL:
+            return super().update(key_states, value_states)
+        if self.room is None or self.room[0].shape[-2] < new or self.room[0].shape[0] != key_states.shape[0]:
+            capacity = new + max(64, new // 4)
+            rooms = [torch.empty((*s.shape[:-2], capacity, s.shape[-1]), dtype=s.dtype, device=s.device)
+                     for s in (key_states, value_states)]  # fmt: skip
+            for room, past in zip(rooms, (self.keys, self.values), strict=True):
+                if old and past is not None:
+                    room[..., :old, :] = past
+            self.room = (rooms[0], rooms[1])
+        for room, states in zip(self.room, (key_states, value_states), strict=True):
+            room[..., old:new, :] = states
+        self.keys, self.values = (room[..., :new, :] for room in self.room)
+        return self.keys, self.values
 
-        def batch_select_indices(self, indices: Tensor) -> None:
-            super().batch_select_indices(indices)
-            self.room = None
+    def batch_select_indices(self, indices: Tensor) -> None:
+        super().batch_select_indices(indices)
+        self.room = None
 
-        def gather_after(self, start: int, order: Tensor) -> None:
-            """Keep the slots before ``start`` and, of those after it, ``order`` [batch, kept]."""
-            old, new = self.get_seq_length(), start + order.shape[1]
-            assert self.keys is not None and self.values is not None
-            both = self.room or (self.keys, self.values)
-            for whole in both:
-                index = order[:, None, :, None].expand(-1, whole.shape[1], -1, whole.shape[3])
-                whole[..., start:new, :] = whole[..., start:old, :].gather(2, index)
-            self.keys, self.values = (whole[..., :new, :] for whole in both)
-
-    return GrowingLayer
+    def gather_after(self, start: int, order: Tensor) -> None:
+        """Keep the slots before ``start`` and, of those after it, ``order`` [batch, kept]."""
+        old, new = self.get_seq_length(), start + order.shape[1]
+        assert self.keys is not None and self.values is not None
+        both = self.room or (self.keys, self.values)
+        for whole in both:
+            index = order[:, None, :, None].expand(-1, whole.shape[1], -1, whole.shape[3])
+            whole[..., start:new, :] = whole[..., start:old, :].gather(2, index)
+        self.keys, self.values = (whole[..., :new, :] for whole in both)
 
 
 class PromptCache:
@@ -99,12 +94,17 @@ class PromptCache:
         self.n_layers, self.windows, self.device = n_layers, windows, device
         self.clear()
 
+    @classmethod
+    def of(cls, backend: Backend) -> PromptCache:
+        """An empty cache for a model; :class:`ModelError` where attention takes no mask for each token (ALiBi)."""
+        config = backend.hf_model.config.get_text_config()
+        if config.model_type in ("bloom", "mpt"):
+            raise ModelError(f"{config.model_type} has ALiBi attention: use forward, it can neither sample nor score")
+        return cls(config.num_hidden_layers, _attention_windows(config), backend.device)
+
     def clear(self) -> None:
         """Forget everything."""
-        from transformers.cache_utils import Cache
-
-        layer = _growing_layer()
-        self.keys_values = Cache(layers=[layer() for _ in range(self.n_layers)])
+        self.keys_values = Cache(layers=[_GrowingLayer() for _ in range(self.n_layers)])
         self.tokens: list[list[int]] = []  # shared tokens of each row that are in the cache
         self.positions: Tensor | None = None  # [batch, slot], -1 where dead
         self.leaves: Tensor | None = None  # [batch, slot], -1 where shared
@@ -136,15 +136,13 @@ class PromptCache:
 
         None when no mask does the same: an empty cache and no leaves, or single tokens that see everything.
         """
-        import torch
-
-        if self.positions is None and bool((leaves == _SHARED).all()):
+        if self.positions is None and bool((leaves == SHARED).all()):
             return None  # right padding: no token comes after its own row's end, and dead slots are marked later
         old = () if self.positions is None else (self.positions,)
         key_positions = torch.cat([*old, positions], dim=1)[:, None, None, :]
         key_leaves = torch.cat([*(() if self.leaves is None else (self.leaves,)), leaves], dim=1)[:, None, None, :]
         at, leaf = positions[:, None, :, None], leaves[:, None, :, None]
-        seen = (key_positions >= 0) & (key_positions <= at) & ((key_leaves == _SHARED) | (key_leaves == leaf))
+        seen = (key_positions >= 0) & (key_positions <= at) & ((key_leaves == SHARED) | (key_leaves == leaf))
         if positions.shape[1] == 1 and not any(self.windows.values()) and bool(seen.all()):
             return None
         masks = {
@@ -158,8 +156,6 @@ class PromptCache:
 
     def append(self, positions: Tensor, leaves: Tensor) -> None:
         """Record the slots that a pass has just added."""
-        import torch
-
         if self.positions is None or self.leaves is None:
             self.positions, self.leaves = positions, leaves
         else:
@@ -168,8 +164,6 @@ class PromptCache:
 
     def select(self, rows: list[int]) -> None:
         """Keep these rows, in this order (for episodes that have ended)."""
-        import torch
-
         if self.positions is None or self.leaves is None:
             return
         index = torch.tensor(rows, device=self.device)
@@ -179,8 +173,6 @@ class PromptCache:
 
     def keep_leaves(self, alive: list[list[int]]) -> None:
         """Drop the slots of all leaves but those in ``alive`` [batch][leaf number]: later passes skip them."""
-        import torch
-
         assert self.positions is not None and self.leaves is not None
         start = self._shared_slots()
         positions, leaves = self.positions[:, start:], self.leaves[:, start:]
@@ -191,14 +183,14 @@ class PromptCache:
         keep = wanted.to(leaves.device).gather(1, known) & (known == leaves) & (positions >= 0)
         order = (~keep).int().argsort(dim=1, stable=True)[:, : int(keep.sum(1).max())]  # [batch kept]
         for layer in self.keys_values.layers:
-            layer.gather_after(start, order)  # type: ignore[union-attr]  # ours: see _growing_layer
+            layer.gather_after(start, order)  # type: ignore[union-attr]  # ours: see _GrowingLayer
         positions = positions.masked_fill(~keep, -1).gather(1, order)
         self.positions = torch.cat([self.positions[:, :start], positions], dim=1)
         self.leaves = torch.cat([self.leaves[:, :start], leaves.gather(1, order)], dim=1)
 
     def _shared_slots(self) -> int:
         assert self.leaves is not None
-        return int((self.leaves == _SHARED).all(dim=0).sum())  # leaves always come after all shared slots
+        return int((self.leaves == SHARED).all(dim=0).sum())  # leaves always come after all shared slots
 
     def _drop_leaves(self) -> None:
         assert self.leaves is not None and self.positions is not None
@@ -209,7 +201,7 @@ class PromptCache:
             self.positions, self.leaves = self.positions[:, :shared], self.leaves[:, :shared]
 
 
-def attention_windows(config: Any) -> dict[str, int | None]:
+def _attention_windows(config: Any) -> dict[str, int | None]:
     """How far back each kind of layer sees (None: everything)."""
     window = getattr(config, "sliding_window", None)
     if getattr(config, "use_sliding_window", True) is False:

@@ -9,17 +9,19 @@ to, and how long that row's prompt is.  Decoding may lay the completions of one 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from workbench.errors import SpecError
+from workbench.models.backend import Hook
 from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
-__all__ = ["Intervention", "Scope", "Where", "Window"]
+__all__ = ["Intervention", "Scope", "Where", "Window", "hooks_for"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Scope:
         """Read the text form; raises :class:`SpecError` with the grammar when it cannot."""
         if isinstance(text, Scope):
             return text
+        if not isinstance(text, str):
+            raise SpecError(f"a scope is a Scope or its text, such as prompt[-1:]+generation, not {text!r}")
         parts: dict[str, Window] = {}
         for piece in text.replace(" ", "").split("+"):
             found = _SCOPE_PART.fullmatch(piece)
@@ -141,3 +145,18 @@ class Intervention(Protocol):
     def scope(self) -> Scope: ...
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]: ...
+
+
+def hooks_for(interventions: Sequence[Intervention], where: Where) -> dict[Site, Hook]:
+    """Interventions as hooks; several at one site act in the order given."""
+
+    def hook(chain: list[Intervention]) -> Hook:
+        def steer(activation: Tensor) -> Tensor:
+            for intervention in chain:
+                activation = intervention(activation, where)
+            return activation
+
+        return steer
+
+    sites = {i.site for i in interventions}
+    return {site: hook([i for i in interventions if i.site == site]) for site in sites}

@@ -9,21 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import ArtifactError, DataError, ModelError, SiteError
 from workbench.models.backend import Backend, Hook
-from workbench.models.cache import PromptCache, attention_windows, pad_right
+from workbench.models.cache import PromptCache, pad_right
+from workbench.models.decoding import Completion, Decoder, Leaf, Sampling, Score, seeded_leaves
 from workbench.models.fingerprint import fingerprint
-from workbench.models.generation import (
-    Completion,
-    Sampling,
-    Score,
-    decode,
-    leaf_seeds,
-    run_in_cache,
-    run_in_chunks,
-    score_leaves,
-)
-from workbench.models.interventions import Intervention, Where
-from workbench.models.memory import slot_budget
-from workbench.models.trees import Tree, hooks_for
+from workbench.models.interventions import Intervention, Where, hooks_for
 from workbench.progress import progress_bar
 from workbench.sites import Site, parse_sites
 
@@ -200,10 +189,7 @@ class LanguageModel:
 
         Raises :class:`ModelError` for models whose attention takes no mask for each token (ALiBi).
         """
-        if self.config.model_type in ("bloom", "mpt"):
-            kind = self.config.model_type
-            raise ModelError(f"{self.name} ({kind}) has ALiBi attention: use forward, it can neither sample nor score")
-        return PromptCache(self.n_layers, attention_windows(self.config), self.device)
+        return PromptCache.of(self.backend)
 
     def generate(
         self,
@@ -231,21 +217,15 @@ class LanguageModel:
         self._check_room(rows, max_new_tokens)
         if not isinstance(seeds, int) and len(seeds) != len(rows):
             raise DataError(f"{len(seeds)} seeds for {len(rows)} prompts: give one integer or one seed a prompt")
-        sampling = Sampling(max_new_tokens, temperature, top_p, top_k, tuple(stop), self._end_tokens())
+        sampling = Sampling(self.decode, max_new_tokens, temperature, top_p, top_k, tuple(stop), self._end_tokens())
         counts = [n] * len(rows) if isinstance(n, int) else list(n)
-        numbers = leaf_seeds(seeds, len(rows), max(counts))
+        leaves = seeded_leaves(counts, seeds)
         with progress_bar(sum(counts), progress, "generating") as advance:
-            trees = self._on_trees(
-                rows, counts, interventions, cache, max_new_tokens,
-                lambda part, kv: decode(
-                    self.backend, part, kv, sampling, numbers, interventions, self.decode, advance, kv is cache
-                ),
-            )  # fmt: skip
-        results: list[list[Completion]] = [[None] * k for k in counts]  # type: ignore[list-item]
-        for leaf in (leaf for tree in trees for leaf in tree.leaves):
-            text = self.decode(leaf.tokens)
-            results[leaf.row][leaf.index] = Completion(text, leaf.tokens, sum(leaf.token_logprobs), leaf.finish)
-        return results
+            Decoder(self.backend, interventions, sampling, advance).fill(rows, leaves, cache)
+        return [
+            [Completion(self.decode(x.tokens), x.tokens, sum(x.token_logprobs), x.finish) for x in own]
+            for own in leaves
+        ]
 
     def score(
         self,
@@ -262,31 +242,10 @@ class LanguageModel:
         tokens = [[self.encode_continuation(c) if isinstance(c, str) else list(c) for c in cs] for cs in continuations]
         if not all(part for parts in tokens for part in parts):
             raise DataError("a continuation is empty: it must hold at least one token")
-        longest = max((len(part) for parts in tokens for part in parts), default=0)
-        self._check_room(rows, longest)
-
-        def run(part: list[Tree], kv: PromptCache) -> None:
-            for leaf in (leaf for tree in part for leaf in tree.leaves):
-                leaf.tokens = tokens[leaf.row][leaf.index]
-            score_leaves(self.backend, part, kv, interventions)
-
-        trees = self._on_trees(rows, [len(parts) for parts in tokens], interventions, cache, longest, run)
-        results: list[list[Score]] = [[None] * len(parts) for parts in tokens]  # type: ignore[list-item]
-        for leaf in (leaf for tree in trees for leaf in tree.leaves):
-            results[leaf.row][leaf.index] = Score(sum(leaf.token_logprobs), leaf.tokens, leaf.token_logprobs)
-        return results
-
-    def _on_trees(
-        self, rows: list[list[int]], leaves: list[int], interventions: Sequence[Intervention],
-        cache: PromptCache | None, new_tokens: int, run: Callable[[list[Tree], PromptCache], None],
-    ) -> list[Tree]:  # fmt: skip
-        import torch
-
-        with torch.inference_mode():  # results are plain numbers, and it spares autograd's bookkeeping
-            if cache is not None:
-                return run_in_cache(rows, leaves, interventions, cache, run)
-            budget = slot_budget(self.config, torch.finfo(self.dtype).bits // 8, self.device)
-            return run_in_chunks(rows, leaves, interventions, budget, new_tokens, self.prompt_cache, run)
+        self._check_room(rows, max((len(part) for parts in tokens for part in parts), default=0))
+        leaves = [[Leaf(row, tokens=part) for part in parts] for row, parts in enumerate(tokens)]
+        Decoder(self.backend, interventions).fill(rows, leaves, cache)
+        return [[Score(sum(x.token_logprobs), x.tokens, x.token_logprobs) for x in own] for own in leaves]
 
     # ---- checks
 

@@ -1,10 +1,18 @@
-"""How much fits at once, and what running out of memory looks like."""
+"""How much fits at once, and what to do when memory runs out."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
-__all__ = ["is_out_of_memory", "slot_budget"]
+import torch
+
+from workbench.models.backend import Backend
+
+__all__ = ["in_halves", "is_out_of_memory", "slot_budget"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -15,13 +23,35 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def slot_budget(config: Any, dtype_bytes: int, device: Any) -> int:
-    """Token slots of key-value cache that may be held at once: 2 GB on a CPU, 40% of what is free on a GPU."""
-    import torch
+def in_halves(run: Callable[[list[Item]], Result], batches: Iterable[list[Item]]) -> list[Result]:
+    """``run`` of each batch, in order; one that runs out of memory is halved and run again (one item alone: raised).
 
-    text = config.get_text_config()
+    >>> def run(batch):
+    ...     if len(batch) > 2:
+    ...         raise MemoryError
+    ...     return sum(batch)
+    >>> in_halves(run, [[1, 2, 3], [4]])
+    [1, 5, 4]
+    """
+    results: list[Result] = []
+    todo = list(batches)[::-1]
+    while todo:
+        batch = todo.pop()
+        try:
+            results.append(run(batch))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or len(batch) == 1:
+                raise
+            todo += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
+    return results
+
+
+def slot_budget(backend: Backend) -> int:
+    """Token slots of key-value cache that may be held at once: 2 GB on a CPU, 40% of what is free on a GPU."""
+    model, device = backend.hf_model, backend.device
+    text = model.config.get_text_config()
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    slot = 2 * text.num_hidden_layers * heads * head_dim * dtype_bytes
+    slot = 2 * text.num_hidden_layers * heads * head_dim * torch.finfo(model.dtype).bits // 8
     room = 0.4 * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2e9
     return max(1, int(room / slot))

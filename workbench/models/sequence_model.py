@@ -3,7 +3,7 @@
 Its "prompts" are observations, one row (of integers, or of numbers) a step; everything that reads or steers a
 :class:`workbench.models.LanguageModel` (``forward``, ``capture``, interventions, artifacts that carry a fingerprint)
 takes it as it is.  It has no tokens, so it can neither be sampled nor scored: it plays episodes
-(:mod:`workbench.agents.pinpad_play`).
+(:mod:`workbench.worlds.pinpad.play`).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributions import Distribution
 
-    from workbench.environments.ant_world import AntWorld
-    from workbench.environments.pinpad import Pinpad
     from workbench.models.recurrent import RecurrentCache
     from workbench.models.sequence import SequenceCache
+    from workbench.worlds.pinpad.ant_world import AntWorld
+    from workbench.worlds.pinpad.pinpad import Pinpad
 
 __all__ = ["SequenceModel"]
 
@@ -48,7 +48,7 @@ class SequenceModel(LanguageModel):
     def world(self) -> Pinpad:
         """The rules of the worlds that it was trained in (of an ant's, those of its grid); :class:`ModelError` when the
         folder does not say."""
-        from workbench.environments.pinpad import Pinpad
+        from workbench.worlds.pinpad.pinpad import Pinpad
 
         if not self.config.world:
             raise ModelError(f"{self.name} does not say which world it was trained in: its config has no 'world'")
@@ -57,7 +57,7 @@ class SequenceModel(LanguageModel):
     @property
     def ant_world(self) -> AntWorld:
         """The ant's world that it was trained in; :class:`ModelError` when it was none."""
-        from workbench.environments.ant_world import AntWorld
+        from workbench.worlds.pinpad.ant_world import AntWorld
 
         if "rules" not in self.config.world:
             raise ModelError(f"{self.name} was not trained on the ant pinpad: its world is that of a grid")

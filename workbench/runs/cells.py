@@ -26,7 +26,7 @@ _OWN = ("cell", "status", "error")
 
 
 class Cell(NamedTuple):
-    """A cell: the name of its unit in the run folder, and the inert (JSON-able) values that say what it computes."""
+    """A cell: the name of its step in the run folder, and the inert (JSON-able) values that say what it computes."""
 
     name: str
     values: Mapping[str, Any]

@@ -26,25 +26,25 @@ class RunContents:
 
     path: Path
 
-    def units(self) -> list[str]:
-        """Names of the finished units: planned ones in the order of the plan, then any others by name."""
+    def steps(self) -> list[str]:
+        """Names of the finished steps: planned ones in the order of the plan, then any others by name."""
         finished = {Path(name).stem for name in _visible(self.path / ROWS) if name.endswith(".parquet")}
-        planned = [unit for unit in self._planned() if unit in finished]
+        planned = [step for step in self._planned() if step in finished]
         return planned + sorted(finished.difference(planned))
 
-    def read(self, unit: str) -> pd.DataFrame:
-        """The rows of one unit; raises :class:`RunError` when it is not finished or its file is broken."""
-        path = self._file(ROWS, unit, "unit", ".parquet")
+    def read(self, step: str) -> pd.DataFrame:
+        """The rows of one step; raises :class:`RunError` when it is not finished or its file is broken."""
+        path = self._file(ROWS, step, "step", ".parquet")
         if not path.exists():
-            raise RunError(f"unit {unit!r} of {self.path} is not finished{did_you_mean(unit, self.units())}")
+            raise RunError(f"step {step!r} of {self.path} is not finished{did_you_mean(step, self.steps())}")
         return read_frames([path])
 
     def rows(self) -> pd.DataFrame:
-        """The rows of all finished units in the order of :meth:`units`, whatever order they finished in.
+        """The rows of all finished steps in the order of :meth:`steps`, whatever order they finished in.
 
         Raises :class:`RunError` naming the file when one is broken.
         """
-        return read_frames([self.path / ROWS / f"{unit}.parquet" for unit in self.units()])
+        return read_frames([self.path / ROWS / f"{step}.parquet" for step in self.steps()])
 
     @property
     def artifacts(self) -> list[str]:
@@ -70,7 +70,8 @@ class RunContents:
 
     def _planned(self) -> list[str]:
         path = self.path / PLAN_FILE
-        return [str(unit) for unit in read_object(path).get("units", [])] if path.exists() else []
+        plan = read_object(path) if path.exists() else {}
+        return [str(step) for step in plan.get("steps", plan.get("units", []))]  # "units": of runs before 0.1
 
     def _file(self, folder: str, name: str, what: str, suffix: str) -> Path:
         return self.path / folder / (check_name(name, what) + suffix)

@@ -1,7 +1,7 @@
-"""``RunFolder``: where one run writes what it finds, so that dying costs at most the unit of work in hand.
+"""``RunFolder``: where one run writes what it finds, so that dying costs at most the step in hand.
 
-The work is cut into named units; a unit's rows appear in one step when it is finished, and opening the same spec again
-shows which units are left.  Results are always read back from those files in one fixed order, so a run that was killed
+The work is cut into named steps; a step's rows appear at once when it is finished, and opening the same spec again
+shows which steps are left.  Results are always read back from those files in one fixed order, so a run that was killed
 and resumed gives the same table, bit for bit, as one that was left alone.
 """
 
@@ -48,8 +48,8 @@ class RunFolder(RunContents):
     >>> import tempfile, pandas as pd
     >>> with tempfile.TemporaryDirectory() as root:
     ...     with RunFolder.open(root, "east", {"layers": [2, 4]}) as run:
-    ...         for unit in run.plan(["layer=2", "layer=4"]):
-    ...             run.write(unit, pd.DataFrame({"unit": [unit], "entropy": [0.5]}))
+    ...         for step in run.plan(["layer=2", "layer=4"]):
+    ...             run.write(step, pd.DataFrame({"step": [step], "entropy": [0.5]}))
     ...     run.status.state, len(run.rows())
     ('finished', 2)
     """
@@ -91,46 +91,46 @@ class RunFolder(RunContents):
             raise
         return run
 
-    def plan(self, units: Iterable[str]) -> list[str]:
-        """Record which units make up the run, and in which order their rows come; returns those not finished yet."""
-        planned = list(dict.fromkeys(check_name(unit, "unit") for unit in units))
+    def plan(self, steps: Iterable[str]) -> list[str]:
+        """Record which steps make up the run, and in which order their rows come; returns those not finished yet."""
+        planned = list(dict.fromkeys(check_name(step, "step") for step in steps))
         self._writable()
-        write_json(self.path / PLAN_FILE, {"units": planned})
+        write_json(self.path / PLAN_FILE, {"steps": planned})
         self._update(total=len(planned))
-        return [unit for unit in planned if not self.done(unit)]
+        return [step for step in planned if not self.done(step)]
 
-    def done(self, unit: str) -> bool:
-        """Whether a unit is finished.  A file that cannot be read is moved aside to ``*.broken`` and not counted."""
-        path = self._file(ROWS, unit, "unit", ".parquet")
-        if unit in self._finished and unit not in self._verified:
+    def done(self, step: str) -> bool:
+        """Whether a step is finished.  A file that cannot be read is moved aside to ``*.broken`` and not counted."""
+        path = self._file(ROWS, step, "step", ".parquet")
+        if step in self._finished and step not in self._verified:
             try:
                 read_table(path)
-                self._verified.add(unit)
+                self._verified.add(step)
             except RunError as error:
-                self._set_aside(unit, path, error)
-        return unit in self._finished
+                self._set_aside(step, path, error)
+        return step in self._finished
 
-    def write(self, unit: str, frame: pd.DataFrame) -> None:
-        """Finish a unit with its rows; they are on disk when this returns.  A unit is finished only once.
+    def write(self, step: str, frame: pd.DataFrame) -> None:
+        """Finish a step with its rows; they are on disk when this returns.  A step is finished only once.
 
         Raises :class:`DataError` for a frame that cannot be a table, :class:`RunError` when it cannot be written.
         """
         self._writable()
-        if self.done(unit):
-            raise RunError(f"unit {unit!r} is finished already: ask run.done(unit) before computing it")
-        write_bytes(self._file(ROWS, unit, "unit", ".parquet"), frame_bytes(frame, f"unit {unit!r}"))
-        self._finished.add(unit)
-        self._verified.add(unit)
+        if self.done(step):
+            raise RunError(f"step {step!r} is finished already: ask run.done(step) before computing it")
+        write_bytes(self._file(ROWS, step, "step", ".parquet"), frame_bytes(frame, f"step {step!r}"))
+        self._finished.add(step)
+        self._verified.add(step)
         self._update(done=len(self._finished))
 
-    def forget(self, unit: str) -> None:
-        """Remove a finished unit, so that it counts as never done; for work that is to be done again."""
+    def forget(self, step: str) -> None:
+        """Remove a finished step, so that it counts as never done; for work that is to be done again."""
         self._writable()
-        path = self._file(ROWS, unit, "unit", ".parquet")
+        path = self._file(ROWS, step, "step", ".parquet")
         with disk_errors(path):
             path.unlink(missing_ok=True)
-        self._finished.discard(unit)
-        self._verified.discard(unit)
+        self._finished.discard(step)
+        self._verified.discard(step)
         self._update(done=len(self._finished))
 
     def save_tensors(
@@ -176,7 +176,7 @@ class RunFolder(RunContents):
     def close(self, error: BaseException | None = None) -> None:
         """Write the final state and release the lock; closing twice does nothing.
 
-        Without an error the run is ``finished``, or ``interrupted`` when planned units are left; an exception makes it
+        Without an error the run is ``finished``, or ``interrupted`` when planned steps are left; an exception makes it
         ``failed`` and a Ctrl-C ``interrupted``.
         """
         if not self._lock.held:
@@ -209,12 +209,12 @@ class RunFolder(RunContents):
         for folder in (ROWS, ARTIFACTS, FIGURES):
             make_folder(self.path / folder)
         remove_temporaries(self.path)
-        self._finished = set(self.units())
+        self._finished = set(self.steps())
         self._record_provenance(plain_json(current_provenance() if given is None else dict(given), "provenance"))
         created, start = self._created(), now()
         self._status = RunStatus("running", created or start, start, start, done=len(self._finished))
         self._update()
-        self.log(f"opened by process {os.getpid()}, {len(self._finished)} units finished before")
+        self.log(f"opened by process {os.getpid()}, {len(self._finished)} steps finished before")
 
     def _match_spec(self) -> None:
         path = self.path / SPEC_FILE
@@ -222,7 +222,7 @@ class RunFolder(RunContents):
             difference = first_difference(read_object(path), self.spec)
             if difference:
                 raise RunError(f"run {self.path} belongs to another spec: {difference}; choose another name")
-        elif self.units():
+        elif self.steps():
             raise RunError(f"run {self.path} has rows but no {SPEC_FILE}, so nobody knows of what: choose another name")
         else:
             write_json(path, self.spec)
@@ -245,13 +245,13 @@ class RunFolder(RunContents):
         except RunError:  # none yet, or damaged: it is about to be written anew
             return None
 
-    def _set_aside(self, unit: str, path: Path, error: RunError) -> None:
+    def _set_aside(self, step: str, path: Path, error: RunError) -> None:
         self._writable()
         with disk_errors(path):
             os.replace(path, path.with_name(f"{path.name}.broken"))
-        self._finished.discard(unit)
+        self._finished.discard(step)
         self._update(done=len(self._finished))
-        self.log(f"unit {unit!r} is done again, its file was set aside: {error}")
+        self.log(f"step {step!r} is done again, its file was set aside: {error}")
 
     def _update(self, **changes: Any) -> None:
         self._status = dataclasses.replace(self._status, **{"updated": now(), **changes})

@@ -1,4 +1,4 @@
-"""Names of experiments, runs, units, artifacts and figures: file names that cannot leave their folder."""
+"""Names of experiments, runs, steps, artifacts and figures: file names that cannot leave their folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 150
 def check_name(name: str, what: str) -> str:
     """Return ``name`` if it is safe as a file name, else raise :class:`RunError`; ``what`` says what it names.
 
-    >>> check_name("layer=3,multiplier=-2.0", "unit")
+    >>> check_name("layer=3,multiplier=-2.0", "step")
     'layer=3,multiplier=-2.0'
     """
     if not (isinstance(name, str) and _NAME.fullmatch(name) and ".." not in name and len(name) <= _LONGEST):

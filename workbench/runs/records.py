@@ -52,14 +52,14 @@ def load_run(path: str | os.PathLike[str]) -> RunRecord:
 
 
 def load_results(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """The rows of a run folder: all finished units, in the run's order."""
+    """The rows of a run folder: all finished steps, in the run's order."""
     return load_run(path).rows()
 
 
 def list_runs(root: str | os.PathLike[str]) -> pd.DataFrame:
     """One row for each run below ``root``, sorted by experiment and name.
 
-    Columns: experiment, name, status, done (finished units), total (planned ones, or missing), created, updated,
+    Columns: experiment, name, status, done (finished steps), total (planned ones, or missing), created, updated,
     error, path.  A folder that is broken or half made has status ``broken`` and the reason in ``error``; it never
     raises for one.  A root that does not exist holds no runs.
     """
@@ -80,7 +80,7 @@ def _row(folder: Path) -> dict[str, Any]:
     try:
         run = load_run(folder)
         status = run.status
-        row |= {"done": len(run.units()), "total": status.total, "created": status.created, "updated": status.updated}
+        row |= {"done": len(run.steps()), "total": status.total, "created": status.created, "updated": status.updated}
         row |= {"status": status.state, "error": status.error}
     except Exception as error:  # whatever is wrong with one folder, the others must be listed
         row |= {"status": "broken", "error": str(error)}

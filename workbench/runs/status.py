@@ -24,7 +24,7 @@ class RunStatus:
     """State of a run; times are UTC, ISO 8601.
 
     ``created`` is when the run was first opened, ``started`` when its last session was, ``updated`` when something
-    was last finished; ``done`` counts finished units, ``total`` planned ones (None: not planned), ``error`` is the
+    was last finished; ``done`` counts finished steps, ``total`` planned ones (None: not planned), ``error`` is the
     line that ended a failed or interrupted session.
     """
 

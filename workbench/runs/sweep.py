@@ -1,4 +1,4 @@
-"""Sweeps: many small cells, each a unit of a run folder, on any engine.
+"""Sweeps: many small cells, each a step of a run folder, on any engine.
 
 The cells know nothing of one another, so they are computed in any order and anywhere; what they share lies under one
 path that every worker reads.  A killed sweep goes on at the cells that are missing.  A cell that fails leaves a row
@@ -39,7 +39,7 @@ def run_cells(
     """Compute the cells that are not finished yet; return the error of each that failed, by its name.
 
     ``worker``: a function at the top of a module (see :mod:`workbench.runs.cells`), called with the cell and
-    ``context`` (a path; default the run folder).  ``engine``: default :class:`LocalEngine`.  ``before``: other units of
+    ``context`` (a path; default the run folder).  ``engine``: default :class:`LocalEngine`.  ``before``: other steps of
     the run, whose rows come first.  ``progress`` draws a bar with the time left; without it ``say`` gets a line with
     the same every 20 seconds.  Rows come in the order of ``cells``, whatever order they were finished in.
 
@@ -80,7 +80,7 @@ def run_cells(
 
 
 def _failed_before(folder: RunFolder, names: Sequence[str]) -> list[str]:
-    finished = set(folder.units())
+    finished = set(folder.steps())
     return [name for name in names if name in finished and folder.done(name) and _error(folder.read(name)) is not None]
 
 

@@ -32,17 +32,18 @@ class Trained:
 
 
 RECIPES: dict[str, Trained] = {
-    name: Trained(name, f"workbench.training.{recipe}", f"workbench.training.{quality}")
-    for name, recipe, quality in (
-        ("bandit-agent", "bandit_agent", "bandit_quality"),
-        ("grid-agent", "grid_agent", "grid_quality"),
-        ("pinpad-base", "pinpad_base", "pinpad_quality"),
-        ("babbler", "babbler", "babbler_quality"),
+    name: Trained(name, f"workbench.worlds.{world}.training.{recipe}", f"workbench.worlds.{world}.training.quality")
+    for name, world, recipe in (
+        ("bandit-agent", "bandits", "agent"),
+        ("grid-agent", "grids", "agent"),
+        ("pinpad-base", "pinpad", "base"),
+        ("babbler", "questions", "babbler"),
     )
 }
 # Recipes of what is trained in an environment and does not ship; they judge themselves while they train.
 UNSHIPPED: dict[str, Trained] = {
-    name: Trained(name, f"workbench.training.{name.replace('-', '_')}", "") for name in ("ant-expert", "ant-base")
+    name: Trained(name, f"workbench.worlds.pinpad.training.{name.replace('-', '_')}", "")
+    for name in ("ant-expert", "ant-base")
 }
 
 

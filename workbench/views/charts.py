@@ -5,8 +5,6 @@ Figures are drawn for white paper.  On a dark page black lines become white and 
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import re
 import textwrap
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from workbench.errors import DataError
+from workbench.families import figures_module
 from workbench.runs import RunRecord
 
 if TYPE_CHECKING:
@@ -128,10 +127,9 @@ def _drawn(path: str, updated: str, name: str, _run: RunRecord) -> go.Figure:
 
 def _drawings(run: RunRecord) -> dict[str, Callable[[], go.Figure]]:
     """What draws each figure of a run, in whichever way its family says so."""
-    module = f"workbench.figures.{run.experiment.replace('-', '_')}"
-    if not run.experiment.replace("-", "_").isidentifier() or importlib.util.find_spec(module) is None:
+    family = figures_module(run.experiment)
+    if family is None:
         return {}
-    family: Any = importlib.import_module(module)
     if hasattr(family, "drawings_of"):
         return dict(family.drawings_of(run))
     return {name: partial(_same, figure) for name, figure in family.figures_of(run).items()}

@@ -18,7 +18,7 @@ __all__ = ["EXAMPLES", "all_runs", "described", "has_example", "name_of", "pick_
 
 EXAMPLES = Path(__file__).parent / "examples"
 _LONGEST = 300
-_COLUMNS = ["family", "name", "status", "model", "units", "duration", "started (UTC)", "error", "spec"]
+_COLUMNS = ["family", "name", "status", "model", "steps", "duration", "started (UTC)", "error", "spec"]
 
 
 def runs_root() -> Path:
@@ -54,7 +54,7 @@ def pick_run(runs: pd.DataFrame, label: str = "Run", key: str = "run") -> RunRec
 
 
 def described(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a run, for reading: family, name, status, model, units, duration, spec, error.
+    """A row a run, for reading: family, name, status, model, steps, duration, spec, error.
 
     ``spec`` begins with the fields in which runs of the family differ.  ``duration`` is the time from the run's first
     start to its end, or to its last unit; of a run that was resumed it holds the pause too.
@@ -65,7 +65,7 @@ def described(runs: pd.DataFrame) -> pd.DataFrame:
         family = [other.spec for other in records if other and record and other.experiment == record.experiment]
         rows.append({
             "family": run["experiment"], "name": run["name"] + (" (example)" if run.get("shipped") else ""),
-            "status": run["status"], "model": _model(record), "units": _units(run), "duration": _duration(record),
+            "status": run["status"], "model": _model(record), "steps": _steps(run), "duration": _duration(record),
             "started (UTC)": str(run["created"] or "")[:16].replace("T", " ") if record else "",
             "error": run["error"] if pd.notna(run["error"]) else "", "spec": _spec(record, family),
         })  # fmt: skip
@@ -89,7 +89,7 @@ def _model(record: RunRecord | None) -> str:
     return str(given or (made.get("name", "") if isinstance(made, dict) else ""))
 
 
-def _units(run: pd.Series) -> str:
+def _steps(run: pd.Series) -> str:
     if pd.isna(run["done"]):
         return ""
     return f"{run['done']} of {'?' if pd.isna(run['total']) else run['total']}"

@@ -18,7 +18,7 @@ _MOST = 50_000  # rows that a browser is sent
 def table_names(run: RunRecord) -> list[str]:
     """``table NAME`` for each artifact, then ``rows of UNIT`` for each finished unit."""
     artifacts = [name.removesuffix(".parquet") for name in run.artifacts if name.endswith(".parquet")]
-    return [_TABLE + name for name in artifacts] + [_ROWS + unit for unit in run.units()]
+    return [_TABLE + name for name in artifacts] + [_ROWS + unit for unit in run.steps()]
 
 
 def read_table(run: RunRecord, name: str) -> pd.DataFrame:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from apps.explorer.playground.bandit_game import BanditSettings, BanditStep
-from apps.explorer.playground.grid_game import GridStep
+from workbench.worlds.bandits.playground import BanditSettings, BanditStep
+from workbench.worlds.grids.playground import GridStep
 
 if TYPE_CHECKING:
-    from workbench.environments.layouts import Layout
+    from workbench.worlds.grids.layouts import Layout
 
 __all__ = ["show_bandit", "show_grid"]
 
@@ -50,7 +50,7 @@ def _bandit(steps: Sequence[BanditStep], settings: BanditSettings) -> None:
 
 def show_grid(found: dict[str, list[GridStep]], layout: Layout) -> None:
     """Both episodes side by side."""
-    from workbench.environments.grid_pictures import trajectory_picture
+    from workbench.worlds.grids.pictures import trajectory_picture
 
     for column, (name, steps) in zip(st.columns(len(found)), found.items(), strict=True):
         with column:
@@ -61,7 +61,7 @@ def show_grid(found: dict[str, list[GridStep]], layout: Layout) -> None:
 
 
 def _grid(steps: Sequence[GridStep], layout: Layout) -> None:
-    from workbench.environments.moves import Move
+    from workbench.worlds.moves import Move
 
     last, optimal = steps[-1], sum(step.decision.move in step.optimal for step in steps)
     over = "reached the goal" if last.after.cell == layout.goal else "on the way"

@@ -7,15 +7,15 @@ from typing import Any
 
 import streamlit as st
 
-from apps.explorer.playground.bandit_game import BanditSettings, play_bandit
 from apps.explorer.playground.boards import show_bandit, show_grid
-from apps.explorer.playground.grid_game import GridSettings, play_grid
 from apps.explorer.playground.sides import Checkpoint, Side, Sides
 from apps.explorer.playground.steering import Push, interventions_of
 from workbench.errors import DataError
 from workbench.views.choices import key_of, number, pick, slide, switch
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
+from workbench.worlds.bandits.playground import BanditSettings, play_bandit
+from workbench.worlds.grids.playground import GridSettings, play_grid
 
 __all__ = ["bandit_sides", "grid_sides"]
 
@@ -25,7 +25,7 @@ _MOST_GRID = 60
 
 def bandit_sides(loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
     """A bandit episode; the sides are its last step."""
-    from workbench.environments.bandit_text import HELD_OUT_WORDINGS, RENDERINGS, TRAINED_WORDINGS
+    from workbench.worlds.bandits.text import HELD_OUT_WORDINGS, RENDERINGS, TRAINED_WORDINGS
 
     with st.expander("The bandit"):
         first, second, third = st.columns(3)
@@ -50,7 +50,7 @@ def bandit_sides(loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
 
 def grid_sides(loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
     """A grid episode; the sides are its last step."""
-    from workbench.environments.mazes import GOAL_STRUCTURES
+    from workbench.worlds.grids.mazes import GOAL_STRUCTURES
 
     with st.expander("The grid"):
         first, second, third = st.columns(3)

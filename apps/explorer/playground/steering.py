@@ -84,9 +84,8 @@ def _push(name: str, vector: SteeringVector, model: LanguageModel, largest: int)
 def interventions_of(pushes: tuple[Push, ...]) -> list[Add]:
     """What the sliders say, as interventions."""
     from steering import Add
-    from workbench.models import Scope
 
     return [
-        Add(replace(push.vector.site, layer=push.layer), push.vector, push.multiplier, Scope.parse(push.scope))
+        Add(push.vector, push.multiplier, site=replace(push.vector.site, layer=push.layer), scope=push.scope)
         for push in pushes
     ]

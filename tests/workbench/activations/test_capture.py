@@ -91,7 +91,7 @@ def test_labels_and_groups_follow_their_inputs(model, texts):
 
 def test_per_row_intervention_meets_the_row_it_was_made_for(model, texts):
     vectors = torch.randn(len(texts), model.d_model, generator=torch.Generator().manual_seed(0))
-    steer = Add(Site(1), vectors, scope=Scope.everywhere())
+    steer = Add(vectors, site=1, scope=Scope.everywhere())
     plain, steered = capture(model, texts, 1), capture(model, texts, 1, interventions=[steer], batch_tokens=50)
     assert torch.allclose(steered[1], plain[1] + vectors, atol=1e-5)
 

@@ -5,21 +5,20 @@ import torch
 from steering import Ablate, Add
 from workbench.activations.identity import identity
 from workbench.models.interventions import Scope
-from workbench.sites import Site
 
 
 def test_identity_tells_interventions_apart_by_all_they_hold():
     vector = torch.arange(1.0, 4.0)
     different = [
-        Add(Site(1), vector),
-        Add(Site(2), vector),
-        Add(Site(1), vector + 1),
-        Add(Site(1), vector, 2.0),
-        Add(Site(1), vector, scope="prompt"),
-        Ablate(Site(1), vector),
+        Add(vector, site=1),
+        Add(vector, site=2),
+        Add(vector + 1, site=1),
+        Add(vector, 2.0, site=1),
+        Add(vector, site=1, scope="prompt"),
+        Ablate(vector, site=1),
     ]
     assert len({identity(each) for each in different}) == len(different)
-    assert identity(Add(Site(1), vector.clone())) == identity(different[0])
+    assert identity(Add(vector.clone(), site=1)) == identity(different[0])
 
 
 def test_identity_does_not_change_from_process_to_process_or_release_to_release():

@@ -21,7 +21,7 @@ ROOT = Path(workbench.__path__[0]).parent
 SERVER = """
 import os, signal, sys, time
 import pyarrow.parquet, safetensors.torch
-from workbench.activations import capture
+from workbench.activations import capture_to_store
 from workbench.models.tiny import tiny_model
 
 model = tiny_model()
@@ -39,7 +39,7 @@ def deadly(function, kill_at, calls):
 def work(path, kill_at):
     calls = []
     os.fsync, os.replace = (deadly(function, kill_at, calls) for function in (os.fsync, os.replace))
-    capture(model, texts, [1, 2], [-1, 0], labels={"text": texts}, store=path, shard_inputs=3)
+    capture_to_store(model, texts, [1, 2], [-1, 0], labels={"text": texts}, store=path, shard_inputs=3)
 
 for line in sys.stdin:
     path, kill_at = line.rsplit(" ", 1)

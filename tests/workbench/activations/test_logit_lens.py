@@ -10,7 +10,6 @@ from workbench.errors import ModelError, SiteError
 from workbench.models import with_backend
 from workbench.models.tiny import SHAPES, tiny_model
 from workbench.models.token_probabilities import token_probabilities
-from workbench.sites import Site
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -39,7 +38,7 @@ def test_every_layer_agrees_with_transformer_lens():
 
 def test_steering_moves_layers_from_its_own_on():
     model = tiny_model()
-    add = Add(Site(2), torch.ones(model.d_model), 5.0)
+    add = Add(torch.ones(model.d_model), 5.0, site=2)
     said = model.encode_continuation(" d e")
     plain, steered = logit_lens(model, "a b c", said), logit_lens(model, "a b c", said, [add])
     moved = (plain["entropy"] - steered["entropy"]).abs().to_numpy().reshape(model.n_layers, -1) > 1e-6

@@ -10,14 +10,14 @@ ROOT = Path(workbench.__path__[0]).parent
 MEMORY = """
 import resource, sys
 import torch
-from workbench.activations import ActivationStore, capture
+from workbench.activations import ActivationStore, capture_to_store
 from workbench.models.tiny import tiny_model
 
 model, n = tiny_model(), int(sys.argv[2])
 texts = ["a b c d e f g h i j k l m n o p q r s t u v w x y z"] * n
-capture(model, texts[:64], range(4), "all", store=sys.argv[1] + "/warm", shard_inputs=64, batch_tokens=512)
+capture_to_store(model, texts[:64], range(4), "all", store=sys.argv[1] + "/warm", shard_inputs=64, batch_tokens=512)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-store = capture(model, texts, range(4), "all", store=sys.argv[1] + "/s", shard_inputs=64, batch_tokens=512)
+store = capture_to_store(model, texts, range(4), "all", store=sys.argv[1] + "/s", shard_inputs=64, batch_tokens=512)
 total = sum(float(shard[3].sum()) for shard in store)
 store.read(2, rows=range(0, len(store), 1000))
 size = sum(f.stat().st_size for f in store.path.rglob("*.safetensors"))

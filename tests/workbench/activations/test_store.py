@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import workbench
 from steering import Add
-from workbench.activations import ActivationSet, ActivationStore, capture
+from workbench.activations import ActivationSet, ActivationStore, capture, capture_to_store
 from workbench.errors import ArtifactError, DataError, RunError, SiteError
 from workbench.models.tiny import tiny_model
 from workbench.sites import Site
@@ -174,15 +174,15 @@ def ask(model, texts):
 
     def run(path, **changes):
         arguments = {"positions": [-1, 0], "labels": {"word": list(texts)}, "store": path, "shard_inputs": 7}
-        return capture(
+        return capture_to_store(
             changes.pop("model", model), changes.pop("inputs", texts), **{"sites": [1, 2]} | arguments | changes
         )
 
     return run
 
 
-def test_streamed_capture_equals_one_in_memory(ask, tmp_path):
-    store, memory = ask(tmp_path), ask(None)
+def test_streamed_capture_equals_one_in_memory(ask, tmp_path, model, texts):
+    store, memory = ask(tmp_path), capture(model, texts, [1, 2], [-1, 0], labels={"word": list(texts)})
     assert [shard.rows for shard in store.manifest.shards] == [14] * 5 + [10]
     for site in memory.sites:
         assert torch.allclose(store.read(site), memory[site], atol=1e-5)
@@ -242,7 +242,7 @@ def test_sizes_given_when_resuming_hold_over_those_of_the_first_session(ask, tmp
         ({"inputs": ["a"] * 40}, "inputs_hash"),
         ({"labels": {"word": ["x"] * 40}}, "labels_hash"),
         ({"groups": ["x"] * 40}, "labels_hash"),
-        ({"interventions": [Add(Site(1), torch.ones(32))]}, "interventions"),
+        ({"interventions": [Add(torch.ones(32), site=1)]}, "interventions"),
     ],
 )
 def test_store_of_another_request_is_refused(ask, tmp_path, changes, said):
@@ -252,14 +252,21 @@ def test_store_of_another_request_is_refused(ask, tmp_path, changes, said):
     assert "\n" not in str(caught.value)
 
 
+def test_a_store_without_a_folder_is_refused_before_anything_is_read(ask, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="a store needs a folder, not ''"):
+        ask("")
+    assert not list(tmp_path.iterdir())
+
+
 def test_capture_and_append_do_not_share_a_store(ask, tmp_path):
     captured = ask(tmp_path / "captured")
-    with pytest.raises(ArtifactError, match="made by capture"):
+    with pytest.raises(ArtifactError, match="made by capture_to_store"):
         captured.append(captured.to_set())
     captured.close()
     with ActivationStore(tmp_path / "by hand") as store:
         store.append(part(2))
-    with pytest.raises(ArtifactError, match="capture did not write"):
+    with pytest.raises(ArtifactError, match="of another origin than capture_to_store"):
         ask(tmp_path / "by hand")
 
 

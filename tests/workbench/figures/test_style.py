@@ -1,8 +1,11 @@
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
 from workbench.errors import DataError
 from workbench.figures.style import METHODS, band, finish, look, need
+
+WORDS = pd.DataFrame({"word": ["maybe"], "ratio": [1.5]})
 
 
 def test_no_two_methods_of_one_figure_share_colour_and_marker():
@@ -19,14 +22,14 @@ def test_band_goes_up_along_high_and_back_along_low():
     assert list(area.x) == [0, 1, 1, 0] and list(area.y) == [3.0, 4.0, 2.0, 1.0]
 
 
-def test_missing_column_is_named_with_the_nearest(east_tables):
+def test_missing_column_is_named_with_the_nearest():
     with pytest.raises(DataError, match="my figure needs the column 'ratios'; did you mean 'ratio'"):
-        need(east_tables["words"], ["ratios"], "my figure")
+        need(WORDS, ["ratios"], "my figure")
 
 
-def test_empty_table_is_an_error_of_one_line(east_tables):
+def test_empty_table_is_an_error_of_one_line():
     with pytest.raises(DataError, match="its table is empty"):
-        need(east_tables["words"][:0], ["ratio"], "my figure")
+        need(WORDS[:0], ["ratio"], "my figure")
 
 
 def test_margin_below_is_kept_for_a_legend_only():

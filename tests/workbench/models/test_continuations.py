@@ -28,7 +28,7 @@ SCOPES = [
 @pytest.mark.parametrize("scope", SCOPES)
 def test_one_pass_over_a_steered_completion_gives_the_probabilities_of_its_generation(scope):
     prompt = MODEL.encode("a b c d")
-    steer = [Add(Site(1), VECTOR, 3.0, Scope.parse(scope))]
+    steer = [Add(VECTOR, 3.0, site=1, scope=scope)]
     said = MODEL.generate([prompt], max_new_tokens=6, seeds=5, interventions=steer)[0][0]
     table = token_probabilities(MODEL, prompt, said.tokens, steer)
     found = table.loc[table["part"] == "completion", "logprob"].sum()
@@ -50,13 +50,13 @@ def test_touched_positions_are_those_of_the_scope(prompt, said, low, high, start
     positions, rows = torch.arange(total)[None], torch.zeros(1, total, dtype=torch.long)
     as_one = Where(positions, rows, torch.full((1, total), total))
     expected = scope.mask(Where(positions, rows, torch.full((1, total), prompt)))
-    [wrapped] = as_generated([Add(Site(0), torch.ones(2), 1.0, scope)], prompt)
+    [wrapped] = as_generated([Add(torch.ones(2), site=0, scope=scope)], prompt)
     moved = wrapped(torch.zeros(1, total, 2), as_one)[..., 0] != 0
     assert torch.equal(moved, expected)
 
 
 def test_each_row_has_its_own_prompt_length():
-    add = Add(Site(0), VECTOR, 1.0, Scope(None, Window()))
+    add = Add(VECTOR, site=0, scope=Scope(None, Window()))
     rows = [MODEL.encode("a b c"), MODEL.encode("a b c")]
     plain = MODEL.forward(rows, [0]).activations[Site(0)]
     steered = MODEL.forward(rows, [0], as_generated([add], [1, 3])).activations[Site(0)]
@@ -65,7 +65,7 @@ def test_each_row_has_its_own_prompt_length():
 
 
 def test_missing_length_and_empty_prompt_are_refused():
-    add = Add(Site(0), VECTOR)
+    add = Add(VECTOR, site=0)
     with pytest.raises(DataError, match="row 2 has none"):
         MODEL.forward(["a", "b", "c"], [0], as_generated([add], [1, 1]))
     with pytest.raises(DataError, match="at least one token"):

@@ -14,7 +14,6 @@ from transformers import RecurrentGemmaConfig
 from transformers.models.recurrent_gemma.modeling_recurrent_gemma import RecurrentGemmaRecurrentBlock
 
 from workbench.activations.capture import capture
-from workbench.environments.pinpad import PINPADS
 from workbench.errors import DataError, ModelError, SpecError
 from workbench.models import Scope, Window, load_model
 from workbench.models.recurrent import RecurrentMixing, RgLru, linear_recurrence
@@ -23,6 +22,7 @@ from workbench.models.sequence_model import SequenceModel
 from workbench.models.tiny import tiny_sequence_model
 from workbench.models.untrained import untrained
 from workbench.sites import Site
+from workbench.worlds.pinpad.pinpad import PINPADS
 
 SIZE, TIME = 7, 23
 EVERYWHERE = Scope(prompt=Window())

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from workbench.activations.capture import capture
-from workbench.environments.pinpad import PINPADS
 from workbench.errors import ArtifactError, DataError, ModelError
 from workbench.models.interventions import Scope
 from workbench.models.sequence_model import SequenceModel, _outside
 from workbench.models.tiny import tiny_sequence_model
 from workbench.sites import Site
+from workbench.worlds.pinpad.pinpad import PINPADS
 
 SIZES = (3, 5)
 

@@ -31,8 +31,8 @@ def frame():
 def finished_run(tmp_path, spec, frame):
     """Path of a finished run with rows, all kinds of artifacts, a figure and a log."""
     with RunFolder.open(tmp_path / "runs", "east", spec, name="first") as run:
-        for unit in run.plan(["b", "a"]):
-            run.write(unit, frame.assign(unit=unit))
+        for step in run.plan(["b", "a"]):
+            run.write(step, frame.assign(step=step))
         run.save_tensors(
             "vector", {"u": frame["episode"].to_numpy(dtype="float32")}, {"site": "blocks.1.hook_resid_post"}
         )

@@ -37,13 +37,13 @@ def test_run_lies_under_its_experiment_and_spec_hash_with_the_documented_files(t
 
 def test_rows_come_in_the_order_of_the_plan_whatever_order_they_finish_in(tmp_path, spec):
     with RunFolder.open(tmp_path, "east", spec) as run:
-        assert run.plan(unit for unit in ["z", "a", "m"]) == ["z", "a", "m"]
-        for unit in ["m", "extra", "z", "a", "before"]:
-            run.write(unit, pd.DataFrame({"unit": [unit]}))
-        assert run.units() == ["z", "a", "m", "before", "extra"]
-        assert run.rows()["unit"].tolist() == ["z", "a", "m", "before", "extra"]
+        assert run.plan(step for step in ["z", "a", "m"]) == ["z", "a", "m"]
+        for step in ["m", "extra", "z", "a", "before"]:
+            run.write(step, pd.DataFrame({"step": [step]}))
+        assert run.steps() == ["z", "a", "m", "before", "extra"]
+        assert run.rows()["step"].tolist() == ["z", "a", "m", "before", "extra"]
         assert run.plan(["z", "a", "m"]) == []
-        assert run.read("m")["unit"].tolist() == ["m"]
+        assert run.read("m")["step"].tolist() == ["m"]
 
 
 def test_unit_is_finished_only_once_and_a_missing_one_is_named(tmp_path, spec, frame):
@@ -53,7 +53,7 @@ def test_unit_is_finished_only_once_and_a_missing_one_is_named(tmp_path, spec, f
             run.write("layer=1", frame)
         with pytest.raises(RunError, match=r"'layer=2' .* is not finished; did you mean 'layer=1'"):
             run.read("layer=2")
-        with pytest.raises(DataError, match="unit 'layer=3' cannot be a table"):
+        with pytest.raises(DataError, match="step 'layer=3' cannot be a table"):
             run.write("layer=3", pd.DataFrame({"x": [1, "a"]}))
         assert not run.done("layer=3")
 
@@ -108,7 +108,7 @@ def test_error_in_the_block_is_recorded_seen_and_forgotten_on_success(tmp_path, 
     assert (after.state, after.error, after.created) == ("finished", None, status.created)
 
 
-def test_leaving_with_planned_units_undone_is_not_finished(tmp_path, spec, frame):
+def test_leaving_with_planned_steps_undone_is_not_finished(tmp_path, spec, frame):
     with RunFolder.open(tmp_path, "east", spec) as run:
         run.plan(["a", "b"])
         run.write("a", frame)
@@ -199,10 +199,10 @@ def test_leftover_temporary_files_are_not_rows_and_go_on_opening(tmp_path, spec,
         run.write("a", frame)
     leftover = run.path / "rows" / ".b.parquet.123.tmp"
     leftover.write_bytes(b"half")
-    assert load_run(run.path).units() == ["a"]
+    assert load_run(run.path).steps() == ["a"]
     with RunFolder.open(tmp_path, "east", spec) as run:
         assert not leftover.exists()
-        assert run.units() == ["a"]
+        assert run.steps() == ["a"]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
@@ -214,7 +214,7 @@ def test_leftover_temporary_files_are_not_rows_and_go_on_opening(tmp_path, spec,
         (errno.EIO, "cannot write .*b.parquet: Input/output error"),
     ],
 )
-def test_refused_write_is_one_line_and_finished_units_stay(tmp_path, spec, frame, monkeypatch, call, code, said):
+def test_refused_write_is_one_line_and_finished_steps_stay(tmp_path, spec, frame, monkeypatch, call, code, said):
     def refuse(*_):
         raise OSError(code, os.strerror(code))
 
@@ -228,7 +228,7 @@ def test_refused_write_is_one_line_and_finished_units_stay(tmp_path, spec, frame
     assert not list(run.path.rglob("*.tmp"))
     assert load_run(run.path).status.state == "interrupted"
     with RunFolder.open(tmp_path, "east", spec) as run:
-        assert [run.done(unit) for unit in ("a", "b")] == [True, False]
+        assert [run.done(step) for step in ("a", "b")] == [True, False]
         run.write("b", frame)
         assert len(run.rows()) == 4
 

@@ -17,7 +17,7 @@ from workbench.runs import RunFolder, load_run
 ROOT = Path(workbench.__path__[0]).parent
 UNITS = 60
 # A process that imports once and forks a writer for each line "folder kill_at" it reads; it answers with the writer's
-# pid and, once that is over, its exit code.  A unit's rows depend on the unit alone.  With kill_at > 0 the writer kills
+# pid and, once that is over, its exit code.  A step's rows depend on the step alone.  With kill_at > 0 the writer kills
 # itself as it enters that sync or rename, so inside its writes; with -1 it goes slowly, to be killed from outside.
 SERVER = """
 import os, signal, sys, time
@@ -36,11 +36,11 @@ def deadly(function, kill_at, calls):
 def work(root, kill_at):
     calls = []
     os.fsync, os.replace = (deadly(function, kill_at, calls) for function in (os.fsync, os.replace))
-    with RunFolder.open(root, "east", {"units": UNITS}, name="run", provenance={}) as run:
-        for unit in run.plan([f"unit-{i}" for i in range(UNITS)]):
-            rng = np.random.default_rng(derive_seed(0, unit))
-            run.write(unit, pd.DataFrame({"unit": unit, "x": rng.normal(size=40), "n": rng.integers(0, 9, size=40)}))
-            run.write_json("last", unit)
+    with RunFolder.open(root, "east", {"steps": UNITS}, name="run", provenance={}) as run:
+        for step in run.plan([f"step-{i}" for i in range(UNITS)]):
+            rng = np.random.default_rng(derive_seed(0, step))
+            run.write(step, pd.DataFrame({"step": step, "x": rng.normal(size=40), "n": rng.integers(0, 9, size=40)}))
+            run.write_json("last", step)
             time.sleep(0.005 * (kill_at < 0))
 
 for line in sys.stdin:
@@ -100,12 +100,12 @@ def assert_same_run(path: Path, undisturbed: Path) -> None:
         assert ours == theirs
 
 
-def finished_units(path: Path) -> int:
-    """How many units a killed writer finished; all of them must be whole."""
+def finished_steps(path: Path) -> int:
+    """How many steps a killed writer finished; all of them must be whole."""
     record = load_run(path)
     assert record.status.state == "interrupted"
-    assert all(len(record.read(unit)) == 40 for unit in record.units())
-    return len(record.units())
+    assert all(len(record.read(step)) == 40 for step in record.steps())
+    return len(record.steps())
 
 
 def test_run_killed_from_outside_at_random_moments_equals_an_undisturbed_one(tmp_path, server, undisturbed):
@@ -117,8 +117,8 @@ def test_run_killed_from_outside_at_random_moments_equals_an_undisturbed_one(tmp
             time.sleep(0.001)
         time.sleep(moments.uniform(0, 0.02))
         os.kill(child, signal.SIGKILL)
-        assert server.code() == -signal.SIGKILL, "the writer was done before it was killed: give it more units"
-        finished = finished_units(path)
+        assert server.code() == -signal.SIGKILL, "the writer was done before it was killed: give it more steps"
+        finished = finished_steps(path)
     assert 5 <= finished < UNITS
     assert server.run(tmp_path) == 0
     assert_same_run(path, undisturbed)
@@ -128,7 +128,7 @@ def test_run_killed_inside_its_writes_equals_an_undisturbed_one(tmp_path, server
     moments, path = random.Random(2), tmp_path / "east" / "run"
     for _ in range(10):
         assert server.run(tmp_path, kill_at=moments.randint(25, 60)) == -signal.SIGKILL
-        finished_units(path)
+        finished_steps(path)
     assert server.run(tmp_path) == 0
     assert_same_run(path, undisturbed)
 
@@ -137,7 +137,7 @@ def test_run_killed_at_every_step_of_opening_can_be_opened(tmp_path, server):
     for kill_at in range(1, 26):
         root = tmp_path / str(kill_at)
         assert server.run(root, kill_at) == -signal.SIGKILL
-        with RunFolder.open(root, "east", {"units": UNITS}, name="run", provenance={}) as run:
-            assert len(run.plan(["unit-0", "unit-1"])) >= 1
+        with RunFolder.open(root, "east", {"steps": UNITS}, name="run", provenance={}) as run:
+            assert len(run.plan(["step-0", "step-1"])) >= 1
         assert load_run(run.path).status.state == "interrupted"
         assert not list(run.path.rglob("*.tmp"))

@@ -22,7 +22,7 @@ NEAR_NAMES = st.text(alphabet="ab.=-_/\\ \0\n:~é", max_size=12)
 def test_an_accepted_name_is_one_plain_file_name_below_the_folder(name):
     folder = Path("/root/runs/east/first/rows")
     try:
-        accepted = check_name(name, "unit")
+        accepted = check_name(name, "step")
     except RunError as error:
         assert "\n" not in str(error)
         return
@@ -34,13 +34,13 @@ def test_an_accepted_name_is_one_plain_file_name_below_the_folder(name):
 
 @given(st.from_regex(r"[a-z][a-z0-9=,_+@-]{0,40}", fullmatch=True))
 def test_ordinary_names_are_accepted(name):
-    assert check_name(name, "unit") == name
+    assert check_name(name, "step") == name
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "-x", "a/b", "a\\b", "/abs", "a..b", "x" * 151, 3, None])
 def test_name_that_could_leave_is_refused_with_what_is_allowed(name):
-    with pytest.raises(RunError, match=r"unit name .* cannot be a file name: use letters"):
-        check_name(name, "unit")
+    with pytest.raises(RunError, match=r"step name .* cannot be a file name: use letters"):
+        check_name(name, "step")
 
 
 @pytest.mark.parametrize("name", ["../../escape", "/tmp/escape", "sub/escape", ".."])

@@ -11,7 +11,7 @@ def test_record_gives_everything_back_without_the_lock(finished_run, spec, frame
     record = load_run(finished_run)
     assert (record.experiment, record.name, record.spec) == ("east", "first", spec)
     assert record.status.state == "finished"
-    assert record.rows()["unit"].tolist() == ["b", "b", "a", "a"]
+    assert record.rows()["step"].tolist() == ["b", "b", "a", "a"]
     pd.testing.assert_frame_equal(load_results(str(finished_run)), record.rows())
     pd.testing.assert_frame_equal(record.load_table("summary"), frame)
     assert record.artifacts == ["summary.parquet", "vector.safetensors", "words.json"]
@@ -40,8 +40,8 @@ def test_run_that_is_not_there_suggests_its_neighbour(finished_run):
 def test_list_has_one_row_a_run_in_order(tmp_path, frame):
     for experiment, name in (("introspection", "x"), ("east", "b"), ("east", "a")):
         with RunFolder.open(tmp_path, experiment, {}, name=name) as run:
-            for unit in run.plan(["u"]):
-                run.write(unit, frame)
+            for step in run.plan(["u"]):
+                run.write(step, frame)
     found = list_runs(tmp_path)
     assert found["name"].tolist() == ["a", "b", "x"]
     assert set(found["status"]) == {"finished"}
@@ -67,7 +67,7 @@ def test_no_runs_give_an_empty_list_with_the_same_columns(tmp_path, finished_run
         ("status.json", '{"state": "odd", "created": "", "started": "", "updated": ""}', "state is 'odd'"),
         ("plan.json", "[" * 100_000, r"plan\.json cannot be read"),
         ("plan.json", "[]", "must hold an object"),
-        ("plan.json", '{"units": 3}', "not iterable"),
+        ("plan.json", '{"steps": 3}', "not iterable"),
         ("status.json", b"\xff\xfe\x00", r"status\.json cannot be read"),
     ],
 )
@@ -99,4 +99,4 @@ def test_stray_files_and_hidden_folders_are_no_runs(finished_run):
     (root / ".git" / "objects").mkdir(parents=True)
     (finished_run / "rows" / "._a.parquet").write_text("")
     assert list_runs(root)["name"].tolist() == ["first"]
-    assert load_run(finished_run).units() == ["b", "a"]
+    assert load_run(finished_run).steps() == ["b", "a"]

@@ -1,4 +1,4 @@
-"""Cells become units: once each, in order, with their failures; a killed sweep goes on where it was."""
+"""Cells become steps: once each, in order, with their failures; a killed sweep goes on where it was."""
 
 import os
 import signal
@@ -68,7 +68,7 @@ def test_two_cells_of_one_name_are_refused(run_toy, toy):
         run_toy([*toy.cells(1), *toy.cells(1)], HERE)
 
 
-def test_other_units_of_the_run_come_first_and_are_part_of_the_plan(run_toy, toy):
+def test_other_steps_of_the_run_come_first_and_are_part_of_the_plan(run_toy, toy):
     folder, _ = run_toy(toy.cells(2), HERE, before=["capture"])
     assert load_run(folder.path).status.total == 3
     assert load_run(folder.path).status.state == "interrupted"  # nobody has done the capture

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from workbench.errors import DataError, RunError, SpecError
-from workbench.training import bandit_agent, recipes
+from workbench.training import recipes
 from workbench.training.loop import Schedule, train
+from workbench.worlds.bandits.training import agent as bandit_agent
 
 SCHEDULE = Schedule(tokens=400, lr=0.05, checkpoint_seconds=0.0)
 

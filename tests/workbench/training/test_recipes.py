@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from workbench.errors import SpecError
-from workbench.training.grid_transcripts import grid_tokenizer
 from workbench.training.loop import Schedule
 from workbench.training.recipes import Shape, new_llama, preset_of, scaled, soft_cross_entropy
+from workbench.worlds.grids.training.transcripts import grid_tokenizer
 
 TINY = Shape(layers=1, width=16, heads=2, kv_heads=1, mlp=24, positions=64)
 

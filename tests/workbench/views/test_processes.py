@@ -75,11 +75,11 @@ def test_started_run_is_found_again_with_its_spec_and_progress(at_work, tmp_path
 def test_cancelled_run_keeps_what_is_finished_and_goes_on_later(at_work, stand_in):
     at_work.cancel()
     wait_for(lambda: not at_work.alive)
-    assert at_work.state == "interrupted" and at_work.record().units() == ["one"]
+    assert at_work.state == "interrupted" and at_work.record().steps() == ["one"]
     stand_in("quick")
     again = at_work.again()
     wait_for(lambda: not again.alive)
-    assert again.state == "finished" and again.record().units() == ["one", "two"]
+    assert again.state == "finished" and again.record().steps() == ["one", "two"]
 
 
 def test_second_start_under_one_name_is_refused_while_the_first_runs(at_work, tmp_path):
@@ -94,7 +94,7 @@ def test_process_that_takes_no_notice_is_ended(tmp_path, stand_in, monkeypatch):
     stand_in("deaf")
     monkeypatch.setattr(processes, "_PATIENCE_S", (0.2, 5.0))
     one = launch(tmp_path, "east", "deaf", "seed: 0\n")
-    wait_for(lambda: one.record() is not None and one.record().units() == ["one"])
+    wait_for(lambda: one.record() is not None and one.record().steps() == ["one"])
     one.cancel()
     wait_for(lambda: not one.alive)
     assert one.state == "interrupted"

@@ -1,0 +1,218 @@
+"""A whole run: its tables, what it does when it is killed, and that side by side gives what one by one gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from workbench.errors import MissingExtraError, ModelError, SpecError
+from workbench.families import get_experiment
+from workbench.families.internal_rl import InternalRLSpec
+from workbench.families.internal_rl import reinforcement as reinforcement_module
+from workbench.families.internal_rl.shown import _chosen
+from workbench.families.internal_rl.spec import METHODS
+from workbench.runs import load_run
+
+ESTIMATE = ("estimate", "low", "high")
+TABLES = {
+    "base": ("model", "measure", *ESTIMATE),
+    "beliefs": ("model", "share", "site", "layer", "control", "measure", *ESTIMATE),
+    "controllers": ("site", "layer", "control", "task", "measure", *ESTIMATE),
+    "discovery": ("condition", "seed", "alpha", "measure", *ESTIMATE),
+    "discovery_over_seeds": ("condition", "seeds", "measure", *ESTIMATE),
+    "rate_distortion": ("condition", "alpha", "seed", "kl", "nll", "hard_nll", "switches"),
+    "curves": ("method", "task", "seed", "update", "episodes", "success", "progress", "decisions", "std"),
+    "final": ("method", "task", "seeds", "measure", *ESTIMATE),
+    "final_by_seed": ("method", "task", "seed", "measure", *ESTIMATE),
+    "gates": ("stage", "measure", "value", "low", "high", "bar", "passed", "where"),
+    "orderings": ("ordering", "held", "evidence", *ESTIMATE),
+    "episodes": ("task", "episode", "step", "agent", "next", "move", "target", "subgoal", "gate", "switched", "segment",
+                 "code_0", "code_1", "success", "progress", "chosen", "played", "sequence", "size", "colours", "walls"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def record(internal_run: Path):
+    return load_run(internal_run)
+
+
+@pytest.fixture(scope="module")
+def internal():
+    return get_experiment("internal-rl")
+
+
+def same(a, b) -> None:
+    """Both runs have the same rows and tables, bit for bit."""
+    assert sorted(a.steps()) == sorted(b.steps())
+    for unit in a.steps():
+        pd.testing.assert_frame_equal(a.read(unit), b.read(unit), check_exact=True, obj=unit)
+    for name in TABLES:
+        pd.testing.assert_frame_equal(a.load_table(name), b.load_table(name), check_exact=True, obj=name)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_there_with_its_columns(record, name: str) -> None:
+    table = record.load_table(name)
+    assert len(table) and set(table.columns) == set(TABLES[name])
+
+
+def test_the_plan_names_the_units_that_a_run_does(record, internal, internal_spec: InternalRLSpec) -> None:
+    assert [name for name, _, _ in internal.plan(internal_spec)] == record.steps()
+    assert record.status.state == "finished"
+
+
+def test_every_method_meets_the_expert_in_the_same_worlds(record, internal_spec: InternalRLSpec) -> None:
+    final = record.load_table("final")
+    for task in ("held-out", "seen transitions"):
+        success = final[(final["task"] == task) & (final["measure"] == "success")].set_index("method")
+        assert set(success.index) == {*METHODS, "expert"}
+        assert success.loc["internal RL", "seeds"] == 2 and success.loc["CompILE", "seeds"] == 1
+        assert success["estimate"].max() == success.loc["expert", "estimate"] > 0.5
+    relative = final[(final["method"] == "expert") & (final["measure"] == "relative")]
+    assert (relative["estimate"] == 1).all()
+
+
+def test_every_probe_stands_beside_its_bounds(record) -> None:
+    beliefs = record.load_table("beliefs")
+    of_base = beliefs[(beliefs["model"] == "base") & (beliefs["measure"] == "accuracy")]
+    for _, at in of_base.groupby("layer"):
+        assert set(at["control"]) == {"none", "majority", "shuffled", "untrained", "bayes"}
+        assert at["estimate"].max() == at.set_index("control").loc["bayes", "estimate"]
+    assert set(of_base["layer"]) == {0, 1, 2, 3}
+    assert set(beliefs.loc[beliefs["model"] == "second base", "share"]) == {0.0, 1.0}
+
+
+def test_the_failed_gate_is_named(record) -> None:
+    gates, summary = record.load_table("gates"), record.read_json("summary")
+    assert list(gates["stage"].unique()) == ["base", "controllers", "discovery"]
+    failed = gates[~gates["passed"]]
+    assert len(failed) and len(summary["failed_gates"]) == len(failed)
+    assert summary["first_failed_gate"].startswith("base: gap")  # an untrained base knows nothing
+    orderings = record.load_table("orderings")
+    assert summary["orderings_held"] == orderings["held"].sum() < len(orderings)
+
+
+def test_orderings_speak_of_every_comparison_of_the_paper(record) -> None:
+    names = record.load_table("orderings")["ordering"].tolist()
+    assert "beliefs: probe accuracy rises to mid-depth" in names and "switches: frozen above co-trained" in names
+    for method in METHODS:
+        assert (f"held-out: internal RL above {method}" in names) == (method != "internal RL")
+
+
+def test_shown_episodes_are_walks(record) -> None:
+    episodes = record.load_table("episodes")
+    for _, steps in episodes.groupby(["task", "episode"]):
+        assert (steps["agent"].to_numpy()[1:] == steps["next"].to_numpy()[:-1]).all()
+        assert steps["gate"].iloc[0] == 1 and (steps["segment"].diff().dropna() == steps["switched"].iloc[1:]).all()
+        held = ~steps["switched"].to_numpy()[1:]
+        codes = steps[["code_0", "code_1"]].to_numpy()
+        assert (codes[1:][held] == codes[:-1][held]).all() and (codes[1:][~held] != codes[:-1][~held]).all()
+
+
+def test_shown_episodes_say_whether_they_were_picked(record) -> None:
+    episodes = record.load_table("episodes")
+    for task, steps in episodes.groupby("task"):
+        each = steps.groupby("episode")[["chosen", "progress", "played", "sequence"]].first()
+        assert each["chosen"].tolist() == ["first", "farthest"] and (each["played"] == 256).all()
+        assert set(each["sequence"]) == {"0,1,2,3" if task == "held-out" else "0,2,1"}
+        reached = steps.groupby("episode")["target"].nunique()
+        assert (reached <= each["progress"] + 1).all()  # a picked episode is not passed off as a usual one
+
+
+def test_one_shown_episode_still_means_one_of_each_kind() -> None:
+    assert _chosen(torch.tensor([3, 0, 1]), 1) == [(0, "first"), (2, "farthest")]
+    assert _chosen(torch.tensor([0, 0, 5, 1, 5]), 4) == [(0, "first"), (1, "first"), (2, "farthest"), (4, "farthest")]
+
+
+def test_an_interrupted_run_goes_on_to_the_same_tables(
+    record, internal, internal_spec: InternalRLSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = internal_spec.model_copy(update={"methods": ("internal RL",), "alphas": (), "history": (), "seeds": 1})
+    genuine = reinforcement_module.reinforce
+
+    def killed(*args, **options):
+        genuine(*args, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reinforcement_module, "reinforce", killed)
+        with pytest.raises(KeyboardInterrupt):
+            internal.run(small, tmp_path, "small")
+    halfway = load_run(tmp_path / "internal-rl" / "small")
+    assert halfway.status.state == "interrupted" and "discovery-frozen-0" in halfway.steps()
+    again = load_run(internal.run(small, tmp_path, "small"))
+    for unit in again.steps():
+        if unit != "shown":
+            pd.testing.assert_frame_equal(again.read(unit), record.read(unit), check_exact=True)
+
+
+def test_a_run_of_two_processes_that_is_killed_and_resumed_equals_one_process(
+    record, internal, internal_spec: InternalRLSpec, tmp_path: Path
+) -> None:
+    spec = internal_spec.model_copy(update={"jobs": 2})
+    code = (
+        "import sys; from workbench.families import internal_rl as m\n"
+        "m.run(m.InternalRLSpec.model_validate_json(sys.argv[1]), sys.argv[2], 'killed')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, spec.model_dump_json(), str(tmp_path)])
+    folder, started = tmp_path / "internal-rl" / "killed", time.monotonic()
+    while len(list((folder / "rows").glob("discovery-*.parquet"))) < 2 and time.monotonic() - started < 300:
+        time.sleep(0.05)
+    workers = children(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert workers  # the work was done elsewhere...
+    while any(alive(pid) for pid in workers) and time.monotonic() - started < 300:
+        time.sleep(0.1)
+    assert not any(alive(pid) for pid in workers)  # ...and nobody goes on without the owner of the folder
+    assert json.loads((folder / "status.json").read_text())["state"] == "running"  # it had no time to say otherwise
+    assert 0 < len(load_run(folder).steps()) < len(record.steps())
+    same(load_run(internal.run(spec, tmp_path, "killed")), record)
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for path in Path(f"/proc/{pid}/task").glob("*/children") for each in path.read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_failed_gate_can_stop_the_run(internal, internal_spec: InternalRLSpec, tmp_path: Path) -> None:
+    spec = internal_spec.model_copy(
+        update={"methods": ("internal RL",), "alphas": (), "history": (), "seeds": 1, "stop_at_gate": True}
+    )
+    said: list[str] = []
+    found = load_run(internal.run(spec, tmp_path, say=said.append))
+    assert not [unit for unit in found.steps() if unit.startswith(("rl-", "ceiling", "shown"))]
+    assert found.status.state == "finished" and "final.parquet" not in found.artifacts
+    assert [line for line in said if line.startswith("gate failed: base: gap")]
+
+
+def test_what_cannot_be_run_is_refused_before_a_folder_is_made(
+    internal, internal_spec: InternalRLSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SpecError, match=r"layer 3 does not exist: .* has layers 0 to 2"):
+        internal.run(internal_spec.model_copy(update={"layer": 3}), tmp_path / "new")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="tensorboard"):
+        internal.run(internal_spec.model_copy(update={"tensorboard": True}), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_base_of_another_kind_is_one_clear_error(internal, internal_spec: InternalRLSpec, tmp_path: Path) -> None:
+    spec = internal_spec.model_copy(update={"base": "grid-agent"})
+    with pytest.raises(ModelError, match="grid-agent is no base model of the gridworld pinpad"):
+        internal.run(spec, tmp_path)

@@ -1,0 +1,282 @@
+"""A whole run on a tiny model: its tables, what happens when it is killed, and what a model that noticed would give."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workbench.errors import DataError, ModelError, SpecError
+from workbench.families.introspection import concept_injection
+from workbench.families.introspection.concept_injection import InjectionSpec, protocols, summary
+from workbench.families.introspection.concept_injection.orderings import orderings
+from workbench.families.introspection.concept_injection.trials import Outcome
+from workbench.runs import load_run
+from workbench.statistics import wilson
+
+INTERVALS = ("", "_low", "_high")
+TABLES = ("results", "held_out", "orderings", "vectors")
+
+
+@pytest.fixture(scope="module")
+def record(injection_run: Path):
+    return load_run(injection_run)
+
+
+@pytest.fixture(scope="module")
+def results(record) -> pd.DataFrame:
+    return record.load_table("results")
+
+
+def test_the_plan_names_the_units_and_completions_of_a_run(record, small_spec) -> None:
+    planned = concept_injection.plan(small_spec)
+    assert [name for name, _, _ in planned] == record.steps() and record.status.state == "finished"
+    for name, _, completions in planned:
+        rows = record.read(name)
+        drawn = (
+            0 if "text" not in rows else int((rows["text"].notna() & rows.get("coherent", rows["text"]).notna()).sum())
+        )
+        if name.split("-")[0] in ("detection", "naming", "prefill"):
+            assert drawn == completions, name
+
+
+def test_false_positives_and_control_vectors_stand_beside_every_number_of_an_injected_concept(results) -> None:
+    injected = results[results["vector"] == "concept"]
+    for control in ("none", "random", "shuffled"):
+        for end in INTERVALS:
+            assert injected[f"{control}{end}"].notna().all(), control
+            if control != "none" or end == "":
+                assert injected[f"over_{control}{end}"].notna().all(), control
+    detection = injected[(injected["protocol"] == "detection") & (injected["arm"] == "standard")]
+    assert detection["perturbed"].notna().all() and detection["over_perturbed"].notna().all()
+
+
+def test_every_protocol_arm_layer_and_strength_is_there(results, small_spec) -> None:
+    found = {(p, a) for p, a in zip(results["protocol"], results["arm"], strict=True)}
+    assert found == set(summary.PRIMARY)
+    for (protocol, arm), part in results[results["vector"] == "concept"].groupby(["protocol", "arm"]):
+        assert set(part["layer"]) == set(small_spec.layers)
+        assert set(part["strength"]) == ({0.0} if protocol == "control" else set(small_spec.strengths))
+        assert summary.PRIMARY[protocol, arm] in set(part["metric"])
+
+
+def test_rates_are_wilson_intervals_of_the_rows(record, results) -> None:
+    rows = summary.gather(record)
+    part = rows[(rows["protocol"] == "detection") & (rows["arm"] == "standard") & (rows["vector"] == "random")]
+    part = part[(part["layer"] == 1) & (part["strength"] == 4.0)]
+    row = results.query("protocol == 'detection' and arm == 'standard' and vector == 'random' and layer == 1")
+    row = row[(row["strength"] == 4.0) & (row["metric"] == "says_yes")].iloc[0]
+    expected = wilson(int(part["says_yes"].sum()), 6)
+    assert (row["n"], row["estimate"], row["low"], row["high"]) == (6, *vars(expected).values())
+
+
+def test_conditions_share_their_prompts_and_random_numbers(small_spec, tmp_path, monkeypatch) -> None:
+    """A concept is asked with one prompt and seed, whatever is injected."""
+    asked: dict[bool, set[tuple[tuple[int, ...], int]]] = {True: set(), False: set()}
+
+    def recording(model, trials, **options):
+        for trial in trials:
+            asked[trial.injected].add((tuple(trial.tokens), trial.seed))
+        return [Outcome([""] * trial.draws, [-1.0] * len(trial.answers)) for trial in trials]
+
+    monkeypatch.setattr(protocols, "run_trials", recording)
+    spec = small_spec.model_copy(update={"controls": ("random", "shuffled", "neutral", "unrelated", "choice")})
+    concept_injection.run(spec, tmp_path)
+    assert asked[True] == asked[False]
+    arms = sum(len(protocols.arms_of(spec, protocol)) for protocol in spec.protocols if protocol != "control")
+    assert len(asked[True]) == spec.concepts * arms and len({seed for _, seed in asked[True]}) == spec.concepts * arms
+
+
+def test_the_untrained_model_detects_nothing_and_its_false_positives_are_reported(record) -> None:
+    table = record.load_table("orderings").set_index("ordering")
+    assert not table.loc["detection above no injection", "held"]
+    assert table.loc["no false detections without injection", "held"]
+    scopes = {(each["protocol"], each["arm"]): each for each in record.read_json("scopes")}
+    assert set(scopes) == {pair for pair in summary.PRIMARY if pair[0] != "control"}
+    assert scopes["kv_cache", "standard"]["stop"] < scopes["kv_cache", "standard"]["prompt_tokens"]
+    assert scopes["detection", "standard"]["stop"] is None
+
+
+def test_a_model_that_notices_is_found_and_one_that_says_yes_to_anything_is_not(
+    small_spec, tmp_path, monkeypatch
+) -> None:
+    """Planted replies: the concept's vector is noticed and named at layer 1, strength 4; nothing else is."""
+
+    def noticing(model, trials, **options):
+        found = []
+        for trial in trials:
+            vector = trial.vector
+            seen = vector is not None and "control" not in vector.metadata
+            seen = seen and vector.site.layer == 1 and trial.strength == 4.0
+            text = f"Yes, it is about a {vector.name}." if seen else "No."
+            logprobs = [-0.1 if seen else -3.0] * (len(trial.answers) // 2) + [-1.0] * (len(trial.answers) // 2)
+            found.append(Outcome([text] * trial.draws, logprobs))
+        return found
+
+    spec = small_spec.model_copy(update={"concepts": 8, "protocols": ("detection", "naming")})
+    monkeypatch.setattr(protocols, "run_trials", noticing)
+    run = load_run(concept_injection.run(spec, tmp_path))
+    assert run.read_json("chosen")["detection/standard"] == {"layer": 1, "strength": 4.0}
+    held = run.load_table("orderings").set_index("ordering")["held"]
+    for claim in (
+        "detection above no injection",
+        "detection above a random vector",
+        "claims of a thought above odd input",
+    ):
+        assert held[claim], claim
+    assert held["no false claims of a thought without injection"]
+    assert not held["more than a leaning to yes"]  # unrelated questions get the same yes
+    assert not held["forced naming above detection"]
+
+
+def test_a_leaning_to_yes_alone_is_no_detection(record) -> None:
+    """Every reply affirms, injected or not: claims are frequent and no ordering of detection holds."""
+    rows = summary.gather(record).assign(affirms=1.0, success=0.0)
+    chosen = summary.choose(summary.split(rows)[0])
+    table = orderings(rows, summary.split(rows)[1], chosen).set_index("ordering")
+    assert not table.loc["no false claims of a thought without injection", "held"]
+    assert table.loc["no false claims of a thought without injection", "estimate"] == 1.0
+    assert not table.loc["claims of a thought above no injection", "held"]
+
+
+def test_cells_are_chosen_on_other_concepts_than_they_are_judged_on(record) -> None:
+    rows = summary.gather(record)
+    selecting, tested = summary.split(rows)
+    assert not set(selecting["concept"]) & set(tested["concept"])
+    assert summary.choose(selecting) == record.read_json("chosen")
+    assert record.load_table("held_out")["n"].max() == tested["concept"].nunique()
+
+
+def test_a_sentence_that_is_never_repeated_cannot_count_as_still_transcribed(record) -> None:
+    rows = summary.gather(record)
+    claim = "the text is still transcribed"
+    for level, held in ((0.02, False), (0.9, True)):
+        same = rows.assign(transcription=rows["transcription"].where(rows["transcription"].isna(), level))
+        selecting, tested = summary.split(same)
+        table = orderings(same, tested, summary.choose(selecting)).set_index("ordering")
+        assert bool(table.loc[claim, "held"]) is held and f"({level:.3f})" in table.loc[claim, "evidence"]
+
+
+def test_cells_with_the_same_rate_are_parted_by_their_logits(record) -> None:
+    """A model that detects nothing anywhere is judged where yes gained most on no, and not in the weakest cell."""
+    rows = summary.split(summary.gather(record))[0].assign(success=0.0)
+    part = rows[(rows["protocol"] == "detection") & (rows["arm"] == "standard") & (rows["vector"] == "concept")]
+    means = part.groupby(["layer", "strength"])["yes_no"].mean()
+    layer, strength = means.idxmax()
+    assert summary.choose(rows)["detection/standard"] == {"layer": layer, "strength": strength}
+    best = rows.assign(success=((rows["layer"] == 0) & (rows["strength"] == 4.0)).astype(float))
+    assert summary.choose(best)["detection/standard"] == {"layer": 0, "strength": 4.0}
+    flat = rows.assign(names=0.0)  # no logits: the first by layer and strength
+    assert summary.choose(flat)["naming/standard"] == {"layer": 0, "strength": 1.0}
+
+
+def test_differences_are_paired_by_concept() -> None:
+    a = pd.DataFrame({"concept": ["x", "y", "z"], "m": [1.0, 5.0, 9.0]})
+    b = pd.DataFrame({"concept": ["z", "x", "y"], "m": [8.0, 0.0, 4.0]})
+    found = summary.difference(a, b, "m")
+    assert (found.estimate, found.low, found.high) == (1.0, 1.0, 1.0)
+    assert np.isnan(summary.difference(a, b.assign(concept="w"), "m").estimate)
+
+
+def test_a_run_that_lost_units_goes_on_to_the_same_tables(record, small_spec, tmp_path) -> None:
+    copy = tmp_path / "concept-injection" / record.path.name
+    shutil.copytree(record.path, copy)
+    for unit in ("detection-1", "naming-none", "control", "kv_cache-0"):
+        (copy / "rows" / f"{unit}.parquet").unlink()
+    for artifact in ("results.parquet", "orderings.parquet", "chosen.json"):
+        (copy / "artifacts" / artifact).unlink()
+    again = load_run(concept_injection.run(small_spec, tmp_path))
+    for name in TABLES:
+        pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))
+    assert again.artifacts == record.artifacts
+
+
+def test_a_killed_run_goes_on_where_it_was(record, small_spec, tmp_path) -> None:
+    script = (
+        "from workbench.families.introspection import concept_injection as c\n"
+        f"c.run(c.InjectionSpec(**{small_spec.model_dump()!r}), {str(tmp_path)!r})\n"
+    )
+    folder = tmp_path / "concept-injection" / record.path.name
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            if (folder / "rows" / "detection-none.parquet").exists():
+                break
+            time.sleep(0.02)
+        assert process.poll() is None, "the run ended before it could be killed"
+        os.kill(process.pid, signal.SIGKILL)
+    finally:
+        process.kill()
+        process.wait()
+    finished = load_run(folder).steps()
+    assert "detection-none" in finished and len(finished) < len(record.steps())
+    again = load_run(concept_injection.run(small_spec, tmp_path))
+    for name in TABLES:
+        pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))
+
+
+def test_a_judge_grades_beside_the_rules(record, small_spec, tmp_path) -> None:
+    spec = small_spec.model_copy(update={"judge": small_spec.model, "protocols": ("naming",), "layers": (1,)})
+    run = load_run(concept_injection.run(spec, tmp_path))
+    assert {"judge-naming-none", "judge-naming-1"} <= set(run.steps())
+    rows = summary.gather(run)
+    grades = rows[["judge_coherent", "judge_affirms", "judge_names"]]
+    assert rows["judge_success"].isin([0.0, 1.0]).all() and (rows["judge_success"] == grades.min(axis=1)).all()
+    assert {"judge_success", "names"} <= set(run.load_table("results")["metric"])
+    before = summary.gather(record).query("protocol == 'naming' and layer in [-1, 1]").reset_index(drop=True)
+    assert rows["text"].tolist() == before["text"].tolist()  # the judge changes nothing
+
+
+def test_controls_and_protocols_can_be_left_out(small_spec, tmp_path) -> None:
+    spec = small_spec.model_copy(update={"protocols": ("detection",), "controls": (), "layers": (1,)})
+    table = load_run(concept_injection.run(spec, tmp_path)).load_table("results")
+    assert set(table["arm"]) == {"standard"} and set(table["vector"]) == {"concept", "none"}
+    assert table["random"].isna().all() and table.loc[table["vector"] == "concept", "none"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("protocols", ("detction",), "did you mean 'detection'"),
+        ("controls", ("radnom",), "did you mean 'random'"),
+        ("strengths", (0.0, 1.0), "a strength of 0 is no injection"),
+        ("strengths", (1.0, 1.0), "one is named twice"),
+        ("layers", (), "name at least one"),
+        ("strengths", (1.0, float("nan")), "strengths are finite numbers"),
+        ("scope", "replies", "did you mean 'reply'"),
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused(field, value, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        InjectionSpec(**{field: value})
+
+
+def test_what_cannot_be_run_is_refused_before_a_folder_is_made(small_spec, tmp_path, chat_folder) -> None:
+    plain = tmp_path / "plain"
+    shutil.copytree(chat_folder, plain)
+    (plain / "chat_template.jinja").unlink()
+    root = tmp_path / "runs"
+    for changes, error, message in (
+        ({"model": str(plain)}, ModelError, "has no chat template"),
+        ({"layers": (7,)}, SpecError, "layer 7 does not exist"),
+        ({"concepts": 51}, DataError, "51 concepts are asked for"),
+        ({"judge": str(plain)}, ModelError, "no chat template: a judge is asked questions"),
+        ({"judge": str(tmp_path / "gone")}, ModelError, "no such folder"),
+    ):
+        with pytest.raises(error, match=message):
+            concept_injection.run(small_spec.model_copy(update=changes), root)
+    assert not root.exists()
+
+
+def test_every_preset_can_be_planned() -> None:
+    for spec in concept_injection.PRESETS.values():
+        assert sum(completions for _, _, completions in concept_injection.plan(spec)) > 0

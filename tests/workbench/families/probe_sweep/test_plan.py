@@ -1,0 +1,123 @@
+"""From a sweep file to cells: every combination once, and mistakes that name the field and the nearest valid name."""
+
+import pytest
+from pydantic import ValidationError
+
+from workbench.errors import SiteError, SpecError
+from workbench.families.probe_sweep import SOURCES, Source, SweepSpec, make_plan
+
+
+def plan_of(fields, base, **changes):
+    return make_plan(SweepSpec.model_validate(fields | changes), base)
+
+
+def test_cells_are_every_combination_once(sweep_fields, sweep_base):
+    plan = plan_of(
+        sweep_fields, sweep_base, sites=["all"], positions=["last", "mean"], seeds=[0, 1],
+        probes={"logistic": {"C": [0.1, 1.0], "max_iter": 50}, "ridge-regression": None},
+    )  # fmt: skip
+    # 4 layers x 2 positions x 2 seeds x (2 penalties on the classes + 1 probe on the numbers)
+    assert len(plan.cells) == 4 * 2 * 2 * 3
+    assert len({cell.name for cell in plan.cells}) == len(plan.cells)
+    logistic = [cell.values["params"] for cell in plan.cells if cell.values["probe"] == "logistic"]
+    assert {tuple(params.items()) for params in logistic} == {
+        (("C", 0.1), ("max_iter", 50)), (("C", 1.0), ("max_iter", 50)),
+    }  # fmt: skip
+
+
+def test_probes_meet_targets_of_their_task_only(sweep_fields, sweep_base):
+    plan = plan_of(sweep_fields, sweep_base)
+    assert {(cell.values["probe"], cell.values["target"]) for cell in plan.cells} == {
+        ("mass-mean", "kind"), ("lda", "kind"), ("ridge-regression", "vowels"),
+    }  # fmt: skip
+
+
+def test_task_can_be_overridden(sweep_fields, sweep_base):
+    plan = plan_of(sweep_fields, sweep_base, targets=[{"column": "vowels", "task": "classification"}])
+    assert {cell.values["probe"] for cell in plan.cells} == {"mass-mean", "lda"}
+
+
+def test_stars_stand_for_columns(sweep_fields, sweep_base):
+    assert {cell.values["target"] for cell in plan_of(sweep_fields, sweep_base, targets=["k*", "kind"]).cells} == {
+        "kind"
+    }
+
+
+def test_a_list_within_a_list_is_one_value(sweep_fields, sweep_base):
+    plan = plan_of(sweep_fields, sweep_base, targets=["kind"], probes={"mlp": {"hidden": [[8], [8, 4]], "epochs": 2}})
+    assert [cell.values["params"]["hidden"] for cell in plan.cells[:2]] == [[8], [8, 4]]
+
+
+def test_untrained_models_are_models_of_their_own(sweep_fields, sweep_base):
+    plan = plan_of(sweep_fields, sweep_base, models=["tiny", {"model": "tiny", "untrained": 1}])
+    assert [capture.key for capture in plan.captures] == ["tiny", "tiny-untrained-1"]
+    assert {cell.values["model"] for cell in plan.cells} == {"tiny", "tiny-untrained-1"}
+
+
+def test_names_of_cells_are_file_names_whatever_the_values(sweep_fields, sweep_base):
+    from workbench.runs.names import check_name
+
+    probes = {"mlp": {"hidden": [[512] * 60], "device": "../cpu"}}
+    for cell in plan_of(sweep_fields, sweep_base, targets=["kind"], probes=probes).cells:
+        check_name(cell.name, "cell")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"source": {"kind": "text", "path": "x"}}, "unknown kind 'text'; did you mean 'texts'"),
+        ({"source": {"kind": "texts", "path": "text.csv", "text": "text"}}, "cannot read"),
+        ({"source": {"kind": "texts", "path": "texts.csv", "text": "txt"}}, "did you mean 'text'"),
+        ({"source": {"kind": "texts", "path": "texts.csv", "txt": "text"}}, "no field 'txt'; did you mean 'text'"),
+        ({"source": {"kind": "texts", "path": "tiny", "text": "text"}}, "not a table that can be read"),
+        ({"targets": ["kinds"]}, "no label 'kinds'; did you mean 'kind'"),
+        ({"targets": ["text"]}, "no label 'text'"),
+        ({"probes": {"logistc": None}}, "unknown probe 'logistc'; did you mean 'logistic'"),
+        ({"probes": {"logistic": {"Cs": 1}}}, "no parameter 'Cs'"),
+        ({"probes": {"logistic": None}}, "none is for the regression target 'vowels': add one .ridge-regression"),
+        ({"sites": [4]}, r"blocks.4.hook_resid_post does not exist: tiny has layers 0 to 3"),
+        ({"positions": ["lats"]}, "position 'lats': unknown positions 'lats'; did you mean 'last'"),
+        ({"positions": {"p": {"spam": "x"}}}, "position 'p': it has no field 'spam'; did you mean 'span'"),
+        ({"models": []}, "models: name at least one"),
+        ({"models": ["tiny", "tiny"]}, "would have the same files"),
+    ],
+)
+def test_what_does_not_exist_is_named_with_what_does(sweep_fields, sweep_base, changes, said):
+    with pytest.raises((SpecError, SiteError), match=said):
+        plan_of(sweep_fields, sweep_base, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sights": [1]}, "no field 'sights'; did you mean 'sites'"),
+        ({"sites": ["3.resid_pots"]}, "did you mean 'resid_post'"),
+        ({"sites": ["all.mlp"]}, "unknown component 'mlp'"),
+        ({"targets": [{"colum": "kind"}]}, "a column has no field 'colum'; did you mean 'column'"),
+        ({"models": [{"model": "tiny", "untraind": 0}]}, "did you mean 'untrained'"),
+        ({"controls": ["majorty"]}, "unknown control 'majorty'; did you mean 'majority'"),
+        ({"controls": ["control_task"]}, "go together"),
+        ({"probes": {"logistic": 3}}, "logistic needs parameters and values"),
+        ({"source": "texts.csv"}, "write kind and options"),
+        ({"positions": {"a b": "last"}}, "name it"),
+        ({"folds": 1}, "greater than or equal to 2"),
+    ],
+)
+def test_fields_are_checked_before_anything_is_read(sweep_fields, changes, said):
+    with pytest.raises(ValidationError, match=said):
+        SweepSpec.model_validate(sweep_fields | changes)
+
+
+def test_a_source_that_cannot_know_its_labels_needs_their_task(sweep_fields, sweep_base, monkeypatch):
+    monkeypatch.setitem(SOURCES, "blind", "blind_source:BLIND")
+    import sys
+    from types import ModuleType
+
+    module = ModuleType("blind_source")
+    vars(module)["BLIND"] = lambda options, **_: {}
+    monkeypatch.setitem(sys.modules, "blind_source", module)
+    with pytest.raises(SpecError, match="task: classification"):
+        plan_of(sweep_fields, sweep_base, source={"kind": "blind"})
+    plan = plan_of(sweep_fields, sweep_base, source={"kind": "blind"},
+                   targets=[{"column": "x", "task": "regression"}])  # fmt: skip
+    assert len(plan.cells) == 2 and isinstance(plan.source, Source)

@@ -1,0 +1,112 @@
+"""Any family: planned, run, resumed, judged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workbench.errors import RunError, SpecError
+from workbench.families import Claim, Context, Family, Spec, Step, plan, run, verdict
+from workbench.families.claims import read_claims
+from workbench.runs import load_run
+from workbench.statistics import Interval
+
+
+class ToySpec(Spec):
+    levels: tuple[float, ...] = (1.0, 2.0)
+    stop: str = ""
+
+
+def _steps(spec):
+    yield Step("first", "draw", lambda context: _drawn(context, 0.0), completions=3)
+    for level in spec.levels:
+        yield Step(f"level-{level:g}", f"draw at {level:g}", lambda context, level=level: _drawn(context, level))
+    yield Step("last", "only if wanted", lambda context: _drawn(context, 9.0), when=lambda c: c.spec.stop != "last")
+
+
+def _drawn(context, level):
+    if context.spec.stop == f"{level:g}":
+        raise KeyboardInterrupt
+    return pd.DataFrame({"level": level, "score": np.random.default_rng(context.seed("toy", str(level))).random(4)})
+
+
+def _finish(context):
+    context.folder.save_table("means", context.gather("level").groupby("level", as_index=False).mean())
+
+
+def _claims():
+    def more(context):
+        scores = context.folder.load_table("means")["score"]
+        yield verdict("score, highest less lowest level", Interval(scores.iloc[-1] - scores.iloc[0], -1, 1))
+
+    return (Claim("higher levels score more", more),)
+
+
+TOY = Family("toy", "A toy", ToySpec, {"smoke": ToySpec()}, _steps, _finish, _claims)
+
+
+def test_run_writes_steps_tables_and_claims_and_says_each_step(tmp_path):
+    lines = []
+    path = run(TOY, ToySpec(), tmp_path, log=lines.append)
+    record = load_run(path)
+    assert record.steps() == ["first", "level-1", "level-2", "last"] and record.status.state == "finished"
+    assert lines == ["[1/4] draw", "[2/4] draw at 1", "[3/4] draw at 2", "[4/4] only if wanted"]
+    assert list(read_claims(record)["claim"]) == ["higher levels score more"]
+    assert record.load_table("claims")["held"].tolist() == [False]
+
+
+def test_a_stopped_run_resumes_to_the_same_tables_and_does_no_step_twice(tmp_path):
+    whole = load_run(run(TOY, ToySpec(), tmp_path, "whole"))
+    spec = ToySpec(stop="2")
+    with pytest.raises(KeyboardInterrupt):
+        run(TOY, spec, tmp_path, "stopped")
+    assert load_run(tmp_path / "toy" / "stopped").status.state == "interrupted"
+    object.__setattr__(spec, "stop", "")
+    (tmp_path / "toy" / "stopped" / "spec.json").write_text(spec.model_dump_json())
+    lines = []
+    resumed = load_run(run(TOY, spec, tmp_path, "stopped", log=lines.append))
+    assert lines == ["[3/4] draw at 2", "[4/4] only if wanted"]
+    pd.testing.assert_frame_equal(resumed.rows(), whole.rows())
+    pd.testing.assert_frame_equal(resumed.load_table("means"), whole.load_table("means"))
+
+
+def test_a_step_whose_condition_is_false_is_no_part_of_the_run(tmp_path):
+    record = load_run(run(TOY, ToySpec(stop="last"), tmp_path))
+    assert record.steps() == ["first", "level-1", "level-2"]
+    assert record.status.total == 3 and record.status.state == "finished"
+
+
+def test_what_cannot_be_run_is_refused_before_a_folder_is_made(tmp_path):
+    def check(spec, model):
+        raise SpecError("levels must rise")
+
+    family = Family("toy", "A toy", ToySpec, {}, _steps, check=check)
+    for act in (plan, lambda *given: run(*given, tmp_path)):
+        with pytest.raises(SpecError, match="levels must rise"):
+            act(family, ToySpec())
+    assert not (tmp_path / "toy").exists()
+
+
+def test_context_gathers_a_kind_of_step_but_not_another_that_begins_alike(tmp_path):
+    record = load_run(run(TOY, ToySpec(), tmp_path))
+    context = Context(ToySpec(), record)
+    assert context.gather("level")["level"].unique().tolist() == [1.0, 2.0]
+    assert context.gather("level", but=("level-1",))["level"].unique().tolist() == [2.0]
+    assert context.gather("nothing").empty
+
+
+def test_claims_of_a_run_of_the_first_version_are_read(tmp_path):
+    record = load_run(run(Family("toy", "A toy", ToySpec, {}, _steps), ToySpec(), tmp_path))
+    assert read_claims(record) is None
+    old = pd.DataFrame({"rendering": ["buttons"], "ordering": ["a above b"], "held": [True], "evidence": ["+1"]})
+    old.to_parquet(record.path / "artifacts" / "orderings.parquet")
+    found = read_claims(record)
+    assert found[["claim", "on", "held"]].iloc[0].tolist() == ["a above b", "buttons", True]
+
+
+def test_damaged_claims_are_an_error_that_names_the_file(tmp_path):
+    record = load_run(run(Family("toy", "A toy", ToySpec, {}, _steps), ToySpec(), tmp_path))
+    pd.DataFrame({"x": [1]}).to_parquet(record.path / "artifacts" / "orderings.parquet")
+    with pytest.raises((RunError, ValueError), match=r"orderings\.parquet"):
+        read_claims(record)

@@ -1,0 +1,269 @@
+"""Sampling completions and scoring continuations, against Hugging Face and against doing one thing at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workbench.errors import DataError, ModelError
+from workbench.models.decoding import ENOUGH, Completion, Leaf, Tree, in_chunks, seeded_leaves
+from workbench.models.interventions import Scope, Where
+from workbench.models.language_model import LanguageModel
+from workbench.sites import Site
+
+Oracle = Callable[..., Any]
+
+
+def _tokens(completions: list[list[Completion]]) -> list[list[list[int]]]:
+    return [[completion.tokens for completion in row] for row in completions]
+
+
+# ---- what is sampled
+
+
+@settings(max_examples=12)
+@given(order=st.permutations(range(4)), n=st.integers(1, 3))
+def test_a_completion_depends_on_its_prompt_and_seed_and_not_on_the_batch(
+    model: LanguageModel, order: list[int], n: int
+) -> None:
+    prompts, seeds = ["a b c d e f", "q", "z y x w", "a b c d e f"], [5, 6, 7, 5]
+    alone = [model.generate([p], n=3, max_new_tokens=6, seeds=[s])[0] for p, s in zip(prompts, seeds, strict=True)]
+    together = model.generate([prompts[k] for k in order], n=n, max_new_tokens=6, seeds=[seeds[k] for k in order])
+    assert _tokens(together) == [[c.tokens for c in alone[k][:n]] for k in order]
+
+
+def test_completions_of_a_prompt_differ_and_seeds_matter(model: LanguageModel) -> None:
+    one, two = (_tokens(model.generate(["a b"], n=8, max_new_tokens=6, seeds=s))[0] for s in (0, 1))
+    assert len({tuple(t) for t in one}) > 4 and one != two
+
+
+def test_first_tokens_are_drawn_with_the_models_probabilities(model: LanguageModel, oracle_logits: Oracle) -> None:
+    """Chi-square over 4000 draws against Hugging Face's softmax, temperature 1.5."""
+    tokens, n = model.encode("a b c"), 4000
+    probabilities = (oracle_logits(model.backend.hf_model, tokens)[-1] / 1.5).softmax(-1)
+    drawn = model.generate([tokens], n=n, max_new_tokens=1, temperature=1.5, seeds=3)[0]
+    counts = torch.bincount(torch.tensor([c.tokens[0] if c.tokens else 2 for c in drawn]), minlength=len(probabilities))
+    likely = probabilities * n >= 5
+    rest = torch.stack([counts[~likely].sum(), n * probabilities[~likely].sum()])
+    seen = torch.cat([counts[likely].float(), rest[:1]])
+    expected = torch.cat([n * probabilities[likely], rest[1:]])
+    chi_square, freedom = float(((seen - expected) ** 2 / expected).sum()), len(expected) - 1
+    assert chi_square < freedom + 5 * (2 * freedom) ** 0.5
+    flat = torch.full_like(expected, n / len(expected))
+    assert float(((seen - flat) ** 2 / flat).sum()) > 10 * freedom  # the test can tell
+
+
+def test_each_prompt_may_have_its_own_number_of_completions(model: LanguageModel) -> None:
+    some = model.generate(["a b", "c"], n=[3, 1], max_new_tokens=4, seeds=2)
+    more = model.generate(["a b", "c"], n=3, max_new_tokens=4, seeds=2)
+    assert _tokens(some) == [_tokens(more)[0], _tokens(more)[1][:1]]
+
+
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}])
+def test_sampling_cut_to_one_token_is_greedy(model: LanguageModel, prompts: list[str], options: Any) -> None:
+    greedy = model.generate(prompts, max_new_tokens=6, temperature=0)
+    assert _tokens(model.generate(prompts, max_new_tokens=6, **options)) == _tokens(greedy)
+
+
+# ---- how completions end
+
+
+def test_a_stop_string_ends_a_completion_and_stays_in_its_text(model: LanguageModel) -> None:
+    free = model.generate(["a b c"], n=20, max_new_tokens=12, seeds=1)[0]
+    stop = model.decode(free[0].tokens)[3:5]
+    for long, short in zip(
+        free, model.generate(["a b c"], n=20, max_new_tokens=12, seeds=1, stop=[stop])[0], strict=True
+    ):
+        assert short.tokens == long.tokens[: len(short.tokens)] and long.text.startswith(short.text)
+        if stop in long.text:
+            assert short.finish == "stop" and stop in short.text
+            assert stop not in model.decode(short.tokens[:-1])
+        else:
+            assert short.tokens == long.tokens and short.finish == long.finish
+    assert stop in free[0].text
+
+
+def test_an_end_token_ends_a_completion_and_is_left_out(model: LanguageModel, oracle_logits: Oracle) -> None:
+    found = model.generate(["a b"], n=300, max_new_tokens=3, seeds=0)[0]
+    ended = [c for c in found if c.finish == "eos"]
+    assert ended and not any(2 in c.tokens for c in found)
+    assert all(len(c.tokens) == 3 for c in found if c.finish == "length")
+    tokens = model.encode("a b")
+    for completion in ended[:3]:  # its log-probability counts the end token
+        whole = [*completion.tokens, 2]
+        logprobs = oracle_logits(model.backend.hf_model, tokens + whole[:-1]).log_softmax(-1)[len(tokens) - 1 :]
+        assert completion.logprob == pytest.approx(float(logprobs[range(len(whole)), whole].sum()), abs=1e-4)
+
+
+def test_log_probabilities_are_the_models_own_at_any_temperature(model: LanguageModel) -> None:
+    for completion in model.generate(["a b"], n=4, max_new_tokens=5, temperature=0.7, top_k=5, seeds=2)[0]:
+        if completion.finish == "length":
+            (score,) = model.score(["a b"], [[completion.tokens]])[0]
+            assert score.logprob == pytest.approx(completion.logprob, abs=1e-4)
+
+
+# ---- scoring
+
+
+def test_scores_equal_hugging_faces_log_softmax(
+    model_on: Callable[[str, str], LanguageModel], prompts: list[str], backend: str, oracle_logits: Oracle
+) -> None:
+    model = model_on("mistral", backend)
+    continuations = [[" a b", " q"], [" z y x w v u t"], [[50, 51, 52], " a b c"]]
+    for prompt, parts, scores in zip(prompts, continuations, model.score(prompts, continuations), strict=True):
+        tokens = model.encode(prompt)
+        for part, score in zip(parts, scores, strict=True):
+            own = model.encode_continuation(part) if isinstance(part, str) else part
+            logprobs = oracle_logits(model.backend.hf_model, tokens + own[:-1]).log_softmax(-1)[len(tokens) - 1 :]
+            expected = logprobs[range(len(own)), own]
+            assert score.tokens == own
+            torch.testing.assert_close(torch.tensor(score.token_logprobs), expected, atol=1e-5, rtol=1e-5)
+            assert score.logprob == pytest.approx(float(expected.sum()), abs=1e-4)
+
+
+def test_scores_over_the_whole_vocabulary_sum_to_one(model: LanguageModel) -> None:
+    every = [[token] for token in range(model.config.vocab_size)]
+    scores = model.score(["a b c"], [every])[0]
+    assert float(torch.tensor([s.logprob for s in scores]).exp().sum()) == pytest.approx(1, abs=1e-5)
+
+
+# ---- interventions
+
+
+def test_rows_with_their_own_vectors_equal_runs_one_by_one(
+    model_on: Callable[[str, str], LanguageModel], backend: str, add: Any, vectors: torch.Tensor
+) -> None:
+    """The same prompt three times, each row steered its own way: a sweep in one batch."""
+    model, site = model_on("gpt2", backend), Site(1)
+    together = model.generate(["a b c"] * 3, n=2, max_new_tokens=6, seeds=[4, 4, 4], interventions=[add(site, vectors)])
+    alone = [
+        model.generate(["a b c"], n=2, max_new_tokens=6, seeds=[4], interventions=[add(site, vector)])[0]
+        for vector in vectors
+    ]
+    assert _tokens(together) == _tokens(alone)
+    assert len({str(row) for row in _tokens(together)}) > 1
+
+
+@pytest.mark.parametrize("text", ["prompt[-1:]+generation", "prompt[1:3]+generation[1:4]", "generation[2:]", "prompt"])
+def test_every_position_of_a_scope_is_visited_once_for_each_completion(
+    model: LanguageModel, watch: Any, text: str
+) -> None:
+    scope, new, visits = Scope.parse(text), 5, []
+
+    def see(activation: torch.Tensor, where: Where) -> None:
+        assert activation.shape[:2] == where.positions.shape
+        mask = scope.mask(where)
+        visits.extend(zip(where.rows[mask].tolist(), where.positions[mask].tolist(), strict=True))
+
+    prompts = ["a b c d", "q"]
+    model.generate(prompts, max_new_tokens=new, temperature=0, interventions=[watch(Site(1), see, scope)])
+    expected = []
+    for row, length in enumerate(len(model.encode(p)) for p in prompts):
+        # The last new token is returned and never run.
+        prompt, generated = list(range(length)), list(range(length, length + new - 1))
+        for positions, window in ((prompt, scope.prompt), (generated, scope.generation)):
+            expected += [(row, p) for p in (positions[window.start : window.stop] if window else [])]
+    assert sorted(visits) == sorted(expected)
+
+
+def test_rows_steered_early_in_the_same_prompt_do_not_share_it(
+    model: LanguageModel, add: Any, vectors: torch.Tensor
+) -> None:
+    doses, scope = 3 * torch.arange(3)[:, None] * vectors[0], Scope.parse("prompt[:-1]")  # the last token left alone
+    prompts = ["a b c d"] * 3
+    together = model.generate(prompts, max_new_tokens=6, temperature=0, interventions=[add(Site(0), doses, scope)])
+    alone = [
+        model.generate(prompts[:1], max_new_tokens=6, temperature=0, interventions=[add(Site(0), dose, scope)])[0]
+        for dose in doses
+    ]
+    assert _tokens(together) == _tokens(alone)
+    assert len({str(row) for row in _tokens(together)}) > 1
+
+
+# ---- memory, progress, mistakes
+
+
+def test_running_out_of_memory_halves_the_batch_and_changes_nothing(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = ["a b c", "d", "e f", "g h i j", "k"]
+    expected = model.generate(prompts, n=2, max_new_tokens=4, seeds=1)
+    forward, sizes = type(model.backend).forward, []
+
+    def small(self: Any, tokens: torch.Tensor, **options: Any) -> Any:
+        sizes.append(len(tokens))
+        if len(tokens) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return forward(self, tokens, **options)
+
+    monkeypatch.setattr(type(model.backend), "forward", small)
+    assert _tokens(model.generate(prompts, n=2, max_new_tokens=4, seeds=1)) == _tokens(expected)
+    assert max(sizes) == 5 and sizes.count(5) == 1
+
+
+def test_one_row_that_does_not_fit_and_other_errors_are_raised(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Any, tokens: torch.Tensor, **_: Any) -> Any:
+        calls.append(len(tokens))
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(type(model.backend), "forward", fail)
+    for message, expected in (("out of memory", [2, 1]), ("shapes do not match", [2])):
+        calls: list[int] = []
+        with pytest.raises(RuntimeError, match=message):
+            model.generate(["a", "b"], max_new_tokens=1)
+        assert calls == expected
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(1, 200))
+def test_chunks_hold_every_tree_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    trees = [Tree([1] * n, i, [Leaf(i), Leaf(i)]) for i, n in enumerate(lengths)]
+    parts = list(in_chunks(trees, budget, new_tokens=4))
+    assert sorted(id(t) for part in parts for t in part) == sorted(id(t) for t in trees)
+    for part in parts:
+        assert len(part) == 1 or len(part) * (max(len(t.prompt) for t in part) + 8) <= budget
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=40))
+def test_a_batch_with_leaves_enough_is_not_padded_far(lengths: list[int]) -> None:
+    trees = [Tree([1] * n, i, [Leaf(i) for _ in range(60)]) for i, n in enumerate(lengths)]
+    for part in in_chunks(trees, 10**9, new_tokens=4):
+        assert all(len(tree.prompt) <= 1.25 * len(part[0].prompt) for tree in part[-(-ENOUGH // 60) :])
+
+
+def test_short_prompts_fill_a_batch_with_long_ones() -> None:
+    trees = [Tree([1] * n, i, [Leaf(i)]) for i, n in enumerate((1, 10, 100))]
+    assert len(list(in_chunks(trees, 10**9, new_tokens=4))) == 1
+
+
+def test_seeds_of_completions_never_repeat() -> None:
+    seeds = [[leaf.seed for leaf in leaves] for leaves in seeded_leaves([20] * 50, 0)]
+    assert {len(row) for row in seeds} == {20} and len({seed for row in seeds for seed in row}) == 1000
+
+
+def test_the_progress_bar_counts_completions(model: LanguageModel, capsys: pytest.CaptureFixture[str]) -> None:
+    found = model.generate(["a", "b c"], n=2, max_new_tokens=3, progress=True)
+    assert found == model.generate(["a", "b c"], n=2, max_new_tokens=3)
+
+
+def test_mistakes_are_one_line(model: LanguageModel, add: Any, vectors: torch.Tensor) -> None:
+    with pytest.raises(DataError, match="2 seeds for 1 prompts"):
+        model.generate(["a"], seeds=[1, 2])
+    with pytest.raises(DataError, match="one prompt write"):
+        model.generate("a")
+    with pytest.raises(DataError, match="interventions must be a list"):
+        model.generate(["a"], interventions=add(Site(0), vectors[0]))  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="exceed the 256 positions"):
+        model.generate(["a"], max_new_tokens=256)
+    with pytest.raises(DataError, match="a continuation is empty"):
+        model.score(["a"], [[""]])
+    with pytest.raises(DataError, match="1 lists of continuations for 2 prompts"):
+        model.score(["a", "b"], [["c"]])

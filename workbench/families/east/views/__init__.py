@@ -1,0 +1,1 @@
+"""EAST in the explorer: its page and its transcripts."""

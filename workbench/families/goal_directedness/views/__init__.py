@@ -1,0 +1,1 @@
+"""Goal-directedness on the command line and in the explorer."""

@@ -1,0 +1,1 @@
+"""Internal RL on the command line and in the explorer, and its episodes as animations."""

@@ -1,0 +1,194 @@
+"""The kinds of trial: what is asked in each arm, and how the reply becomes numbers.
+
+A protocol has arms; an arm asks one question of every concept.  Every arm is run without injection and, at every layer
+and strength, with the concept's vector and with its norm-matched controls.  Seeds belong to (protocol, arm, concept),
+so that conditions are compared under common random numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.families.introspection.concept_injection import prompts
+from workbench.families.introspection.concept_injection.job import Job
+from workbench.families.introspection.concept_injection.prompts import LETTERS, Conversation
+from workbench.families.introspection.concept_injection.scorers import (
+    affirmation,
+    grade,
+    is_coherent,
+    naming_of,
+    transcribed,
+)
+from workbench.families.introspection.concept_injection.spec import InjectionSpec
+from workbench.families.introspection.concept_injection.trials import Outcome, Trial, run_trials
+from workbench.families.introspection.concept_injection.vectors import CONTROL_VECTORS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ARMS", "Arm", "arms_of", "conditions", "options_of", "protocol_rows", "yes_minus_no"]
+
+YES, NO = ("Yes", "yes"), ("No", "no")
+Numbers = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One question of a protocol.
+
+    ``ask`` makes the conversation of concept number k; ``read`` grades a sampled reply (None: nothing is sampled);
+    ``answers`` are scored as the reply's beginning: ``yes_no``, ``letters`` or none.  ``control``: the name under which
+    a spec may leave the arm out.
+    """
+
+    name: str
+    ask: Callable[[Job, int, str], Conversation]
+    read: Callable[[Job, int, str, str], Numbers] | None = None
+    answers: str = ""
+    control: str = ""
+
+
+def _graded(job: Job, k: int, word: str, text: str) -> Numbers:
+    return {name: float(value) for name, value in vars(grade(text, job.words.concepts[word])).items()}
+
+
+def _affirmed(job: Job, k: int, word: str, text: str) -> Numbers:
+    return {"coherent": float(is_coherent(text)), "affirms": float(affirmation(text) is not None)}
+
+
+def _named(job: Job, k: int, word: str, text: str) -> Numbers:
+    named = naming_of(text, job.words.concepts[word]) is not None
+    return {"coherent": float(is_coherent(text)), "names": float(named)}
+
+
+def _transcribed(job: Job, k: int, word: str, text: str) -> Numbers:
+    sentence = prompts.SENTENCES[k % len(prompts.SENTENCES)]
+    return {"names": _named(job, k, word, text)["names"], "transcription": transcribed(text, sentence)}
+
+
+ARMS: dict[str, tuple[Arm, ...]] = {
+    "detection": (
+        Arm("standard", lambda job, k, word: prompts.detection(), _graded, "yes_no"),
+        Arm("neutral", lambda job, k, word: prompts.neutral(), _graded, "yes_no", control="neutral"),
+        Arm("unrelated", lambda job, k, word: prompts.unrelated(k), _affirmed, "yes_no", control="unrelated"),
+        Arm("choice", lambda job, k, word: prompts.choice(options_of(job, word)), None, "letters", control="choice"),
+    ),
+    "naming": (Arm("standard", lambda job, k, word: prompts.naming(), _named),),
+    "thought": (
+        Arm("thought", lambda job, k, word: prompts.thought(k), _named),
+        Arm("text", lambda job, k, word: prompts.transcription(k), _transcribed),
+    ),
+    "prefill": (Arm("standard", lambda job, k, word: prompts.prefill(word, k), _affirmed, "yes_no"),),
+    "kv_cache": (
+        Arm("standard", lambda job, k, word: prompts.kv_cache(), None, "yes_no"),
+        Arm(
+            "unrelated", lambda job, k, word: prompts.kv_cache(f"{prompts.UNRELATED[k % 10]} Answer yes or no."), None,
+            "yes_no", control="unrelated",
+        ),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is done to the model: a kind of vector at a layer and strength (``none``, ``perturbed``: no vector)."""
+
+    vector: str
+    layer: int = -1
+    strength: float = 0.0
+
+
+def arms_of(spec: InjectionSpec, protocol: str) -> list[Arm]:
+    """The arms of a protocol that the spec does not leave out."""
+    return [arm for arm in ARMS[protocol] if not arm.control or arm.control in spec.controls]
+
+
+def conditions(spec: InjectionSpec, protocol: str, arm: Arm, layer: int | None) -> list[Condition]:
+    """Conditions of an arm at a layer, or (None) those without injection."""
+    if layer is None:
+        odd = protocol == "detection" and arm.name == "standard" and "perturbed" in spec.controls
+        return [Condition("none"), *([Condition("perturbed")] if odd else [])]
+    kinds = ("concept", *(kind for kind in CONTROL_VECTORS if kind in spec.controls))
+    return [Condition(kind, layer, strength) for kind in kinds for strength in spec.strengths]
+
+
+def protocol_rows(job: Job, protocol: str, layer: int | None) -> pd.DataFrame:
+    """Rows of all arms of a protocol at a layer (None: without injection), one a completion.
+
+    Columns ``protocol, arm, vector, layer, strength, concept, trial, text`` and the numbers of the reply (NaN where an
+    arm does not have one); what is read off the logits stands in the rows of trial 0 only.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for arm in arms_of(job.spec, protocol):
+        cases = [
+            (c, k, w) for c in conditions(job.spec, protocol, arm, layer) for k, w in enumerate(job.words.concepts)
+        ]
+        trials = [_trial(job, protocol, arm, *case) for case in cases]
+        outcomes = run_trials(
+            job.model, trials, max_new_tokens=job.spec.max_new_tokens, temperature=job.spec.temperature,
+            progress=job.progress,
+        )  # fmt: skip
+        for (condition, k, word), outcome in zip(cases, outcomes, strict=True):
+            labels = {"protocol": protocol, "arm": arm.name, **vars(condition), "concept": word}
+            rows += [labels | row for row in _read(job, arm, k, word, outcome)]
+    return pd.DataFrame(rows)
+
+
+def _trial(job: Job, protocol: str, arm: Arm, condition: Condition, k: int, word: str) -> Trial:
+    if condition.vector == "perturbed":
+        conversation = prompts.perturbed(k, job.words.baselines, job.seed("perturbed", word))
+    else:
+        conversation = arm.ask(job, k, word)
+    placed = job.place(conversation)
+    vector = job.vector(word, condition.layer, condition.vector) if condition.layer >= 0 else None
+    texts = {"yes_no": (*YES, *NO), "letters": tuple(LETTERS), "": ()}[arm.answers]
+    return Trial(
+        placed.tokens, placed.start, placed.stop, vector, condition.strength, job.seed(protocol, arm.name, word),
+        job.spec.trials if arm.read else 0, tuple(tuple(job.model.encode_continuation(text)) for text in texts),
+    )  # fmt: skip
+
+
+def _read(job: Job, arm: Arm, k: int, word: str, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    logits = _logits(job, arm, word, outcome.logprobs)
+    texts = outcome.texts if arm.read else [""]
+    for trial, text in enumerate(texts):
+        numbers = arm.read(job, k, word, text) if arm.read else {}
+        yield {"trial": trial, "text": text, **numbers, **(logits if trial == 0 else {})}
+
+
+def _logits(job: Job, arm: Arm, word: str, logprobs: Sequence[float]) -> Numbers:
+    if arm.answers == "yes_no":
+        margin = yes_minus_no(logprobs)
+        return {"yes_no": margin, "says_yes": float(margin > 0)}
+    if arm.answers == "letters":
+        own = options_of(job, word).index(word)
+        others = [p for i, p in enumerate(logprobs) if i != own]
+        margin = logprobs[own] - float(np.logaddexp.reduce(others))
+        return {"correct": float(logprobs[own] > max(others)), "option_logit": margin}
+    return {}
+
+
+def yes_minus_no(logprobs: Sequence[float]) -> float:
+    """``log p(yes) - log p(no)`` from the log-probabilities of the answers in :data:`YES` and :data:`NO`, in order.
+
+    Where yes and no are one token each it is the difference of their logits.
+
+    >>> round(yes_minus_no([-1.0, -1e9, -3.0, -1e9]), 6)
+    2.0
+    """
+    yes, no = logprobs[: len(YES)], logprobs[len(YES) :]
+    return float(np.logaddexp.reduce(yes) - np.logaddexp.reduce(no))
+
+
+def options_of(job: Job, word: str) -> list[str]:
+    """The words of a forced choice in their order: the concept and others of the list; its place is random."""
+    rng = np.random.default_rng(job.seed("choice", word))
+    others = [other for other in job.words.concepts if other != word]
+    options = [word, *rng.choice(others, size=len(LETTERS) - 1, replace=False).tolist()]
+    return [options[i] for i in rng.permutation(len(options))]

@@ -1,0 +1,171 @@
+"""From rows to tables: every rate with a Wilson interval, and beside it what the controls give.
+
+Beside each number of an injected concept stand, for the same arm, layer and strength: no injection (false positives),
+the random and the shuffled vector of the same norm, and odd input where it was run; and the differences from them, each
+paired by concept, with intervals that resample whole concepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from workbench.families.introspection.concept_injection.judge import KEYS
+from workbench.families.introspection.concept_injection.vectors import CONTROL_VECTORS
+from workbench.runs import RunFolder
+from workbench.statistics import Interval, cluster_bootstrap, wilson
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "BESIDE",
+    "MEANS",
+    "PRIMARY",
+    "RATES",
+    "choose",
+    "difference",
+    "gather",
+    "held_out",
+    "results_table",
+    "split",
+]
+
+RATES = (
+    "success", "affirms", "names", "coherent", "says_yes", "correct",
+    "judge_success", "judge_affirms", "judge_names", "judge_coherent",
+)  # fmt: skip
+MEANS = ("yes_no", "option_logit", "transcription", "cosine")
+BESIDE = ("none", "random", "shuffled", "perturbed")
+# By which metric the cell of an arm is chosen.
+PRIMARY = {
+    ("detection", "standard"): "success",
+    ("detection", "neutral"): "success",
+    ("detection", "unrelated"): "affirms",
+    ("detection", "choice"): "correct",
+    ("naming", "standard"): "names",
+    ("thought", "thought"): "names",
+    ("thought", "text"): "transcription",
+    ("prefill", "standard"): "yes_no",
+    ("control", "think"): "cosine",
+    ("control", "avoid"): "cosine",
+    ("kv_cache", "standard"): "yes_no",
+    ("kv_cache", "unrelated"): "yes_no",
+}
+# What parts cells whose primary metric is the same, as when a model detects nothing anywhere.
+_TIES = ("yes_no", "option_logit")
+_NOWHERE = Interval(float("nan"), float("nan"), float("nan"))
+
+
+def gather(folder: RunFolder) -> pd.DataFrame:
+    """The rows of all protocols, with the judge's grades in columns of their own."""
+    import pandas as pd
+
+    units = [unit for unit in folder.steps() if unit != "vectors"]
+    rows = pd.concat([folder.read(u) for u in units if not u.startswith("judge-")], ignore_index=True)
+    judged = [folder.read(u) for u in units if u.startswith("judge-")]
+    if judged:
+        rows = rows.merge(pd.concat(judged, ignore_index=True), on=KEYS, how="left", validate="one_to_one")
+    return rows.reindex(columns=[*KEYS, "text", *RATES, *MEANS])
+
+
+def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of every second concept, by which cells are chosen, and of the others, on which they are judged."""
+    order = {word: place for place, word in enumerate(dict.fromkeys(rows["concept"]))}
+    even = rows["concept"].map(order) % 2 == 0
+    return rows[even], rows[~even]
+
+
+def choose(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """``{"protocol/arm": {"layer", "strength"}}``: where the arm's primary metric is largest for the concept's vector.
+
+    Of equal cells the one with the largest logit (yes minus no, or of the right option) where the arm has one, then the
+    first by layer and by strength.
+    """
+    found = {}
+    for (protocol, arm), part in rows[rows["vector"] == "concept"].groupby(["protocol", "arm"], sort=False):
+        metrics = [PRIMARY[protocol, arm], *(name for name in _TIES if part[name].notna().any())]
+        cells = part.groupby(["layer", "strength"])[list(dict.fromkeys(metrics))].mean()
+        layer, strength = cells.sort_values(list(cells), ascending=False, kind="stable").index[0]
+        found[f"{protocol}/{arm}"] = {"layer": int(layer), "strength": float(strength)}
+    return found
+
+
+def held_out(rows: pd.DataFrame, chosen: dict[str, dict[str, float]]) -> pd.DataFrame:
+    """The results of every arm at its chosen cell; ``rows`` are of the concepts that it was not chosen on."""
+    import pandas as pd
+
+    parts = []
+    for name, cell in chosen.items():
+        protocol, _, arm = name.partition("/")
+        part = rows[(rows["protocol"] == protocol) & (rows["arm"] == arm)]
+        at = (part["layer"] == cell["layer"]) & (part["strength"] == cell["strength"])
+        parts.append(part[at | part["vector"].isin(["none", "perturbed"])])
+    table = results_table(pd.concat(parts))
+    return table[table["vector"] == "concept"].reset_index(drop=True)
+
+
+def results_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row an arm, vector, layer, strength and metric.
+
+    Columns: ``protocol, arm, vector, layer, strength, metric, kind`` (``rate``: Wilson interval; ``mean``: cluster
+    bootstrap over concepts), ``n``, ``estimate, low, high``; for every control in :data:`BESIDE` its own
+    ``none, none_low, none_high``...; and the paired difference ``over_none, over_none_low, over_none_high``... of the
+    concept's vector (of the other vectors: from no injection alone).  A control that was not run is NaN.
+    """
+    import pandas as pd
+
+    return pd.DataFrame([row for _, part in rows.groupby(["protocol", "arm"], sort=False) for row in _of_arm(part)])
+
+
+def _of_arm(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    metrics = [metric for metric in (*RATES, *MEANS) if part[metric].notna().any()]
+    cells = {key: cell for key, cell in part.groupby(["vector", "layer", "strength"], sort=True)}
+    means = {key: cell.groupby("concept")[metrics].mean() for key, cell in cells.items()}  # [concept, metric]
+    levels = {
+        (key, metric): _level(cell, metric)
+        for key, cell in cells.items()
+        for metric in metrics
+        if cell[metric].notna().any()
+    }
+    for (key, metric), level in levels.items():
+        vector, layer, strength = key
+        row = {"protocol": part["protocol"].iloc[0], "arm": part["arm"].iloc[0], "vector": vector, "layer": layer}
+        row |= {"strength": strength, "metric": metric, "kind": "rate" if metric in RATES else "mean"}
+        row |= {"n": int(cells[key][metric].notna().sum()), **vars(level)}
+        for control in BESIDE:
+            beside = _beside(cells, control, layer, strength)
+            row |= _three(control, levels.get((beside, metric), _NOWHERE))
+            compared = vector == "concept" or (control == "none" and vector in CONTROL_VECTORS)
+            known = compared and beside is not None and (beside, metric) in levels
+            row |= _three(f"over_{control}", _paired(means[key], means[beside], metric) if known else _NOWHERE)
+        yield row
+
+
+def _beside(cells: Any, control: str, layer: int, strength: float) -> tuple[str, int, float] | None:
+    """Where a control stands beside a cell: at its layer and strength, or without any."""
+    places = ((control, layer, strength), (control, -1, 0.0))
+    return next((key for key in places if key in cells), None)
+
+
+def _three(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _level(cell: pd.DataFrame, metric: str) -> Interval:
+    part = cell[cell[metric].notna()]
+    if metric in RATES:
+        return wilson(int(part[metric].sum()), len(part))
+    return cluster_bootstrap(part[metric].to_numpy(), part["concept"].to_numpy())
+
+
+def difference(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> Interval:
+    """Mean of ``metric`` in ``a`` less that in ``b``, paired by concept; NaN where they share no concept."""
+    left, right = (rows.groupby("concept")[[metric]].mean() for rows in (a, b))
+    return _paired(left, right, metric)
+
+
+def _paired(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> Interval:
+    """``a`` and ``b``: one row a concept."""
+    change = (a[metric] - b[metric]).dropna()
+    return cluster_bootstrap(change.to_numpy(), change.index.to_numpy()) if len(change) else _NOWHERE

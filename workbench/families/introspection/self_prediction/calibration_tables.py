@@ -1,0 +1,73 @@
+"""The calibration of M1's predictors: before finetuning, self-trained, and cross-trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.families.introspection.self_prediction.calibration import (
+    calibration_bins,
+    deviation,
+    deviation_interval,
+    points,
+)
+from workbench.families.introspection.self_prediction.job import FIRST, Job
+from workbench.families.introspection.self_prediction.units import pairings
+from workbench.statistics import cluster_bootstrap_difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["calibration_tables"]
+
+_RESAMPLES = 1000
+
+
+def calibration_tables(job: Job) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Bins ``predictor, learner, split, bin, hypothetical, estimate, low, high, n``; errors ``predictor, learner,
+    split, metric, estimate, low, high, n`` (metric ``mad``); differences of errors ``comparison, learner, split,
+    estimate, low, high, n``, on the same items."""
+    import pandas as pd
+
+    spread, bins = job.folder.read(f"samples-{FIRST}"), job.spec.bins
+    shares = {key: points(spread, job.folder.read(unit)) for key, unit in _predictors(job).items()}
+    curves, errors, differences = [], [], []
+    for (predictor, learner), table in shares.items():
+        for split, part in table.groupby("split"):
+            key = {"predictor": predictor, "learner": learner, "split": split}
+            curves.append(calibration_bins(part, bins).assign(**key))
+            errors.append(key | {"metric": "mad"} | vars(deviation_interval(part, bins)) | {"n": len(part)})
+    for (predictor, learner), table in shares.items():
+        if predictor != "self":
+            differences += _differences(shares["self", ""], table, f"{predictor} less self", learner, bins)
+    return pd.concat(curves, ignore_index=True), pd.DataFrame(errors), pd.DataFrame(differences)
+
+
+def _predictors(job: Job) -> dict[tuple[str, str], str]:
+    """(predictor, learner) -> the unit with its sampled predictions."""
+    found = {("self_before", ""): f"foresight-{FIRST}", ("self", ""): f"foresight-{FIRST}-on-{FIRST}"}
+    for learner, target in pairings(job.spec):
+        if target == FIRST != learner:
+            found["cross_before", learner] = f"foresight-{learner}"
+            found["cross", learner] = f"foresight-{learner}-on-{target}"
+    return found
+
+
+def _differences(
+    own: pd.DataFrame, other: pd.DataFrame, comparison: str, learner: str, bins: int
+) -> list[dict[str, Any]]:
+    """How much larger the other's error is, by split."""
+    rows = []
+    for split in sorted(own["split"].unique()):
+        ours, theirs = (table[table["split"] == split] for table in (own, other))
+        a, b = (part[["object", "hypothetical"]].to_numpy(dtype=float) for part in (theirs, ours))
+        ids, own_ids = (part["id"].to_numpy(dtype=str) for part in (theirs, ours))
+
+        def error(pairs: np.ndarray) -> float:
+            return deviation(pairs, bins)
+
+        change = cluster_bootstrap_difference(a, b, ids, own_ids, error, _RESAMPLES)
+        row = {"comparison": comparison, "learner": learner, "split": split, "metric": "mad"}
+        rows.append(row | vars(change) | {"n": len(ours)})
+    return rows

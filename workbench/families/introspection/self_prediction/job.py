@@ -1,0 +1,175 @@
+"""What the units of one self-prediction run share: the models, the finetuned ones, and what earlier units left.
+
+Models go by role: ``first`` (M1), ``candidate-1``... (as named in the spec), ``second-1``... (the candidates, the most
+similar to M1 first).  A finetuned model is named by who learns and whose behaviour it learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.errors import DataError
+from workbench.families.introspection.self_prediction.protocol import asked
+from workbench.families.introspection.self_prediction.questions import Questions
+from workbench.families.introspection.self_prediction.similarity import agreement_table, ranked
+from workbench.families.introspection.self_prediction.spec import COPY, SelfPredictionSpec
+from workbench.models.language_model import LanguageModel
+from workbench.models.loading import load_model
+from workbench.progress import progress_bar
+from workbench.runs import RunFolder
+from workbench.seeding import derive_seed
+from workbench.training.lora import LoRA, Pair, finetune
+from workbench.worlds.questions.properties import PROPERTIES, hypothetical
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FIRST", "Job", "Work"]
+
+FIRST = "first"
+
+
+class Job:
+    """One run at work."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        spec: SelfPredictionSpec,
+        folder: RunFolder,
+        layers: tuple[int, ...],
+        progress: bool = False,
+    ) -> None:
+        self.layers = layers
+        self.first, self.spec, self.folder, self.progress = model, spec, folder, progress
+        self.questions = Questions(spec)
+        self._other: tuple[str, LanguageModel] | None = None
+        self._tuned: tuple[str, LanguageModel] | None = None
+
+    # ---- who is who
+
+    @property
+    def candidates(self) -> dict[str, str]:
+        """Role of each candidate -> its name in the spec."""
+        return {f"candidate-{k}": name for k, name in enumerate(self.spec.candidates, 1)}
+
+    @cached_property  # asked for when all candidates have answered, and not before
+    def agreement(self) -> pd.DataFrame:
+        """How alike M1 and each candidate are, on the test items."""
+        tables = {role: self.behaviour(role, "test") for role in self.candidates}
+        return agreement_table(self.behaviour(FIRST, "test"), tables)
+
+    def role(self, name: str) -> str:
+        """``second-k`` as the candidate that it is; other roles are themselves."""
+        return ranked(self.agreement)[int(name.removeprefix("second-")) - 1] if name.startswith("second-") else name
+
+    def name(self, role: str) -> str:
+        """The model's name in the spec."""
+        return self.spec.model if role == FIRST else self.candidates[self.role(role)]
+
+    @property
+    def other(self) -> str:
+        """The candidate whose answers the copy and the shift learn from."""
+        return next(role for role, name in self.candidates.items() if name != COPY)
+
+    # ---- models
+
+    def model(self, role: str) -> LanguageModel:
+        """The model of a role, as it was before this run's finetuning; two are held at a time."""
+        role = self.role(role)
+        if role == FIRST:
+            return self.first
+        if self._other is None or self._other[0] != role:
+            self._other = None  # freed before the next one is loaded
+            self._other = (role, self._copy() if self.candidates[role] == COPY else self._loaded(role))
+        return self._other[1]
+
+    def _loaded(self, role: str) -> LanguageModel:
+        spec = self.spec
+        return load_model(
+            self.candidates[role], spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype
+        )
+
+    def _copy(self) -> LanguageModel:
+        """M1 lightly finetuned on what another candidate answers: alike, and not the same."""
+        pairs = self._imitated(self.first, "copy", self.spec.copy_pairs)
+        return self._finetuned(self.first, "copy", pairs, self._recipe(self.spec.object_lr))
+
+    def tuned(self, learner: str, target: str) -> LanguageModel:
+        """``learner`` finetuned on (hypothetical question, property of ``target``'s answer); one is held at a time."""
+        key = f"{learner}-on-{target}"
+        if self._tuned is None or self._tuned[0] != key:
+            self._tuned = None
+            model = self.model(learner)
+            pairs = self.training_pairs(model, target)
+            self._tuned = (key, self._finetuned(model, key, pairs, self._recipe()))
+        return self._tuned[1]
+
+    def shifted(self) -> LanguageModel:
+        """MC: the self-trained M1 finetuned on object-level answers of another model."""
+        if self._tuned is None or self._tuned[0] != "shifted":
+            before = self.tuned(FIRST, FIRST)
+            pairs = self._imitated(before, "shifted", self.spec.shift_pairs)
+            self._tuned = ("shifted", self._finetuned(before, "shifted", pairs, self._recipe(self.spec.object_lr)))
+        return self._tuned[1]
+
+    # ---- what they learn from
+
+    def training_pairs(self, model: LanguageModel, target: str) -> list[Pair]:
+        """Hypothetical questions of the training prompts with the properties of ``target``'s answers."""
+        rows = self.behaviour(target, "train").dropna(subset=["value"])
+        questions = self.questions.by_id
+        pairs = [
+            Pair(asked(model, hypothetical(questions[row.id].item, PROPERTIES[row.property])), str(row.value))
+            for row in rows.itertuples()
+        ]
+        if not pairs:
+            raise DataError(f"{self.name(target)}: no answer to a training prompt complies: nothing can be learned")
+        return pairs
+
+    def _imitated(self, model: LanguageModel, what: str, most: int) -> list[Pair]:
+        """Training prompts with the other candidate's answers, at most ``most``, spread over the tasks."""
+        rows = self.behaviour(self.other, "train").dropna(subset=["value"]).drop_duplicates("id")
+        if rows.empty:
+            raise DataError(f"{self.name(self.other)}: no answer to a training prompt complies: none can be imitated")
+        rows = rows.sample(min(most, len(rows)), random_state=derive_seed(self.spec.seed, what) % 2**32)
+        questions = self.questions.by_id
+        return [Pair(asked(model, questions[row.id].item.prompt), str(row.answer).strip()) for row in rows.itertuples()]
+
+    def behaviour(self, role: str, of: str) -> pd.DataFrame:
+        """What a model answered to the questions of a role (``train`` or ``test``)."""
+        rows = self.folder.read(f"behaviour-{self.role(role)}")
+        return rows[rows["role"] == of].reset_index(drop=True)
+
+    # ---- finetuning
+
+    def _recipe(self, lr: float | None = None) -> LoRA:
+        spec = self.spec
+        return LoRA(spec.rank, spec.alpha, lr or spec.lr, spec.batch, spec.epochs, spec.targets)
+
+    def _finetuned(self, model: LanguageModel, key: str, pairs: Sequence[Pair], recipe: LoRA) -> LanguageModel:
+        """The finetuned model; its adapter is kept in the run folder, and a killed finetuning goes on from there."""
+        folder = self.adapter(key)
+        with progress_bar(100, self.progress, f"finetuning {key}") as advance:
+            shown = 0
+
+            def report(state: dict[str, float]) -> None:
+                nonlocal shown
+                percent = int(100 * state["done"])
+                advance(percent - shown)
+                if percent // 10 > shown // 10:
+                    self.folder.log(f"{key}: {percent}%, step {state['step']:.0f}, loss {state['loss']:.4f}")
+                shown = percent
+
+            seed = derive_seed(self.spec.seed, "finetuning", key)
+            return finetune(model, pairs, folder, recipe, seed=seed, name=f"{model.name} ({key})", report=report)
+
+    def adapter(self, key: str) -> Path:
+        """The adapter's folder."""
+        return self.folder.path / "adapters" / key
+
+
+Work = Callable[[Job], "pd.DataFrame"]

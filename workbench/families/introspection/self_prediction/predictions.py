@@ -1,0 +1,108 @@
+"""Every prediction of a run beside what it is judged by, and the predictors compared on the same items.
+
+Predictors of a target model's behaviour: ``self`` (the target, finetuned on itself) and ``cross`` (another model,
+finetuned on the target), ``self_before`` and ``cross_before`` (the same models before finetuning), ``mode`` (the most
+common value).  Two more say what finetuning did: ``self_after`` is ``self`` judged by the behaviour it has after
+finetuning, and ``cross_itself`` is ``cross`` judged by its own behaviour instead of the target's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from workbench.families.introspection.self_prediction.contrasts import contrast
+from workbench.families.introspection.self_prediction.job import Job
+from workbench.families.introspection.self_prediction.scoring import (
+    METRICS,
+    accuracy_rows,
+    balance_weights,
+    judged,
+    with_mode,
+)
+from workbench.families.introspection.self_prediction.units import pairings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["accuracy_table", "comparison_rows", "comparisons_table", "gather_predictions"]
+
+_SAME = ["split", "task", "id", "property"]
+_PAIRS = (
+    ("self", "mode"), ("self", "self_before"), ("self", "cross"), ("cross", "mode"), ("cross", "cross_before"),
+    ("cross_itself", "cross"), ("self_after", "self"),
+)  # fmt: skip
+
+
+def gather_predictions(job: Job) -> pd.DataFrame:
+    """Rows ``target, learner, predictor, task, split, id, property, truth, said, correct``, roles being names of
+    :class:`Job`; ``learner`` is the second model of the comparison (empty where there is none)."""
+    import pandas as pd
+
+    parts = []
+    for learner, target in pairings(job.spec):
+        truth = job.behaviour(target, "test")
+        name = f"{learner}-on-{target}"
+        if learner == target:
+            before = judged(truth, job.folder.read(f"foreseen-{learner}"))
+            after = judged(truth, job.folder.read(f"foreseen-{name}"))
+            now = judged(job.folder.read(f"behaviour-{name}"), job.folder.read(f"foreseen-{name}"))
+            found = {"mode": with_mode(before), "self_before": before, "self": after, "self_after": now}
+        else:
+            said = job.folder.read(f"foreseen-{name}")
+            before = judged(truth, job.folder.read(f"foreseen-{learner}"))
+            found = {"cross_before": before, "cross": judged(truth, said)}
+            found["cross_itself"] = judged(job.behaviour(learner, "test"), said)
+        other = "" if learner == target else learner
+        parts += [rows.assign(target=target, learner=other, predictor=kind) for kind, rows in found.items()]
+    table = pd.concat(parts, ignore_index=True)
+    return table[["target", "learner", "predictor", *(c for c in table if c not in ("target", "learner", "predictor"))]]
+
+
+def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Rows ``target, learner, predictor, split, task, property, metric, estimate, low, high, n``."""
+    import pandas as pd
+
+    keys = ["target", "learner", "predictor"]
+    return pd.DataFrame(
+        dict(zip(keys, key, strict=True)) | row
+        for key, part in predictions.groupby(keys, sort=False)
+        for row in accuracy_rows(part)
+    )
+
+
+def comparisons_table(predictions: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Differences on the same items: ``target, learner, comparison, split, metric, estimate, low, high, p, n``.
+
+    ``comparison`` reads "self less cross".  Intervals are 95%, p two-sided, both by whole items.
+    """
+    import pandas as pd
+
+    rows = []
+    for target, of_target in predictions.groupby("target", sort=False):
+        parts = dict(list(of_target.groupby(["learner", "predictor"], sort=False)))
+        learners = [learner for learner, predictor in parts if predictor == "cross"]
+        for a, b in _PAIRS:
+            for learner in learners if "cross" in a + b else [""]:
+                first, second = (parts.get((learner if p.startswith("cross") else "", p)) for p in (a, b))
+                if first is not None and second is not None:
+                    key = {"target": target, "learner": learner, "comparison": f"{a} less {b}"}
+                    rows += [key | row for row in comparison_rows(first, second, seed)]
+    names = ["target", "learner", "comparison", "split", "metric", "estimate", "low", "high", "p", "n"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def comparison_rows(first: pd.DataFrame, second: pd.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
+    """``first`` less ``second`` in each split, over the items that both have: ``split, metric, estimate, low, high, p,
+    n``.  Balanced accuracy is left out where the two are judged by different truths."""
+    both = first.merge(second[[*_SAME, "truth", "correct"]], on=_SAME, suffixes=("", "_other"), validate="1:1")
+    for split, part in both.groupby("split"):
+        ids = part["id"].to_numpy(dtype=str)
+        for metric in METRICS:
+            weights = 1.0
+            if metric == "balanced_accuracy":
+                if not (part["truth"] == part["truth_other"]).all():
+                    continue
+                weights = balance_weights(part)  # type: ignore[assignment]
+            found = contrast(part["correct"] * weights, part["correct_other"] * weights, ids, seed)
+            yield {"split": split, "metric": metric} | vars(found)

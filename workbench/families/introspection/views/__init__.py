@@ -1,0 +1,1 @@
+"""Introspection on the command line and in the explorer."""

@@ -1,0 +1,148 @@
+"""The activations of a sweep: read once a model, kept in the run folder, loaded by the workers.
+
+``artifacts/capture-<model>.json`` says whose they are and where the activation set of each position lies; it is written
+last, so what it names is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from workbench.activations import ActivationStore
+from workbench.errors import DataError, RunError
+from workbench.families.probe_sweep.plan import CapturePlan, Plan, capture_key
+from workbench.files import read_object
+from workbench.models.loading import load_model
+from workbench.models.untrained import untrained
+from workbench.runs import RunFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from workbench.models.language_model import LanguageModel
+
+__all__ = ["CONTROL", "Rows", "ensure_captures", "load_rows"]
+
+CONTROL = "untrained"
+_FOLDER = "activations"
+Say = Callable[[str], None]
+
+
+def ensure_captures(folder: RunFolder, plan: Plan, progress: bool = False, say: Say = lambda _line: None) -> None:
+    """Capture what is not there yet.
+
+    Raises :class:`RunError` when the source's file, or a model that has cells left, is not what it was when its
+    activations were captured.
+    """
+    digest = _digest(plan.options)
+    for capture in plan.captures:
+        if not _is_whole(folder, capture):
+            folder.forget(capture.unit)
+            say(f"capturing {capture.model.name} at {len(capture.sites)} sites")
+            _capture(folder, plan, capture, digest, progress)
+        elif any(not folder.done(cell.name) for cell in plan.cells_of(capture)):
+            _check_unchanged(folder, plan, capture, digest)
+
+
+def _is_whole(folder: RunFolder, capture: CapturePlan) -> bool:
+    if not folder.done(capture.unit) or f"{capture.unit}.json" not in folder.artifacts:
+        return False
+    folders = folder.read_json(capture.unit)["folders"]
+    places = [place for of_reader in folders.values() for place in of_reader.values()]
+    return all(ActivationStore(folder.path / place).exists for place in places)
+
+
+def _capture(folder: RunFolder, plan: Plan, capture: CapturePlan, digest: str, progress: bool) -> None:
+    import pandas as pd
+
+    if capture.stored:
+        stamp = {"model": capture.stored.model, "fingerprint": capture.stored.fingerprint}
+        folders = {"": {name: str(path) for name, path in capture.stored.folders.items()}}
+    else:
+        model = _load(plan, capture)
+        stamp = {"model": model.name, "fingerprint": model.fingerprint}
+        folders = {name: _save(folder, plan, capture, model, name, progress) for name in _readers(plan, capture)}
+    folder.write_json(capture.unit, stamp | {"source": digest, "folders": folders})
+    folder.write(capture.unit, pd.DataFrame())  # a finished unit without rows: the table is of cells
+
+
+def _readers(plan: Plan, capture: CapturePlan) -> list[str]:
+    """The model itself, and the untrained one where that is a control."""
+    return ["", CONTROL] if CONTROL in plan.spec.controls and capture.model.untrained is None else [""]
+
+
+def _save(
+    folder: RunFolder, plan: Plan, capture: CapturePlan, model: LanguageModel, which: str, progress: bool
+) -> dict[str, str]:
+    """Run the source; returns the folder of each position, relative to the run folder."""
+    assert plan.source.capture is not None
+    seed = plan.spec.untrained_seed if which == CONTROL else capture.model.untrained
+    reader = model if seed is None else untrained(model, seed)
+    found = plan.source.capture(
+        plan.options, model=model, reader=reader, sites=capture.sites, positions=plan.spec.positions,
+        device=plan.spec.device, progress=progress,
+    )  # fmt: skip
+    if list(found) != list(plan.spec.positions):
+        raise DataError(f"source {plan.options['kind']} gave positions {list(found)}, not {list(plan.spec.positions)}")
+    places = {}
+    for position, activations in found.items():
+        places[position] = f"artifacts/{_FOLDER}/{'-'.join(filter(None, [capture.key, which]))}/{position}"
+        shutil.rmtree(folder.path / places[position], ignore_errors=True)  # a killed capture's
+        activations.save(folder.path / places[position])
+    return places
+
+
+def _load(plan: Plan, capture: CapturePlan) -> LanguageModel:
+    spec = plan.spec
+    return load_model(capture.load_from, spec.backend, device=spec.device, dtype=spec.dtype)
+
+
+def _check_unchanged(folder: RunFolder, plan: Plan, capture: CapturePlan, digest: str) -> None:
+    record = folder.read_json(capture.unit)
+    advice = f"since activations were captured in {folder.path}; choose another --name"
+    if record["source"] != digest:
+        raise RunError(f"{plan.options['path']} has changed {advice}")
+    now = capture.stored.fingerprint if capture.stored else _load(plan, capture).fingerprint
+    if record["fingerprint"] != now:
+        raise RunError(f"the model {capture.model.model} has changed {advice}")
+
+
+def _digest(options: Mapping[str, Any]) -> str:
+    """Of what the option ``path`` names: the file, or the manifests of the activations in a folder."""
+    if "path" not in options:
+        return ""
+    path, digest = Path(options["path"]), hashlib.sha256()
+    for file in sorted(path.rglob("manifest.json")) if path.is_dir() else [path]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Rows(NamedTuple):
+    """Activations of one site and position in float32 [rows, d], with the labels and groups of the rows."""
+
+    activations: np.ndarray
+    labels: pd.DataFrame
+    groups: np.ndarray
+
+
+def load_rows(run: Path, model: str, position: str, site: str, reader: str = "") -> Rows:
+    """What a cell reads, from the run folder of its sweep; a process keeps the last few."""
+    record = read_object(run / "artifacts" / f"capture-{capture_key(model)}.json")
+    if reader and reader not in record["folders"]:
+        raise DataError(f"no {reader} activations of {model} were captured")
+    folder = run / record["folders"][reader][position]
+    return _cached(str(folder), site, (folder / "manifest.json").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _cached(folder: str, site: str, _version: int) -> Rows:
+    import torch
+
+    store = ActivationStore(folder)
+    return Rows(store.read(site).to(torch.float32).numpy(), store.labels, store.groups)

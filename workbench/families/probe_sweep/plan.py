@@ -1,0 +1,213 @@
+"""From a spec to what is to be done: which models to capture, and the cells.  Nothing is loaded or run here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import SiteError, SpecError, did_you_mean
+from workbench.families.probe_sweep.sources import Source, Stored, find_source
+from workbench.families.probe_sweep.spec import ModelEntry, SweepSpec, Task, expand_site
+from workbench.families.probe_sweep.structured import check_structured, structured_probe
+from workbench.models.loading import n_layers_of, shipped_models
+from workbench.runs import Cell
+from workbench.sites import Site
+
+__all__ = ["CapturePlan", "Plan", "capture_key", "make_plan"]
+
+_LONGEST = 110
+_SUCH = {"classification": "logistic", "regression": "ridge-regression", "map": "cognitive-map", "plan": "plan"}
+
+
+@dataclass(frozen=True)
+class CapturePlan:
+    """Activations that feed cells: of a model at ``sites``, or ``stored`` ones."""
+
+    model: ModelEntry
+    load_from: str
+    sites: tuple[Site, ...]
+    stored: Stored | None = None
+
+    @property
+    def key(self) -> str:
+        """What its files are called."""
+        return capture_key(self.model.name)
+
+    @property
+    def unit(self) -> str:
+        """Its unit in the run folder."""
+        return f"capture-{self.key}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of a sweep: captures and cells, in the order of the results."""
+
+    spec: SweepSpec
+    source: Source
+    options: Mapping[str, Any]
+    captures: tuple[CapturePlan, ...]
+    cells: tuple[Cell, ...]
+
+    def cells_of(self, capture: CapturePlan) -> list[Cell]:
+        """The cells that read a capture."""
+        return [cell for cell in self.cells if cell.values["model"] == capture.model.name]
+
+
+def make_plan(spec: SweepSpec, base: str | os.PathLike[str] = ".") -> Plan:
+    """The captures and cells of a sweep whose file lies in ``base``.
+
+    Raises :class:`SpecError` (or :class:`SiteError`) naming the field and the nearest valid name for a source, site,
+    target or probe that does not exist.
+    """
+    source = find_source(spec.source["kind"])
+    options = dict(spec.source)
+    if "path" in options:
+        options["path"] = str(Path(base, str(options["path"])).expanduser().resolve())
+    columns = source.check(options, spec.positions) if source.check else None
+    targets = list(_targets(spec, columns))
+    probes = list(_probes(spec))
+    captures = tuple(_captures(spec, source, options, Path(base)))
+    _check_tasks(targets, [task for _, _, task in probes])
+    check_structured(spec, targets)
+    cells = tuple(cell for capture in captures for cell in _cells(spec, capture, targets, probes))
+    return Plan(spec, source, options, captures, cells)
+
+
+def capture_key(model: str) -> str:
+    """A model's name as a file name.
+
+    >>> capture_key("bandit-agent"), capture_key("Qwen/Qwen3-0.6B")
+    ('bandit-agent', 'Qwen-Qwen3-0.6B')
+    """
+    return re.sub(r"[^A-Za-z0-9_.=+@-]+|\.{2,}", "-", model).strip("-.")[-80:] or "model"
+
+
+def _captures(spec: SweepSpec, source: Source, options: Mapping[str, Any], base: Path) -> Iterator[CapturePlan]:
+    if source.stored:
+        if spec.models:
+            raise SpecError(f"models: the source {options['kind']!r} brings its own activations, leave models out")
+        if "untrained" in spec.controls:
+            raise SpecError(
+                "controls: 'untrained' needs a model to capture, and this source brings its own activations"
+            )
+        stored = source.stored(options, spec.positions)
+        sites = _known_sites(spec, stored.sites)
+        yield CapturePlan(ModelEntry(model=stored.model), "", sites, stored)
+        return
+    if not spec.models:
+        raise SpecError("models: name at least one (a shipped model, a folder or a hub id)")
+    keys: dict[str, str] = {}
+    for model in spec.models:
+        capture = CapturePlan(model, _load_from(model.model, base), ())
+        if capture.key in keys:
+            raise SpecError(f"models: {model.name!r} and {keys[capture.key]!r} would have the same files: drop one")
+        keys[capture.key] = model.name
+        yield CapturePlan(model, capture.load_from, _model_sites(spec, model.model, capture.load_from))
+
+
+def _load_from(model: str, base: Path) -> str:
+    folder = base / model
+    return str(folder.resolve()) if model not in shipped_models() and folder.is_dir() else model
+
+
+def _model_sites(spec: SweepSpec, model: str, load_from: str) -> tuple[Site, ...]:
+    layers = n_layers_of(load_from)
+    sites = tuple(dict.fromkeys(site for entry in spec.sites for site in expand_site(entry, layers)))
+    for site in sites:
+        if site.layer >= layers:
+            raise SiteError(f"sites: {site} does not exist: {model} has layers 0 to {layers - 1}")
+    return sites
+
+
+def _known_sites(spec: SweepSpec, stored: tuple[Site, ...]) -> tuple[Site, ...]:
+    found: list[Site] = []
+    for entry in spec.sites:
+        if entry == "all":
+            found += stored
+            continue
+        for site in expand_site(entry, max(site.layer for site in stored) + 1):
+            if site in stored:
+                found.append(site)
+            elif not entry.startswith("all"):
+                raise SiteError(f"sites: {site} was not captured{did_you_mean(str(site), map(str, stored))}")
+    if not found:
+        raise SiteError(f"sites: none of {', '.join(spec.sites)} was captured; there are {', '.join(map(str, stored))}")
+    return tuple(dict.fromkeys(found))
+
+
+def _targets(spec: SweepSpec, columns: Mapping[str, Task] | None) -> Iterator[tuple[str, Task]]:
+    seen = set()
+    for entry in spec.targets:
+        if columns is None:
+            if entry.task is None or "*" in entry.column:
+                raise SpecError(f"targets: write {{column: {entry.column}, task: classification}} (or regression)")
+            yield entry.column, entry.task
+            continue
+        found = [column for column in columns if fnmatchcase(column, entry.column)]
+        if not found:
+            raise SpecError(f"targets: there is no label {entry.column!r}{did_you_mean(entry.column, columns)}")
+        for column in found:
+            if column not in seen:
+                seen.add(column)
+                yield column, entry.task or columns[column]
+
+
+def _probes(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Any], Task]]:
+    """Every probe with every combination of its parameters, each made once to see that it can be."""
+    from sklearn.base import is_classifier
+
+    from probes import make_probe
+
+    for name, given in spec.probes.items():
+        axes = [value if isinstance(value, list | tuple) else [value] for value in given.values()]
+        for values in product(*axes):
+            params = dict(zip(given, values, strict=True))
+            try:
+                task = structured_probe(name, params)
+                made = None if task else make_probe(name, **params)
+            except SpecError as error:
+                raise SpecError(f"probes: {error}") from None
+            yield name, params, task or ("classification" if is_classifier(made) else "regression")
+
+
+def _check_tasks(targets: list[tuple[str, Task]], of_probes: list[Task]) -> None:
+    for column, task in targets:
+        if task not in of_probes:
+            raise SpecError(
+                f"probes: none is for the {task} target {column!r}: add one ({_SUCH[task]}), or give its task"
+            )
+
+
+def _cells(
+    spec: SweepSpec,
+    capture: CapturePlan,
+    targets: list[tuple[str, Task]],
+    probes: list[tuple[str, dict[str, Any], Task]],
+) -> Iterator[Cell]:
+    # Sites vary slowly: cells that a worker gets one after another read the same activations.
+    for position, site, (target, task) in product(spec.positions, capture.sites, targets):
+        for (probe, params, kind), seed in product(probes, spec.seeds):
+            if kind == task:
+                where = {"model": capture.model.name, "site": str(site), "layer": site.layer}
+                what = {"component": site.component, "position": position, "target": target, "task": task}
+                values = where | what | {"probe": probe, "params": params, "seed": seed}
+                yield Cell(_cell_name(values), values)
+
+
+def _cell_name(values: Mapping[str, Any]) -> str:
+    """Readable as far as it goes, and unique through a digest of all values."""
+    params = "".join(f"-{name}={value}" for name, value in values["params"].items())
+    short = f"{values['layer']}-{values['component']}"
+    parts = [values["model"], short, values["position"], values["target"], f"{values['probe']}{params}"]
+    text = re.sub(r"[^A-Za-z0-9_.=+@-]+|\.{2,}", "-", ",".join(parts).replace(",", "_"))
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{text.strip('-.')[:_LONGEST]}_s{values['seed']}-{digest}"

@@ -1,0 +1,196 @@
+"""Targets that are more than one label a row: the map of a grid, the moves to come.
+
+Their labels are texts in a column like any other.  Their probes are mostly networks, so they are fitted once, on the
+groups that are not held out, and scored on those that are.  Controls are those of plain targets as far as they make
+sense, on the same held-out rows.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.families.probe_sweep.spec import SweepSpec, Task
+from workbench.seeding import derive_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "STRUCTURED",
+    "Ratio",
+    "Structured",
+    "check_params",
+    "check_structured",
+    "evaluate_structured",
+    "find_structured",
+    "lead",
+    "structured_probe",
+]
+
+# task -> module:Structured; a new kind of target is one file and one line here (and a word in spec.Task).
+STRUCTURED: dict[str, str] = {
+    "map": "workbench.worlds.grids.probes.map_target:MAPS",
+    "plan": "workbench.worlds.grids.probes.plan_target:PLANS",
+}
+# The mean over columns of sum(hits) / sum(counts), both [rows, columns]: accuracy has one column, balanced accuracy one
+# a class.
+Ratio = tuple[np.ndarray, np.ndarray]
+_SEED = "random_state"
+
+
+@dataclass(frozen=True)
+class Structured:
+    """A kind of target.
+
+    ``probe``: its probe's name in a sweep file; ``make(params, labels)`` makes an unfitted one for labels (without any:
+    to see that it can be made).  ``read(labels, params)``: the targets [rows, ...] that the texts stand for.
+    ``decode(fitted, x)``: what a fitted probe says of rows [rows, features].  ``score(true, runs, groups, training,
+    spec, seed)``: the rows of the results, from what was decoded for each control ("none": by the probe itself).
+    ``kinds(targets)`` [rows]: of each kind (maps of one size) a like share is held out, and controls exchange rows
+    within it.
+    ``majority(training, true)``: what the control says, unless ``score`` sees to it.
+    """
+
+    probe: str
+    make: Callable[[Mapping[str, Any], Sequence[str]], Any]
+    read: Callable[[Sequence[str], Mapping[str, Any]], np.ndarray]
+    decode: Callable[[Any, np.ndarray], np.ndarray]
+    score: Callable[..., pd.DataFrame]
+    kinds: Callable[[np.ndarray], np.ndarray]
+    majority: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+
+
+def find_structured(task: str) -> Structured:
+    """The kind of target registered as ``task``."""
+    module, _, name = STRUCTURED[task].partition(":")
+    found = getattr(importlib.import_module(module), name)
+    assert isinstance(found, Structured)
+    return found
+
+
+def structured_probe(name: str, params: Mapping[str, Any]) -> Task | None:
+    """The task of a probe of structured targets, made once to see that it can be; None for other names.
+
+    >>> structured_probe("plan", {"layers": 2}), structured_probe("logistic", {})
+    ('plan', None)
+    """
+    for task in STRUCTURED:
+        kind = find_structured(task)
+        if kind.probe == name:
+            kind.make(params, ())
+            return task  # type: ignore[return-value]  # the keys of STRUCTURED are tasks
+    return None
+
+
+def check_params(name: str, params: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise :class:`SpecError` for a parameter that a probe does not have."""
+    for param in params:
+        if param not in known:
+            raise SpecError(f"probe {name!r} has no parameter {param!r}{did_you_mean(param, known)}")
+
+
+def check_structured(spec: SweepSpec, targets: Sequence[tuple[str, Task]]) -> None:
+    """Raise :class:`SpecError` where a sweep asks of such targets what is not done with them."""
+    for column, task in targets:
+        if task not in STRUCTURED:
+            continue
+        if spec.holdout is None:
+            raise SpecError(f"holdout: probes of the target {column!r} are fitted once, not in folds; add holdout: 0.2")
+        if "control_task" in spec.controls:
+            raise SpecError(f"controls: 'control_task' is not for the target {column!r}: give that a sweep of its own")
+
+
+def evaluate_structured(
+    spec: SweepSpec,
+    task: Task,
+    params: Mapping[str, Any],
+    x: np.ndarray,
+    labels: Sequence[str],
+    groups: np.ndarray,
+    seed: int,
+    untrained: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """The rows of a cell: ``control, metric, label, estimate, low, high`` and the difference from each control.
+
+    x: [rows, features]; labels: texts of the rows; groups: [rows], never split; untrained: [rows, features] of the
+    model with new weights.  Controls: ``shuffled`` (fitted on the targets of other groups, one draw), ``untrained``,
+    ``random_features``, ``other_groups`` (what was decoded of another group's row), and the kind's ``majority``.
+    """
+    from sklearn.base import clone
+
+    from probes.controls import random_features
+    from probes.folds import group_holdout
+
+    kind = find_structured(task)
+    probe, targets = kind.make(params, labels), kind.read(labels, params)
+    if _SEED in probe.get_params() and _SEED not in params:
+        probe.set_params(**{_SEED: seed})
+    kinds = kind.kinds(targets)
+    test = group_holdout(groups, spec.holdout or 0.2, seed, kinds if len(np.unique(kinds)) > 1 else None)
+    known, true = targets[~test], targets[test]
+
+    def decoded(features: np.ndarray, learned: np.ndarray = known) -> np.ndarray:
+        return kind.decode(clone(probe).fit(features[~test], learned, groups[~test]), features[test])
+
+    runs = {"none": decoded(x)}
+    for control in spec.controls:
+        drawn = derive_seed(seed, control)
+        if control == "majority" and kind.majority:
+            runs[control] = kind.majority(known, true)
+        elif control == "shuffled":
+            runs[control] = decoded(x, known[_others(groups[~test], drawn, kinds[~test])])
+        elif control == "random_features":
+            runs[control] = decoded(random_features(x, drawn))
+        elif control == "untrained" and untrained is not None:
+            runs[control] = decoded(untrained)
+        elif control == "other_groups":
+            runs[control] = runs["none"][_others(groups[test], drawn, kinds[test])]
+    return _chosen(kind.score(true, runs, groups[test], known, spec, seed), spec.metrics)
+
+
+def _chosen(table: pd.DataFrame, metrics: Sequence[str] | None) -> pd.DataFrame:
+    known = list(dict.fromkeys(table["metric"]))
+    for name in metrics or ():
+        if name not in known:
+            raise SpecError(f"metrics: unknown metric {name!r}{did_you_mean(name, known)}")
+    return table[table["metric"].isin(metrics or known)].reset_index(drop=True)
+
+
+def _others(groups: np.ndarray, seed: int, kinds: np.ndarray | None = None) -> np.ndarray:
+    """For each row a random row of another group and of the same kind; rows may serve twice, so few groups will do."""
+    rng, group_of = np.random.default_rng(seed), np.unique(groups, return_inverse=True)[1]
+    kinds = np.zeros(len(group_of), dtype=np.int64) if kinds is None else kinds
+    found = np.empty(len(group_of), dtype=np.int64)
+    for row, (group, kind) in enumerate(zip(group_of, kinds, strict=True)):
+        others = np.flatnonzero((group_of != group) & (kinds == kind))
+        if not len(others):
+            raise DataError("all rows of one side of the split, of one kind (grid size), are of one group: add groups")
+        found[row] = rng.choice(others)
+    return found
+
+
+def lead(ours: Ratio, theirs: Ratio, groups: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
+    """The difference of two ratios on the same rows, with its 95% interval from resamples of whole groups.
+
+    >>> right, ones = np.array([[1.0], [1.0], [0.0]]), np.ones((3, 1))
+    >>> lead((right, ones), (0 * right, ones), np.array([0, 0, 0]), 10, 0)["difference"].round(2)
+    np.float64(0.67)
+    """
+    from probes.cluster_sums import ClusterSums
+
+    width = ours[0].shape[1]
+    sums = ClusterSums(np.concatenate([*ours, *theirs], 1), groups, resamples, seed)
+
+    def difference(s: np.ndarray) -> np.ndarray:
+        parts = [s[..., k * width : (k + 1) * width] for k in range(4)]
+        return np.nanmean(parts[0] / parts[1], -1) - np.nanmean(parts[2] / parts[3], -1)
+
+    found = sums.interval(difference)
+    names = ("difference", "difference_low", "difference_high")
+    return dict(zip(names, (np.float64(v) for v in (found.estimate, found.low, found.high)), strict=True))

@@ -1,0 +1,1 @@
+"""Probe sweeps on the command line and in the explorer."""

@@ -1,0 +1,154 @@
+"""Starting runs from a form, watching them, and looking at what a probe sweep found."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import pandas as pd
+import streamlit as st
+
+from workbench.families.probe_sweep.views.form import chosen_spec, to_yaml
+from workbench.figures.style import words
+from workbench.runs import RunRecord
+from workbench.views.choices import go_to, pick, tabs, write
+from workbench.views.family import figures, safely
+from workbench.views.processes import SWEEP, Started, command_line, launch, started
+from workbench.views.run_list import pick_run, runs_root
+from workbench.views.run_tables import show_table
+
+__all__ = ["sweeps_page"]
+
+_EVERY_S = 2.0
+_START, _WATCH, _RESULTS = "Start", "Watch", "Results"
+_PAGES = {
+    "east": "EAST", "goal-directedness": "Goal-directedness", "internal-rl": "Internal RL",
+    "self-prediction": "Introspection", "concept-injection": "Introspection",
+}  # fmt: skip
+
+
+def sweeps_page(runs: pd.DataFrame) -> None:
+    """Start, watch, results.  ``runs`` is what ``list_runs`` returns; it may be empty."""
+    st.header("Sweeps")
+    tabs(
+        safely({
+            _START: _start, _WATCH: lambda: _watch(), _RESULTS: lambda: _results(runs),
+        }),
+        "view",
+    )  # fmt: skip
+
+
+def _start() -> None:
+    st.caption("Runs in a process of its own: it goes on when you leave this page, and can be watched and cancelled.")
+    experiment, spec = chosen_spec()
+    text = to_yaml(spec)
+    edited = st.toggle("Edit the YAML", key="_edit")
+    if edited:
+        # A new form gives a new text: the key says which form the edits belong to.
+        stamp = hashlib.sha256(text.encode()).hexdigest()[:8]
+        text = st.text_area("Spec", text, height=330, key=f"_yaml-{stamp}")
+    else:
+        st.code(text, language="yaml")
+    default = f"{_slug(experiment)}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    name = write("Name of the run", "name", placeholder=default).strip() or default
+    root = runs_root()
+    st.caption("The same from a shell, with the spec saved as a file:")
+    st.code(command_line(experiment, name, f"{name}.yaml", str(root)), language="bash")
+    with st.container(horizontal=True):
+        if st.button("Start", type="primary"):
+            launch(root, experiment, name, text)
+            go_to("Sweeps", view=_WATCH)
+            st.rerun()
+        st.download_button("Save the YAML", text, f"{name}.yaml", "application/yaml", on_click="ignore")
+
+
+def _slug(experiment: str) -> str:
+    return re.sub(r"[^a-z0-9-]", "-", experiment)
+
+
+def _watch() -> None:
+    found = started(runs_root())
+    if not found:
+        st.info(f"Nothing was started from this app yet: use the tab {_START}.")
+        return
+    at_work = any(each.alive for each in found)
+
+    @st.fragment(run_every=_EVERY_S if at_work else None)
+    def watch() -> None:
+        if at_work and not any(each.alive for each in found):
+            st.rerun()  # the whole page: from now on nothing needs to be looked at again and again
+        for each in found:
+            _show(each)
+
+    watch()
+
+
+def _show(each: Started) -> None:
+    record, state = each.record(), each.state
+    with st.container(border=True, key=f"started-{each.name}"):
+        st.markdown(f"**{each.experiment}/{each.name}**: {state}, started {each.begun[:16].replace('T', ' ')} UTC")
+        if record is not None and record.status.total:
+            done, total = len(record.steps()), record.status.total
+            st.progress(min(1.0, done / total), text=f"{done} of {total} steps")
+        elif state == "running":
+            st.progress(0.0, text="starting")
+        if state == "failed":
+            st.error(_reason(each, record))
+        with st.expander("What it says", expanded=state == "running"):
+            st.code(each.said() or "nothing yet", language=None, wrap_lines=True)
+        _buttons(each, state, record)
+
+
+def _reason(each: Started, record: RunRecord | None) -> str:
+    if record is not None and record.status.error and record.status.started >= each.begun:
+        return record.status.error
+    return next((line for line in reversed(each.said().splitlines()) if line.strip()), "it ended without a word")
+
+
+def _buttons(each: Started, state: str, record: RunRecord | None) -> None:
+    with st.container(horizontal=True):
+        if state == "running" and st.button("Cancel", key=f"cancel-{each.name}"):
+            each.cancel()
+            st.toast(f"{each.name}: stopping; what is finished stays")
+        if state in ("interrupted", "failed") and st.button("Go on", key=f"again-{each.name}"):
+            each.again()
+            st.rerun()
+        if record is not None and st.button("Open its results", key=f"open-{each.name}"):
+            _open(each, state)
+            st.rerun()
+
+
+def _open(each: Started, state: str) -> None:
+    run = f"{each.experiment}/{each.name}"
+    if each.experiment == SWEEP:
+        go_to("Sweeps", view=_RESULTS, run=run)
+    elif state == "finished" and each.experiment in _PAGES:
+        go_to(_PAGES[each.experiment], run=run, protocol=each.experiment)
+    else:
+        go_to("Runs", run=run, show="One run")
+
+
+def _results(runs: pd.DataFrame) -> None:
+    """A sweep's figures and its table, finished or not."""
+    own = runs[(runs["experiment"] == SWEEP) & (runs["status"] != "broken")]
+    if own.empty:
+        st.info("There is no probe sweep yet. Start one, or:")
+        st.code("workbench sweep notebooks/sweeps/bandit-entropy.yaml", language="bash")
+        return
+    run = pick_run(own)
+    if run.status.state != "finished":
+        st.caption(f"{run.status.state}: {len(run.steps())} of {run.status.total or '?'} steps are there so far.")
+    figures(run, "figure")
+    rows = run.load_table("results") if "results.parquet" in run.artifacts else run.rows()
+    if rows.empty or "metric" not in rows:
+        return
+    metric = pick("Score", sorted(rows["metric"].dropna().unique()), key="metric", show=words)
+    part = rows[rows["metric"] == metric]
+    st.caption("Out-of-fold scores with 95% intervals; difference: probe minus control on the same rows.")
+    show_table(part[[name for name in _COLUMNS if name in part]], f"{run.name}-{metric}", "results")
+
+
+_COLUMNS = [
+    "model", "target", "position", "layer", "component", "probe", "params", "seed", "control", "estimate", "low",
+    "high", "difference", "difference_low", "difference_high", "n_rows", "n_groups",
+]  # fmt: skip

@@ -1,0 +1,157 @@
+"""One cell: a probe with its parameters, evaluated on one target at one site and position beside its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import DataError, did_you_mean
+from workbench.families.probe_sweep.captures import CONTROL, Rows, load_rows
+from workbench.families.probe_sweep.spec import SweepSpec
+from workbench.families.probe_sweep.structured import STRUCTURED, evaluate_structured
+from workbench.files import read_object
+from workbench.runs import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["evaluate_cell"]
+
+_OTHER = "other_groups"
+_OF_EVALUATE = ("majority", "shuffled", "random_features", "control_task")
+_SEED = "random_state"
+
+
+def evaluate_cell(cell: Cell, context: Path) -> pd.DataFrame:
+    """The rows of a cell: one for each control and metric (and class), from the run folder ``context``.
+
+    Columns ``control`` ("none" is the probe itself), ``metric``, ``label`` (the class, for scores of one class),
+    ``estimate, low, high``, the probe minus the control in ``difference, difference_low, difference_high``, and the
+    numbers of ``rows`` and ``groups``.  Rows whose label is missing are left out.
+    """
+    spec, values = _spec(str(context)), cell.values
+    found = load_rows(context, values["model"], values["position"], values["site"])
+    kept = found.labels[values["target"]].notna().to_numpy()
+    y, groups = _labels(found, values, kept), found.groups[kept]
+    features = {name: each[kept] for name, each in _control_features(spec, found, cell, context).items()}
+    if values["task"] in STRUCTURED:
+        table = evaluate_structured(
+            spec, values["task"], values["params"], found.activations[kept], y.tolist(), groups, values["seed"],
+            features.get(CONTROL),
+        )  # fmt: skip
+    else:
+        table = _evaluate(spec, values, found, kept, y, groups, features)
+    return table.assign(rows=len(y), groups=len(np.unique(groups)))
+
+
+def _evaluate(
+    spec: SweepSpec, values: Any, found: Rows, kept: np.ndarray, y: np.ndarray, groups: np.ndarray,
+    features: Mapping[str, np.ndarray],
+) -> pd.DataFrame:  # fmt: skip
+    """The rows of a plain target."""
+    import pandas as pd
+
+    from probes.evaluation import evaluate
+
+    probe = _probe(values)
+    evaluation = evaluate(
+        probe, found.activations[kept], y, groups, folds=None if spec.holdout else spec.folds,
+        holdout=spec.holdout or 0.2, seed=values["seed"], controls=[c for c in spec.controls if c in _OF_EVALUATE],
+        control_features=features, types=_types(spec, found, kept), shuffles=spec.shuffles, metrics=spec.metrics,
+        resamples=spec.resamples,
+    )  # fmt: skip
+    tables = [evaluation.table.assign(label="")]
+    if spec.per_class and values["task"] == "classification":
+        tables.append(_per_class(evaluation.per_class))
+    if spec.mdl and values["task"] == "classification":
+        tables.append(_code_lengths(spec, probe, found.activations[kept], y, groups, values["seed"]))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _labels(found: Rows, values: Any, kept: np.ndarray) -> np.ndarray:
+    """Numbers for regression; for classification the labels as they are, whole numbers as such."""
+    column = found.labels[values["target"]][kept]
+    if not len(column):
+        raise DataError(f"target {values['target']!r} has no labels at position {values['position']!r}")
+    if values["task"] == "regression":
+        try:
+            return column.to_numpy(dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"target {values['target']!r} holds no numbers to regress on: {error}") from None
+    if column.dtype.kind == "f":
+        whole = column.to_numpy()
+        return whole.astype(np.int64) if (whole % 1 == 0).all() else whole.astype(str)
+    return column.to_numpy() if column.dtype.kind in "iub" else column.astype(str).to_numpy(dtype=np.str_)
+
+
+def _probe(values: Any) -> Any:
+    """The probe of a cell; one that draws random numbers draws them from the cell's seed."""
+    from probes import make_probe, probe_class
+
+    params = dict(values["params"])
+    if _SEED in probe_class(values["probe"])._get_param_names():
+        params.setdefault(_SEED, values["seed"])
+    return make_probe(values["probe"], **params)
+
+
+def _control_features(spec: SweepSpec, found: Rows, cell: Cell, context: Path) -> dict[str, np.ndarray]:
+    """Other features from which the same probe is to predict the same labels."""
+    from probes.controls import other_rows
+
+    values, features = cell.values, {}
+    if _OTHER in spec.controls and values["task"] not in STRUCTURED:
+        features[_OTHER] = found.activations[other_rows(found.groups, values["seed"])]
+    if CONTROL in spec.controls and _has_untrained(context, values["model"]):
+        untrained = load_rows(context, values["model"], values["position"], values["site"], CONTROL)
+        if not found.labels[values["target"]].equals(untrained.labels[values["target"]]):
+            raise DataError("the untrained model's rows are not those of the model: the source must replay the same")
+        features[CONTROL] = untrained.activations
+    return features
+
+
+def _types(spec: SweepSpec, found: Rows, kept: np.ndarray) -> np.ndarray | None:
+    if spec.types is None:
+        return None
+    if spec.types not in found.labels:
+        raise DataError(f"types: there is no label {spec.types!r}{did_you_mean(spec.types, map(str, found.labels))}")
+    return found.labels[spec.types][kept].astype(str).to_numpy(dtype=np.str_)
+
+
+def _has_untrained(context: Path, model: str) -> bool:
+    from workbench.families.probe_sweep.plan import capture_key
+
+    record = read_object(context / "artifacts" / f"capture-{capture_key(model)}.json")
+    return CONTROL in record["folders"]
+
+
+def _per_class(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a class and score, in the form of the other rows (without intervals)."""
+    long = table.melt(id_vars="class", var_name="metric", value_name="estimate")
+    return long.rename(columns={"class": "label"}).assign(control="none", label=long["class"].astype(str))
+
+
+def _code_lengths(
+    spec: SweepSpec, probe: Any, x: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int
+) -> pd.DataFrame:
+    """Online code lengths (bits) and compression, in the form of the other rows (without differences)."""
+    import pandas as pd
+
+    from probes.mdl import online_code
+
+    shuffles = 1 if "shuffled" in spec.controls else 0
+    found = online_code(probe, x, y, groups, seed=seed, shuffles=shuffles, resamples=spec.resamples).table
+    bits = found.rename(columns={"codelength": "estimate"})[["control", "estimate", "low", "high"]]
+    uniform = found["uniform"]
+    ratio = {"estimate": found["compression"], "low": uniform / found["high"], "high": uniform / found["low"]}
+    compression = pd.DataFrame({"control": found["control"], **ratio})
+    tables = [bits.assign(metric="codelength"), compression.assign(metric="compression")]
+    return pd.concat(tables, ignore_index=True).assign(label="")
+
+
+@lru_cache(maxsize=4)
+def _spec(context: str) -> SweepSpec:
+    return SweepSpec.model_validate(read_object(Path(context, "spec.json")))

@@ -1,0 +1,32 @@
+"""Bandits: arms, Gymnasium environments, oracles, texts, and the language agent that plays them.
+
+Importing this package is light: torch is loaded when the agent is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.lazy import lazy_exports
+from workbench.worlds.bandits.arms import BernoulliArms, GaussianArms, reward_table
+from workbench.worlds.bandits.bandit import BernoulliBandit, GaussianBandit
+from workbench.worlds.bandits.episodes import play
+from workbench.worlds.bandits.oracles import ORACLES, Oracle, make_oracle
+
+if TYPE_CHECKING:
+    from workbench.worlds.bandits.agents.language_agent import LanguageAgent
+
+__all__ = [
+    "ORACLES",
+    "BernoulliArms",
+    "BernoulliBandit",
+    "GaussianArms",
+    "GaussianBandit",
+    "LanguageAgent",
+    "Oracle",
+    "make_oracle",
+    "play",
+    "reward_table",
+]
+
+__getattr__, __dir__ = lazy_exports(__name__, {"agents.language_agent": ("LanguageAgent",)})

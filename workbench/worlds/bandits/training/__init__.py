@@ -1,0 +1,1 @@
+"""How the shipped bandit agent is trained: teachers, their transcripts, the recipe and its quality."""

@@ -1,0 +1,183 @@
+"""A language model in a grid: the current grid as text in, one move as JSON out.
+
+The agent has no memory: at every step it is prompted afresh with the grid as it is (arXiv 2602.08964), so a decision is
+a function of the place and of a seed.  It samples its answer, after a written reasoning if its text asks for one, and
+draws again when no move can be read from it.  In *exact* mode nothing is sampled: the probabilities of the four answers
+are read off the model in one pass, and a move is drawn from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from workbench.errors import DataError, SpecError
+from workbench.models.interventions import Intervention
+from workbench.models.language_model import LanguageModel
+from workbench.models.sampling import filter_logits
+from workbench.seeding import derive_seed, uniforms
+from workbench.worlds.grids.layouts import Layout, State
+from workbench.worlds.grids.text import GridText
+from workbench.worlds.moves import Move
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from numpy.typing import ArrayLike
+
+__all__ = ["GridAgent", "GridDecision", "Place", "draw_moves"]
+
+Place = tuple[Layout, State]
+_ROWS = 64  # scored at once on a CPU: more fall out of its cache and take longer each
+
+
+@dataclass(frozen=True)
+class GridDecision:
+    """What the agent said at one place.
+
+    ``move`` is None when no move could be read in any attempt: the agent then stays where it is.  ``completion`` and
+    its ``tokens`` (without the end token) are those of the last attempt; in exact mode the answer that was drawn.
+    ``probabilities`` [4] exist in exact mode.  ``prompt``: the tokens that the decision was made from.
+    """
+
+    move: Move | None
+    completion: str
+    attempts: int
+    probabilities: Float[np.ndarray, "4"] | None
+    prompt: list[int]
+    tokens: list[int]
+
+
+@dataclass(frozen=True)
+class GridAgent:
+    """A model that moves in grids written by ``text``.
+
+    Temperature, top-p and the three ``attempts`` are the paper's (arXiv 2602.08964).  ``exact=True`` draws moves from
+    :meth:`probabilities` and needs a text without reasoning.  Chat models are prompted through their chat template;
+    others with the message on lines of its own.
+
+    >>> from workbench.worlds.grids.mazes import make_layout
+    >>> from workbench.models.tiny import tiny_model
+    >>> layout = make_layout(5, 0.0, seed=1)
+    >>> agent = GridAgent(tiny_model(), GridText(wording="short"), exact=True)
+    >>> agent.probabilities([(layout, layout.initial)]).shape
+    (1, 4)
+    """
+
+    model: LanguageModel
+    text: GridText = field(default_factory=GridText)
+    temperature: float = 0.7
+    top_p: float = 0.95
+    max_new_tokens: int = 64
+    attempts: int = 3
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.exact and self.text.reasoning:
+            raise SpecError("exact move probabilities need a text without reasoning: GridText(reasoning=False)")
+        if self.attempts < 1:
+            raise SpecError(f"attempts={self.attempts}: at least one is needed, 3 is usual")
+
+    def prompt(self, layout: Layout, state: State) -> list[int]:
+        """Tokens of the message about a place."""
+        message = self.text.prompt(layout, state)
+        if getattr(self.model.tokenizer, "chat_template", None):
+            return self.model.encode([{"role": "user", "content": message}])
+        return self.model.encode(message + "\n")
+
+    def decide(
+        self,
+        places: Sequence[Place],
+        seeds: Sequence[int],
+        interventions: Sequence[Intervention] = (),
+        progress: bool = False,
+    ) -> list[GridDecision]:
+        """A decision at each place; without interventions it depends on the place and its seed only.
+
+        Row i of a per-row intervention acts at place i.  Raises :class:`DataError` unless there is a seed a place.
+        """
+        if len(places) != len(seeds):
+            raise DataError(f"{len(seeds)} seeds for {len(places)} places: give one for each")
+        if not len(places):
+            return []
+        prompts = [self.prompt(*place) for place in places]
+        if self.exact:
+            return self._draw(prompts, seeds, self._score(prompts, interventions))
+        return self._sample(prompts, seeds, interventions, progress)
+
+    def probabilities(
+        self, places: Sequence[Place], interventions: Sequence[Intervention] = ()
+    ) -> Float[np.ndarray, "places 4"]:
+        """Probability of each move: the model's over the four answers, at the agent's temperature and top-p.
+
+        They are those of answers that are one of the four; what else the model might write is left out.  Raises
+        :class:`SpecError` for a text with reasoning, whose move depends on what is written before.
+        """
+        if self.text.reasoning:
+            raise SpecError("a move after a reasoning has no probability of its own: use GridText(reasoning=False)")
+        return self._score([self.prompt(*place) for place in places], interventions)
+
+    def _score(
+        self, prompts: Sequence[list[int]], interventions: Sequence[Intervention]
+    ) -> Float[np.ndarray, "places 4"]:
+        import torch
+
+        if not prompts:
+            return np.zeros((0, len(Move)))
+        if interventions:  # rows may be steered each in its own way
+            rows, places = list(prompts), np.arange(len(prompts))
+        else:
+            numbers: dict[tuple[int, ...], int] = {}
+            places = np.array([numbers.setdefault(tuple(prompt), len(numbers)) for prompt in prompts])
+            rows = [list(prompt) for prompt in numbers]
+        endings = [self.text.answer(move).removesuffix("}") for move in Move]
+        whole = bool(interventions) or self.model.device.type != "cpu"
+        size = len(rows) if whole else _ROWS
+        scores = []
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            scores += self.model.score(part, [endings] * len(part), interventions)
+        logprobs = torch.tensor([[score.logprob for score in row] for row in scores], dtype=torch.float64)
+        if self.temperature == 0:
+            return np.eye(len(Move))[logprobs.argmax(1).numpy()[places]]
+        return filter_logits(logprobs, self.temperature, self.top_p).double().softmax(-1).numpy()[places]
+
+    def _draw(self, prompts: Sequence[list[int]], seeds: Sequence[int], table: np.ndarray) -> list[GridDecision]:
+        answers = [self.text.answer(move) for move in Move]
+        tokens = [self.model.encode_continuation(answer) for answer in answers]
+        return [
+            GridDecision(Move(move), answers[move], 1, p, prompt, tokens[move])
+            for prompt, p, move in zip(prompts, table, draw_moves(table, seeds).tolist(), strict=True)
+        ]
+
+    def _sample(
+        self, prompts: list[list[int]], seeds: Sequence[int], interventions: Sequence[Intervention], progress: bool
+    ) -> list[GridDecision]:
+        decisions: list[GridDecision | None] = [None] * len(prompts)
+        for attempt in range(1, self.attempts + 1):
+            wanted = [int(decision is None or decision.move is None) for decision in decisions]
+            if not any(wanted):
+                break
+            drawn = self.model.generate(
+                prompts, wanted, max_new_tokens=self.max_new_tokens, temperature=self.temperature, top_p=self.top_p,
+                seeds=[derive_seed(int(seed), "attempt", attempt) for seed in seeds],
+                interventions=interventions, progress=progress,
+            )  # fmt: skip
+            for i, completions in enumerate(drawn):
+                for said in completions:
+                    move = self.text.parse(said.text)
+                    decisions[i] = GridDecision(move, said.text, attempt, None, prompts[i], said.tokens)
+        return [decision for decision in decisions if decision is not None]
+
+
+def draw_moves(probabilities: ArrayLike, seeds: Sequence[int]) -> Int[np.ndarray, " rows"]:
+    """One move a row, drawn from [rows, 4] probabilities with the row's seed; moves of probability 0 are never drawn.
+
+    >>> draw_moves([[0, 0.5, 0, 0.5], [0, 0, 1, 0]], [1, 2]).tolist()
+    [3, 2]
+    """
+    cumulative = np.asarray(probabilities, dtype=np.float64).cumsum(1)
+    draw = uniforms(np.array([derive_seed(int(seed), "pick") for seed in seeds], dtype=np.uint64), 0)
+    return (cumulative <= (draw * cumulative[:, -1])[:, None]).sum(1)

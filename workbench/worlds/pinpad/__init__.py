@@ -1,0 +1,49 @@
+"""Pinpads: grids whose colours are visited in an order, the ant that walks in them, oracles, beliefs and pictures.
+
+Importing this package is light: torch is loaded when one of its names is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from workbench.worlds.pinpad.beliefs import Beliefs, bayes_filter
+    from workbench.worlds.pinpad.env import PinpadEnv, PinpadVectorEnv
+    from workbench.worlds.pinpad.expert import Episodes, expert_episodes
+    from workbench.worlds.pinpad.pictures import pinpad_picture, pinpad_trajectory_picture, save_pinpad_animation
+    from workbench.worlds.pinpad.pinpad import PINPADS, Pinpad, PinpadState
+    from workbench.worlds.pinpad.play import Played, play_pinpad
+    from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks
+
+__all__ = [
+    "PINPADS",
+    "Beliefs",
+    "Episodes",
+    "Pinpad",
+    "PinpadEnv",
+    "PinpadState",
+    "PinpadVectorEnv",
+    "Played",
+    "bayes_filter",
+    "expert_episodes",
+    "held_out_task",
+    "pinpad_picture",
+    "pinpad_trajectory_picture",
+    "play_pinpad",
+    "pretraining_tasks",
+    "save_pinpad_animation",
+]
+
+_MODULES = {
+    "beliefs": ("Beliefs", "bayes_filter"),
+    "env": ("PinpadEnv", "PinpadVectorEnv"),
+    "expert": ("Episodes", "expert_episodes"),
+    "pictures": ("pinpad_picture", "pinpad_trajectory_picture", "save_pinpad_animation"),
+    "pinpad": ("PINPADS", "Pinpad", "PinpadState"),
+    "play": ("Played", "play_pinpad"),
+    "tasks": ("held_out_task", "pretraining_tasks"),
+}
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

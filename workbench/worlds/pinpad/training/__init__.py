@@ -1,0 +1,1 @@
+"""How the sequence models and experts of pinpads are trained: recipes and their quality."""

@@ -1,0 +1,1 @@
+"""How the shipped babblers are trained: speakers, their transcripts, the recipe and its quality."""
