@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -54,18 +56,28 @@ def main() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="Activation workbench", layout="wide")
     st.html(_STYLE)
-    pages = [st.Page(partial(_draw, title), title=title, url_path=choices.path_of(title)) for title in PAGES]
+    runs: list[pd.DataFrame] = []  # filled below: the sidebar is drawn outside of the page, so that it stays
+    pages = [
+        st.Page(partial(_draw, title, runs), title=title, url_path=choices.path_of(title), default=title == "Runs")
+        for title in PAGES
+    ]
     page = st.navigation(pages)
     choices.begin(page.title)
-    page.run()
-
-
-def _draw(title: str) -> None:
-    """Draw a page; its errors are its own."""
-    try:
-        runs = _runs(title)
+    with _guarded(page.title):
+        runs.append(_runs(page.title))
         choices.say_unknown(SHARED)
-        PAGES[title](runs)
+        page.run()
+
+
+def _draw(title: str, runs: list[pd.DataFrame]) -> None:
+    PAGES[title](runs[0])
+
+
+@contextmanager
+def _guarded(title: str) -> Iterator[None]:
+    """Errors of a page are its own."""
+    try:
+        yield
     except WorkbenchError as error:
         say_error(error)
     except Exception as error:
