@@ -34,10 +34,11 @@ import torch
 
 from workbench.figures.style import finish
 from workbench.models import load_model
-from workbench.worlds.pinpad import expert_episodes, pinpad_trajectory_picture, pretraining_tasks
+from workbench.worlds.pinpad import Pinpad, expert_episodes, pinpad_trajectory_picture, pretraining_tasks
 
 model = load_model("pinpad-base")
-world, tasks = model.world, pretraining_tasks(model.world)
+world = Pinpad.of(model.world)
+tasks = pretraining_tasks(world)
 episodes = expert_episodes(world, tasks, 100 if SMALL else 400, torch.Generator().manual_seed(0))
 
 length = int(episodes.lengths[0])
@@ -84,8 +85,7 @@ finish(figure, "Bayes filter: which colour is next?", width=800, height=320).sho
 # %%
 import pandas as pd
 
-from probes import make_probe
-from probes.evaluation import evaluate
+from probes import evaluate, make_probe
 from workbench.sites import Site
 
 sites = [Site(0, "resid_pre"), *(Site(layer) for layer in range(model.n_layers))]

@@ -113,8 +113,8 @@ summarise(both, by=["player"], measures=["regret", "greedy_rate", "entropy"]).ro
 
 # %%
 from workbench.activations import ActivationSet, replay
-from workbench.families.probe_sweep import SOURCES, Source
-from workbench.families.probe_sweep.sources import play_once
+from workbench.activations.sources import Source, play_once
+from workbench.families.probe_sweep import SOURCES
 from workbench.worlds.bandits.agents.rollout import prompts_of
 
 

@@ -17,6 +17,7 @@ import torch
 from probes._artifact import read_artifact, write_artifact
 from probes.fold_moments import FoldMoments, Task
 from probes.moments import spread_of
+from workbench.activations.activation_set import check_stamp
 from workbench.errors import ArtifactError, DataError
 from workbench.sites import Site
 
@@ -83,8 +84,6 @@ class Erasure:
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: ModelStamp | None = None, force: bool = False) -> Erasure:
         """Read what :meth:`save` wrote; with ``model``, one of another model or basis raises unless ``force``."""
-        from workbench.activations.activation_set import check_stamp
-
         header, arrays = read_artifact(path, _FORMAT, "a saved erasure")
         try:
             site = None if header["site"] is None else Site.parse(header["site"])
@@ -107,10 +106,21 @@ def leace(
     basis: str = "raw",
     fingerprint: str | None = None,
 ) -> Erasure:
-    """The eraser of a concept from activations X [rows, d] and labels (or numbers) y [rows] or [rows, targets].
+    """The eraser of a concept.
 
-    ``shrinkage`` estimates the covariance with the package's random-matrix shrinkage, for few rows a feature; the
-    classes' means still become equal, the change is then the least for that estimate.
+    Args:
+        X: activations [rows, d].
+        y: labels or numbers, [rows] or [rows, targets].
+        task: whether y are classes or numbers.
+        shrinkage: estimate the covariance with the package's random-matrix shrinkage, for few rows a feature; the
+            classes' means still become equal, the change is then the least for that estimate.
+        site, basis, fingerprint: where the activations come from, kept with the eraser.
+
+    Returns:
+        An :class:`Erasure`, a callable on activations [..., d].
+
+    Raises:
+        DataError: for fewer than two rows, and rows or labels that are not finite.
 
     >>> eraser = leace([[1.0, 0.0], [3.0, 1.0], [1.0, 1.0], [3.0, 0.0]], [0, 1, 0, 1])
     >>> eraser(torch.tensor([[1.0, 5.0], [3.0, 5.0]])), eraser.rank
@@ -124,6 +134,8 @@ def leace(
     total = moments.total
     if total.n < 2:
         raise DataError("erasure needs at least two rows")
+    if task == "classification" and bool(((moments.class_counts > 0).sum(1) < 2).any()):
+        raise DataError(f"y holds one class only, {moments.labels[0]!r}: there is nothing to erase")
     d, columns = total.xy.shape
     # LEACE never adds variance (tr P S P' = tr Q S, Q a projection): the package's guard would only act on rounding.
     fitter = LeaceFitter(

@@ -14,15 +14,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from probes._fitting import checked_features, checked_labels, fit_clone, is_classifier, predictions_of, take
+from probes._fitting import checked_features, checked_labels, fit_clone, is_classifier, predictions_of
 from probes.controls import shuffled_labels
 from workbench.errors import DataError, SpecError
 from workbench.seeding import derive_seed
 from workbench.statistics import Interval, cluster_bootstrap
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Float, Int
     from numpy.typing import ArrayLike
 
@@ -66,15 +66,28 @@ def online_code(
     shuffles: int = 1,
     resamples: int = 2000,
 ) -> OnlineCode:
-    """Online code of the classes ``y`` [rows] given ``X`` [rows, features], ``groups`` [rows] sent whole.
+    """Online code of the classes of rows, given their features.
 
-    Groups are sent in random order, and a block ends with the group that reaches its share of the rows (``fractions``,
-    rising to 1), so no group is on both sides of a fit.  The first block is prolonged until it holds every class and
-    ``first_groups`` groups: a probe needs that much to be fitted.  Every code is mixed with a millionth of the uniform
-    one.  ``shuffles`` permutations (:func:`~probes.controls.shuffled_labels`) are coded as the control, 0 for none.
+    Groups are sent whole, in random order, and a block ends with the group that reaches its share of the rows, so no
+    group is on both sides of a fit.  Every code is mixed with a millionth of the uniform one.
 
-    Raises :class:`SpecError` for regressors and bad fractions, :class:`DataError` for unusable data and where the first
-    block would be all rows.
+    Args:
+        probe: a scikit-learn classifier with ``predict_proba``, cloned for each block.
+        X: [rows, features].
+        y: [rows] classes.
+        groups: [rows].
+        fractions: shares of the rows at which blocks end, rising to 1.
+        first_groups: groups in the first block at least; it is prolonged until it holds every class too.
+        seed: of the order, the control and the resamples.
+        shuffles: permutations (:func:`~probes.controls.shuffled_labels`) that are coded as the control; 0 for none.
+        resamples: of the bootstrap over groups.
+
+    Returns:
+        An :class:`OnlineCode`, in bits.
+
+    Raises:
+        SpecError: for regressors and bad fractions.
+        DataError: for unusable data, and where the first block would be all rows.
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> X = np.random.default_rng(0).normal(size=(400, 2))
@@ -94,7 +107,7 @@ def online_code(
     def coded(of: np.ndarray) -> tuple[Float[np.ndarray, " rows"], list[int], Int[np.ndarray, " rows"]]:
         order = _order(group_of, seed)
         ends = _block_ends(of[order], group_of[order], fractions, first_groups)
-        return _bits(probe, take(features, order), of[order], group_of[order], ends), ends, order
+        return _bits(probe, features[order], of[order], group_of[order], ends), ends, order
 
     bits, ends, order = coded(labels)
     uniform = len(labels) * float(np.log2(len(np.unique(labels))))
@@ -136,8 +149,8 @@ def _bits(probe: Any, X: Any, y: np.ndarray, groups: np.ndarray, ends: Sequence[
     bits = np.full(len(y), np.log2(len(classes)))
     for start, end in pairwise(ends):
         before, block = np.arange(start), np.arange(start, end)
-        fitted = fit_clone(probe, take(X, before), y[before], groups[before])
-        said = predictions_of(fitted, take(X, block), y[block], classes)
+        fitted = fit_clone(probe, X[before], y[before], groups[before])
+        said = predictions_of(fitted, X[block], y[block], classes)
         p = said.known_probabilities[np.arange(len(block)), said.truth]
         bits[start:end] = -np.log2((1 - _UNIFORM_SHARE) * p + _UNIFORM_SHARE / len(classes))
     return bits
@@ -162,8 +175,6 @@ def _line(
 def _code(
     lines: list[dict[str, Any]], bits: Float[np.ndarray, " rows"], ends: Sequence[int], uniform: float
 ) -> OnlineCode:
-    import pandas as pd
-
     starts = [0, *ends[:-1]]
     rows = np.subtract(ends, starts)
     blocks = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,9 +44,16 @@ def save_probe(
     fingerprint: str | None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a fitted probe; ``site``, ``basis`` and ``fingerprint`` are those of the activations it was fitted on.
+    """Write a fitted probe, whole or not at all.
 
-    Raises :class:`ArtifactError` for a probe that is not registered or whose parameters are not JSON.
+    Args:
+        probe: of a registered kind.
+        path: the file.
+        site, basis, fingerprint: those of the activations it was fitted on.
+        metadata: anything else, as JSON.
+
+    Raises:
+        ArtifactError: for a probe that is not registered, or parameters and metadata that are not JSON.
 
     >>> import tempfile
     >>> from probes import make_probe
@@ -103,8 +111,6 @@ def _kind_of(probe: Any) -> str:
 
 
 def _class(kind: str) -> Any:
-    from importlib import import_module
-
     if kind not in _KINDS:
         raise SpecError(f"unknown probe {kind!r}{did_you_mean(kind, _KINDS)}; one of another package needs its import")
     module, _, name = _KINDS[kind].partition(":")

@@ -6,14 +6,13 @@ in scope.  A new intervention says what its values are and what it does to ``z``
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
-from steering.vectors import SteeringVector
+from steering.vectors import SteeringVector, real_tensor, shown
 from workbench.errors import ArtifactError, DataError, SiteError
 from workbench.models.interventions import Scope, Where
 from workbench.sites import Site
@@ -121,22 +120,12 @@ def _by_row(part: Any) -> bool:
     return isinstance(part, torch.Tensor) and part.ndim == 2
 
 
-def _tensor(value: Any) -> Tensor | None:
-    """What torch makes of a value; None when that is not a tensor of real numbers."""
-    try:
-        tensor = value.vector if isinstance(value, SteeringVector) else torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError):
-        return None
-    return None if tensor.is_complex() else tensor
-
-
 def number(owner: Edit, what: str) -> float | Float[Tensor, "rows 1"]:
     """A field that is a number or one a row; the field itself becomes a float or a tensor [rows]."""
     given = getattr(owner, what)
-    found = _tensor(given)
+    found = real_tensor(given)
     if found is None or found.ndim > 1 or not found.isfinite().all():
-        shown = list(found.shape) if found is not None and found.ndim > 1 else reprlib.repr(given)
-        raise DataError(f"{owner}: {what} must be a finite number, or finite numbers [rows], not {shown}")
+        raise DataError(f"{owner}: {what} must be a finite number, or finite numbers [rows], not {shown(given)}")
     value = float(found.double()) if found.ndim == 0 else found
     owner._set(**{what: value})
     return value[:, None] if isinstance(value, torch.Tensor) else value
@@ -144,10 +133,10 @@ def number(owner: Edit, what: str) -> float | Float[Tensor, "rows 1"]:
 
 def finite(owner: Edit, what: str, vector: Vector) -> Tensor:
     """The tensor [d] or [rows, d] of a vector, which ``what`` names in errors; anything else raises."""
-    values = _tensor(vector)
+    values = real_tensor(vector)
     if values is None or values.ndim not in (1, 2) or 0 in values.shape or not values.is_floating_point():
-        shown = reprlib.repr(vector) if values is None else f"{values.dtype} {list(values.shape)}"
-        raise DataError(f"{owner}: the {what} must be floating-point [d] or [rows, d], not {shown}")
+        found = shown(vector) if values is None else f"{values.dtype} {list(values.shape)}"
+        raise DataError(f"{owner}: the {what} must be floating-point [d] or [rows, d], not {found}")
     if not values.isfinite().all():
         raise DataError(f"{owner}: the {what} is not finite")
     return values

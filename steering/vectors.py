@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -26,10 +27,30 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-__all__ = ["SteeringTarget", "SteeringVector"]
+__all__ = ["SteeringTarget", "SteeringVector", "real_tensor", "shown"]
 
 _FORMAT = "workbench-steering-vector"
 _RESIDUAL_WIDE = {"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"}
+
+
+def real_tensor(value: Any) -> Tensor | None:
+    """What torch makes of a value; None when that is not a tensor of real numbers.
+
+    >>> real_tensor([1.0, 2.0]), real_tensor("2"), real_tensor(1j)
+    (tensor([1., 2.]), None, None)
+    """
+    try:
+        tensor = value.vector if isinstance(value, SteeringVector) else torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    return None if tensor.is_complex() else tensor
+
+
+def shown(value: object) -> str:
+    """A value in an error of one line: arrays by type and shape, the rest by a short ``repr``."""
+    if hasattr(value, "shape"):
+        return f"{type(value).__name__} {[*value.shape]}"
+    return " ".join(reprlib.repr(value).split())
 
 
 @runtime_checkable
@@ -50,9 +71,15 @@ class SteeringTarget(Protocol):
 class SteeringVector:
     """A vector [d] at a site of a model, with arithmetic and a file format.
 
-    ``vector`` is kept as float32 on the CPU (a copy: later changes of the tensor given do not reach it).
-    ``fingerprint`` is the model's (None: unknown), ``basis`` the coordinates of its residual stream, ``metadata`` any
-    JSON-able dict.  NaN, infinities and shapes other than [d] raise :class:`DataError`.
+    NaN, infinities, numbers that are not floating-point and shapes other than [d] raise :class:`DataError`.
+
+    Args:
+        site: where it was read and is added, a :class:`Site`, its text or a layer.
+        vector: [d], kept as float32 on the CPU (a copy: later changes of the tensor given do not reach it).
+        fingerprint: of the model (None: unknown).
+        basis: the coordinates of the model's residual stream.
+        name: shown in tables and figures.
+        metadata: any JSON-able dict.
 
     >>> v = SteeringVector(Site(3), torch.tensor([3.0, 4.0]), name="east")
     >>> v
@@ -73,7 +100,11 @@ class SteeringVector:
     __array_ufunc__ = None  # so that a NumPy scalar times a vector comes to __rmul__
 
     def __post_init__(self) -> None:
-        vector = torch.as_tensor(self.vector).detach().to("cpu", torch.float32, copy=True).contiguous()
+        given = real_tensor(self.vector)
+        if given is None or not given.is_floating_point():
+            found = shown(self.vector) if given is None else given.dtype
+            raise DataError(f"a steering vector holds floating-point numbers [d], not {found}")
+        vector = given.detach().to("cpu", torch.float32, copy=True).contiguous()
         if vector.ndim != 1 or len(vector) == 0:
             raise DataError(f"a steering vector is one-dimensional [d], not of shape {list(vector.shape)}")
         if not vector.isfinite().all():
@@ -203,28 +234,30 @@ class SteeringVector:
         return self._combine(other, torch.sub, "-")
 
     def __radd__(self, other: object) -> SteeringVector:
-        return self if other == 0 else NotImplemented  # sum() starts from 0
+        if isinstance(other, int) and other == 0:  # sum() starts from 0
+            return self
+        return self._combine(other, torch.add, "+")
+
+    def __rsub__(self, other: object) -> SteeringVector:
+        return self._combine(other, torch.sub, "-")
 
     def __mul__(self, scalar: float) -> SteeringVector:
-        if isinstance(scalar, SteeringVector):
-            return NotImplemented
-        return replace(self, vector=self.vector.double() * float(scalar))
+        return replace(self, vector=self.vector.double() * self._scalar(scalar, "multiplied"))
 
     __rmul__ = __mul__
 
     def __truediv__(self, scalar: float) -> SteeringVector:
-        if isinstance(scalar, SteeringVector):
-            return NotImplemented
-        if float(scalar) == 0:
+        divisor = self._scalar(scalar, "divided")
+        if divisor == 0:
             raise DataError(f"{self!r} divided by zero")
-        return replace(self, vector=self.vector.double() / float(scalar))
+        return replace(self, vector=self.vector.double() / divisor)
 
     def __neg__(self) -> SteeringVector:
         return replace(self, vector=-self.vector)
 
     def _combine(self, other: object, operation: Callable[..., Tensor], sign: str) -> SteeringVector:
         if not isinstance(other, SteeringVector):
-            return NotImplemented
+            raise DataError(f"{self!r} {sign} {shown(other)}: both sides must be steering vectors")
         if self.site != other.site:
             raise ArtifactError(f"cannot combine vectors of different sites: {self.site} and {other.site}")
         self._check_same_space(other, "combine")
@@ -232,6 +265,12 @@ class SteeringVector:
         agreed = {k: v for k, v in self.metadata.items() if k in other.metadata and other.metadata[k] == v}
         name = f"{self.name} {sign} {other.name}" if self.name and other.name else self.name or other.name
         return replace(self, vector=operation(self.vector, other.vector), name=name, metadata=agreed)
+
+    def _scalar(self, value: object, verb: str) -> float:
+        try:
+            return float("number" if isinstance(value, str) else value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError):
+            raise DataError(f"{self!r} can be {verb} by a number, not by {shown(value)}") from None
 
     def _check_same_space(self, other: SteeringVector, verb: str) -> None:
         for what in ("fingerprint", "basis"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "ArtifactError",
@@ -19,6 +20,7 @@ __all__ = [
     "SiteError",
     "SpecError",
     "WorkbenchError",
+    "check_keys",
     "did_you_mean",
 ]
 
@@ -71,3 +73,11 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     names = list(valid)
     close = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(names)}"
+
+
+def check_keys(given: Iterable[Any], known: Iterable[str], what: str) -> None:
+    """Raise :class:`SpecError` for a key that is not known, with the nearest that is."""
+    known = list(known)
+    for key in given:
+        if key not in known:
+            raise SpecError(f"{what} has no field {str(key)!r}{did_you_mean(str(key), known)}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import DataError
+from workbench.labels import label_array
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Interval",
+    "check_resamples",
     "cluster_bootstrap",
     "cluster_bootstrap_difference",
     "corrected_entropy",
@@ -84,19 +86,24 @@ def cluster_bootstrap(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Interval:
-    """Percentile interval of ``statistic(values)`` from that many ``resamples`` of whole clusters.
+    """Percentile interval of ``statistic(values)`` over resamples of whole clusters (Field and Welsh, 2007).
 
-    values: [rows] or [rows, columns], finite; clusters: [rows] labels (an episode, a prompt).  ``statistic`` maps the
-    resampled values to one number; the default mean of [rows] is vectorised and takes milliseconds.  With a single
-    cluster the spread between clusters is unknown and both bounds are NaN; a statistic that is NaN on some resample
-    makes them NaN too.  Raises :class:`DataError` for empty, unequally long or non-finite input.
-    Source: Field and Welsh (2007), the cluster bootstrap.
+    Args:
+        values: [rows] or [rows, columns], finite.
+        clusters: [rows] labels, such as the episode or the prompt of each row.
+        statistic: maps resampled values to one number; the default mean of [rows] is vectorised and takes milliseconds.
+        resamples, seed: how many times the clusters are drawn with replacement, and the seed of the draws.
+        confidence: share that the interval covers.
+
+    Returns:
+        The statistic of all values and its bounds, which are NaN with a single cluster or where the statistic is NaN on
+        some resample.  Empty, unequally long or non-finite input raises a :class:`DataError`.
 
     >>> interval = cluster_bootstrap([1.0, 1.0, 3.0, 3.0], ["a", "a", "b", "b"])
     >>> print(interval)
     2 [1, 3]
     """
-    _check_bootstrap(resamples, confidence)
+    _check_confidence(confidence)
     sample = _Sample.of(values, clusters, statistic, "values")
     return _percentiles(sample.estimate(), sample.bootstrap(resamples, [seed, 0]), sample.n_clusters > 1, confidence)
 
@@ -112,15 +119,21 @@ def cluster_bootstrap_difference(
     confidence: float = 0.95,
     paired: bool = True,
 ) -> Interval:
-    """Percentile interval of ``statistic(a) - statistic(b)``; arguments as in :func:`cluster_bootstrap`.
+    """Percentile interval of ``statistic(a) - statistic(b)`` over resamples of whole clusters.
 
-    ``paired`` draws the same clusters for both (the same prompts steered and unsteered, say), which needs the same
-    cluster labels on both sides; otherwise the two sides are drawn independently.
+    Args:
+        a, b, clusters_a, clusters_b: values of the two sides and the cluster of each of their rows.
+        statistic, resamples, seed, confidence: those of :func:`cluster_bootstrap`.
+        paired: draw the same clusters for both (the same prompts steered and unsteered, say), which needs the same
+            labels on both sides; otherwise the two sides are drawn independently.
+
+    Returns:
+        The difference and its bounds, NaN as in :func:`cluster_bootstrap`.
 
     >>> print(cluster_bootstrap_difference([2.0, 5.0], [1.0, 4.0], [0, 1], [0, 1]))
     1 [1, 1]
     """
-    _check_bootstrap(resamples, confidence)
+    _check_confidence(confidence)
     first = _Sample.of(a, clusters_a, statistic, "a")
     second = _Sample.of(b, clusters_b, statistic, "b")
     if paired:
@@ -188,8 +201,6 @@ def corrected_entropy(counts: ArrayLike) -> Float[np.ndarray, "..."]:
 def times_drawn(n_clusters: int, resamples: int, seed: int) -> Iterator[Float[np.ndarray, "resamples clusters"]]:
     """How often each cluster is in each of the ``resamples`` of :func:`cluster_bootstrap`, a block at a time.
 
-    A statistic of sums over clusters is then a matrix product away.
-
     >>> [times.sum(1).tolist() for times in times_drawn(3, resamples=2, seed=0)]
     [[3.0, 3.0]]
     """
@@ -200,6 +211,7 @@ def times_drawn(n_clusters: int, resamples: int, seed: int) -> Iterator[Float[np
 
 def _draws(n_clusters: int, resamples: int, seed: list[int]) -> Iterator[Int[np.ndarray, "resamples clusters"]]:
     """Numbers of the clusters drawn in each of the ``resamples``, a block at a time."""
+    check_resamples(resamples)
     rng, step = np.random.default_rng(seed), max(1, _BLOCK // n_clusters)
     for start in range(0, resamples, step):
         yield rng.integers(0, n_clusters, size=(min(step, resamples - start), n_clusters), dtype=np.int32)
@@ -216,12 +228,12 @@ class _Sample:
 
     @classmethod
     def of(cls, values: ArrayLike, clusters: ArrayLike, statistic: Statistic, what: str) -> _Sample:
-        table, groups = np.asarray(values, dtype=np.float64), np.asarray(clusters)
+        table = np.asarray(values, dtype=np.float64)
+        if table.ndim == 0 or table.size == 0:
+            raise DataError(f"{what} is empty: an interval needs at least one row")
+        groups = label_array(clusters, f"the clusters of {what}")
         _check_rows(table, groups, what)
-        try:
-            labels, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
-        except TypeError as error:
-            raise DataError(f"clusters of {what} mix types that have no order: use all numbers or all text") from error
+        labels, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
         starts = np.concatenate([[0], np.cumsum(counts)])
         return cls(table[np.argsort(index, kind="stable")], labels, starts, statistic)
 
@@ -253,21 +265,17 @@ def _percentiles(estimate: float, resampled: np.ndarray, enough: bool, confidenc
 
 
 def _check_rows(values: np.ndarray, clusters: np.ndarray, what: str) -> None:
-    if values.ndim == 0 or values.size == 0:
-        raise DataError(f"{what} is empty: an interval needs at least one row")
     if clusters.shape != values.shape[:1]:
         raise DataError(f"{what} has {len(values)} rows but its clusters have shape {clusters.shape}: give one a row")
     bad = ~np.isfinite(values).reshape(len(values), -1).all(1)
     if bad.any():
         raise DataError(f"{what} is not finite at row {int(bad.argmax())}: drop or fill such rows first")
-    if clusters.dtype.kind == "f" and np.isnan(clusters).any():
-        raise DataError(f"clusters of {what} are NaN at row {int(np.isnan(clusters).argmax())}: every row needs one")
 
 
-def _check_bootstrap(resamples: int, confidence: float) -> None:
-    if resamples < 1:
-        raise DataError(f"resamples={resamples}: at least 1 is needed, 2000 is usual")
-    _check_confidence(confidence)
+def check_resamples(resamples: int) -> None:
+    """Raise :class:`DataError` unless a bootstrap can have that many resamples."""
+    if not isinstance(resamples, int | np.integer) or resamples < 1:
+        raise DataError(f"resamples={resamples!r} must be a whole number of at least 1; 2000 is usual")
 
 
 def _check_confidence(confidence: float) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
+from workbench.families import families
+from workbench.families.claims import read_claims
 from workbench.families.goal_directedness.views.report import print_goal_directedness
 from workbench.families.internal_rl.views.report import print_internal_rl
 from workbench.families.introspection.views.concept_report import print_concept_injection
@@ -37,9 +41,27 @@ _METHODS = {
 def print_report(record: RunRecord, out: Console) -> None:
     """Print a run's results, as its experiment shows them, and where the files are."""
     table, report = REPORTS.get(record.experiment, ("", None))
-    if report and f"{table}.parquet" in record.artifacts:
+    if record.experiment in families():
+        _print_tables(record, out)
+    elif report and f"{table}.parquet" in record.artifacts:
         report(record, out)
     out.print(f"tables and vectors: {record.path / 'artifacts'}", markup=False, soft_wrap=True)
+
+
+def _print_tables(record: RunRecord, out: Console) -> None:
+    """The tables that the family says, and its claims."""
+    for table in families()[record.experiment].report(record):
+        shown = new_table(table.title, *map(str, table.frame.columns))
+        for row in table.frame.astype(str).itertuples(index=False):
+            shown.add_row(*(escape(cell) for cell in row))
+        out.print(shown)
+        if table.caption:
+            out.print(table.caption, markup=False)
+            out.print()
+    claims = read_claims(record)
+    if claims is not None:
+        several = {"on": "rendering"} if (claims["on"] != "").any() else {}
+        out.print(orderings_table(claims.rename(columns={"claim": "ordering"} | several)))
 
 
 def _east(record: RunRecord, out: Console) -> None:

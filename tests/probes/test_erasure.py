@@ -109,6 +109,12 @@ def test_an_eraser_is_saved_with_where_it_belongs(make_rows, tmp_path):
         Erasure.load(tmp_path / "e.safetensors", SimpleNamespace(fingerprint="model-b", basis="raw"))
 
 
+@pytest.mark.parametrize("y", [["a"] * 4, [[0, 0], [1, 0], [0, 0], [1, 0]]], ids=["one target", "one of two targets"])
+def test_labels_of_one_class_are_refused_in_one_line(y):
+    with pytest.raises(DataError, match=r"^y holds one class only[^\n]*nothing to erase$"):
+        leace(torch.randn(4, 3), y)
+
+
 def test_mistakes_are_one_line(make_rows, tmp_path):
     data = make_rows()
     with pytest.raises(DataError, match="width 12, not 5"):

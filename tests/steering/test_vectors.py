@@ -46,7 +46,7 @@ def test_arithmetic_across_widths_raises_our_error(vector):
 
 
 def test_vector_times_vector_and_division_by_zero_are_refused(vector):
-    with pytest.raises(TypeError):
+    with pytest.raises(DataError, match="multiplied by a number"):
         vector * vector
     with pytest.raises(DataError, match="divided by zero"):
         vector / 0
@@ -56,6 +56,35 @@ def test_vector_times_vector_and_division_by_zero_are_refused(vector):
 def test_values_that_are_not_finite_are_refused_by_index(bad):
     with pytest.raises(DataError, match="component 2"):
         SteeringVector(Site(0), torch.tensor([0.0, 1.0, bad]))
+
+
+@pytest.mark.parametrize(
+    "bad", ["abc", None, [1.0, "a"], torch.ones(4, dtype=torch.complex64), torch.ones(4).long(), torch.ones(4) > 0, 1j]
+)
+def test_what_is_no_vector_of_real_numbers_is_refused_in_one_line(bad):
+    with pytest.raises(DataError, match=r"^a steering vector holds floating-point numbers \[d\], not [^\n]*$"):
+        SteeringVector(Site(0), bad)
+
+
+@pytest.mark.parametrize("bad", ["a", "2", None, 1j, torch.ones(8), np.ones(8), [2.0]])
+def test_a_vector_is_scaled_by_numbers_only_and_says_so_in_one_line(vector, bad):
+    for ask in (lambda: vector * bad, lambda: bad * vector, lambda: vector / bad):
+        with pytest.raises(DataError, match=r"^[^\n]*(multiplied|divided) by a number, not by [^\n]*$"):
+            ask()
+    with pytest.raises(DataError, match="by a number, not by Steering"):
+        vector * vector
+
+
+@pytest.mark.parametrize("bad", ["a", None, 1, torch.ones(8), np.ones(8)])
+def test_a_vector_is_added_to_vectors_only_and_says_so_in_one_line(vector, bad):
+    for ask in (lambda: vector + bad, lambda: bad + vector, lambda: vector - bad, lambda: bad - vector):
+        with pytest.raises(DataError, match=r"^[^\n]*both sides must be steering vectors[^\n]*$"):
+            ask()
+
+
+def test_scalars_of_numpy_and_torch_scale_like_floats_of_full_precision(vector):
+    for third in (1 / 3, np.float64(1 / 3), torch.tensor(1 / 3, dtype=torch.float64)):
+        assert torch.equal((vector * third).vector, (vector.vector.double() * (1 / 3)).float())
 
 
 def test_shape_other_than_d_is_refused():

@@ -12,11 +12,12 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 
-from workbench.errors import ArtifactError, DataError, SiteError, did_you_mean
-from workbench.sites import Site
+from workbench.errors import ArtifactError, DataError, did_you_mean
+from workbench.labels import labelled_rows
+from workbench.sites import Site, SiteMap
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Shaped
     from torch import Tensor
 
 __all__ = ["ActivationSet", "ModelStamp", "Rows", "check_stamp"]
@@ -40,6 +41,8 @@ class ActivationSet:
     ``labels``: a table (or dict of columns) with one line a row.  ``groups``: the name of a label column, or one value
     a row; rows of one group (an episode, a prompt) belong on the same side of any split.  Left out, each row is its own
     group; it becomes an array [rows].  ``fingerprint`` and ``basis`` are the model's, ``model`` its name.
+    ``activations`` (a dict by site will do) become a :class:`SiteMap`, which knows the model's number of layers where
+    ``capture`` made it.
     Wrong shapes, NaN and infinities raise :class:`DataError`, which names the site and the row.
 
     >>> some = ActivationSet({Site(1): torch.eye(3)}, {"entropy": [0.1, 0.5, 0.2], "episode": [0, 0, 1]}, "episode")
@@ -50,7 +53,7 @@ class ActivationSet:
             [0., 0., 1.]])
     """
 
-    activations: dict[Site, Float[Tensor, "rows d"]]
+    activations: SiteMap[Float[Tensor, "rows d"]]
     labels: pd.DataFrame = field(default_factory=pd.DataFrame)
     groups: Any = None
     fingerprint: str | None = None
@@ -58,7 +61,8 @@ class ActivationSet:
     model: str = ""
 
     def __post_init__(self) -> None:
-        activations = {Site.parse(site): torch.as_tensor(x).detach() for site, x in self.activations.items()}
+        tensors = {site: torch.as_tensor(x).detach() for site, x in self.activations.items()}
+        activations = SiteMap(tensors, getattr(self.activations, "n_layers", None))
         if not activations:
             raise DataError("an activation set needs at least one site")
         n_rows = len(next(iter(activations.values())))
@@ -77,14 +81,16 @@ class ActivationSet:
 
     def __getitem__(self, site: Site | str | int) -> Float[Tensor, "rows d"]:
         """Activations of one site; :class:`SiteError` when it was not captured."""
-        found = self.activations.get(Site.parse(site))
-        if found is None:
-            raise SiteError(f"{Site.parse(site)} was not captured{did_you_mean(str(site), map(str, self.activations))}")
-        return found
+        return self.activations[site]
 
     def __repr__(self) -> str:
         groups = len(set(self.groups.tolist()))
         return f"ActivationSet({len(self)} rows of {groups} groups, {_widths(self)})"
+
+    @property
+    def n_layers(self) -> int | None:
+        """Layers of the model, where known: then -1 is its last."""
+        return self.activations.n_layers
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -95,13 +101,29 @@ class ActivationSet:
         """Activations of one site as float32 (half precision is widened: NumPy has no bfloat16)."""
         return self[site].to("cpu", torch.float32).numpy()
 
+    def xy(
+        self, site: Site | str | int, target: str
+    ) -> tuple[Float[np.ndarray, "rows d"], Shaped[np.ndarray, " rows"], Shaped[np.ndarray, " rows"]]:
+        """What a probe is fitted on: activations in float32, the label column ``target``, and the groups.
+
+        Rows without that label are left out, with a warning.  Raises :class:`SiteError` for another site,
+        :class:`DataError` for another column, one without labels, or one that mixes numbers and text.
+
+        >>> X, y, groups = ActivationSet({Site(1): torch.eye(2)}, {"side": ["left", "right"]}).xy(1, "side")
+        >>> X.shape, y.tolist(), groups.tolist()
+        ((2, 2), ['left', 'right'], [0, 1])
+        """
+        x = self.numpy(site)
+        rows, y = labelled_rows(self.labels, target)
+        return x[rows], y, self.groups[rows]
+
     def select(self, rows: Rows) -> ActivationSet:
         """Some of the rows: a slice, a list of row numbers in any order, or a boolean mask."""
         index = row_numbers(rows, len(self))
         chosen = torch.from_numpy(index)
         return replace(
             self,
-            activations={site: x[chosen.to(x.device)] for site, x in self.activations.items()},
+            activations=self.activations.map(lambda x: x[chosen.to(x.device)]),
             labels=self.labels.iloc[index],
             groups=self.groups[index],
         )
@@ -117,9 +139,10 @@ class ActivationSet:
         first = sets[0]
         for other in sets[1:]:
             check_same_kind(first, other, "cannot put activation sets together")
+        joined = {site: torch.cat([each[site] for each in sets]) for site in first.sites}
         return replace(
             first,
-            activations={site: torch.cat([each[site] for each in sets]) for site in first.sites},
+            activations=SiteMap(joined, first.n_layers),
             labels=pd.concat([each.labels for each in sets], ignore_index=True),
             groups=np.concatenate([each.groups for each in sets]),
         )

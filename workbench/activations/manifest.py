@@ -33,6 +33,7 @@ class Shard:
 class Manifest:
     """What is common to all shards.  ``sites``: hook name -> ``{"d": width, "dtype": name}``; empty before the first
     shard.  ``request``: what :func:`workbench.activations.capture` was asked for (empty: shards were appended by hand).
+    ``n_layers``: of the model (None: not known).
     """
 
     model: str = ""
@@ -42,6 +43,7 @@ class Manifest:
     columns: list[str] = field(default_factory=list)
     request: dict[str, Any] = field(default_factory=dict)
     shards: tuple[Shard, ...] = ()
+    n_layers: int | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -54,6 +56,7 @@ class Manifest:
             raise ArtifactError(f"{path} is not the manifest of an activation store of version {_VERSION}")
         try:
             shards = tuple(Shard(**shard) for shard in data.pop("shards"))
+            data.setdefault("n_layers", None)  # stores of older versions do not have it
             return cls(**{each.name: data[each.name] for each in fields(cls) if each.name != "shards"}, shards=shards)
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{path} is broken: {error}") from error
@@ -80,4 +83,5 @@ class Manifest:
                     raise ArtifactError(f"these activations do not belong into this store: {name} {new}, not {old}")
             kind = {}
         shards = (*self.shards, Shard(len(some), first, stop))
-        return replace(self, model=self.model or some.model, **kind, shards=shards)  # type: ignore[arg-type]
+        known = {"model": self.model or some.model, "n_layers": self.n_layers or some.n_layers}
+        return replace(self, **known, **kind, shards=shards)  # type: ignore[arg-type]

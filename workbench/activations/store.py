@@ -21,12 +21,13 @@ from workbench.activations.activation_set import ActivationSet, Rows, row_number
 from workbench.activations.manifest import MANIFEST, Manifest
 from workbench.errors import ArtifactError, DataError, SiteError, did_you_mean
 from workbench.files import disk_errors, make_folder, remove_temporaries, replacing, write_bytes
+from workbench.labels import labelled_rows
 from workbench.locks import Lock
-from workbench.sites import Site
+from workbench.sites import Site, SiteMap
 from workbench.tables import frame_bytes, read_frames
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Shaped
     from torch import Tensor
 
 __all__ = ["ActivationStore"]
@@ -89,7 +90,7 @@ class ActivationStore:
 
     def read(self, site: Site | str | int, rows: Rows | None = None) -> Float[Tensor, "rows d"]:
         """Activations of a site: all rows, a slice, row numbers in any order, or a boolean mask."""
-        name = str(Site.parse(site))
+        name = str(Site.parse(site).resolve(self.manifest.n_layers))
         if name not in self.manifest.sites:
             raise SiteError(f"{name} is not in {self.path}{did_you_mean(name, self.manifest.sites)}")
         chosen = row_numbers(slice(None) if rows is None else rows, len(self))
@@ -98,6 +99,13 @@ class ActivationStore:
         for number, places, local in self._by_shard(chosen):
             result[places] = self._tensors(number, [name])[name][local]
         return result
+
+    def xy(
+        self, site: Site | str | int, target: str
+    ) -> tuple[Float[np.ndarray, "rows d"], Shaped[np.ndarray, " rows"], Shaped[np.ndarray, " rows"]]:
+        """As :meth:`ActivationSet.xy`; only that site is read."""
+        rows, y = labelled_rows(self.labels, target)
+        return self.read(site, rows).to(torch.float32).numpy(), y, self.groups[rows]
 
     def shards(self) -> Iterator[ActivationSet]:
         """The shards in order, each as a set whose tensors are mapped from the file."""
@@ -117,10 +125,9 @@ class ActivationStore:
         return self._set({name: self.read(name, rows) for name in self.manifest.sites}, table)
 
     def _set(self, tensors: Mapping[str, Tensor], table: pd.DataFrame) -> ActivationSet:
-        activations = {Site.parse(name): tensor for name, tensor in tensors.items()}
         labels, groups = table.drop(columns=_GROUP), table[_GROUP].to_numpy()
         m = self.manifest
-        return ActivationSet(activations, labels, groups, m.fingerprint, m.basis, m.model)
+        return ActivationSet(SiteMap(tensors, m.n_layers), labels, groups, m.fingerprint, m.basis, m.model)
 
     def _by_shard(self, chosen: np.ndarray) -> Iterator[tuple[int, Tensor | slice, Tensor | slice]]:
         """(shard, places in the result, rows within the shard) of each shard that holds chosen rows."""

@@ -7,16 +7,23 @@
 from __future__ import annotations
 
 import importlib
-from functools import cache
-from typing import Any
+from contextlib import suppress
+from functools import cache, partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from workbench.discovery import discover, lazily
-from workbench.errors import SpecError, did_you_mean
-from workbench.families.claims import Claim, Verdict, verdict
+from workbench.errors import SpecError, WorkbenchError, did_you_mean
+from workbench.families.claims import Claim, Verdict, read_claims, verdict
 from workbench.families.context import Context
 from workbench.families.family import Command, Family, Keeps, Step, Table, View
 from workbench.families.running import plan, run
 from workbench.families.specs import ModelSpec, Spec
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from workbench.runs import RunRecord
 
 __all__ = [
     "EXPERIMENTS",
@@ -33,10 +40,12 @@ __all__ = [
     "View",
     "families",
     "figures_module",
+    "figures_of",
     "get_experiment",
     "get_family",
     "lazily",
     "plan",
+    "read_claims",
     "run",
     "verdict",
 ]
@@ -69,14 +78,43 @@ def get_family(name: str) -> Family:
     return families()[name]
 
 
+def figures_of(record: RunRecord) -> dict[str, go.Figure]:
+    """All figures that a run of any family has tables for, by name; ``{}`` for a run of an unknown kind."""
+    from workbench.figures.style import drawn
+
+    family = families().get(record.experiment)
+    return drawn(family.figures(record)) if family else {}
+
+
 def get_experiment(name: str) -> Any:
-    """The module of an experiment family."""
+    """The module of an experiment family; of a family that is found, what such a module has."""
+    if name in families():
+        family = families()[name]
+        return SimpleNamespace(PRESETS=family.presets, plan=partial(_planned, family), run=partial(_run, family))
     if name not in EXPERIMENTS:
         raise SpecError(f"unknown experiment {name!r}{did_you_mean(name, EXPERIMENTS)}")
     return importlib.import_module(EXPERIMENTS[name])
 
 
+def _planned(family: Family, spec: Any) -> list[tuple[str, str, int]]:
+    return [(step.name, step.what, step.completions) for step in plan(family, spec)]
+
+
+def _run(family: Family, spec: Any, root: Any, name: str | None = None, progress: bool = False, say: Any = None) -> Any:
+    return run(family, spec, root, name, progress, say)
+
+
 def figures_module(name: str) -> Any | None:
     """The module that draws the figures of a family's runs; None for a run of another kind."""
+    if name in families():
+        return SimpleNamespace(drawings_of=families()[name].figures, figures_of=partial(_drawn, families()[name]))
     family = {**EXPERIMENTS, "sweep": "workbench.families.probe_sweep"}.get(name)
     return importlib.import_module(f"{family}.figures") if family else None
+
+
+def _drawn(family: Family, record: Any) -> dict[str, Any]:
+    found = {}
+    for name, draw in family.figures(record).items():
+        with suppress(WorkbenchError):  # a table of an unfinished or older run; the other figures do not need it
+            found[name] = draw()
+    return found

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from workbench.errors import DataError
-from workbench.models.interventions import Intervention, Scope, Where, Window
-from workbench.sites import Site
+from workbench.models.interventions import Intervention, Scope, Where, Window, Wrapped
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
 __all__ = ["as_generated"]
 
 
@@ -41,19 +41,11 @@ def as_generated(interventions: Sequence[Intervention], prompt_lengths: int | Se
     return [_Generated(each, lengths) for each in interventions]
 
 
-@dataclass(frozen=True)
-class _Generated:
+@dataclass(frozen=True, eq=False)
+class _Generated(Wrapped):
     """An intervention that is told other prompt lengths."""
 
-    inner: Intervention
     lengths: tuple[int, ...]
-
-    fingerprint = property(lambda self: getattr(self.inner, "fingerprint", None))
-    basis = property(lambda self: getattr(self.inner, "basis", None))
-
-    @property
-    def site(self) -> Site:
-        return self.inner.site
 
     @property
     def scope(self) -> Scope:
@@ -61,8 +53,6 @@ class _Generated:
         return Scope(prompt=Window(), generation=None)
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
-        import torch
-
         lengths = torch.tensor(self.lengths, device=where.rows.device)
         if len(lengths) > 1 and int(where.rows.max()) >= len(lengths):
             raise DataError(f"{len(lengths)} prompt lengths, and row {int(where.rows.max())} has none: give one a row")

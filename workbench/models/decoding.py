@@ -7,6 +7,7 @@ token itself, so that leaves steered in different ways can share a prompt.  Tree
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -216,6 +217,7 @@ class Decoder:
             lengths = [len(leaf.tokens) for leaf in tree.leaves]
             for leaf, logprobs in zip(tree.leaves, row[: sum(lengths)].split(lengths), strict=True):
                 leaf.token_logprobs = logprobs[range(len(leaf.tokens)), leaf.tokens].tolist()
+                _require_finite([leaf], [sum(leaf.token_logprobs)], "a continuation")
 
 
 def _last_tokens(trees: Sequence[Tree], alive: Sequence[list[int]], step: int) -> list[list[Stretch]]:
@@ -242,6 +244,7 @@ def _extend(leaves: Sequence[Leaf], logits: Tensor, step: int, sampling: Samplin
     seeds = np.array([leaf.seed for leaf in leaves], dtype=np.uint64)
     drawn = sample(logits, seeds, step, sampling.temperature, sampling.top_p, sampling.top_k)
     logprobs = logits.float().log_softmax(-1).gather(1, drawn[:, None])[:, 0].tolist()
+    _require_finite(leaves, logprobs, f"step {step}")
     for leaf, token, logprob in zip(leaves, drawn.tolist(), logprobs, strict=True):
         leaf.token_logprobs.append(logprob)
         if token in sampling.eos:
@@ -252,6 +255,15 @@ def _extend(leaves: Sequence[Leaf], logits: Tensor, step: int, sampling: Samplin
             leaf.finish = "stop"
         elif len(leaf.tokens) == sampling.max_new_tokens:
             leaf.finish = "length"
+
+
+def _require_finite(leaves: Sequence[Leaf], logprobs: Sequence[float], what: str) -> None:
+    """Raise :class:`ModelError` where logits were not finite: then the log-probability of any token is NaN."""
+    for leaf, logprob in zip(leaves, logprobs, strict=True):
+        if math.isnan(logprob):
+            raise ModelError(
+                f"the logits of prompt {leaf.row} are not finite at {what}: a weight or a steered activation is not"
+            )
 
 
 # ---- trees

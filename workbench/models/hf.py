@@ -7,24 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from workbench.errors import SiteError
 from workbench.models.backend import Hook, StopForward, in_order, one_pass
 from workbench.models.blocks import Block, find_blocks, residual_components
 from workbench.sites import Site
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
 __all__ = ["HuggingFaceBackend", "first", "input_device", "own_mask", "with_first"]
 
 
 def own_mask(mask: Tensor | dict[str, Tensor] | None, hf_model: Any) -> Any:
     """A boolean mask as an additive one, which every attention takes (and SDPA would make of it at every layer)."""
-    import torch
-
     if mask is None:
         return mask
     if isinstance(mask, dict):
@@ -77,7 +74,7 @@ class HuggingFaceBackend:
     ) -> Tensor | None:
         run = self.hf_model if logits else self.hf_model.base_model
         arguments = {"attention_mask": own_mask(mask, self.hf_model), "position_ids": positions}
-        with one_pass(self.hf_model), self._hooked(hooks, stop_after):
+        with one_pass(self.hf_model), self.hooked(hooks, stop_after):
             try:
                 output = run(tokens, past_key_values=cache, use_cache=cache is not None, **arguments)
             except StopForward:
@@ -85,7 +82,8 @@ class HuggingFaceBackend:
         return output.logits if logits else None
 
     @contextmanager
-    def _hooked(self, hooks: Mapping[Site, Hook] | None, stop_after: int | None) -> Iterator[None]:
+    def hooked(self, hooks: Mapping[Site, Hook] | None, stop_after: int | None = None) -> Iterator[None]:
+        """The model with hooks on it, which are gone afterwards whatever is raised."""
         handles: list[Any] = []
         try:
             for site, hook in in_order(hooks, stop_after):

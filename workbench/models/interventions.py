@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from workbench.errors import SpecError
+from workbench.errors import DataError, SpecError
 from workbench.models.backend import Hook
 from workbench.sites import Site
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
-__all__ = ["Intervention", "Scope", "Where", "Window", "hooks_for"]
+__all__ = ["Intervention", "Placed", "Scope", "Where", "Window", "Wrapped", "hooks_for"]
 
 
 @dataclass(frozen=True)
@@ -147,16 +147,61 @@ class Intervention(Protocol):
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]: ...
 
 
+@dataclass(frozen=True, eq=False)
+class Wrapped:
+    """An intervention that does what another does; subclasses change something about it."""
+
+    inner: Intervention
+
+    fingerprint = property(lambda self: getattr(self.inner, "fingerprint", None))
+    basis = property(lambda self: getattr(self.inner, "basis", None))
+
+    @property
+    def site(self) -> Site:
+        """Where it acts."""
+        return self.inner.site
+
+    @property
+    def scope(self) -> Scope:
+        """Which positions it may change."""
+        return self.inner.scope
+
+    def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
+        return _acted(self.inner, activation, where)
+
+
+@dataclass(frozen=True, eq=False)
+class Placed(Wrapped):
+    """An intervention at the site that its own means in a model: layer -1 is the model's last."""
+
+    place: Site
+
+    @property
+    def site(self) -> Site:
+        """Where it acts, the layer counted from 0."""
+        return self.place
+
+
 def hooks_for(interventions: Sequence[Intervention], where: Where) -> dict[Site, Hook]:
     """Interventions as hooks; several at one site act in the order given."""
 
     def hook(chain: list[Intervention]) -> Hook:
         def steer(activation: Tensor) -> Tensor:
             for intervention in chain:
-                activation = intervention(activation, where)
+                activation = _acted(intervention, activation, where)
             return activation
 
         return steer
 
     sites = {i.site for i in interventions}
     return {site: hook([i for i in interventions if i.site == site]) for site in sites}
+
+
+def _acted(intervention: Intervention, activation: Tensor, where: Where) -> Tensor:
+    """What an intervention makes of an activation; :class:`DataError` when that is not an activation of its kind."""
+    new = intervention(activation, where)
+    kind = (tuple(activation.shape), activation.dtype)
+    found = (tuple(new.shape), new.dtype) if hasattr(new, "shape") and hasattr(new, "dtype") else type(new).__name__
+    if found != kind:
+        raise DataError(f"{type(intervention).__name__} at {intervention.site} returned {found}, not a tensor {kind}")
+    return new

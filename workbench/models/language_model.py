@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from workbench.errors import ArtifactError, DataError, ModelError, SiteError
+from workbench.models import inputs
 from workbench.models.backend import Backend, Hook
 from workbench.models.cache import PromptCache, pad_right
 from workbench.models.decoding import Completion, Decoder, Leaf, Sampling, Score, seeded_leaves
 from workbench.models.fingerprint import fingerprint
-from workbench.models.interventions import Intervention, Where, hooks_for
+from workbench.models.interventions import Intervention, Placed, Where, hooks_for
+from workbench.models.steered import steered
 from workbench.progress import progress_bar
-from workbench.sites import Site, parse_sites
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+from workbench.sites import Site, SiteMap, parse_sites
 
 __all__ = ["Forward", "LanguageModel", "Prompt"]
 
@@ -28,9 +30,10 @@ Prompt = str | list[dict[str, str]] | list[int]
 @dataclass(frozen=True)
 class Forward:
     """One pass over a right-padded batch: ``activations[site]`` [batch, pos, d]; ``logits`` [batch, pos, vocab] or
-    None; ``lengths`` tokens a row.  Entries past a row's length are meaningless."""
+    None; ``lengths`` tokens a row.  Entries past a row's length are meaningless.  ``activations`` may be asked by site,
+    hook name or layer (``["1.resid_post"]``, ``[-1]``)."""
 
-    activations: dict[Site, Tensor]
+    activations: SiteMap[Tensor]
     logits: Tensor | None
     lengths: list[int]
 
@@ -105,29 +108,38 @@ class LanguageModel:
     def encode(self, prompt: Prompt) -> list[int]:
         """Token ids of a prompt; chat messages end with the template's generation prompt."""
         if isinstance(prompt, str):
-            tokens = self.tokenizer(prompt)["input_ids"]
-        elif prompt and isinstance(prompt[0], dict):
-            if not getattr(self.tokenizer, "chat_template", None):
-                raise ModelError(f"{self.name} has no chat template: pass the prompt as text")
-            tokens = self.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)[
+            prompt = self.tokenizer(prompt)["input_ids"]
+        elif isinstance(prompt, list | tuple) and prompt and isinstance(prompt[0], dict):
+            prompt = self._written(inputs.chat(prompt))
+        return inputs.token_ids(prompt, self._vocab_size)
+
+    def _written(self, messages: list[dict[str, Any]]) -> list[int]:
+        """Chat messages through the tokenizer's template."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise ModelError(f"{self.name} has no chat template: pass the prompt as text")
+        try:
+            return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)[
                 "input_ids"
             ]
-        else:
-            tokens = list(prompt)
-        if not tokens:
-            raise DataError("a prompt is empty: it must hold at least one token")
-        return tokens
+        except Exception as error:  # templates raise what they like, for instance where the roles do not alternate
+            raise DataError(f"{self.name}'s chat template takes no such messages: {str(error)[:200]}") from error
 
-    def encode_all(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Token ids of many prompts, each as :meth:`encode` gives them (texts go through the tokenizer together)."""
-        if isinstance(prompts, str) or not len(prompts):
-            raise DataError("prompts must be a non-empty list; for one prompt write [prompt]")
-        if not all(isinstance(prompt, str) for prompt in prompts):
-            return [self.encode(prompt) for prompt in prompts]
-        rows = self.tokenizer(list(prompts))["input_ids"]
-        if not all(rows):
-            raise DataError("a prompt is empty: it must hold at least one token")
-        return rows
+    @property
+    def _vocab_size(self) -> int:
+        """Tokens that have an embedding, which may be more than the tokenizer has."""
+        return int(self.backend.hf_model.get_input_embeddings().weight.shape[0])
+
+    def encode_all(self, prompts: Sequence[Prompt], what: str = "prompt", first: int = 0) -> list[list[int]]:
+        """Token ids of many prompts, each as :meth:`encode` gives them (texts go through the tokenizer together).
+
+        A prompt that cannot be read raises :class:`DataError`, which calls it ``what`` and counts from ``first``.
+        """
+        rows = inputs.items(prompts, what)
+        if not all(isinstance(row, str) for row in rows):
+            return inputs.each(self.encode, rows, what, first)
+        return inputs.each(
+            partial(inputs.token_ids, vocab_size=self._vocab_size), self.tokenizer(rows)["input_ids"], what, first
+        )
 
     def encode_continuation(self, text: str) -> list[int]:
         """Token ids of text that goes on from a prompt: no special tokens are added."""
@@ -155,31 +167,29 @@ class LanguageModel:
         ``select`` is applied to each activation as it is read and its result kept, so that the rest of the activation
         is freed at once.  ``row_numbers``: which row of a per-row intervention each prompt is (default: 0, 1, ...).
         """
-        import torch
-
         sites = self._check_sites(sites, self.backend.components)
         rows = self.encode_all(prompts)
-        self._check_interventions(interventions)
+        interventions = self._placed(interventions)
         self._check_room(rows, 0)
         tokens = self._pad(rows)
         found: dict[Site, Tensor] = {}
-        hooks = hooks_for(interventions, self._where(rows, row_numbers)) if interventions else {}
+        numbers = inputs.row_numbers(row_numbers, len(rows))
+        hooks = hooks_for(interventions, self._where(rows, numbers)) if interventions else {}
         for site in sites:
             hooks[site] = _reading(site, hooks.get(site), found, select)
         stop_after = None if logits else max((s.layer for s in sites), default=0)
         with torch.no_grad():
             out = self.backend.forward(tokens, hooks=hooks, stop_after=stop_after, logits=logits)
-        return Forward({site: found[site] for site in sites}, out, [len(row) for row in rows])
+        activations = SiteMap({site: found[site] for site in sites}, self.n_layers)
+        return Forward(activations, out, [len(row) for row in rows])
 
     def _pad(self, rows: Sequence[Any]) -> Tensor:
         return pad_right(list(rows), 0, self.device)
 
-    def _where(self, rows: Sequence[list[int]], numbers: Sequence[int] | None = None) -> Where:
-        import torch
-
+    def _where(self, rows: Sequence[list[int]], numbers: Sequence[int]) -> Where:
         lengths = torch.tensor([len(row) for row in rows], device=self.device)[:, None]
         at = torch.arange(int(lengths.max()), device=self.device)[None].expand(len(rows), -1)
-        index = torch.tensor(numbers or range(len(rows)), device=self.device)[:, None].expand_as(at)
+        index = torch.tensor(numbers, device=self.device)[:, None].expand_as(at)
         return Where(torch.where(at < lengths, at, -1), index, lengths.expand_as(at))
 
     # ---- many tokens
@@ -200,7 +210,7 @@ class LanguageModel:
         temperature: float = 1.0,
         top_p: float = 1.0,
         top_k: int = 0,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         seeds: int | Sequence[int] = 0,
         interventions: Sequence[Intervention] = (),
         cache: PromptCache | None = None,
@@ -213,13 +223,12 @@ class LanguageModel:
         per-row interventions.  ``cache``: see :meth:`prompt_cache`.  ``temperature=0`` is greedy.
         """
         rows = self.encode_all(prompts)
-        self._check_interventions(interventions)
-        self._check_room(rows, max_new_tokens)
-        if not isinstance(seeds, int) and len(seeds) != len(rows):
-            raise DataError(f"{len(seeds)} seeds for {len(rows)} prompts: give one integer or one seed a prompt")
-        sampling = Sampling(self.decode, max_new_tokens, temperature, top_p, top_k, tuple(stop), self._end_tokens())
-        counts = [n] * len(rows) if isinstance(n, int) else list(n)
-        leaves = seeded_leaves(counts, seeds)
+        interventions = self._placed(interventions)
+        numbers = inputs.sampling(max_new_tokens, temperature, top_p, top_k)
+        sampling = Sampling(self.decode, *numbers, inputs.stops(stop), self._end_tokens())
+        self._check_room(rows, sampling.max_new_tokens)
+        counts = inputs.counts(n, len(rows))
+        leaves = seeded_leaves(counts, inputs.seeds(seeds, len(rows)))
         with progress_bar(sum(counts), progress, "generating") as advance:
             Decoder(self.backend, interventions, sampling, advance).fill(rows, leaves, cache)
         return [
@@ -236,16 +245,41 @@ class LanguageModel:
     ) -> list[list[Score]]:
         """Log-probabilities of given continuations: ``result[prompt][continuation]``, one pass for all of them."""
         rows = self.encode_all(prompts)
-        self._check_interventions(interventions)
-        if len(continuations) != len(rows):
-            raise DataError(f"{len(continuations)} lists of continuations for {len(rows)} prompts: give one a prompt")
-        tokens = [[self.encode_continuation(c) if isinstance(c, str) else list(c) for c in cs] for cs in continuations]
-        if not all(part for parts in tokens for part in parts):
-            raise DataError("a continuation is empty: it must hold at least one token")
+        interventions = self._placed(interventions)
+        tokens = inputs.continuations(continuations, len(rows), self.encode_continuation, self._vocab_size)
         self._check_room(rows, max((len(part) for parts in tokens for part in parts), default=0))
         leaves = [[Leaf(row, tokens=part) for part in parts] for row, parts in enumerate(tokens)]
         Decoder(self.backend, interventions).fill(rows, leaves, cache)
         return [[Score(sum(x.token_logprobs), x.tokens, x.token_logprobs) for x in own] for own in leaves]
+
+    def steered(self, interventions: Sequence[Intervention]) -> AbstractContextManager[Any]:
+        """A ``with`` block in which the Hugging Face model itself is steered, whoever calls it.
+
+        For ``generate`` of Hugging Face, lm-eval, TRL and other code that knows nothing of the workbench.  Positions
+        are absolute under padding on either side and under the caller's own cache.  A prompt is what ``generate`` was
+        given; in other calls, all tokens of a pass that begins a cache or adds several tokens to it.  What a cache
+        holds already stays as it was computed.  Meanwhile the workbench's own calls on this model are refused, in
+        other threads they wait.
+
+        Args:
+            interventions: as for :meth:`generate`.  A row of a per-row intervention is a prompt given to ``generate``
+                (all of its ``num_return_sequences``), else a row of the batch.
+
+        Returns:
+            A context manager that yields the Hugging Face model; its hooks are gone afterwards, whatever is raised.
+
+        Raises:
+            SiteError: for a component that the Hugging Face model does not have (``attn.z``, ``mlp.pre``, ...).
+            ArtifactError: for a vector of another model.
+            ModelError: in a pass over packed sequences, or one that goes on from a cache filled outside of the block.
+
+        >>> from workbench.models.tiny import tiny_model
+        >>> model = tiny_model("llama")
+        >>> with model.steered([]) as hf_model:
+        ...     hf_model.generate(**model.tokenizer("a b", return_tensors="pt"), max_new_tokens=3).shape[1] <= 6
+        True
+        """
+        return steered(self.backend.hf_model, self._placed(interventions))
 
     # ---- checks
 
@@ -264,10 +298,9 @@ class LanguageModel:
                 )
         return parsed
 
-    def _check_interventions(self, interventions: Sequence[Intervention]) -> None:
-        if isinstance(interventions, Intervention):
-            raise DataError("interventions must be a list; for one intervention write [intervention]")
-        self._check_sites([i.site for i in interventions], self.backend.steerable)
+    def _placed(self, interventions: Sequence[Intervention]) -> list[Intervention]:
+        """The interventions, found fit for this model, at their true layers."""
+        interventions = inputs.plain_interventions(interventions)
         for i in interventions:
             for what in ("fingerprint", "basis"):
                 stamp, own = getattr(i, what, None), getattr(self, what)
@@ -276,6 +309,8 @@ class LanguageModel:
                         f"{type(i).__name__} at {i.site} is of a model with {what} {stamp}, and {self.name} has {own}:"
                         " use vector.for_model(model, force=True) to steer it all the same"
                     )
+        sites = [self._check_sites(i.site, self.backend.steerable)[0] for i in interventions]
+        return [i if i.site == site else Placed(i, site) for i, site in zip(interventions, sites, strict=True)]
 
     def _check_room(self, rows: Sequence[list[int]], new_tokens: int) -> None:
         limit = getattr(self.config, "max_position_embeddings", None)

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from workbench.errors import SpecError
+from workbench.models import inputs
 from workbench.seeding import uniforms
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
-
 __all__ = ["filter_logits", "sample"]
 
 
@@ -25,8 +26,9 @@ def filter_logits(
 ) -> Float[Tensor, "rows vocab"]:
     """Logits divided by the temperature, -inf outside the ``top_k`` likeliest and outside the smallest set whose
     probability reaches ``top_p`` (the order and the conventions of Hugging Face's ``generate``)."""
-    if temperature <= 0 or not 0 < top_p <= 1 or top_k < 0:
-        raise SpecError(f"temperature {temperature} must be > 0, top_p {top_p} in (0, 1], top_k {top_k} >= 0")
+    if temperature == 0:
+        raise SpecError("temperature 0 is greedy: it takes the likeliest token and has no probabilities")
+    _, temperature, top_p, top_k = inputs.sampling(1, temperature, top_p, top_k)
     logits = logits.float() / temperature
     if 0 < top_k < logits.shape[-1]:
         logits = logits.masked_fill(logits < logits.topk(top_k).values[:, -1:], -float("inf"))
@@ -47,8 +49,6 @@ def sample(
     top_k: int = 0,
 ) -> Int[Tensor, " rows"]:
     """One token a row; ``temperature`` 0 takes the likeliest.  ``seeds`` [rows]."""
-    import torch
-
     if temperature == 0:
         return logits.argmax(-1)
     cumulative = filter_logits(logits, temperature, top_p, top_k).double().softmax(-1).cumsum(-1)  # [rows vocab]

@@ -11,19 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
 from workbench.errors import DataError, ModelError
+from workbench.models import inputs
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
     from torch.distributions import Distribution
 
     from workbench.models.recurrent import RecurrentCache
     from workbench.models.sequence import SequenceCache
-    from workbench.worlds.pinpad.ant_world import AntWorld
-    from workbench.worlds.pinpad.pinpad import Pinpad
 
 __all__ = ["SequenceModel"]
 
@@ -45,23 +46,12 @@ class SequenceModel(LanguageModel):
         super().__init__(HuggingFaceBackend(hf_model), None, name)
 
     @property
-    def world(self) -> Pinpad:
-        """The rules of the worlds that it was trained in (of an ant's, those of its grid); :class:`ModelError` when the
-        folder does not say."""
-        from workbench.worlds.pinpad.pinpad import Pinpad
-
+    def world(self) -> dict[str, Any]:
+        """What its folder says of the world that it was trained in, for that world to read (as ``Pinpad.of`` does);
+        :class:`ModelError` when it says nothing."""
         if not self.config.world:
             raise ModelError(f"{self.name} does not say which world it was trained in: its config has no 'world'")
-        return Pinpad(**self.config.world.get("rules", self.config.world))
-
-    @property
-    def ant_world(self) -> AntWorld:
-        """The ant's world that it was trained in; :class:`ModelError` when it was none."""
-        from workbench.worlds.pinpad.ant_world import AntWorld
-
-        if "rules" not in self.config.world:
-            raise ModelError(f"{self.name} was not trained on the ant pinpad: its world is that of a grid")
-        return AntWorld.of(self.config.world)
+        return self.config.world
 
     def cache(self, length: int | None = None) -> SequenceCache | RecurrentCache:
         """An empty cache for stepping through episodes of up to ``length`` steps (default: the longest it knows)."""
@@ -69,8 +59,6 @@ class SequenceModel(LanguageModel):
 
     def encode(self, prompt: Any) -> Any:
         """Observations as a tensor [pos, fields or size]; :class:`DataError` for what does not fit the model."""
-        import torch
-
         rows = torch.as_tensor(prompt)
         if self.config.observation == "vector":
             return self._vectors(rows)
@@ -90,15 +78,11 @@ class SequenceModel(LanguageModel):
             raise DataError(f"{self.name}: an observation is not finite")
         return rows
 
-    def encode_all(self, prompts: Sequence[Any]) -> list[Any]:
+    def encode_all(self, prompts: Sequence[Any], what: str = "episode", first: int = 0) -> list[Any]:
         """Each episode as :meth:`encode` gives it."""
-        if not len(prompts):
-            raise DataError("prompts must be a non-empty list; for one episode write [episode]")
-        return [self.encode(prompt) for prompt in prompts]
+        return inputs.each(self.encode, inputs.items(prompts, what), what, first)
 
     def _pad(self, rows: Sequence[Any]) -> Tensor:
-        from torch.nn.utils.rnn import pad_sequence
-
         return pad_sequence(list(rows), batch_first=True).to(self.device)
 
     def _has_no_text(self, *_: Any, **__: Any) -> NoReturn:

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from workbench.activations import Role, Span
 from workbench.activations.positions import check_positions, find_positions
 from workbench.errors import DataError, ModelError, SpecError
+from workbench.models.hf import HuggingFaceBackend
 from workbench.models.interventions import Window
-from workbench.models.tiny import tiny_model
+from workbench.models.language_model import LanguageModel
+from workbench.models.tiny import tiny_hf_model, tiny_model
 
 MODEL = tiny_model()
 
@@ -143,9 +145,8 @@ def byte_level():
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(["the button paid the points"] * 20, trainer)
-    model = tiny_model()
-    model.tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-    return model
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    return LanguageModel(HuggingFaceBackend(tiny_hf_model("llama", vocab_size=len(fast))), fast, "byte-level")
 
 
 def test_span_of_a_character_that_is_many_tokens_holds_them_all(byte_level):

@@ -267,3 +267,23 @@ def test_mistakes_are_one_line(model: LanguageModel, add: Any, vectors: torch.Te
         model.score(["a"], [[""]])
     with pytest.raises(DataError, match="1 lists of continuations for 2 prompts"):
         model.score(["a", "b"], [["c"]])
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_logits_that_are_not_finite_name_the_step_and_the_prompt(
+    model: LanguageModel, broken: float, temperature: float
+) -> None:
+    class Break:
+        site, scope = Site(3), Scope.parse("generation[1:]")
+
+        def __call__(self, activation: torch.Tensor, where: Where) -> torch.Tensor:
+            hit = self.scope.mask(where) & (where.rows == 1)
+            return activation.masked_fill(hit[..., None], broken)
+
+    options = {"max_new_tokens": 5, "temperature": temperature, "interventions": [Break()]}
+    assert model.generate(["a b", "c"], **{**options, "max_new_tokens": 2})
+    with pytest.raises(ModelError, match="the logits of prompt 1 are not finite at step 2"):
+        model.generate(["a b", "c"], **options)
+    with pytest.raises(ModelError, match="the logits of prompt 1 are not finite at a continuation"):
+        model.score(["a b", "c"], [["a b c"], ["a b c"]], [Break()])

@@ -9,7 +9,7 @@ import torch
 
 from workbench.errors import DataError, ModelError, SiteError
 from workbench.models.hf import HuggingFaceBackend
-from workbench.models.interventions import Where
+from workbench.models.interventions import Scope, Where
 from workbench.models.language_model import LanguageModel
 from workbench.models.tiny import tiny_hf_model, tiny_tokenizer
 from workbench.sites import Site
@@ -21,6 +21,53 @@ def test_layers_as_list_range_or_generator_are_alike(model: LanguageModel) -> No
     for other in found[1:]:
         assert list(other) == list(found[0]) == [Site(0), Site(1), Site(2)]
         assert all(torch.equal(other[site], found[0][site]) for site in other)
+
+
+def test_negative_layers_count_from_the_end_and_come_back_as_the_true_ones(model: LanguageModel) -> None:
+    plain = model.forward(["a b c"], [3, "2.attn_out"]).activations
+    for sites in ([-1, "-2.attn_out"], [Site(-1), "blocks.-2.hook_attn_out"]):
+        found = model.forward(["a b c"], sites).activations
+        assert list(found) == [Site(3), Site(2, "attn_out")]
+        assert all(torch.equal(found[site], plain[site]) for site in plain)
+
+
+def test_activations_are_found_by_site_text_and_layer(model: LanguageModel) -> None:
+    found = model.forward(["a b c"], [1, 3]).activations
+    for form in (Site(1), 1, -3, "1.resid_post", "blocks.1.hook_resid_post", "-3.resid_post"):
+        assert found[form] is found[Site(1)] and form in found
+    assert 0 not in found and "nonsense" not in found and found.get("2.resid_post") is None
+    with pytest.raises(SiteError, match=r"blocks.2.hook_resid_post was not captured; did you mean"):
+        found[2]
+
+
+def test_an_intervention_at_a_negative_layer_acts_at_the_true_one(
+    model: LanguageModel, add: Any, vectors: torch.Tensor
+) -> None:
+    def run(site: Site) -> list[Any]:
+        steer = [add(site, vectors)]
+        logits = model.forward(["a b", "c"], [3], steer, logits=True).logits
+        return [logits.tolist(), model.generate(["a b", "c"], max_new_tokens=4, temperature=0, interventions=steer)]
+
+    assert run(Site(-2)) == run(Site(2)) != run(Site(1))
+    with pytest.raises(SiteError, match="the model has layers 0 to 3"):
+        run(Site(-5))
+
+
+@pytest.mark.parametrize("wrong", [lambda z: None, lambda z: z[:, :1], lambda z: z.double(), lambda z: z.tolist()])
+def test_an_intervention_that_returns_no_activation_of_its_kind_is_named(
+    model_on: Any, backend: str, wrong: Any
+) -> None:
+    class Wrong:
+        site, scope = Site(1), Scope()
+
+        def __call__(self, activation: torch.Tensor, where: Where) -> Any:
+            return wrong(activation)
+
+    with pytest.raises(
+        DataError, match=r"^Wrong at blocks.1.hook_resid_post returned .*, not a tensor .*32\)"
+    ) as caught:
+        model_on("llama", backend).forward(["a b", "c"], [2], [Wrong()])
+    assert "\n" not in str(caught.value)
 
 
 def test_rows_are_padded_on_the_right_and_lengths_told(model: LanguageModel, prompts: list[str]) -> None:
@@ -89,7 +136,8 @@ def test_a_prompt_may_fill_the_positions_and_not_more(model: LanguageModel) -> N
         ([4], "blocks.4.hook_resid_post does not exist: the model has layers 0 to 3"),
         (["resid_post"], "cannot read site 'resid_post'"),
         (["1.resid_pots"], "did you mean 'resid_post'"),
-        ([-1], "layers count from 0"),
+        ([-5], r"blocks.-5.hook_resid_post does not exist: .* 0 to 3 \(or -4 to -1, from the end\)"),
+        ([True], "cannot read layer True"),
     ],
 )
 def test_sites_that_do_not_exist_are_named(model: LanguageModel, sites: Any, message: str) -> None:

@@ -13,16 +13,14 @@ from torch import Tensor
 from transformers import RecurrentGemmaConfig
 from transformers.models.recurrent_gemma.modeling_recurrent_gemma import RecurrentGemmaRecurrentBlock
 
-from workbench.activations.capture import capture
-from workbench.errors import DataError, ModelError, SpecError
+from workbench.activations import capture
+from workbench.errors import DataError, SpecError
 from workbench.models import Scope, Window, load_model
 from workbench.models.recurrent import RecurrentMixing, RgLru, linear_recurrence
 from workbench.models.sequence import SequenceConfig, SequenceModelForActions
 from workbench.models.sequence_model import SequenceModel
-from workbench.models.tiny import tiny_sequence_model
 from workbench.models.untrained import untrained
 from workbench.sites import Site
-from workbench.worlds.pinpad.pinpad import PINPADS
 
 SIZE, TIME = 7, 23
 EVERYWHERE = Scope(prompt=Window())
@@ -205,13 +203,6 @@ def test_a_saved_folder_loads_as_the_same_model(hawk: SequenceModel, episodes: T
     loaded = load_model(tmp_path, device="cpu")
     assert loaded.fingerprint == hawk.fingerprint
     assert torch.equal(loaded.forward(episodes, logits=True).logits, hawk.forward(episodes, logits=True).logits)
-
-
-def test_a_model_of_the_grid_has_no_ants_world() -> None:
-    model = tiny_sequence_model(world=PINPADS["small"])
-    assert model.world == PINPADS["small"]
-    with pytest.raises(ModelError, match="not trained on the ant"):
-        model.ant_world  # noqa: B018
 
 
 def test_an_untrained_model_has_other_weights_of_the_same_kind(hawk: SequenceModel, episodes: Tensor) -> None:

@@ -61,7 +61,9 @@ def test_temperature_zero_takes_the_likeliest() -> None:
     assert sample(logits, np.zeros(2, np.uint64), 0, temperature=0).tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("options", [{"temperature": -1}, {"top_p": 0}, {"top_p": 1.1}, {"top_k": -1}])
+@pytest.mark.parametrize(
+    "options", [{"temperature": -1}, {"temperature": 0}, {"top_p": 0}, {"top_p": 1.1}, {"top_k": -1}]
+)
 def test_options_outside_their_range_are_named(options: dict[str, float]) -> None:
-    with pytest.raises(SpecError, match=r"must be > 0, top_p .* in \(0, 1\], top_k"):
+    with pytest.raises(SpecError, match=next(iter(options))):
         filter_logits(torch.zeros(1, 3), **options)

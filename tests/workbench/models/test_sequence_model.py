@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.activations.capture import capture
-from workbench.errors import ArtifactError, DataError, ModelError
+from workbench.activations import capture
+from workbench.errors import ArtifactError, DataError, ModelError, SpecError
 from workbench.models.interventions import Scope
 from workbench.models.sequence_model import SequenceModel, _outside
 from workbench.models.tiny import tiny_sequence_model
 from workbench.sites import Site
-from workbench.worlds.pinpad.pinpad import PINPADS
+from workbench.worlds.pinpad.ant_world import AntWorld
+from workbench.worlds.pinpad.pinpad import PINPADS, Pinpad
 
 SIZES = (3, 5)
 
@@ -122,11 +123,11 @@ def test_it_has_no_text(model: SequenceModel, call: str) -> None:
 
 
 def test_the_world_is_that_of_its_training_or_an_error(model: SequenceModel) -> None:
-    assert tiny_sequence_model(world=PINPADS["paper"]).world == PINPADS["paper"]
+    assert Pinpad.of(tiny_sequence_model(world=PINPADS["paper"]).world) == PINPADS["paper"]
     with pytest.raises(ModelError, match="does not say which world"):
         model.world  # noqa: B018
-    with pytest.raises(ModelError, match="not trained on the ant"):
-        model.ant_world  # noqa: B018
+    with pytest.raises(SpecError, match="that of a grid"):
+        AntWorld.of(tiny_sequence_model(world=PINPADS["small"]).world)
 
 
 def test_a_cache_has_room_for_the_longest_episode_unless_told_otherwise(model: SequenceModel) -> None:

@@ -10,7 +10,7 @@ import torch
 from workbench.families.internal_rl.job import Job
 from workbench.models.sequence_model import SequenceModel
 from workbench.worlds.pinpad.expert import Episodes, distances, expert_episodes, solvable
-from workbench.worlds.pinpad.pinpad import begin, draw_layouts
+from workbench.worlds.pinpad.pinpad import Pinpad, begin, draw_layouts
 from workbench.worlds.pinpad.play import Steering, play_pinpad
 from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks, seen_task
 
@@ -98,7 +98,7 @@ def play_task(
     Worlds are drawn as they come, also those in which the task has no way: their share is what the expert's ceiling
     lacks.  Tasks are drawn uniformly.  ``steering``: see :func:`workbench.worlds.pinpad.play.play_pinpad`.
     """
-    world, device = model.world, generator.device
+    world, device = Pinpad.of(model.world), generator.device
     success, possible = [], []
     for start in range(0, n, _AT_ONCE):
         some = min(_AT_ONCE, n - start)

@@ -63,7 +63,9 @@ class Job:
     @property
     def world(self) -> Pinpad:
         """The rules of the worlds."""
-        return self.model.world
+        from workbench.worlds.pinpad.pinpad import Pinpad
+
+        return Pinpad.of(self.model.world)
 
     @cached_property
     def record(self) -> RunRecord:

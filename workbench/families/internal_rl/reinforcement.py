@@ -9,7 +9,7 @@ import torch
 
 from workbench.families.internal_rl.control.code_learner import CodeLearner, new_policy
 from workbench.families.internal_rl.control.raw_actions import ActionLearner, trainable_copy
-from workbench.families.internal_rl.control.reinforce import Reinforcement, Trial, evaluate, reinforce
+from workbench.families.internal_rl.control.reinforce import Reinforcement, Trial, play_trials, reinforce
 from workbench.families.internal_rl.discovery import found_by
 from workbench.families.internal_rl.expert import task_of
 from workbench.families.internal_rl.job import Job
@@ -66,7 +66,7 @@ def reinforcement_unit(method: str, task: str, seed: int) -> Callable[[Job], pd.
             method=method, task=task,
         )  # fmt: skip
         _keep(job, unit, learner)
-        trials = evaluate(learner, spec.episodes, _worlds(job, task))
+        trials = play_trials(learner, spec.episodes, _worlds(job, task))
         labels = {"method": method, "task": task, "seed": seed}
         learning = pd.DataFrame([labels | {"phase": "learning"} | row for row in curve])
         return pd.concat([learning, _final(trials).assign(**labels, phase="final")], ignore_index=True)
@@ -103,7 +103,7 @@ def _keep(job: Job, unit: str, learner: Learner) -> None:
 def ceiling_unit(job: Job) -> pd.DataFrame:
     """The expert in the worlds of the evaluation: it succeeds wherever the task can be done.
 
-    The worlds are drawn as ``reinforce.evaluate`` draws them, before anything else of each batch.
+    The worlds are drawn as ``reinforce.play_trials`` draws them, before anything else of each batch.
     """
     import pandas as pd
 

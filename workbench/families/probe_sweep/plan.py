@@ -13,9 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from workbench.activations.sources import Source, Stored, Task
 from workbench.errors import SiteError, SpecError, did_you_mean
-from workbench.families.probe_sweep.sources import Source, Stored, find_source
-from workbench.families.probe_sweep.spec import ModelEntry, SweepSpec, Task, expand_site
+from workbench.families.probe_sweep.sources import find_source
+from workbench.families.probe_sweep.spec import ModelEntry, SweepSpec, expand_site
 from workbench.families.probe_sweep.structured import check_structured, structured_probe
 from workbench.models.loading import n_layers_of, shipped_models
 from workbench.runs import Cell

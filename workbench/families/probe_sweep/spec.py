@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from workbench.errors import SpecError, did_you_mean
+from workbench.activations.sources import Task
+from workbench.errors import SpecError, check_keys, did_you_mean
 from workbench.runs.names import check_name
 from workbench.sites import Site
 
-__all__ = ["CONTROLS", "ModelEntry", "SweepSpec", "TargetEntry", "Task"]
+__all__ = ["CONTROLS", "ModelEntry", "SweepSpec", "TargetEntry"]
 
-# Of plain labels, and of structured ones (see structured.py).
-Task = Literal["classification", "regression", "map", "plan"]
 CONTROLS = ("majority", "shuffled", "random_features", "control_task", "untrained", "other_groups")
 ALL = "all"
 
@@ -152,14 +151,6 @@ def expand_site(text: str, n_layers: int) -> tuple[Site, ...]:
     if head != ALL:
         return (Site.parse(text),)
     return tuple(Site(layer, component or "resid_post") for layer in range(n_layers))
-
-
-def check_keys(given: Iterable[Any], known: Iterable[str], what: str) -> None:
-    """Raise :class:`SpecError` for a key that is not known, with the nearest that is."""
-    known = list(known)
-    for key in given:
-        if key not in known:
-            raise SpecError(f"{what} has no field {str(key)!r}{did_you_mean(str(key), known)}")
 
 
 def _several(value: Any) -> list[Any]:

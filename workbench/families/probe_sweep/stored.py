@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.activations import ActivationStore
-from workbench.errors import ArtifactError, SpecError
-from workbench.families.probe_sweep.sources import Source, Stored, infer_task
-from workbench.families.probe_sweep.spec import Task, check_keys
+from workbench.activations.sources import Source, Stored, Task, infer_task
+from workbench.errors import ArtifactError, SpecError, check_keys
 
 __all__ = ["STORED"]
 

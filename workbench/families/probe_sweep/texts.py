@@ -14,11 +14,10 @@ import numpy as np
 
 from workbench.activations import ActivationSet, Role, Span, capture
 from workbench.activations.positions import Positions, check_positions
-from workbench.errors import DataError, SpecError, did_you_mean
-from workbench.families.probe_sweep.sources import Source, infer_task
-from workbench.families.probe_sweep.spec import Task, check_keys
+from workbench.activations.sources import Source, Task, infer_task
+from workbench.errors import DataError, SpecError, check_keys, did_you_mean
 from workbench.models.interventions import Window
-from workbench.sites import Site
+from workbench.sites import Site, SiteMap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +84,8 @@ def _pick(rows: ActivationSet, places: Sequence[int], each: int, joined: bool) -
         return rows.select((starts[:, None] + np.asarray(places)).ravel())
     first = rows.select(starts + places[0])
     wide = {site: torch.cat([rows.select(starts + place)[site] for place in places], 1) for site in rows.sites}
-    return ActivationSet(wide, first.labels, first.groups, rows.fingerprint, rows.basis, rows.model)
+    joined = SiteMap(wide, rows.n_layers)
+    return ActivationSet(joined, first.labels, first.groups, rows.fingerprint, rows.basis, rows.model)
 
 
 def read_positions(value: Any, name: str) -> tuple[Positions, bool]:

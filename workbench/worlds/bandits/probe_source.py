@@ -11,16 +11,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from workbench.activations import ActivationSet, replay
-from workbench.errors import DataError, SpecError
-from workbench.families.east.collect import agent_for, play_settings
-from workbench.families.east.spec import EastSpec
-from workbench.families.probe_sweep.sources import Source, play_once
-from workbench.families.probe_sweep.spec import Task, check_keys
+from workbench.activations.sources import Source, Task, play_once
+from workbench.errors import DataError, SpecError, check_keys
+from workbench.seeding import derive_seed
 from workbench.sites import Site
-from workbench.worlds.bandits.agents.rollout import prompts_of
+from workbench.worlds.bandits.agents.language_agent import LanguageAgent
+from workbench.worlds.bandits.agents.rollout import prompts_of, rollout
+from workbench.worlds.bandits.arms import GaussianArms
+from workbench.worlds.bandits.text import BanditText
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,15 +30,41 @@ if TYPE_CHECKING:
 
 __all__ = ["BANDIT_STEPS"]
 
-# Option -> field of EastSpec, where it is called otherwise.
-_RENAMED = {"completions": "behaviour_completions"}
-_OPTIONS = ("settings", "episodes", "horizon", "completions", "seed", "wording", "prefill", "temperature",
-            "max_new_tokens")  # fmt: skip
-_DEFAULTS: dict[str, Any] = {"episodes": 8, "completions": 8, "horizon": 25, "max_new_tokens": 32}
+Setting = tuple[float, float]
 _TASKS: dict[str, Task] = {
     "entropy": "regression", "arm": "classification", "best_arm": "classification", "setting": "classification",
     "step": "regression", "reward": "regression", "regret": "regression", "episode": "regression",
 }  # fmt: skip
+
+
+class _Played(BaseModel):
+    """The options: the episodes that are played, and how the agent is asked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rendering: str = "buttons"
+    wording: int = 0
+    prefill: str = "Thought:"
+    settings: tuple[Setting, ...] = ((95, 105), (99, 101), (100, 100), (101, 99), (105, 95))
+    episodes: int = Field(8, ge=2)
+    horizon: int = Field(25, ge=2)
+    completions: int = Field(8, ge=2)
+    seed: int = 0
+    temperature: float = Field(1.0, gt=0)
+    max_new_tokens: int = Field(32, ge=4)
+
+    @field_validator("rendering")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        BanditText(value)
+        return value
+
+    def agent(self, model: LanguageModel) -> LanguageAgent:
+        """The agent that plays."""
+        text = BanditText(self.rendering, self.wording, horizon=self.horizon)
+        return LanguageAgent(
+            model, text, self.completions, self.temperature, max_new_tokens=self.max_new_tokens, prefill=self.prefill
+        )
 
 
 def _check(options: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str, Task]:
@@ -48,19 +75,14 @@ def _check(options: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str
     return dict(_TASKS)
 
 
-def _read_options(options: Mapping[str, Any]) -> tuple[EastSpec, str]:
-    """The run whose episodes these are, and the rendering; :class:`SpecError` for options of no use."""
-    check_keys(options, ("kind", "rendering", *_OPTIONS), "source bandit-steps")
-    given = _DEFAULTS | {name: value for name, value in options.items() if name in _OPTIONS}
-    rendering = str(options.get("rendering", "buttons"))
-    fields = {_RENAMED.get(name, name): value for name, value in given.items()}
+def _read_options(options: Mapping[str, Any]) -> _Played:
+    """What is played; :class:`SpecError` for options of no use."""
+    check_keys(options, ("kind", *_Played.model_fields), "source bandit-steps")
     try:
-        return EastSpec.model_validate(fields | {"renderings": (rendering,)}), rendering
+        return _Played.model_validate(dict(options))
     except ValidationError as error:
         first = error.errors()[0]
-        field = str(first["loc"][0])
-        back = {new: old for old, new in _RENAMED.items()} | {"renderings": "rendering"}
-        raise SpecError(f"source bandit-steps: {back.get(field, field)}: {first['msg']}") from None
+        raise SpecError(f"source bandit-steps: {first['loc'][0]}: {first['msg']}") from None
 
 
 def _capture(
@@ -73,9 +95,9 @@ def _capture(
     device: str | None = None,
     progress: bool = False,
 ) -> dict[str, ActivationSet]:
-    spec, rendering = _read_options(options)
-    steps = play_once(model, (spec, rendering), lambda: _play(model, spec, rendering, progress))
-    prompts = prompts_of(agent_for(model, spec, rendering), steps)
+    what = _read_options(options)
+    steps = play_once(model, (what,), lambda: _play(model, what, progress))
+    prompts = prompts_of(what.agent(model), steps)
     new = _first_seen(prompts)
     steps, prompts = steps[new].reset_index(drop=True), [p for p, is_new in zip(prompts, new, strict=True) if is_new]
     of_episode = steps["episode"].to_numpy()
@@ -85,10 +107,15 @@ def _capture(
     return {name: found for name in positions}
 
 
-def _play(model: LanguageModel, spec: EastSpec, rendering: str, progress: bool) -> pd.DataFrame:
-    steps = play_settings(model, spec, rendering, {"none": None}, progress=progress)
-    if not len(steps):
+def _play(model: LanguageModel, what: _Played, progress: bool) -> pd.DataFrame:
+    """The steps of all episodes, those that EAST plays without steering, with a column ``setting``."""
+    each = [(means, k) for means in what.settings for k in range(what.episodes)]
+    seeds = [derive_seed(what.seed, "east", "behaviour", str(means), k) for means, k in each]
+    steps = rollout(what.agent(model), [GaussianArms(means) for means, _ in each], seeds, progress=progress).steps
+    if steps.empty:
         raise DataError(f"{model.name} gave no readable answer in any episode: nothing can be probed")
+    names = [f"({means[0]:g}, {means[1]:g})" for means, _ in each]
+    steps = steps.assign(setting=[names[episode] for episode in steps["episode"]])
     return steps.sort_values(["episode", "step"], ignore_index=True)
 
 

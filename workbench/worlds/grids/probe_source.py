@@ -14,12 +14,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from workbench.activations import ActivationSet, replay
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.activations.sources import Source, Task, play_once
+from workbench.errors import DataError, SpecError, check_keys, did_you_mean
 from workbench.families.goal_directedness.probing import TARGETS, ProbeData
 from workbench.families.goal_directedness.spec import GoalSpec
 from workbench.families.goal_directedness.states import agent_of, plans_of, play_states, probe_layouts
-from workbench.families.probe_sweep.sources import Source, play_once
-from workbench.families.probe_sweep.spec import Task, check_keys
 from workbench.sites import Site
 from workbench.worlds.grids.agents.agent import GridAgent
 from workbench.worlds.grids.agents.play import play_grids

@@ -56,7 +56,10 @@ class AntWorld:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> AntWorld:
-        """The world that ``dataclasses.asdict`` made ``given`` of."""
+        """The world that ``dataclasses.asdict`` made ``given`` of, such as ``model.world``; :class:`SpecError` for that
+        of another kind."""
+        if "rules" not in given:
+            raise SpecError("this is not the world of an ant pinpad but that of a grid: read it with Pinpad.of")
         return cls(**{**given, "rules": Pinpad(**given["rules"])})
 
     @property

@@ -11,9 +11,10 @@ down).  No Python loop runs over worlds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -73,6 +74,11 @@ class Pinpad:
             raise SpecError(f"pinpad: {self.colours} colours are not a whole number of subgoals of {self.subgoal}")
         if 1 + self.colours + self.walls > self.size**2:
             raise SpecError(f"pinpad: {self.colours} colours and {self.walls} walls do not fit into size {self.size}")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Pinpad:
+        """The rules of the world that a model was trained in (of an ant's, those of its grid), from ``model.world``."""
+        return cls(**given.get("rules", given))
 
     @property
     def cells(self) -> int:

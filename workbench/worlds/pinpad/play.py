@@ -20,7 +20,7 @@ from workbench.models.interventions import Intervention, Where, hooks_for
 from workbench.models.sequence_model import SequenceModel
 from workbench.sites import Site
 from workbench.worlds.pinpad.expert import Episodes
-from workbench.worlds.pinpad.pinpad import PinpadState, observe, step
+from workbench.worlds.pinpad.pinpad import Pinpad, PinpadState, observe, step
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -55,7 +55,7 @@ def play_pinpad(
     Moves are drawn at ``temperature`` (0: the likeliest).  ``cached=False`` runs the whole prefix at every step, for
     comparison: slower, the same moves.
     """
-    world, n = model.world, len(state.agent)
+    world, n = Pinpad.of(model.world), len(state.agent)
     objects = torch.cat([state.colours, state.walls], 1)
     rows, cache = torch.arange(n, device=objects.device), model.cache(world.horizon)
     agents = [state.agent]
@@ -96,7 +96,8 @@ def _logits(
     interventions of every step so far."""
     new, stop = observations.shape[1], len(acting)
     positions = torch.arange(stop - new, stop, device=rows.device).expand(len(rows), -1)
-    where = Where(positions, rows[:, None].expand_as(positions), torch.full_like(positions, model.world.horizon))
+    horizon = torch.full_like(positions, Pinpad.of(model.world).horizon)
+    where = Where(positions, rows[:, None].expand_as(positions), horizon)
     same = new == 1 or all(each is acting[-1] for each in acting)
     hooks = hooks_for(acting[-1], where) if same else _hooks_by_step(acting, where)
     logits = model.backend.forward(observations, cache=cache, hooks=hooks)

@@ -3,8 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
+from workbench.activations.sources import Source
 from workbench.errors import SiteError, SpecError
-from workbench.families.probe_sweep import SOURCES, Source, SweepSpec, make_plan
+from workbench.families.probe_sweep import SOURCES, SweepSpec, make_plan
 
 
 def plan_of(fields, base, **changes):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from workbench.activations import ActivationSet, capture
+from workbench.activations.sources import Source, infer_task
 from workbench.errors import DataError
-from workbench.families.probe_sweep import SOURCES, Source, SweepSpec, run
-from workbench.families.probe_sweep.sources import infer_task
+from workbench.families.probe_sweep import SOURCES, SweepSpec, run
 from workbench.models import load_model
 from workbench.models.untrained import untrained
 from workbench.runs import RunFolder, load_results, load_run

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from probes.folds import group_holdout
+from probes.structured import lead
 from workbench.errors import DataError, SpecError
 from workbench.families.probe_sweep import SweepSpec, make_plan, run
-from workbench.families.probe_sweep.structured import evaluate_structured, lead
+from workbench.families.probe_sweep.structured import evaluate_structured
 from workbench.runs import load_results
 from workbench.statistics import cluster_bootstrap_difference
 from workbench.worlds.grids.probes.cognitive_map import CognitiveMapProbe, map_scores

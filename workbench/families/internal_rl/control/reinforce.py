@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
-__all__ = ["Learner", "Reinforcement", "Trial", "evaluate", "random_worlds", "reinforce"]
+__all__ = ["Learner", "Reinforcement", "Trial", "play_trials", "random_worlds", "reinforce"]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def reinforce(
     return kept.rows()
 
 
-def evaluate(learner: Learner, episodes: int, seed: int = 0, greedy: bool = False, batch: int = 4096) -> list[Trial]:
+def play_trials(learner: Learner, episodes: int, seed: int = 0, greedy: bool = False, batch: int = 4096) -> list[Trial]:
     """Play ``episodes`` without learning, in batches.  The worlds depend on ``seed`` only, so methods meet the same."""
     trials = []
     for number, start in enumerate(range(0, episodes, batch)):
@@ -160,7 +160,7 @@ def random_worlds(
     model: SequenceModel, task: Int[Tensor, " length"], n: int, generator: torch.Generator
 ) -> PinpadState:
     """``n`` worlds of the model's kind at the start of ``task``; :class:`ModelError` when those are no pinpads."""
-    world = model.world
+    world = Pinpad.of(model.world)
     if not isinstance(world, Pinpad):
         raise ModelError(
             f"{model.name} was trained in {type(world).__name__}; reinforcement plays the gridworld pinpad"

@@ -20,7 +20,7 @@ from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.training.loop import Schedule, train
 from workbench.worlds.pinpad.expert import Episodes
-from workbench.worlds.pinpad.pinpad import PinpadState
+from workbench.worlds.pinpad.pinpad import Pinpad, PinpadState
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ def fit_supervised(
 
     Training resumes from ``folder``.  ``report`` gets the step, loss and share done.
     """
-    world = model.world
+    world = Pinpad.of(model.world)
     generator = torch.Generator().manual_seed(derive_seed(seed, "supervised", str(site)))
     bank = _bank(world.subgoals, model.d_model, rank, generator).to(model.device)
 
@@ -93,5 +93,5 @@ def oracle_control(
     model: SequenceModel, site: Site, bank: LowRankControllers
 ) -> Callable[[PinpadState], list[LowRankControl]]:
     """What :func:`workbench.worlds.pinpad.play.play_pinpad` takes: at every step the controller of the true subgoal."""
-    size, fingerprint = model.world.subgoal, model.fingerprint
+    size, fingerprint = Pinpad.of(model.world).subgoal, model.fingerprint
     return lambda state: [LowRankControl(bank, state.target // size, site=site, fingerprint=fingerprint)]

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probes.structured import Ratio, Scoring, Structured, check_params, lead
 from workbench.errors import DataError
-from workbench.families.probe_sweep.spec import SweepSpec
-from workbench.families.probe_sweep.structured import Ratio, Structured, check_params, lead
 from workbench.worlds.grids.probes.cells import CELLS, PADDING, encode_maps
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _score(
     runs: Mapping[str, np.ndarray],
     groups: np.ndarray,
     training: np.ndarray,
-    spec: SweepSpec,
+    spec: Scoring,
     seed: int,
 ) -> pd.DataFrame:
     """Rows of all controls; with ``per_class`` also of each cell class and of the grids of each size."""
@@ -108,7 +107,7 @@ def _score(
 
 
 def _levels(
-    true: np.ndarray, proba: np.ndarray, groups: np.ndarray, label: str, spec: SweepSpec, seed: int
+    true: np.ndarray, proba: np.ndarray, groups: np.ndarray, label: str, spec: Scoring, seed: int
 ) -> Iterator[dict[str, Any]]:
     """Scores of one run: of all cells, and (for all grids together) of each class and how far off the agent is."""
     from workbench.worlds.grids.probes.map_scores import map_scores

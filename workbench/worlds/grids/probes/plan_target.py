@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probes.structured import Ratio, Scoring, Structured, check_params, lead
 from workbench.errors import DataError
-from workbench.families.probe_sweep.spec import SweepSpec
-from workbench.families.probe_sweep.structured import Ratio, Structured, check_params, lead
 from workbench.worlds.grids.probes.plan_scores import PAD, plan_scores
 from workbench.worlds.moves import Move
 
@@ -74,7 +73,7 @@ def _score(
     runs: Mapping[str, np.ndarray],
     groups: np.ndarray,
     training: np.ndarray,
-    spec: SweepSpec,
+    spec: Scoring,
     seed: int,
 ) -> pd.DataFrame:
     """prefix@N of all controls; ``majority`` is the commonest prefix, and beside it stands ``uniform``, 4^-N."""
@@ -97,7 +96,7 @@ def _score(
 
 
 def _lead(
-    true: np.ndarray, ours: np.ndarray, theirs: np.ndarray, row: Any, groups: np.ndarray, spec: SweepSpec, seed: int
+    true: np.ndarray, ours: np.ndarray, theirs: np.ndarray, row: Any, groups: np.ndarray, spec: Scoring, seed: int
 ) -> dict[str, float]:
     counted = np.ones(len(true), bool) if row.padding == "with" else true[:, row.steps - 1] != PAD
     if not counted.any():

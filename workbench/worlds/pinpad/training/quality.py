@@ -11,7 +11,7 @@ from workbench.seeding import derive_seed
 from workbench.statistics import Interval, cluster_bootstrap, wilson
 from workbench.worlds.pinpad.beliefs import bayes_filter
 from workbench.worlds.pinpad.expert import Episodes, expert_episodes
-from workbench.worlds.pinpad.pinpad import begin, draw_layouts, step
+from workbench.worlds.pinpad.pinpad import Pinpad, begin, draw_layouts, step
 from workbench.worlds.pinpad.play import play_pinpad
 from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks
 
@@ -35,7 +35,8 @@ def measure_quality(model: SequenceModel, episodes: int = 2_000, progress: bool 
     """
     import pandas as pd
 
-    world, tasks = model.world, pretraining_tasks(model.world)
+    world = Pinpad.of(model.world)
+    tasks = pretraining_tasks(world)
     generator = torch.Generator(model.device).manual_seed(derive_seed("pinpad quality") % 2**63)
     watched = expert_episodes(world, tasks, episodes, generator)
     beliefs = bayes_filter(watched, tasks)

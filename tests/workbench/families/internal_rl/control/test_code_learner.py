@@ -9,7 +9,7 @@ from steering.stateful import Carried
 from workbench.families.internal_rl.control.code_learner import CodeLearner, new_policy
 from workbench.families.internal_rl.control.internal_rl import CodedControl
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
-from workbench.families.internal_rl.control.reinforce import Trial, evaluate
+from workbench.families.internal_rl.control.reinforce import Trial, play_trials
 from workbench.models.tiny import tiny_sequence_model
 from workbench.sites import Site
 from workbench.worlds.pinpad.pinpad import Pinpad, begin, draw_layouts
@@ -40,7 +40,7 @@ def learner() -> CodeLearner:
 
 @pytest.fixture
 def trial(learner: CodeLearner) -> Trial:
-    return evaluate(learner, N, seed=3)[0]
+    return play_trials(learner, N, seed=3)[0]
 
 
 def test_log_probs_of_whole_sequences_equal_those_of_the_rollout(learner: CodeLearner, trial: Trial) -> None:
@@ -124,7 +124,7 @@ def test_a_rollout_without_a_cache_draws_the_same_codes_and_makes_the_same_moves
 
 
 def test_mean_codes_are_the_policy_s_means_and_need_no_luck(learner: CodeLearner) -> None:
-    made = evaluate(learner, N, seed=3, greedy=True)[0].record
+    made = play_trials(learner, N, seed=3, greedy=True)[0].record
     mean, _ = learner.policy(made.seen)
     torch.testing.assert_close(made.z[made.mask], mean[made.mask], atol=1e-5, rtol=0)
 

@@ -22,7 +22,7 @@ from workbench.families.internal_rl.control.compile_segments import (
 )
 from workbench.families.internal_rl.control.frozen import weights_digest
 from workbench.families.internal_rl.control.metacontroller import MetacontrollerShape
-from workbench.families.internal_rl.control.reinforce import evaluate
+from workbench.families.internal_rl.control.reinforce import play_trials
 from workbench.models.tiny import tiny_sequence_model
 from workbench.sites import Site
 from workbench.training.loop import Schedule
@@ -168,7 +168,7 @@ def test_discovery_explains_unseen_episodes_leaves_the_base_alone_and_plays(
     assert nats() < first - 0.05
     assert weights_digest(model.backend.hf_model) == before
     learner = CodeLearner(model, SITE, segments.controller, None, torch.tensor([0, 2, 1]))
-    trial = evaluate(learner, 30)[0]
+    trial = play_trials(learner, 30)[0]
     assert (trial.mask.sum(1) >= 1).all()
 
 

@@ -17,7 +17,7 @@ from workbench.families.internal_rl.control.frozen import frozen, weights_digest
 from workbench.families.internal_rl.control.internal_rl import CodePolicy, advantages, clipped_objective
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
 from workbench.families.internal_rl.control.raw_actions import ActionLearner, trainable_copy
-from workbench.families.internal_rl.control.reinforce import Reinforcement, Trial, evaluate, reinforce
+from workbench.families.internal_rl.control.reinforce import Reinforcement, Trial, play_trials, reinforce
 from workbench.models.sequence_model import SequenceModel
 from workbench.models.tiny import tiny_sequence_model
 from workbench.sites import Site
@@ -125,7 +125,7 @@ def test_a_policy_over_codes_learns_a_bandit(tmp_path: Path) -> None:
     assert curve[0]["success"] < 0.15 and curve[-1]["success"] > 0.9
     assert curve[-1]["std"] < curve[0]["std"] == 1.0
     assert [row["episodes"] for row in curve] == [256.0 * (u + 1) for u in range(40)]
-    assert evaluate(bandit, 10, greedy=True)[0].success.all()
+    assert play_trials(bandit, 10, greedy=True)[0].success.all()
 
 
 def test_raw_actions_learn_a_task_of_one_colour(base: SequenceModel, tmp_path: Path) -> None:
@@ -142,8 +142,8 @@ def test_random_codes_play_the_same_budget_and_learn_nothing(learner: CodeLearne
 
 
 def test_forced_switching_decides_at_every_step(learner: CodeLearner) -> None:
-    trial = evaluate(replace(learner, always=True), 20)[0]
-    free = evaluate(learner, 20)[0]
+    trial = play_trials(replace(learner, always=True), 20)[0]
+    free = play_trials(learner, 20)[0]
     lengths = trial.mask.sum(1)
     assert (trial.record.time[trial.mask] == (trial.mask.cumsum(1) - 1)[trial.mask]).all()
     assert int(lengths.max()) == WORLD.horizon and free.mask.sum() < trial.mask.sum()
@@ -266,8 +266,8 @@ def test_divergence_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_evaluation_meets_every_method_with_the_same_worlds(base: SequenceModel, learner: CodeLearner) -> None:
-    codes = evaluate(learner, 10, seed=4, batch=6)
-    raw = evaluate(ActionLearner(base, TASK), 10, seed=4, batch=6)
+    codes = play_trials(learner, 10, seed=4, batch=6)
+    raw = play_trials(ActionLearner(base, TASK), 10, seed=4, batch=6)
     assert [len(trial.returns) for trial in codes] == [6, 4]
     for ours, theirs in zip(codes, raw, strict=True):
         assert torch.equal(ours.episodes.agents[:, 0], theirs.episodes.agents[:, 0])

@@ -82,7 +82,8 @@ def test_a_smoke_run_records_trains_and_leaves_a_model_that_loads(tmp_path: Path
     assert math.isfinite(facts["nats_an_action"]) and {"success_pretraining", "success_held_out"} <= set(facts)
     assert facts["episodes"] == 16 and len(shards) == 2 and seen[-1] < seen[0]
     model = load_model(tmp_path, device="cpu")
-    assert model.ant_world == AntWorld() and model.world == AntWorld().rules and model.config.block == "recurrent"
+    assert AntWorld.of(model.world) == AntWorld() and Pinpad.of(model.world) == AntWorld().rules
+    assert model.config.block == "recurrent"
     again = ant_base.train(tmp_path, "smoke", tokens=1_500)
     assert again["tokens"] == 1_500 and shards == {path: path.stat().st_mtime_ns for path in shards}
 

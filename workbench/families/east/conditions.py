@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-__all__ = ["Condition", "EvalPrompt", "choose_prompts", "evaluate"]
+__all__ = ["Condition", "EvalPrompt", "choose_prompts", "run_conditions"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def choose_prompts(
     ]
 
 
-def evaluate(
+def run_conditions(
     model: LanguageModel,
     spec: EastSpec,
     rendering: str,
@@ -104,11 +104,11 @@ def evaluate(
 
     rows: list[dict[str, Any]] = []
     for _, group in groupby(sorted(conditions, key=lambda c: c.sampling), key=lambda c: c.sampling):
-        rows += _evaluate_batch(model, spec, rendering, prompts, list(group), texts, progress)
+        rows += _run_batch(model, spec, rendering, prompts, list(group), texts, progress)
     return pd.DataFrame(rows)
 
 
-def _evaluate_batch(
+def _run_batch(
     model: LanguageModel, spec: EastSpec, rendering: str, prompts: Sequence[EvalPrompt],
     conditions: list[Condition], texts: bool, progress: bool,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip

@@ -17,6 +17,7 @@ import torch
 from workbench.activations.activation_set import ActivationSet, label_table
 from workbench.activations.batches import Budget, Pass, as_dtype, check_length, readable_sites, run_passes
 from workbench.errors import DataError
+from workbench.models.inputs import each, items
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.progress import progress_bar
 from workbench.sites import Site
@@ -37,9 +38,18 @@ def replay(
 ) -> ActivationSet:
     """Activations at the last token of each prompt of each episode: ``episodes[episode][step]`` is a prompt.
 
-    Rows come episode by episode, step by step; their labels begin with ``episode``, ``step`` and ``position`` (of the
-    last prompt token), their group is the episode.  ``labels`` has one line for each prompt, in that order.
-    Equal to ``capture`` of the prompts up to rounding.  Other arguments are those of :func:`capture`.
+    Equal to :func:`capture` of the prompts up to rounding.
+
+    Args:
+        model: the model to read.
+        episodes: the prompts of each episode.
+        sites: one or several.
+        labels: one line for each prompt, episode by episode.
+        batch_tokens, dtype, device, progress: those of :func:`capture`.
+
+    Returns:
+        A set whose rows come episode by episode, step by step; its labels begin with ``episode``, ``step`` and
+        ``position`` (of the last prompt token), and the group of a row is its episode.
 
     >>> from workbench.models.tiny import tiny_model
     >>> found = replay(tiny_model(), [["a b", "a b c d"], ["e"]], sites=[2])
@@ -60,15 +70,9 @@ def replay(
 
 def _encode(model: LanguageModel, episodes: Sequence[Sequence[Prompt]]) -> list[list[list[int]]]:
     """Token ids of every prompt of every episode."""
-    if isinstance(episodes, str) or not len(episodes):
-        raise DataError("episodes must be a non-empty list of lists of prompts")
-    tokens = []
-    for number, prompts in enumerate(episodes):
-        try:
-            tokens.append(model.encode_all(prompts))
-        except DataError as error:
-            raise DataError(f"episode {number}: {error}") from error
-        for step, prompt in enumerate(tokens[-1]):
+    tokens = each(model.encode_all, items(episodes, "episode"), "episode")
+    for number, prompts in enumerate(tokens):
+        for step, prompt in enumerate(prompts):
             check_length(model, prompt, f"step {step} of episode {number}")
     return tokens
 

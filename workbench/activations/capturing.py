@@ -26,6 +26,7 @@ from workbench.activations.identity import identity
 from workbench.activations.positions import Positions, check_positions, find_positions
 from workbench.activations.store import ActivationStore
 from workbench.errors import DataError
+from workbench.models.inputs import items, plain_interventions
 from workbench.models.interventions import Intervention
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.progress import progress_bar
@@ -86,7 +87,7 @@ def capture(
     {'input': [0, 0, 1, 1], 'position': [1, 2, 2, 3], 'word': ['x', 'x', 'y', 'y']}
     """
     reader = _Reader.of(model, inputs, sites, positions, labels, groups, dtype, device, interventions)
-    with progress_bar(len(inputs), progress, "capturing") as advance:
+    with progress_bar(len(reader.inputs), progress, "capturing") as advance:
         return reader.read(list(reader.locate(0)), Budget.of(model, batch_tokens), advance)
 
 
@@ -134,7 +135,7 @@ def capture_to_store(
     reader = _Reader.of(model, inputs, sites, positions, labels, groups, dtype, device, interventions)
     given = {"batch_tokens": batch_tokens, "shard_inputs": shard_inputs}
     found = store if isinstance(store, ActivationStore) else ActivationStore(store)
-    with progress_bar(len(inputs), progress, "capturing") as advance, found:
+    with progress_bar(len(reader.inputs), progress, "capturing") as advance, found:
         fixed = {name: n for name, n in given.items() if n is not None}
         _stream(reader, found, Budget.of(model, batch_tokens), fixed, advance)
     return found
@@ -161,7 +162,7 @@ class _Reader:
     groups: np.ndarray
     dtype: torch.dtype | None
     device: torch.device
-    interventions: tuple[Intervention, ...]
+    interventions: list[Intervention]
 
     @classmethod
     def of(
@@ -169,10 +170,11 @@ class _Reader:
         device: Any, interventions: Any,
     ) -> _Reader:  # fmt: skip
         """The request, checked before anything is run."""
+        inputs = items(inputs, "input")
         table, group_of = _labels(inputs, labels, groups)
         return cls(
             model, inputs, readable_sites(model, sites), check_positions(positions), table, group_of,
-            as_dtype(dtype), torch.device(device), tuple(interventions),
+            as_dtype(dtype), torch.device(device), plain_interventions(interventions),
         )  # fmt: skip
 
     @property
@@ -187,24 +189,14 @@ class _Reader:
         """The inputs from ``first`` on, tokenised as they are needed."""
         for start in range(first, len(self.inputs), _ENCODED_AT_ONCE):
             part = self.inputs[start : start + _ENCODED_AT_ONCE]
-            for number, (prompt, tokens) in enumerate(zip(part, self._encode(part, start), strict=True), start):
+            encoded = self.model.encode_all(part, "input", start)
+            for number, (prompt, tokens) in enumerate(zip(part, encoded, strict=True), start):
                 check_length(self.model, tokens, f"input {number}")
                 try:
                     found = find_positions(self.positions, self.model, prompt, tokens)
                 except DataError as error:
                     raise DataError(f"input {number}: {error}") from error
                 yield _Located(number, tokens, found)
-
-    def _encode(self, part: Sequence[Prompt], start: int) -> list[list[int]]:
-        try:
-            return self.model.encode_all(part)
-        except DataError:
-            for number, prompt in enumerate(part, start):  # find out which
-                try:
-                    self.model.encode(prompt)
-                except DataError as error:
-                    raise DataError(f"input {number}: {error}") from error
-            raise
 
     def read(self, block: Sequence[_Located], budget: Budget, advance: Any) -> ActivationSet:
         """The rows of some inputs, in their order."""
@@ -270,8 +262,6 @@ def _plain(value: Any) -> Any:
 
 def _labels(inputs: Sequence[Prompt], labels: Any, groups: Any) -> tuple[pd.DataFrame, np.ndarray]:
     """Labels and groups with one entry an input, checked before anything is run."""
-    if isinstance(inputs, str) or not len(inputs):
-        raise DataError("inputs must be a non-empty list; for one input write [input]")
     table = label_table({} if labels is None else labels, len(inputs))
     for name in _OWN_COLUMNS:
         if name in table:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from workbench.activations import capture, replay
-from workbench.activations.replay import _passes
+from workbench.activations.replaying import _passes
 from workbench.errors import DataError
 
 
@@ -95,9 +95,9 @@ def test_labels_have_one_line_a_prompt(model):
 @pytest.mark.parametrize(
     ("episodes", "said"),
     [
-        ([], "non-empty list of lists"),
+        ([], "episodes must be a non-empty list"),
         ([["a"], []], "episode 1: prompts must be a non-empty list"),
-        ([["a"], ["a", []]], "episode 1: a prompt is empty"),
+        ([["a"], ["a", []]], "episode 1: prompt 1: a prompt is empty"),
         ([["a", "a " * 300]], "step 1 of episode 0 has .* more than the 256 positions"),
     ],
 )
