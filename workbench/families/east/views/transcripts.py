@@ -156,6 +156,7 @@ def project_episode(
     run was made with.
     """
     from apps.cli.options import validated
+
     from steering import SteeringVector
     from workbench.families.east.collect import agent_for
     from workbench.families.east.spec import EastSpec
