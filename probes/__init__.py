@@ -1,16 +1,66 @@
 """Probes: scikit-learn estimators that read properties off activations.
 
 A probe has ``fit(X, y, groups=None)`` on activations [rows, features], ``predict`` and, for classes, ``predict_proba``;
-``make_probe`` builds one by name.  Nothing heavy is imported before a probe is asked for.
+``make_probe`` builds one by name.  Importing this package is light: a name imports what stands behind it when it is
+first used.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import SpecError, did_you_mean
+from workbench.lazy import lazy_exports
 
-__all__ = ["PROBES", "make_probe", "probe_class"]
+if TYPE_CHECKING:
+    from probes.erasure import Erasure, leace
+    from probes.evaluation import CONTROLS, Evaluation, evaluate
+    from probes.folds import duplicate_groups, group_folds, group_holdout
+    from probes.linear import LDAProbe, LogisticProbe, MassMeanProbe, RidgeProbe, RidgeRegressionProbe
+    from probes.mdl import OnlineCode, online_code
+    from probes.mlp import MLPProbe, MLPRegressionProbe
+    from probes.saving import load_probe, register_probe, save_probe
+    from probes.shared import SharedRidge
+
+__all__ = [
+    "CONTROLS",
+    "PROBES",
+    "Erasure",
+    "Evaluation",
+    "LDAProbe",
+    "LogisticProbe",
+    "MLPProbe",
+    "MLPRegressionProbe",
+    "MassMeanProbe",
+    "OnlineCode",
+    "RidgeProbe",
+    "RidgeRegressionProbe",
+    "SharedRidge",
+    "duplicate_groups",
+    "evaluate",
+    "group_folds",
+    "group_holdout",
+    "leace",
+    "load_probe",
+    "make_probe",
+    "online_code",
+    "probe_class",
+    "register_probe",
+    "save_probe",
+]
+
+_MODULES = {
+    "erasure": ("Erasure", "leace"),
+    "evaluation": ("CONTROLS", "Evaluation", "evaluate"),
+    "folds": ("duplicate_groups", "group_folds", "group_holdout"),
+    "linear": ("LDAProbe", "LogisticProbe", "MassMeanProbe", "RidgeProbe", "RidgeRegressionProbe"),
+    "mdl": ("OnlineCode", "online_code"),
+    "mlp": ("MLPProbe", "MLPRegressionProbe"),
+    "saving": ("load_probe", "register_probe", "save_probe"),
+    "shared": ("SharedRidge",),
+}
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
 
 # A new probe is one line here and one file.
 PROBES: dict[str, str] = {
@@ -30,8 +80,6 @@ def probe_class(name: str) -> type[Any]:
     >>> probe_class("lda").__name__
     'LDAProbe'
     """
-    from importlib import import_module
-
     if name not in PROBES:
         raise SpecError(f"unknown probe {name!r}{did_you_mean(name, PROBES)}")
     module, _, found = PROBES[name].partition(":")

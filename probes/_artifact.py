@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from probes._inputs import Array
 from workbench.errors import ArtifactError
@@ -23,8 +25,6 @@ def write_artifact(
     path: str | os.PathLike[str], form: str, header: Mapping[str, Any], arrays: Mapping[str, Array]
 ) -> None:
     """Write a file whole or not at all; :class:`ArtifactError` for what cannot be written."""
-    from safetensors.numpy import save
-
     texts = {name: array.tolist() for name, array in arrays.items() if array.dtype.kind in "UO"}
     numbers = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name not in texts}
     for name, values in texts.items():
@@ -42,8 +42,6 @@ def write_artifact(
 
 def read_artifact(path: str | os.PathLike[str], form: str, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
     """Header and arrays; :class:`ArtifactError` when there is no such file or it is not ``what``."""
-    from safetensors import SafetensorError, safe_open
-
     if not Path(path).is_file():
         raise ArtifactError(f"no such file: {path}")
     try:

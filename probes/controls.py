@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from probes._inputs import to_numpy
 from workbench.errors import DataError
+from workbench.labels import label_array
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
@@ -23,8 +25,6 @@ __all__ = ["control_task_labels", "majority_probe", "other_rows", "random_featur
 
 def majority_probe(classifier: bool) -> Any:
     """scikit-learn's dummy: the most frequent class with the class shares as probabilities, or the mean."""
-    from sklearn.dummy import DummyClassifier, DummyRegressor
-
     return DummyClassifier(strategy="prior") if classifier else DummyRegressor()
 
 
@@ -41,7 +41,7 @@ def shuffled_labels(y: ArrayLike, groups: ArrayLike, seed: int = 0) -> Shaped[np
     >>> sorted(shuffled[[0, 2]].tolist()), sorted(shuffled[4:].tolist())
     ([1, 2], [3, 4])
     """
-    labels, group_of = _array(y), _group_codes(groups)
+    labels, group_of = label_array(y, "y"), _codes(groups, "groups")
     if labels.shape != group_of.shape:
         raise DataError(f"y has shape {list(labels.shape)} and groups {list(group_of.shape)}: one of each a row")
     rng = np.random.default_rng(seed)
@@ -72,7 +72,7 @@ def control_task_labels(types: ArrayLike, y: ArrayLike, seed: int = 0) -> Shaped
     >>> control_task_labels(["the", "cat", "the"], [0, 1, 0], seed=0).tolist()
     [1, 0, 1]
     """
-    labels, type_of = _array(y), _group_codes(types, "types")
+    labels, type_of = label_array(y, "y"), _codes(types, "types")
     if labels.shape != type_of.shape:
         raise DataError(f"y has shape {list(labels.shape)} and types {list(type_of.shape)}: one of each a row")
     drawn = np.random.default_rng(seed).integers(0, len(labels), size=int(type_of.max()) + 1)
@@ -89,7 +89,7 @@ def other_rows(groups: ArrayLike, seed: int = 0) -> Int[np.ndarray, " rows"]:
     >>> bool((groups[other_rows(groups)] != groups).all())
     True
     """
-    group_of = _group_codes(groups)
+    group_of = _codes(groups, "groups")
     sizes, n_rows = np.bincount(group_of), len(group_of)
     largest = int(sizes.max())
     if 2 * largest > n_rows:
@@ -122,12 +122,5 @@ def random_features(X: ArrayLike, seed: int = 0) -> Float[np.ndarray, "rows feat
     return drawn.astype(np.float32 if np.asarray(to_numpy(X)).dtype.itemsize <= 4 else np.float64)
 
 
-def _array(y: ArrayLike) -> Shaped[np.ndarray, " rows"]:
-    return np.asarray(to_numpy(y))
-
-
-def _group_codes(groups: ArrayLike, what: str = "groups") -> Int[np.ndarray, " rows"]:
-    array = _array(groups)
-    if array.ndim != 1 or array.size == 0:
-        raise DataError(f"{what} must be one label a row, [rows] with at least one row, not {list(array.shape)}")
-    return np.unique(array, return_inverse=True)[1]
+def _codes(values: ArrayLike, what: str) -> Int[np.ndarray, " rows"]:
+    return np.unique(label_array(values, what), return_inverse=True)[1]

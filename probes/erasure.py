@@ -17,6 +17,7 @@ import torch
 from probes._artifact import read_artifact, write_artifact
 from probes.fold_moments import FoldMoments, Task
 from probes.moments import spread_of
+from workbench.activations.activation_set import check_stamp
 from workbench.errors import ArtifactError, DataError
 from workbench.sites import Site
 
@@ -83,8 +84,6 @@ class Erasure:
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: ModelStamp | None = None, force: bool = False) -> Erasure:
         """Read what :meth:`save` wrote; with ``model``, one of another model or basis raises unless ``force``."""
-        from workbench.activations.activation_set import check_stamp
-
         header, arrays = read_artifact(path, _FORMAT, "a saved erasure")
         try:
             site = None if header["site"] is None else Site.parse(header["site"])

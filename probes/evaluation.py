@@ -8,13 +8,16 @@ the fits: they do not include what another training set would change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from probes._fitting import checked_features, checked_labels, fit_clone, is_classifier, predictions_of, take
+from probes._fitting import checked_features, checked_labels, is_classifier
+from probes._joined import Joined
+from probes._out_of_fold import Task
 from probes.controls import control_task_labels, majority_probe, random_features, shuffled_labels
 from probes.folds import duplicate_groups, group_folds, group_holdout
 from probes.metrics import (
@@ -22,23 +25,24 @@ from probes.metrics import (
     REGRESSOR_METRICS,
     Predictions,
     calibration_table,
+    check_metrics,
     class_scores,
     resampled,
     score,
 )
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.errors import SpecError, did_you_mean
 from workbench.seeding import derive_seed
-from workbench.statistics import Interval
+from workbench.statistics import Interval, check_resamples
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Float, Int
     from numpy.typing import ArrayLike
+
+    from workbench.sites import Site
 
 __all__ = ["CONTROLS", "Evaluation", "duplicate_groups", "evaluate", "group_folds", "group_holdout"]
 
 CONTROLS = ("majority", "shuffled", "random_features", "control_task")
-_ATTEMPTS = 20  # permutations tried until every training side holds two classes
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,17 @@ class Evaluation:
 def evaluate(
     probe: Any,
     X: Any,
-    y: ArrayLike,
-    groups: ArrayLike,
+    y: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
     *,
+    site: Site | str | int | None = None,
+    target: str | None = None,
     folds: int | ArrayLike | None = 5,
     seed: int = 0,
-    clusters: ArrayLike | None = None,
+    clusters: ArrayLike | str | None = None,
     controls: Sequence[str] = ("majority", "shuffled"),
     control_features: Mapping[str, Any] | None = None,
-    types: ArrayLike | None = None,
+    types: ArrayLike | str | None = None,
     holdout: float = 0.2,
     shuffles: int = 3,
     metrics: Sequence[str] | None = None,
@@ -89,24 +95,41 @@ def evaluate(
 ) -> Evaluation:
     """Out-of-fold scores of ``probe`` and of its controls, with 95% intervals clustered by ``clusters``.
 
-    probe: a scikit-learn classifier with ``predict_proba``, or a regressor; it is cloned for each fit.  X: [rows,
-    features] (or [rows, positions, features] for probes that take it), NumPy or torch; y: [rows]; groups: [rows], never
-    split.  folds: their number, the fold of each row (from :func:`~probes.folds.group_folds`, to share over probes), or
-    None to test one held-out share ``holdout`` of the rows.  clusters: [rows], default ``groups``.
+    Controls are fitted and tested on the same rows and folds: "majority" (most frequent class of the training rows with
+    class shares as probabilities; for regressors their mean), "shuffled" (labels permuted by
+    :func:`~probes.controls.shuffled_labels`; mean over ``shuffles`` permutations), "random_features" (noise of X's
+    covariance) and "control_task" (random labels of each of ``types``, mean over ``shuffles``; Hewitt and Liang 2019).
 
-    Controls, all on the same rows and folds: "majority" (most frequent class of the training rows with class shares as
-    probabilities; for regressors their mean), "shuffled" (labels permuted by
-    :func:`~probes.controls.shuffled_labels`, fitted and tested on; mean over ``shuffles`` permutations),
-    "random_features" (noise of X's covariance), "control_task" (random labels of each of ``types`` [rows], mean over
-    ``shuffles``; Hewitt and Liang 2019), and each name of ``control_features`` (the same probe on other features of the
-    same rows, for instance those of an untrained model, or ``X[other_rows(groups)]``).
+    Args:
+        probe: a scikit-learn classifier with ``predict_proba``, or a regressor; it is cloned for each fit.
+        X: [rows, features] (or [rows, positions, features] for probes that take it), NumPy or torch; or an
+            ``ActivationSet`` or ``ActivationStore``, read at ``site`` with its label column ``target`` as y and its own
+            groups.  Rows without that label are left out, with a warning.
+        y: [rows] classes or numbers.
+        groups: [rows], never split over folds.
+        site: of a set or store; may be left out where it has one.
+        target: the label column of a set or store.
+        folds: their number, the fold of each row (from :func:`~probes.folds.group_folds`, to share over probes), or
+            None to test one held-out share ``holdout`` of the rows.
+        seed: of folds, controls and resamples.
+        clusters: [rows] what is resampled, by default ``groups``; of a set also the name of a label column.
+        controls: names of the controls above.
+        control_features: more controls by name: the same probe on other features of the same rows, for instance those
+            of an untrained model (a set of which may be given), or ``X[other_rows(groups)]``.
+        types: [rows], for "control_task"; of a set also the name of a label column.
+        holdout: share of the rows that is tested, for ``folds=None``.
+        shuffles: how many times the labels of a control are drawn.
+        metrics: names of :func:`probes.metrics.score`, by default accuracy, balanced_accuracy, auroc, log_loss, ece or
+            r2, mae, spearman.
+        resamples: of the bootstrap (300 at most for spearman).
 
-    metrics: names of :func:`probes.metrics.score`, by default accuracy, balanced_accuracy, auroc, log_loss, ece or r2,
-    mae, spearman.  resamples: of the bootstrap (300 at most for spearman).  A score undefined on more than 5%
-    of the resamples has NaN bounds.
+    Returns:
+        An :class:`Evaluation`.  A score undefined on more than 5% of the resamples has NaN bounds.  The ``row`` of a
+        prediction counts the rows of X, of a set all of its rows.
 
-    Raises :class:`DataError` for data that are empty, misaligned, not finite or too few, :class:`SpecError` for unknown
-    controls and metrics and for estimators of no use.
+    Raises:
+        DataError: for data that are empty, misaligned, missing, not finite, of mixed kinds or too few.
+        SpecError: for unknown controls, metrics that are not of the probe's kind, and estimators of no use.
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> rng = np.random.default_rng(0)
@@ -116,94 +139,35 @@ def evaluate(
     True
     >>> result.interval("accuracy", "shuffled", difference=True).low > 0.3
     True
+
+    >>> from workbench.activations import ActivationSet
+    >>> read = ActivationSet({"1.resid_post": X}, {"positive": X[:, 0] > 0}, groups)
+    >>> evaluate(LogisticRegression(), read, target="positive").interval("accuracy").low > 0.9
+    True
     """
-    task = _Task.of(probe, X, y, groups, folds, holdout, seed)
-    metrics = metrics or (REGRESSOR_METRICS if task.classes is None else CLASSIFIER_METRICS)
+    check_metrics(metrics or (), is_classifier(probe))
+    check_resamples(resamples)
     others = dict(control_features or {})
     wanted = _checked_controls(controls, others, types is not None)
+    rows = None
+    if hasattr(X, "xy"):
+        joined = Joined.of(X, y, groups, site, target)
+        folds, clusters, types = (joined.rows_of(value) for value in (folds, clusters, types))
+        others = {name: joined.features(value) for name, value in others.items()}
+        X, y, groups, rows = joined.X, joined.y, joined.groups, joined.rows
+    elif y is None or groups is None or site is not None or target is not None:
+        raise SpecError("evaluate takes X, y and groups, or an activation set with site= and target=")
+    task = Task.of(probe, X, y, groups, folds, holdout, seed)
+    metrics = metrics or (REGRESSOR_METRICS if task.classes is None else CLASSIFIER_METRICS)
+    of_rows = task.groups if clusters is None else checked_labels(clusters, len(task.y), "clusters")
+    for name, features in others.items():
+        others[name] = checked_features(features, len(task.y), f"control_features[{name!r}]")
     runs = {"none": [task.out_of_fold(probe, task.X, task.y)]}
     for name in wanted:
         runs[name] = _control_runs(name, task, probe, types, shuffles, seed)
-    for name, features in others.items():
-        features = checked_features(features, len(task.y), f"control_features[{name!r}]")
-        runs[name] = [task.out_of_fold(probe, features, task.y)]
-    of_rows = task.groups if clusters is None else checked_labels(clusters, len(task.y), "clusters")
+    runs |= {name: [task.out_of_fold(probe, features, task.y)] for name, features in others.items()}
     table = _table(runs, metrics, of_rows[task.tested], resamples, seed)
-    return _evaluation(table, runs["none"][0], task)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """Checked data and which rows each fit trains on and is tested on."""
-
-    X: Any
-    y: np.ndarray
-    groups: np.ndarray
-    classes: np.ndarray | None
-    fold_of: Int[np.ndarray, " rows"]  # -1: never tested
-
-    @classmethod
-    def of(
-        cls, probe: Any, X: Any, y: Any, groups: Any, folds: int | ArrayLike | None, holdout: float, seed: int
-    ) -> _Task:
-        labels = checked_labels(y)
-        group_of = checked_labels(groups, len(labels), "groups")
-        features = checked_features(X, len(labels))
-        classes = np.unique(labels) if is_classifier(probe) else None
-        strata = None if classes is None else labels
-        if folds is None:
-            fold_of = np.where(group_holdout(group_of, holdout, seed, strata), 0, -1)
-        elif isinstance(folds, int | np.integer):
-            fold_of = group_folds(group_of, int(folds), seed, strata)
-        else:
-            fold_of = _checked_folds(folds, group_of, strata)
-        return cls(features, labels if classes is not None else labels.astype(np.float64), group_of, classes, fold_of)
-
-    @property
-    def tested(self) -> Int[np.ndarray, " tested"]:
-        return np.flatnonzero(self.fold_of >= 0)
-
-    def splits(self) -> list[tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]]]:
-        folds = np.unique(self.fold_of[self.tested])
-        return [(np.flatnonzero(self.fold_of != fold), np.flatnonzero(self.fold_of == fold)) for fold in folds]
-
-    def out_of_fold(self, probe: Any, X: Any, y: np.ndarray) -> Predictions:
-        """Predictions of the tested rows in their order, each by the fit that did not see its fold."""
-        parts, rows = [], []
-        for train, test in self.splits():
-            fitted = fit_clone(probe, take(X, train), y[train], self.groups[train])
-            parts.append(predictions_of(fitted, take(X, test), y[test], self.classes))
-            rows.append(test)
-        order = np.argsort(np.concatenate(rows))
-        table = None if self.classes is None else np.concatenate([part.known_probabilities for part in parts])[order]
-        truth, predicted = (
-            np.concatenate([getattr(part, name) for part in parts])[order] for name in ("truth", "predicted")
-        )
-        return Predictions(truth, predicted, table, self.fold_of[self.tested])
-
-    def labels_drawn(self, draw: Callable[[int], np.ndarray], *name: int | str) -> np.ndarray:
-        """``draw(seed)`` such that every training side holds at least two classes."""
-        for attempt in range(_ATTEMPTS):
-            labels = draw(derive_seed(*name, attempt))
-            if self.classes is None or all(len(np.unique(labels[train])) > 1 for train, _ in self.splits()):
-                return labels
-        raise DataError(f"control {name[1]!r}: its labels leave a training side with one class; leave this control out")
-
-
-def _checked_folds(folds: ArrayLike, groups: np.ndarray, y: np.ndarray | None) -> Int[np.ndarray, " rows"]:
-    labels = checked_labels(folds, len(groups), "folds")
-    fold_of = np.unique(labels, return_inverse=True)[1]
-    if fold_of.max() == 0:
-        raise DataError("folds hold one fold only: there is nothing to train on")
-    _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
-    torn = np.flatnonzero(fold_of[first][group_of] != fold_of)
-    if len(torn):
-        raise DataError(f"folds split group {groups[torn[0]].item()!r}: give all of its rows one fold")
-    for fold in range(int(fold_of.max()) + 1):
-        missing = np.empty(0) if y is None else np.setdiff1d(y, y[fold_of != fold])
-        if len(missing):
-            raise DataError(f"class {missing[0].item()!r} occurs in fold {fold} only: its training side lacks it")
-    return fold_of
+    return _evaluation(table, runs["none"][0], task, np.arange(len(task.y)) if rows is None else rows)
 
 
 def _checked_controls(controls: Sequence[str], others: Mapping[str, Any], has_types: bool) -> list[str]:
@@ -221,7 +185,7 @@ def _checked_controls(controls: Sequence[str], others: Mapping[str, Any], has_ty
 
 
 def _control_runs(
-    name: str, task: _Task, probe: Any, types: ArrayLike | None, shuffles: int, seed: int
+    name: str, task: Task, probe: Any, types: ArrayLike | None, shuffles: int, seed: int
 ) -> list[Predictions]:
     """The control's out-of-fold predictions, one for each time it was drawn."""
     if name == "majority":
@@ -244,8 +208,6 @@ def _control_runs(
 def _table(
     runs: Mapping[str, list[Predictions]], metrics: Sequence[str], clusters: np.ndarray, resamples: int, seed: int
 ) -> pd.DataFrame:
-    import pandas as pd
-
     several = len(np.unique(clusters)) > 1
     rows = []
     for metric in metrics:
@@ -276,10 +238,8 @@ def _bounds(resampled_scores: Float[np.ndarray, " resamples"], several: bool) ->
     return float(low), float(high)
 
 
-def _evaluation(table: pd.DataFrame, said: Predictions, task: _Task) -> Evaluation:
-    import pandas as pd
-
-    columns: dict[str, Any] = {"row": task.tested, "fold": said.folds, "y": task.y[task.tested]}
+def _evaluation(table: pd.DataFrame, said: Predictions, task: Task, rows: Int[np.ndarray, " rows"]) -> Evaluation:
+    columns: dict[str, Any] = {"row": rows[task.tested], "fold": said.folds, "y": task.y[task.tested]}
     if task.classes is None:
         columns["predicted"] = said.predicted
         empty = pd.DataFrame()

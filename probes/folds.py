@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from probes._inputs import to_numpy
 from workbench.errors import DataError
+from workbench.labels import label_array
 from workbench.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -75,9 +77,6 @@ def duplicate_groups(keys: ArrayLike, groups: ArrayLike) -> Int[np.ndarray, " ro
     >>> duplicate_groups(["s", "t", "t", "u"], ["a", "a", "b", "c"]).tolist()
     [0, 0, 0, 1]
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     _, group_of = _codes(groups, "groups")
     key_labels, key_of = _codes(keys, "keys")
     if len(key_of) != len(group_of):
@@ -113,15 +112,7 @@ def _class_table(groups: ArrayLike, y: ArrayLike | None) -> _ClassTable:
 
 def _codes(values: ArrayLike, what: str) -> tuple[Shaped[np.ndarray, " labels"], Int[np.ndarray, " rows"]]:
     """Distinct labels in order and the number of each row's label."""
-    array = np.asarray(to_numpy(values))
-    if array.ndim != 1 or array.size == 0:
-        raise DataError(f"{what} must be one label a row, [rows] with at least one row, not {list(array.shape)}")
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        raise DataError(f"{what} are NaN at row {int(np.isnan(array).argmax())}: every row needs a label")
-    try:
-        return np.unique(array, return_inverse=True)
-    except TypeError as error:
-        raise DataError(f"{what} mix types that have no order: use all numbers or all text") from error
+    return np.unique(label_array(values, what), return_inverse=True)
 
 
 def _place(table: _ClassTable, shares: Float[np.ndarray, " folds"], seed: int) -> Int[np.ndarray, " groups"]:

@@ -12,8 +12,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from probes._inputs import Array, softmax, to_numpy, to_tensor
 from probes.discriminant import discriminant, score_slope, shrunk
@@ -128,10 +131,6 @@ class LogisticProbe(_LinearClassifier):
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on X [rows, features] and labels y [rows]."""
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.preprocessing import StandardScaler
-        from threadpoolctl import threadpool_limits
-
         X, y = self._checked(X, y)
         scaler = StandardScaler().fit(X)
         inner = LogisticRegression(C=self.C, class_weight=self.class_weight, max_iter=self.max_iter, tol=self.tol)

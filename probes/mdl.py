@@ -14,15 +14,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from probes._fitting import checked_features, checked_labels, fit_clone, is_classifier, predictions_of, take
+from probes._fitting import checked_features, checked_labels, fit_clone, is_classifier, predictions_of
 from probes.controls import shuffled_labels
 from workbench.errors import DataError, SpecError
 from workbench.seeding import derive_seed
 from workbench.statistics import Interval, cluster_bootstrap
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Float, Int
     from numpy.typing import ArrayLike
 
@@ -94,7 +94,7 @@ def online_code(
     def coded(of: np.ndarray) -> tuple[Float[np.ndarray, " rows"], list[int], Int[np.ndarray, " rows"]]:
         order = _order(group_of, seed)
         ends = _block_ends(of[order], group_of[order], fractions, first_groups)
-        return _bits(probe, take(features, order), of[order], group_of[order], ends), ends, order
+        return _bits(probe, features[order], of[order], group_of[order], ends), ends, order
 
     bits, ends, order = coded(labels)
     uniform = len(labels) * float(np.log2(len(np.unique(labels))))
@@ -136,8 +136,8 @@ def _bits(probe: Any, X: Any, y: np.ndarray, groups: np.ndarray, ends: Sequence[
     bits = np.full(len(y), np.log2(len(classes)))
     for start, end in pairwise(ends):
         before, block = np.arange(start), np.arange(start, end)
-        fitted = fit_clone(probe, take(X, before), y[before], groups[before])
-        said = predictions_of(fitted, take(X, block), y[block], classes)
+        fitted = fit_clone(probe, X[before], y[before], groups[before])
+        said = predictions_of(fitted, X[block], y[block], classes)
         p = said.known_probabilities[np.arange(len(block)), said.truth]
         bits[start:end] = -np.log2((1 - _UNIFORM_SHARE) * p + _UNIFORM_SHARE / len(classes))
     return bits
@@ -162,8 +162,6 @@ def _line(
 def _code(
     lines: list[dict[str, Any]], bits: Float[np.ndarray, " rows"], ends: Sequence[int], uniform: float
 ) -> OnlineCode:
-    import pandas as pd
-
     starts = [0, *ends[:-1]]
     rows = np.subtract(ends, starts)
     blocks = {

@@ -8,18 +8,21 @@ each resample (:mod:`probes.ranks`) and gets fewer of them.  No score is approxi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+from sklearn.metrics import precision_recall_fscore_support
 
 from probes.ranks import OnResamples, auroc, spearman
 from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.labels import label_array
 from workbench.statistics import times_drawn
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Float, Int, Shaped
     from numpy.typing import ArrayLike
 
@@ -29,6 +32,7 @@ __all__ = [
     "REGRESSOR_METRICS",
     "Predictions",
     "calibration_table",
+    "check_metrics",
     "class_scores",
     "resampled",
     "score",
@@ -117,7 +121,7 @@ def resampled(
     >>> sorted(set(resampled("mae", said, clusters=["a", "b"]).tolist()))
     [0.0, 1.0, 2.0]
     """
-    labels, cluster_of = np.unique(np.asarray(clusters), return_inverse=True)
+    labels, cluster_of = np.unique(label_array(clusters, "clusters"), return_inverse=True)
     if cluster_of.shape != predictions.truth.shape:
         raise DataError(f"clusters have shape {list(cluster_of.shape)}: give one for each of the predicted rows")
     on = _on(name, predictions, cluster_of, len(labels))
@@ -128,9 +132,6 @@ def resampled(
 
 def class_scores(predictions: Predictions, classes: ArrayLike) -> pd.DataFrame:
     """Columns ``class``, ``precision``, ``recall``, ``f1`` (0 where undefined) and ``support``, a row a class."""
-    import pandas as pd
-    from sklearn.metrics import precision_recall_fscore_support
-
     names = np.asarray(classes)
     scores = precision_recall_fscore_support(
         predictions.truth, predictions.predicted, labels=np.arange(len(names)), zero_division=0.0
@@ -144,8 +145,6 @@ def calibration_table(predictions: Predictions, bins: int = _BINS) -> pd.DataFra
 
     The last bin includes 1.0; an empty bin has NaN means.  The ECE is the mean of |confidence - accuracy| over rows.
     """
-    import pandas as pd
-
     bin_of = _bin(predictions.confidence, bins)
     rows = np.bincount(bin_of, minlength=bins)
     sums = [np.bincount(bin_of, values, bins) for values in (predictions.confidence, _hits(predictions))]
@@ -157,14 +156,24 @@ def calibration_table(predictions: Predictions, bins: int = _BINS) -> pd.DataFra
     )
 
 
+def check_metrics(names: Sequence[str], of_classes: bool) -> None:
+    """Raise :class:`SpecError` unless ``names`` is a list of scores of classes, or of numbers."""
+    if isinstance(names, str):
+        raise SpecError(f"metrics={names!r} must be a list of names, for instance ({names!r},)")
+    known = [name for name in (*_SUMS, *_RANKS) if (name in REGRESSOR_METRICS) != of_classes]
+    for name in names:
+        if name not in known:
+            if name in _SUMS or name in _RANKS:
+                kinds = ("numbers", "classes") if of_classes else ("classes", "numbers")
+                raise SpecError(f"{name!r} is of {kinds[0]}, the predictions are {kinds[1]}: use {', '.join(known)}")
+            raise SpecError(f"unknown metric {name!r}{did_you_mean(name, known)}")
+
+
 def _on(name: str, said: Predictions, cluster_of: Int[np.ndarray, " rows"], n_clusters: int) -> OnResamples:
     """The score as a function of the clusters' counts, with all that does not depend on them done."""
+    check_metrics([name], said.probabilities is not None)
     if name in _RANKS:
         return _RANKS[name](said, cluster_of)
-    if name not in _SUMS:
-        raise SpecError(f"unknown metric {name!r}{did_you_mean(name, [*_SUMS, *_RANKS])}")
-    from scipy.sparse import csr_array
-
     columns, combine = _SUMS[name]
     terms = columns(said)
     n_rows = len(terms)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,8 +104,6 @@ def _kind_of(probe: Any) -> str:
 
 
 def _class(kind: str) -> Any:
-    from importlib import import_module
-
     if kind not in _KINDS:
         raise SpecError(f"unknown probe {kind!r}{did_you_mean(kind, _KINDS)}; one of another package needs its import")
     module, _, name = _KINDS[kind].partition(":")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from probes.cluster_sums import ClusterSums
 from workbench.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:
@@ -69,8 +70,6 @@ def lead(ours: Ratio, theirs: Ratio, groups: np.ndarray, resamples: int, seed: i
     >>> lead((right, ones), (0 * right, ones), np.array([0, 0, 0]), 10, 0)["difference"].round(2)
     np.float64(0.67)
     """
-    from probes.cluster_sums import ClusterSums
-
     width = ours[0].shape[1]
     sums = ClusterSums(np.concatenate([*ours, *theirs], 1), groups, resamples, seed)
 

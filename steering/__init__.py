@@ -1,32 +1,32 @@
 """Steering: vectors that know where they belong, estimators that make them, interventions that use them.
 
-Works on tensors and on the ``LanguageModel`` protocol; knows nothing of probes.  Controllers of the residual stream
-(low-rank and stateful) load when one of their names is first used.
+Works on tensors and on the ``LanguageModel`` protocol; knows nothing of probes.  Importing this package is light: a
+name imports what stands behind it when it is first used.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steering.affine import Affine
-from steering.calibration import multiplier_for, relative_dose
-from steering.estimators import (
-    ESTIMATORS,
-    entropy_weighted,
-    get_estimator,
-    linear_probe_direction,
-    mean_difference,
-    pca_difference,
-)
-from steering.formats import import_vectors
-from steering.gguf_format import export_gguf, import_gguf
-from steering.interventions import Ablate, Add, Replace, SetProjection
-from steering.vectors import SteeringVector
 from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from steering.affine import Affine
+    from steering.calibration import multiplier_for, relative_dose
+    from steering.estimators import (
+        ESTIMATORS,
+        entropy_weighted,
+        get_estimator,
+        linear_probe_direction,
+        mean_difference,
+        pca_difference,
+    )
+    from steering.formats import import_vectors
+    from steering.gguf_format import export_gguf, import_gguf
+    from steering.interventions import Ablate, Add, Replace, SetProjection
     from steering.low_rank import LowRankControl, LowRankControllers
     from steering.stateful import Carried, Stateful
+    from steering.vectors import SteeringVector
 
 __all__ = [
     "ESTIMATORS",
@@ -53,7 +53,21 @@ __all__ = [
 ]
 
 _MODULES = {
+    "affine": ("Affine",),
+    "calibration": ("multiplier_for", "relative_dose"),
+    "estimators": (
+        "ESTIMATORS",
+        "entropy_weighted",
+        "get_estimator",
+        "linear_probe_direction",
+        "mean_difference",
+        "pca_difference",
+    ),
+    "formats": ("import_vectors",),
+    "gguf_format": ("export_gguf", "import_gguf"),
+    "interventions": ("Ablate", "Add", "Replace", "SetProjection"),
     "low_rank": ("LowRankControl", "LowRankControllers"),
     "stateful": ("Carried", "Stateful"),
+    "vectors": ("SteeringVector",),
 }
 __getattr__, __dir__ = lazy_exports(__name__, _MODULES)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import DataError
+from workbench.labels import label_array
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Interval",
+    "check_resamples",
     "cluster_bootstrap",
     "cluster_bootstrap_difference",
     "corrected_entropy",
@@ -96,7 +98,8 @@ def cluster_bootstrap(
     >>> print(interval)
     2 [1, 3]
     """
-    _check_bootstrap(resamples, confidence)
+    check_resamples(resamples)
+    _check_confidence(confidence)
     sample = _Sample.of(values, clusters, statistic, "values")
     return _percentiles(sample.estimate(), sample.bootstrap(resamples, [seed, 0]), sample.n_clusters > 1, confidence)
 
@@ -120,7 +123,8 @@ def cluster_bootstrap_difference(
     >>> print(cluster_bootstrap_difference([2.0, 5.0], [1.0, 4.0], [0, 1], [0, 1]))
     1 [1, 1]
     """
-    _check_bootstrap(resamples, confidence)
+    check_resamples(resamples)
+    _check_confidence(confidence)
     first = _Sample.of(a, clusters_a, statistic, "a")
     second = _Sample.of(b, clusters_b, statistic, "b")
     if paired:
@@ -193,6 +197,7 @@ def times_drawn(n_clusters: int, resamples: int, seed: int) -> Iterator[Float[np
     >>> [times.sum(1).tolist() for times in times_drawn(3, resamples=2, seed=0)]
     [[3.0, 3.0]]
     """
+    check_resamples(resamples)
     for draws in _draws(n_clusters, resamples, [seed, 0]):
         cells = draws + n_clusters * np.arange(len(draws))[:, None]
         yield np.bincount(cells.ravel(), minlength=draws.size).reshape(draws.shape).astype(np.float64)
@@ -216,12 +221,12 @@ class _Sample:
 
     @classmethod
     def of(cls, values: ArrayLike, clusters: ArrayLike, statistic: Statistic, what: str) -> _Sample:
-        table, groups = np.asarray(values, dtype=np.float64), np.asarray(clusters)
+        table = np.asarray(values, dtype=np.float64)
+        if table.ndim == 0 or table.size == 0:
+            raise DataError(f"{what} is empty: an interval needs at least one row")
+        groups = label_array(clusters, f"the clusters of {what}")
         _check_rows(table, groups, what)
-        try:
-            labels, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
-        except TypeError as error:
-            raise DataError(f"clusters of {what} mix types that have no order: use all numbers or all text") from error
+        labels, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
         starts = np.concatenate([[0], np.cumsum(counts)])
         return cls(table[np.argsort(index, kind="stable")], labels, starts, statistic)
 
@@ -253,21 +258,17 @@ def _percentiles(estimate: float, resampled: np.ndarray, enough: bool, confidenc
 
 
 def _check_rows(values: np.ndarray, clusters: np.ndarray, what: str) -> None:
-    if values.ndim == 0 or values.size == 0:
-        raise DataError(f"{what} is empty: an interval needs at least one row")
     if clusters.shape != values.shape[:1]:
         raise DataError(f"{what} has {len(values)} rows but its clusters have shape {clusters.shape}: give one a row")
     bad = ~np.isfinite(values).reshape(len(values), -1).all(1)
     if bad.any():
         raise DataError(f"{what} is not finite at row {int(bad.argmax())}: drop or fill such rows first")
-    if clusters.dtype.kind == "f" and np.isnan(clusters).any():
-        raise DataError(f"clusters of {what} are NaN at row {int(np.isnan(clusters).argmax())}: every row needs one")
 
 
-def _check_bootstrap(resamples: int, confidence: float) -> None:
-    if resamples < 1:
-        raise DataError(f"resamples={resamples}: at least 1 is needed, 2000 is usual")
-    _check_confidence(confidence)
+def check_resamples(resamples: int) -> None:
+    """Raise :class:`DataError` unless a bootstrap can have that many resamples."""
+    if not isinstance(resamples, int | np.integer) or resamples < 1:
+        raise DataError(f"resamples={resamples!r} must be a whole number of at least 1; 2000 is usual")
 
 
 def _check_confidence(confidence: float) -> None:

@@ -1,6 +1,7 @@
 """Evaluation: chance is chance, skill is skill, and nothing is tested on what it was fitted on."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -12,6 +13,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from probes.controls import other_rows
 from probes.evaluation import evaluate, group_folds
 from probes.metrics import CLASSIFIER_METRICS, REGRESSOR_METRICS
+from workbench.activations import ActivationSet, ActivationStore
 from workbench.errors import DataError, SpecError
 
 LDA = LinearDiscriminantAnalysis()
@@ -254,6 +256,29 @@ def broken(**changes):
         (broken(metrics=["f2"]), SpecError, "unknown metric 'f2'"),
         (broken(shuffles=0), SpecError, "shuffles=0"),
         (broken(probe=RidgeClassifier()), SpecError, "RidgeClassifier has no predict_proba"),
+        (
+            broken(probe=Ridge(), metrics=["accuracy"]),
+            SpecError,
+            "'accuracy' is of classes, the predictions are numbers",
+        ),
+        (broken(metrics=["r2"]), SpecError, "'r2' is of numbers, the predictions are classes: use accuracy"),
+        (broken(metrics="accuracy"), SpecError, "must be a list of names"),
+        (broken(resamples=0), DataError, "resamples=0 must be a whole number of at least 1"),
+        (broken(resamples=1.5), DataError, "resamples=1.5"),
+        (broken(X=signal()[0].astype(str)), DataError, "X must be numbers, not <U"),
+        (broken(X=signal()[0].astype(object)), DataError, "X must be numbers, not object"),
+        (broken(X=["a text"] * 400), DataError, r"\[rows, features\]"),
+        (broken(y=["a", 1] * 200), DataError, "y: numbers and text are mixed"),
+        (broken(y=["a", None] * 200), DataError, "y: row 1 is missing"),
+        (broken(y=["a", np.nan] * 200), DataError, "y: row 1 is missing"),
+        (broken(y=np.arange(400) / 2), DataError, "y holds 0.5, no class, and Linear"),
+        (broken(y=signal()[1][:, None]), DataError, r"y: give one label a row, \[rows\] .* not \[400, 1\]"),
+        (broken(y=np.zeros(400), folds=signal()[2] % 4), DataError, "one class only"),
+        (broken(probe=Ridge(), y=["a", "b"] * 200), DataError, "a regressor needs numbers"),
+        (broken(groups=None), SpecError, "evaluate takes X, y and groups"),
+        (broken(groups=["a", np.nan] * 200), DataError, "groups: row 1 is missing"),
+        (broken(probe="logistic"), SpecError, "'logistic' is no estimator"),
+        (broken(probe=LinearDiscriminantAnalysis), SpecError, "is no estimator"),
         (broken(probe=object()), SpecError, "neither a scikit-learn classifier nor a regressor"),
     ],
 )
@@ -270,3 +295,97 @@ def test_a_line_that_is_not_in_the_table_is_named():
         result.interval("auroq")
     with pytest.raises(SpecError, match="no control 'majority'"):
         result.interval("auroc", "majority")
+
+
+# ---- activation sets
+
+
+@pytest.fixture
+def read():
+    """A set at two sites; the label ``side`` is missing in every seventh row, ``episode`` holds the groups."""
+    X, y, groups = signal(classes=2)
+    side = pd.Series(np.array(["left", "right"])[y], dtype=object)
+    side[::7] = None
+    labels = {"side": side, "number": X[:, 0], "episode": groups, "token": y % 3}
+    x = torch.from_numpy(X).float()
+    return ActivationSet({"1.resid_post": x, "2.resid_post": x * 0}, labels, "episode", "model-a")
+
+
+def test_a_set_gives_what_its_labelled_rows_give(read, tmp_path):
+    kept = np.flatnonzero(np.arange(400) % 7)
+    X, y, groups = read.numpy(1)[kept], read.labels["side"][kept], read.groups[kept]
+    untrained = np.random.default_rng(0).normal(size=(400, 5))
+    settings = {"shuffles": 1, "resamples": 50}
+    expected = evaluate(LDA, X, y, groups, types=y, control_features={"untrained": untrained[kept]}, **settings)
+    read.save(tmp_path / "s")
+    for source in (read, ActivationStore(tmp_path / "s")):
+        with pytest.warns(UserWarning, match="58 of 400 rows have no label 'side'"):
+            ours = evaluate(
+                LDA, source, site=1, target="side", types="side", control_features={"untrained": untrained}, **settings
+            )
+        pd.testing.assert_frame_equal(ours.table, expected.table)
+        np.testing.assert_array_equal(ours.predictions["row"], kept)
+
+
+def test_controls_clusters_and_folds_of_a_set_are_those_of_its_rows(read):
+    twin = ActivationSet({"1.resid_post": read["1.resid_post"] * 2}, read.labels, "episode")
+    kept = np.flatnonzero(np.arange(400) % 7)
+    X, y, groups = read.numpy(1)[kept], read.labels["side"][kept], read.groups[kept]
+    folds, settings = read.groups % 4, {"controls": (), "resamples": 50, "metrics": ["accuracy"]}
+    features = {"twin": 2 * X}
+    clusters = read.labels["token"][kept]
+    expected = evaluate(LDA, X, y, groups, folds=folds[kept], clusters=clusters, control_features=features, **settings)
+    with pytest.warns(UserWarning, match="no label"):
+        ours = evaluate(
+            LDA, read, site=1, target="side", folds=folds, clusters="token", control_features={"twin": twin}, **settings
+        )
+    pd.testing.assert_frame_equal(ours.table, expected.table)
+
+
+def test_a_set_that_is_not_said_how_to_read_is_refused_in_one_line(read):
+    other = ActivationSet({"1.resid_post": read["1.resid_post"]}, read.labels.assign(number=0.0), "episode")
+    for changes, message in (
+        ({"target": "number"}, "site= is needed: one of blocks.1.hook_resid_post, blocks.2"),
+        ({"site": 1}, "target= is needed: one of the labels side, number, episode, token"),
+        ({"site": 1, "target": "sid"}, "no column 'sid'; did you mean 'side'"),
+        ({"site": 1, "target": "number", "groups": "episode"}, "give site= and target= alone"),
+        ({"site": 1, "target": "number", "clusters": "episod"}, "no column 'episod'; did you mean 'episode'"),
+        ({"site": 1, "target": "number", "clusters": [1, 2]}, r"shape \[2\] for 400 rows"),
+        ({"site": 1, "target": "number", "control_features": {"other": other}}, "other labels 'number'"),
+    ):
+        with pytest.raises((DataError, SpecError), match=message) as caught:
+            evaluate(Ridge(), read, **changes)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(SpecError, match="X, y and groups, or an activation set"):
+        evaluate(LDA, read.numpy(1), site=1, target="side")
+
+
+# ---- labels and features as they come
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.Series(["b", "a"] * 200, index=np.arange(400)[::-1]),
+        pd.Series(["b", "a"] * 200, dtype="category"),
+        pd.Series([1, 0] * 200, dtype="Int64"),
+        [1.0, 0.0] * 200,
+        [True, False] * 200,
+        np.array(["b", "a"] * 200, dtype=object),
+        torch.tensor([1, 0] * 200),
+    ],
+)
+def test_labels_of_any_kind_are_the_same_labels(y):
+    X, _, groups = noise(0)
+    settings = {"controls": (), "resamples": 20}
+    plain = evaluate(LDA, X, np.array([1, 0] * 200), groups, **settings)
+    pd.testing.assert_frame_equal(evaluate(LDA, X, y, pd.Series(groups), **settings).table, plain.table)
+
+
+def test_features_may_be_half_precision_or_need_gradients():
+    X, y, groups = signal()
+    half = torch.from_numpy(X).to(torch.bfloat16)
+    plain = evaluate(LDA, half.float().numpy(), y, groups, controls=(), resamples=20)
+    for features in (half, half.float().requires_grad_()):
+        found = evaluate(LDA, features, y, groups, controls=(), resamples=20)
+        pd.testing.assert_frame_equal(found.table, plain.table)

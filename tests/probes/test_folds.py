@@ -120,7 +120,7 @@ def test_a_rendered_state_is_never_in_two_folds():
         (lambda: group_folds([0, 1], 1, 0), "2 or more"),
         (lambda: group_folds([0, 1], 2, 0, [1, 1]), "one class only"),
         (lambda: group_folds([0, 1], 2, 0, [1]), "one of each a row"),
-        (lambda: group_folds([0.0, np.nan], 2, 0), "NaN at row 1"),
+        (lambda: group_folds([0.0, np.nan], 2, 0), "row 1 is missing"),
         (lambda: group_holdout([0, 1], 1.5), "between 0 and 1"),
         (lambda: duplicate_groups(["s"], [0, 1]), "one of each a row"),
     ],

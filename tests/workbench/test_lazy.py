@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from workbench.lazy import lazy_exports
 
 PACKAGES = (
+    "probes",
     "steering",
+    "workbench.activations",
     "workbench.families.internal_rl.control",
     "workbench.models",
     "workbench.worlds.bandits",
@@ -20,12 +25,37 @@ PACKAGES = (
 )
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+HEAVY = ("torch", "numpy", "pandas", "sklearn", "transformers", "transformer_lens", "nnsight")
+every_package = pytest.mark.parametrize("package", PACKAGES)
+
+
+@every_package
 def test_every_public_name_of_a_package_is_found_and_listed(package: str) -> None:
     module = importlib.import_module(package)
     assert set(module.__all__) <= set(dir(module))
     for name in module.__all__:
         assert getattr(module, name) is not None
+
+
+@every_package
+def test_a_star_import_brings_every_public_name(package: str) -> None:
+    found: dict[str, Any] = {}
+    exec(f"from {package} import *", found)  # noqa: S102
+    module = importlib.import_module(package)
+    assert {name: found[name] for name in module.__all__} == {name: getattr(module, name) for name in module.__all__}
+
+
+@every_package
+def test_no_name_is_that_of_a_module_which_would_hide_it(package: str) -> None:
+    module = importlib.import_module(package)
+    assert not {found.name for found in pkgutil.iter_modules(module.__path__)} & set(module.__all__)
+
+
+@pytest.mark.parametrize("package", ["probes", "steering", "workbench.activations", "workbench.models"])
+def test_importing_a_package_imports_no_heavy_library(package: str) -> None:
+    program = f"import sys, {package}; sys.exit(', '.join(set({HEAVY}) & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_module_is_imported_when_its_name_is_asked_for_and_not_before(

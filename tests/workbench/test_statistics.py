@@ -156,8 +156,8 @@ def test_paired_difference_handles_clusters_of_different_sizes():
         ([1.0, float("nan")], [0, 1], "not finite at row 1"),
         ([1.0, float("inf")], [0, 1], "not finite at row 1"),
         ([1.0, 2.0], [0], "2 rows but its clusters have shape"),
-        ([1.0, 2.0], [0.0, float("nan")], "NaN at row 1"),
-        ([1.0, 2.0], np.array([0, "a"], dtype=object), "no order"),
+        ([1.0, 2.0], [0.0, float("nan")], "row 1 is missing"),
+        ([1.0, 2.0], np.array([0, "a"], dtype=object), "numbers and text are mixed"),
     ],
 )
 def test_unusable_rows_are_refused_and_named(values, clusters, said):

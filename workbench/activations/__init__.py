@@ -1,12 +1,37 @@
 """Activations of a model as data: which positions to read, capturing and replaying them, the labelled set, its store.
 
-Rows keep the order of the input, and every set carries the fingerprint of the model that it was read from.
+Rows keep the order of the input, and every set carries the fingerprint of the model that it was read from.  Importing
+this package is light: a name imports what stands behind it when it is first used.
 """
 
-from workbench.activations.activation_set import ActivationSet
-from workbench.activations.capture import capture, capture_to_store
-from workbench.activations.positions import Role, Span
-from workbench.activations.replay import replay
-from workbench.activations.store import ActivationStore
+from __future__ import annotations
 
-__all__ = ["ActivationSet", "ActivationStore", "Role", "Span", "capture", "capture_to_store", "replay"]
+from typing import TYPE_CHECKING
+
+from workbench.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from workbench.activations.activation_set import ActivationSet
+    from workbench.activations.capturing import capture, capture_to_store
+    from workbench.activations.positions import Role, Span
+    from workbench.activations.replaying import replay
+    from workbench.activations.store import ActivationStore
+
+__all__ = [
+    "ActivationSet",
+    "ActivationStore",
+    "Role",
+    "Span",
+    "capture",
+    "capture_to_store",
+    "replay",
+]
+
+_MODULES = {
+    "activation_set": ("ActivationSet",),
+    "capturing": ("capture", "capture_to_store"),
+    "positions": ("Role", "Span"),
+    "replaying": ("replay",),
+    "store": ("ActivationStore",),
+}
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

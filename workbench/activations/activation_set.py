@@ -13,10 +13,11 @@ import torch
 from numpy.typing import ArrayLike
 
 from workbench.errors import ArtifactError, DataError, did_you_mean
+from workbench.labels import labelled_rows
 from workbench.sites import Site, SiteMap
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Shaped
     from torch import Tensor
 
 __all__ = ["ActivationSet", "ModelStamp", "Rows", "check_stamp"]
@@ -99,6 +100,22 @@ class ActivationSet:
     def numpy(self, site: Site | str | int) -> Float[np.ndarray, "rows d"]:
         """Activations of one site as float32 (half precision is widened: NumPy has no bfloat16)."""
         return self[site].to("cpu", torch.float32).numpy()
+
+    def xy(
+        self, site: Site | str | int, target: str
+    ) -> tuple[Float[np.ndarray, "rows d"], Shaped[np.ndarray, " rows"], Shaped[np.ndarray, " rows"]]:
+        """What a probe is fitted on: activations in float32, the label column ``target``, and the groups.
+
+        Rows without that label are left out, with a warning.  Raises :class:`SiteError` for another site,
+        :class:`DataError` for another column, one without labels, or one that mixes numbers and text.
+
+        >>> X, y, groups = ActivationSet({Site(1): torch.eye(2)}, {"side": ["left", "right"]}).xy(1, "side")
+        >>> X.shape, y.tolist(), groups.tolist()
+        ((2, 2), ['left', 'right'], [0, 1])
+        """
+        x = self.numpy(site)
+        rows, y = labelled_rows(self.labels, target)
+        return x[rows], y, self.groups[rows]
 
     def select(self, rows: Rows) -> ActivationSet:
         """Some of the rows: a slice, a list of row numbers in any order, or a boolean mask."""

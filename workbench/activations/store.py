@@ -21,12 +21,13 @@ from workbench.activations.activation_set import ActivationSet, Rows, row_number
 from workbench.activations.manifest import MANIFEST, Manifest
 from workbench.errors import ArtifactError, DataError, SiteError, did_you_mean
 from workbench.files import disk_errors, make_folder, remove_temporaries, replacing, write_bytes
+from workbench.labels import labelled_rows
 from workbench.locks import Lock
 from workbench.sites import Site, SiteMap
 from workbench.tables import frame_bytes, read_frames
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Shaped
     from torch import Tensor
 
 __all__ = ["ActivationStore"]
@@ -98,6 +99,13 @@ class ActivationStore:
         for number, places, local in self._by_shard(chosen):
             result[places] = self._tensors(number, [name])[name][local]
         return result
+
+    def xy(
+        self, site: Site | str | int, target: str
+    ) -> tuple[Float[np.ndarray, "rows d"], Shaped[np.ndarray, " rows"], Shaped[np.ndarray, " rows"]]:
+        """As :meth:`ActivationSet.xy`; only that site is read."""
+        rows, y = labelled_rows(self.labels, target)
+        return self.read(site, rows).to(torch.float32).numpy(), y, self.groups[rows]
 
     def shards(self) -> Iterator[ActivationSet]:
         """The shards in order, each as a set whose tensors are mapped from the file."""

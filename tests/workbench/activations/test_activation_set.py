@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from workbench.activations import ActivationSet, capture
+from workbench.activations import ActivationSet, ActivationStore, capture
 from workbench.errors import ArtifactError, DataError, SiteError
 from workbench.models.tiny import tiny_model
 from workbench.sites import Site
@@ -141,3 +141,18 @@ def test_not_finite_rows_are_refused_by_name(bad):
 def test_site_that_was_not_captured_is_an_error(some):
     with pytest.raises(SiteError, match=r"blocks\.3\.hook_resid_post was not captured"):
         some[3]
+
+
+def test_x_y_and_groups_are_those_of_the_labelled_rows_in_memory_and_from_disk(tmp_path):
+    x = torch.arange(8.0).reshape(4, 2).to(torch.bfloat16)
+    some = ActivationSet({Site(1): x, Site(2): -x}, {"side": ["a", None, "b", "a"], "episode": [5, 5, 6, 7]}, "episode")
+    some.save(tmp_path / "s")
+    for source in (some, ActivationStore(tmp_path / "s")):
+        with pytest.warns(UserWarning, match="1 of 4 rows have no label 'side'"):
+            X, y, groups = source.xy("2.resid_post", "side")
+        assert X.dtype == np.float32 and X.tolist() == [[0, -1], [-4, -5], [-6, -7]]
+        assert y.tolist() == ["a", "b", "a"] and groups.tolist() == [5, 6, 7]
+        with pytest.raises(SiteError):
+            source.xy(3, "side")
+        with pytest.raises(DataError, match="did you mean 'side'"):
+            source.xy(1, "sid")

@@ -192,7 +192,7 @@ def test_streamed_capture_equals_one_in_memory(ask, tmp_path, model, texts):
 
 
 def test_shards_are_cut_by_bytes_too(ask, tmp_path, monkeypatch, model):
-    monkeypatch.setattr(sys.modules["workbench.activations.capture"], "_SHARD_BYTES", 2 * 2 * 32 * 4 * 3)
+    monkeypatch.setattr(sys.modules["workbench.activations.capturing"], "_SHARD_BYTES", 2 * 2 * 32 * 4 * 3)
     assert {shard.rows for shard in ask(tmp_path).manifest.shards} == {6, 2}
 
 

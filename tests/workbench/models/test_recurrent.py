@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import RecurrentGemmaConfig
 from transformers.models.recurrent_gemma.modeling_recurrent_gemma import RecurrentGemmaRecurrentBlock
 
-from workbench.activations.capture import capture
+from workbench.activations import capture
 from workbench.errors import DataError, SpecError
 from workbench.models import Scope, Window, load_model
 from workbench.models.recurrent import RecurrentMixing, RgLru, linear_recurrence

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.activations.capture import capture
+from workbench.activations import capture
 from workbench.errors import ArtifactError, DataError, ModelError, SpecError
 from workbench.models.interventions import Scope
 from workbench.models.sequence_model import SequenceModel, _outside

@@ -16,7 +16,7 @@ import torch
 
 from probes import make_probe
 from probes.evaluation import evaluate
-from workbench.activations.capture import capture
+from workbench.activations import capture
 from workbench.families.internal_rl.controllers import sites_of
 from workbench.families.internal_rl.expert import measured_episodes, subgoals_of
 from workbench.families.internal_rl.job import Job

@@ -1,7 +1,8 @@
 """Controllers and learners of internal RL: metacontroller, discovery of segments, supervised control, reinforcement.
 
-What runs a learner, ``reinforce`` and ``evaluate``, is in ``control.reinforce``, and ``frozen`` in ``control.frozen``:
-a package cannot hold a function by the name of its module.  A name loads its module when it is first used.
+What runs a learner, ``reinforce`` and ``play_trials``, is in ``control.reinforce``, and ``frozen`` in
+``control.frozen``: a package cannot hold a function by the name of its module.  A name loads its module when it is
+first used.
 """
 
 from __future__ import annotations

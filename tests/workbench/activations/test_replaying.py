@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from workbench.activations import capture, replay
-from workbench.activations.replay import _passes
+from workbench.activations.replaying import _passes
 from workbench.errors import DataError
 
 
