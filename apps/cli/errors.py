@@ -10,7 +10,7 @@ from tyro import _errors
 
 from workbench.errors import SpecError, did_you_mean
 
-__all__ = ["Commands", "refuse"]
+__all__ = ["Commands", "leaves", "refuse"]
 
 Commands = Mapping[str, Any]  # name -> function, or the commands of a group
 
@@ -43,7 +43,7 @@ def _line(event: Any, prog: str, place: Any) -> str:
         case _errors.UnrecognizedArgs(tokens=tokens):
             return _unknown(tokens, prog, place)
         case _errors.MissingSubcommand():
-            return f"{prog!r} needs one of: {', '.join(_leaves(place))}"
+            return f"{prog!r} needs one of: {', '.join(leaves(place))}"
         case _errors.MissingArgs(missing_arguments=[missing, *_]):
             return f"missing: {_written(missing.arg)} {missing.arg.field.helptext}"
         case _errors.InvalidChoice(argument=argument, value=value, choices=choices):
@@ -65,17 +65,17 @@ def _unknown(tokens: list[str], prog: str, place: Any) -> str:
         options = [f"--{name.replace('_', '-')}" for name in signature(place).parameters]
         return f"unknown option {word}{did_you_mean(word, options)}"
     if word.startswith("-"):
-        return f"name a command before its options: {prog} {_leaves(place)[0]} {' '.join(tokens)}"
+        return f"name a command before its options: {prog} {leaves(place)[0]} {' '.join(tokens)}"
     return f"unknown command {f'{prog} {word}'!r}{did_you_mean(word, place)}"
 
 
-def _leaves(place: Commands) -> list[str]:
+def leaves(place: Commands) -> list[str]:
     """The words that name each command of a group.
 
-    >>> _leaves({"list": print, "check": {"all": print}})
+    >>> leaves({"list": print, "check": {"all": print}})
     ['list', 'check all']
     """
-    inner = {name: _leaves(below) if isinstance(below, Mapping) else [""] for name, below in place.items()}
+    inner = {name: leaves(below) if isinstance(below, Mapping) else [""] for name, below in place.items()}
     return [f"{name} {words}".strip() for name, below in inner.items() for words in below]
 
 

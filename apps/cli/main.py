@@ -17,7 +17,8 @@ import tyro
 from tyro._errors import on_parse_error  # private, so the version of tyro is held in pyproject.toml
 from tyro.extras import SubcommandApp
 
-from apps.cli import app, models, run, runs, train
+from apps.cli import models, run, runs, train
+from apps.cli.app import app
 from apps.cli.errors import Commands, refuse
 from workbench import __version__
 from workbench.console import log
@@ -96,7 +97,7 @@ def commands(argv: Sequence[str] = ()) -> Commands:
         "runs": {"list": runs.list_all, "show": runs.show, "export": runs.export},
         "models": {"list": models.list_all, "check": models.check},
         "train": train.train,
-        "app": app.app,
+        "app": app,
     }
 
 
