@@ -79,8 +79,7 @@ z.shape
 # labels. `difference` is the probe minus the control, with a 95% interval.
 
 # %%
-from probes import make_probe
-from probes.evaluation import evaluate
+from probes import evaluate, make_probe
 
 found = evaluate(make_probe("logistic"), z, uncertain, groups=np.arange(2 * N))
 found.table[found.table.metric == "accuracy"].round(2)

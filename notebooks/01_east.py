@@ -95,12 +95,13 @@ for name, added, multiplier in (("unsteered", vector, 0), ("EAST", vector, 3), (
 # ```
 
 # %%
-from workbench.families.east import PRESETS, run
+from workbench.families import read_claims, run
+from workbench.families.east import EAST, PRESETS
 from workbench.runs import load_run, spec_hash
 
 spec = PRESETS["smoke"].model_copy(update={"renderings": ("buttons",)}) if SMALL else PRESETS["demo"]
 print("run folder:", RUNS / "east" / spec_hash(spec))
-record = load_run(run(spec, RUNS, say=print))
+record = load_run(run(EAST, spec, RUNS, log=print))
 
 # %% [markdown]
 # ### What steering does to the entropy
@@ -109,7 +110,7 @@ record = load_run(run(spec, RUNS, say=print))
 # entropy of the rest says little.
 
 # %%
-from workbench.families.east.figures import figures_of
+from workbench.families import figures_of
 
 figures = figures_of(record)
 figures["entropy_by_multiplier-buttons"].show()
@@ -160,11 +161,11 @@ if "transfer" in figures:
     figures["transfer"].show()
 
 # %% [markdown]
-# ### Which of the paper's orderings held
+# ### Which of the paper's claims held
 # Including those that did not.
 
 # %%
-record.load_table("orderings")[["ordering", "rendering", "held", "evidence"]].style.hide()
+read_claims(record)[["claim", "on", "held", "evidence"]].style.hide()
 
 # %% [markdown]
 # ## Take the vector along

@@ -82,8 +82,7 @@ figure.update_xaxes(visible=False).update_yaxes(visible=False).show()
 # %%
 import numpy as np
 
-from probes import make_probe
-from probes.evaluation import evaluate
+from probes import evaluate, make_probe
 from workbench.activations import capture
 from workbench.models.untrained import untrained
 

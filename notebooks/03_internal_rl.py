@@ -85,8 +85,7 @@ finish(figure, "Bayes filter: which colour is next?", width=800, height=320).sho
 # %%
 import pandas as pd
 
-from probes import make_probe
-from probes.evaluation import evaluate
+from probes import evaluate, make_probe
 from workbench.sites import Site
 
 sites = [Site(0, "resid_pre"), *(Site(layer) for layer in range(model.n_layers))]

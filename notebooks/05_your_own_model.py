@@ -193,7 +193,8 @@ for name, figure in figures_of(swept).items():
 # ```
 
 # %%
-from workbench.families.east import PRESETS, plan
+from workbench.families import plan
+from workbench.families.east import EAST, PRESETS
 
-for unit, what, completions in plan(PRESETS["cpu"].model_copy(update={"model": MODEL}))[:6]:
-    print(f"{unit:24} {what:40} {completions:>7,} completions")
+for step in plan(EAST, PRESETS["cpu"].model_copy(update={"model": MODEL}))[:6]:
+    print(f"{step.name:24} {step.what:40} {step.completions:>7,} completions")

@@ -106,10 +106,21 @@ def leace(
     basis: str = "raw",
     fingerprint: str | None = None,
 ) -> Erasure:
-    """The eraser of a concept from activations X [rows, d] and labels (or numbers) y [rows] or [rows, targets].
+    """The eraser of a concept.
 
-    ``shrinkage`` estimates the covariance with the package's random-matrix shrinkage, for few rows a feature; the
-    classes' means still become equal, the change is then the least for that estimate.
+    Args:
+        X: activations [rows, d].
+        y: labels or numbers, [rows] or [rows, targets].
+        task: whether y are classes or numbers.
+        shrinkage: estimate the covariance with the package's random-matrix shrinkage, for few rows a feature; the
+            classes' means still become equal, the change is then the least for that estimate.
+        site, basis, fingerprint: where the activations come from, kept with the eraser.
+
+    Returns:
+        An :class:`Erasure`, a callable on activations [..., d].
+
+    Raises:
+        DataError: for fewer than two rows, and rows or labels that are not finite.
 
     >>> eraser = leace([[1.0, 0.0], [3.0, 1.0], [1.0, 1.0], [3.0, 0.0]], [0, 1, 0, 1])
     >>> eraser(torch.tensor([[1.0, 5.0], [3.0, 5.0]])), eraser.rank

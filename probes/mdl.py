@@ -66,15 +66,28 @@ def online_code(
     shuffles: int = 1,
     resamples: int = 2000,
 ) -> OnlineCode:
-    """Online code of the classes ``y`` [rows] given ``X`` [rows, features], ``groups`` [rows] sent whole.
+    """Online code of the classes of rows, given their features.
 
-    Groups are sent in random order, and a block ends with the group that reaches its share of the rows (``fractions``,
-    rising to 1), so no group is on both sides of a fit.  The first block is prolonged until it holds every class and
-    ``first_groups`` groups: a probe needs that much to be fitted.  Every code is mixed with a millionth of the uniform
-    one.  ``shuffles`` permutations (:func:`~probes.controls.shuffled_labels`) are coded as the control, 0 for none.
+    Groups are sent whole, in random order, and a block ends with the group that reaches its share of the rows, so no
+    group is on both sides of a fit.  Every code is mixed with a millionth of the uniform one.
 
-    Raises :class:`SpecError` for regressors and bad fractions, :class:`DataError` for unusable data and where the first
-    block would be all rows.
+    Args:
+        probe: a scikit-learn classifier with ``predict_proba``, cloned for each block.
+        X: [rows, features].
+        y: [rows] classes.
+        groups: [rows].
+        fractions: shares of the rows at which blocks end, rising to 1.
+        first_groups: groups in the first block at least; it is prolonged until it holds every class too.
+        seed: of the order, the control and the resamples.
+        shuffles: permutations (:func:`~probes.controls.shuffled_labels`) that are coded as the control; 0 for none.
+        resamples: of the bootstrap over groups.
+
+    Returns:
+        An :class:`OnlineCode`, in bits.
+
+    Raises:
+        SpecError: for regressors and bad fractions.
+        DataError: for unusable data, and where the first block would be all rows.
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> X = np.random.default_rng(0).normal(size=(400, 2))

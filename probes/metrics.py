@@ -112,10 +112,19 @@ def resampled(
 ) -> Float[np.ndarray, " resamples"]:
     """The score on each of the ``resamples`` of whole clusters.
 
-    spearman, and auroc of more than 2,000 clusters, stop at the first :data:`RANK_RESAMPLES` of them.
-
-    clusters: [rows].  The same clusters and seed draw the same resamples whatever the predictions, and the same as
+    The same clusters and seed draw the same resamples whatever the predictions, and the same as
     :func:`workbench.statistics.cluster_bootstrap`, so differences of two calls are paired.
+
+    Args:
+        name: of the score, see :func:`score`.
+        predictions: what was true and what was said.
+        clusters: [rows].
+        resamples: how many; spearman, and auroc of more than 2,000 clusters, stop at the first
+            :data:`RANK_RESAMPLES` of them.
+        seed: of the draws.
+
+    Returns:
+        The score on each resample, NaN where it is not defined.
 
     >>> said = Predictions(truth=[1.0, 2.0], predicted=[1.0, 4.0])
     >>> sorted(set(resampled("mae", said, clusters=["a", "b"]).tolist()))

@@ -19,12 +19,20 @@ __all__ = ["MLPProbe", "MLPRegressionProbe", "perceptron"]
 class MLPProbe(TorchClassifier):
     """Classifier with hidden layers; rare classes are upsampled, training stops early on held-out groups.
 
-    ``hidden`` are the layer widths, ``validation`` the share of rows (in whole groups) held out for early stopping
-    after ``patience`` epochs without progress, ``class_weight`` is "balanced" (upsampling), a dict class -> weight, or
-    None.
-    The same ``random_state`` gives the same weights.  ``device`` is CUDA where there is one.
-
     Source: arXiv 2602.08964, probes (512 and 256 units, ReLU, dropout 0.1, AdamW, upsampling).
+
+    Args:
+        hidden: widths of the layers.
+        dropout: share of the hidden units left out at a time.
+        lr, weight_decay: of AdamW.
+        epochs: at most so many passes over the rows.
+        batch_size: rows a step.
+        patience: epochs without progress after which training stops.
+        validation: share of the rows, in whole groups, held out to see that.
+        class_weight: "balanced" (upsampling), a dict class -> weight, or None.
+        random_state: the same gives the same weights.
+        device: by default CUDA where there is one.
+        progress: whether to draw a bar.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(400, 2))

@@ -44,9 +44,16 @@ def save_probe(
     fingerprint: str | None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a fitted probe; ``site``, ``basis`` and ``fingerprint`` are those of the activations it was fitted on.
+    """Write a fitted probe, whole or not at all.
 
-    Raises :class:`ArtifactError` for a probe that is not registered or whose parameters are not JSON.
+    Args:
+        probe: of a registered kind.
+        path: the file.
+        site, basis, fingerprint: those of the activations it was fitted on.
+        metadata: anything else, as JSON.
+
+    Raises:
+        ArtifactError: for a probe that is not registered, or parameters and metadata that are not JSON.
 
     >>> import tempfile
     >>> from probes import make_probe

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import torch
+from einops import rearrange
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -61,7 +62,7 @@ class SharedRidge(BaseEstimator):
         self.error_ = path.error
         self.alpha_ = path.alphas.cpu().numpy()[path.best]
         self.classes_ = classes[order] if classify else classes
-        self.coef_ = weights.permute(1, 2, 0).cpu().numpy()[:, order]
+        self.coef_ = rearrange(weights.cpu().numpy(), "d targets columns -> targets columns d")[:, order]
         self.intercept_ = intercept.cpu().numpy()[:, order]
         shares = path.total.mean_y.reshape(path.n_targets, -1).cpu().numpy()[:, order]
         self.present_ = shares > 0 if classify else np.ones_like(shares, dtype=bool)
@@ -73,11 +74,12 @@ class SharedRidge(BaseEstimator):
         check_is_fitted(self)
         X = np.asarray(to_numpy(X))
         X = X if X.dtype.kind == "f" else X.astype(np.float64)
-        targets, labels, features = self.coef_.shape
+        targets, _, features = self.coef_.shape
         if X.ndim != 2 or X.shape[1] != features:
             raise DataError(f"X must be [rows, {features}] as in the fit, not {list(X.shape)}")
-        flat = X @ self.coef_.reshape(-1, features).T.astype(X.dtype)
-        found = flat.reshape(-1, targets, labels) + self.intercept_.astype(X.dtype)
+        flat = X @ rearrange(self.coef_, "targets labels d -> (targets labels) d").T.astype(X.dtype)
+        found = rearrange(flat, "rows (targets labels) -> rows targets labels", targets=targets)
+        found = found + self.intercept_.astype(X.dtype)
         return found if self.present_.all() else np.where(self.present_, found, -np.inf)
 
     def predict(self, X: Any) -> Array:

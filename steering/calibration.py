@@ -23,6 +23,11 @@ def relative_dose(
 ) -> float:
     """``multiplier * ||u|| / mean ||z||`` over the rows of activations at the vector's site; has the multiplier's sign.
 
+    Args:
+        vector: what is added.
+        activations: rows at the vector's site.
+        multiplier: how many times it is added.
+
     >>> import torch
     >>> relative_dose(torch.tensor([3.0, 4.0]), torch.tensor([[0.0, 10.0]]), multiplier=2.0)
     1.0

@@ -46,11 +46,19 @@ def entropy_weighted(
     With z the activation and h >= 0 the entropy of step t of run k,
     ``u = (1/Z) sum_k sum_t h_kt (z_kt - mean_t' z_kt')``, ``Z = sum_k sum_t h_kt``: centred on each run's mean over its
     own (finished) rows, not normalised, so that a multiplier is in activation units.  The base of the logarithm
-    cancels.  ``runs`` are run ids of any kind; the order of the rows does not matter.
+    cancels, and the order of the rows does not matter.
 
-    Ablations: ``centre=False`` leaves the run means in.  ``weight=False`` replaces h by 1 where the entropy is above
-    its mean over all rows and 0 elsewhere.  (With h = 1 everywhere the centred sum is zero for any data, so the
-    question it answers is whether the *graded* weight matters beyond picking the uncertain steps.)
+    Args:
+        activations: [rows, d] of one site.
+        entropy: h of each row, >= 0.
+        runs: run id of each row, of any kind.
+        centre: False leaves the run means in (an ablation).
+        weight: False replaces h by 1 where the entropy is above its mean over all rows and 0 elsewhere (an ablation).
+            With h = 1 everywhere the centred sum is zero for any data, so the question it answers is whether the
+            *graded* weight matters beyond picking the uncertain steps.
+
+    Returns:
+        The vector [d].
 
     Raises :class:`DataError` when Z is 0 (no step had any entropy), or, unweighted, when entropy does not vary.
 
@@ -82,8 +90,14 @@ def mean_difference(
 ) -> Float[Tensor, " d"]:
     """Mean of the positive rows minus mean of the others.
 
-    With ``groups`` the difference is taken in each group and averaged over the groups, each counting once; a group
-    that lacks one of the two classes is left out.
+    Args:
+        activations: [rows, d] of one site.
+        positive: a boolean for each row.
+        groups: take the difference in each group and average over the groups, each counting once; a group that lacks
+            one of the two classes is left out.
+
+    Returns:
+        The vector [d].
 
     >>> mean_difference(torch.tensor([[2.0, 0.0], [0.0, 0.0]]), [True, False])
     tensor([2., 0.])
@@ -97,9 +111,15 @@ def pca_difference(
 ) -> Float[Tensor, " d"]:
     """First principal direction, length 1, signed so that the positive rows project higher on average.
 
-    With ``groups`` (pairs): of the differences positive minus negative of each group, not centred, as in representation
-    engineering (arXiv 2310.01405), where the sign of each difference is random.  Without: of the rows centred on the
-    midpoint of the two class means.
+    Args:
+        activations: [rows, d] of one site.
+        positive: a boolean for each row.
+        groups: pairs: the direction is that of the differences positive minus negative of each group, not centred, as
+            in representation engineering (arXiv 2310.01405), where the sign of each difference is random.  Without
+            them it is that of the rows centred on the midpoint of the two class means.
+
+    Returns:
+        The direction [d].
 
     >>> pca_difference(torch.tensor([[3.0, 0.1], [-3.0, 0.1]]), [True, False])
     tensor([1., 0.])
@@ -122,8 +142,16 @@ def linear_probe_direction(
     """Weights of a logistic regression of the labels, in activation units: the logit rises fastest along them.
 
     Features are standardised for the fit and the scale is folded back into the weights, so ``activations @ direction``
-    is the probe's logit up to its intercept.  With ``groups``, rows are first centred on their group's mean.
-    ``C`` is scikit-learn's inverse regularisation.
+    is the probe's logit up to its intercept.
+
+    Args:
+        activations: [rows, d] of one site.
+        positive: a boolean for each row.
+        groups: rows are first centred on their group's mean.
+        C: scikit-learn's inverse regularisation.
+
+    Returns:
+        The direction [d].
 
     >>> linear_probe_direction(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), [True, False])[1].item()
     0.0

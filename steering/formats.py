@@ -55,10 +55,14 @@ def import_vectors(
 ) -> list[SteeringVector]:
     """Read a vector file or folder of any layout in the table above, in layer order.
 
-    ``position`` picks one token position of ``mean_diffs.pt`` (an index into its first axis, negative from the end).
-    Foreign files do not say which model they were made on; with ``model`` the width and layers are checked and the
-    vectors stamped with its fingerprint (:meth:`SteeringVector.for_model`).  Raises :class:`ArtifactError` for a file
-    that is broken or of no known layout.
+    Foreign files do not say which model they were made on.  Raises :class:`ArtifactError` for a file that is broken or
+    of no known layout.
+
+    Args:
+        path: the file, or the folder of a refusal direction.
+        position: one token position of ``mean_diffs.pt`` (an index into its first axis, negative from the end).
+        model: checks width and layers, and stamps the vectors with its fingerprint (:meth:`SteeringVector.for_model`).
+        force: take vectors of another model all the same.
     """
     found = Path(path)
     vectors = _refusal_folder(found, position) if found.is_dir() else _from_file(existing_file(found), position)

@@ -35,11 +35,15 @@ _TENSOR = re.compile(r"direction\.(\d{1,6})")
 
 
 def export_gguf(vectors: Iterable[SteeringVector], path: str | os.PathLike[str], model_hint: str) -> None:
-    """Write vectors, at most one a layer, as a control vector; ``model_hint`` is llama.cpp's name, e.g. ``"llama"``.
+    """Write vectors, at most one a layer, as a control vector.
 
-    Sites must be ``resid_post`` of layer 1 or later (or ``resid_pre`` of layer k, the same place as ``resid_post`` of
-    k - 1).  Multiply a vector to store it scaled.  Raises :class:`ArtifactError` for what the format cannot express
-    and :class:`MissingExtraError` without the ``gguf`` package.
+    Raises :class:`ArtifactError` for what the format cannot express, :class:`MissingExtraError` without ``gguf``.
+
+    Args:
+        vectors: of ``resid_post`` of layer 1 or later (or ``resid_pre`` of layer k, the same place as ``resid_post`` of
+            k - 1).  Multiply a vector to store it scaled.
+        path: the file to write.
+        model_hint: llama.cpp's name of the architecture, e.g. ``"llama"``.
 
     >>> import tempfile
     >>> vector = SteeringVector(Site(3), torch.ones(4), name="east")

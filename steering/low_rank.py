@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from einops import rearrange
 from torch import nn
 
 from steering.edits import Placed
@@ -50,11 +51,12 @@ class LowRankControllers(nn.Module):
 
     def forward(self, activation: Float[Tensor, "batch pos d"], choice: Int[Tensor, "batch pos"]) -> Tensor:
         """``e + U^(choice) e``.  All controllers are applied as one matrix and masked: there are few."""
-        n, d, rank = self.up.shape
-        inner = activation @ self.down.flatten(0, 1).mT  # [batch pos n * rank]
+        n = len(self.up)
+        inner = activation @ rearrange(self.down, "n rank d -> (n rank) d").mT
         picked = nn.functional.one_hot(choice, n).to(activation.dtype)[..., None]  # [batch pos n 1]
-        inner = (inner.unflatten(-1, (n, rank)) * picked).flatten(-2)
-        return activation + inner @ self.up.transpose(1, 2).reshape(n * rank, d)
+        inner = rearrange(inner, "batch pos (n rank) -> batch pos n rank", n=n) * picked
+        written = rearrange(inner, "batch pos n rank -> batch pos (n rank)")
+        return activation + written @ rearrange(self.up, "n d rank -> (n rank) d")
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,9 +71,15 @@ class SteeringTarget(Protocol):
 class SteeringVector:
     """A vector [d] at a site of a model, with arithmetic and a file format.
 
-    ``vector`` is kept as float32 on the CPU (a copy: later changes of the tensor given do not reach it).
-    ``fingerprint`` is the model's (None: unknown), ``basis`` the coordinates of its residual stream, ``metadata`` any
-    JSON-able dict.  NaN, infinities and shapes other than [d] raise :class:`DataError`.
+    NaN, infinities, numbers that are not floating-point and shapes other than [d] raise :class:`DataError`.
+
+    Args:
+        site: where it was read and is added, a :class:`Site`, its text or a layer.
+        vector: [d], kept as float32 on the CPU (a copy: later changes of the tensor given do not reach it).
+        fingerprint: of the model (None: unknown).
+        basis: the coordinates of the model's residual stream.
+        name: shown in tables and figures.
+        metadata: any JSON-able dict.
 
     >>> v = SteeringVector(Site(3), torch.tensor([3.0, 4.0]), name="east")
     >>> v

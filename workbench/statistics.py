@@ -86,19 +86,23 @@ def cluster_bootstrap(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Interval:
-    """Percentile interval of ``statistic(values)`` from that many ``resamples`` of whole clusters.
+    """Percentile interval of ``statistic(values)`` over resamples of whole clusters (Field and Welsh, 2007).
 
-    values: [rows] or [rows, columns], finite; clusters: [rows] labels (an episode, a prompt).  ``statistic`` maps the
-    resampled values to one number; the default mean of [rows] is vectorised and takes milliseconds.  With a single
-    cluster the spread between clusters is unknown and both bounds are NaN; a statistic that is NaN on some resample
-    makes them NaN too.  Raises :class:`DataError` for empty, unequally long or non-finite input.
-    Source: Field and Welsh (2007), the cluster bootstrap.
+    Args:
+        values: [rows] or [rows, columns], finite.
+        clusters: [rows] labels, such as the episode or the prompt of each row.
+        statistic: maps resampled values to one number; the default mean of [rows] is vectorised and takes milliseconds.
+        resamples, seed: how many times the clusters are drawn with replacement, and the seed of the draws.
+        confidence: share that the interval covers.
+
+    Returns:
+        The statistic of all values and its bounds, which are NaN with a single cluster or where the statistic is NaN on
+        some resample.  Empty, unequally long or non-finite input raises a :class:`DataError`.
 
     >>> interval = cluster_bootstrap([1.0, 1.0, 3.0, 3.0], ["a", "a", "b", "b"])
     >>> print(interval)
     2 [1, 3]
     """
-    check_resamples(resamples)
     _check_confidence(confidence)
     sample = _Sample.of(values, clusters, statistic, "values")
     return _percentiles(sample.estimate(), sample.bootstrap(resamples, [seed, 0]), sample.n_clusters > 1, confidence)
@@ -115,15 +119,20 @@ def cluster_bootstrap_difference(
     confidence: float = 0.95,
     paired: bool = True,
 ) -> Interval:
-    """Percentile interval of ``statistic(a) - statistic(b)``; arguments as in :func:`cluster_bootstrap`.
+    """Percentile interval of ``statistic(a) - statistic(b)`` over resamples of whole clusters.
 
-    ``paired`` draws the same clusters for both (the same prompts steered and unsteered, say), which needs the same
-    cluster labels on both sides; otherwise the two sides are drawn independently.
+    Args:
+        a, b, clusters_a, clusters_b: values of the two sides and the cluster of each of their rows.
+        statistic, resamples, seed, confidence: those of :func:`cluster_bootstrap`.
+        paired: draw the same clusters for both (the same prompts steered and unsteered, say), which needs the same
+            labels on both sides; otherwise the two sides are drawn independently.
+
+    Returns:
+        The difference and its bounds, NaN as in :func:`cluster_bootstrap`.
 
     >>> print(cluster_bootstrap_difference([2.0, 5.0], [1.0, 4.0], [0, 1], [0, 1]))
     1 [1, 1]
     """
-    check_resamples(resamples)
     _check_confidence(confidence)
     first = _Sample.of(a, clusters_a, statistic, "a")
     second = _Sample.of(b, clusters_b, statistic, "b")
@@ -192,12 +201,9 @@ def corrected_entropy(counts: ArrayLike) -> Float[np.ndarray, "..."]:
 def times_drawn(n_clusters: int, resamples: int, seed: int) -> Iterator[Float[np.ndarray, "resamples clusters"]]:
     """How often each cluster is in each of the ``resamples`` of :func:`cluster_bootstrap`, a block at a time.
 
-    A statistic of sums over clusters is then a matrix product away.
-
     >>> [times.sum(1).tolist() for times in times_drawn(3, resamples=2, seed=0)]
     [[3.0, 3.0]]
     """
-    check_resamples(resamples)
     for draws in _draws(n_clusters, resamples, [seed, 0]):
         cells = draws + n_clusters * np.arange(len(draws))[:, None]
         yield np.bincount(cells.ravel(), minlength=draws.size).reshape(draws.shape).astype(np.float64)
@@ -205,6 +211,7 @@ def times_drawn(n_clusters: int, resamples: int, seed: int) -> Iterator[Float[np
 
 def _draws(n_clusters: int, resamples: int, seed: list[int]) -> Iterator[Int[np.ndarray, "resamples clusters"]]:
     """Numbers of the clusters drawn in each of the ``resamples``, a block at a time."""
+    check_resamples(resamples)
     rng, step = np.random.default_rng(seed), max(1, _BLOCK // n_clusters)
     for start in range(0, resamples, step):
         yield rng.integers(0, n_clusters, size=(min(step, resamples - start), n_clusters), dtype=np.int32)

@@ -31,7 +31,7 @@ def test_copy_says_nothing_of_the_machine_and_that_it_is_a_copy(tmp_path, write_
 
 
 def test_copy_has_the_figures_of_the_run(tmp_path, write_east_run):
-    from workbench.families.east.figures import figures_of
+    from workbench.families import figures_of
 
     path = write_east_run(tmp_path / "runs")
     old, new = figures_of(load_run(path)), figures_of(load_run(light_copy(path, tmp_path / "out")))

@@ -43,13 +43,22 @@ def logit_lens(
 ) -> pd.DataFrame:
     """Predictions read off the residual stream: one row a site and position.
 
-    ``sites``: points of the residual stream (default: the output of every block).  ``completion`` and
-    ``interventions``: as in :func:`workbench.models.token_probabilities.token_probabilities`.
+    Args:
+        model: the model to read.
+        prompt: a text, a chat or token ids.
+        completion: tokens that the model wrote after it.
+        interventions: what acted meanwhile, on the completion as on generated tokens.
+        sites: points of the residual stream; by default the output of every block.
+        top: how many of the likeliest tokens are listed.
 
-    Columns: ``site``, ``layer``, ``position``, ``text`` (the token that is read there), ``predicted`` and
-    ``probability`` (the likeliest next token), ``entropy`` (nats), ``kl`` (nats, from the model's own prediction at
-    this position to the lens'), ``next_probability`` (of the token that follows; NaN at the last), and lists
-    ``top_texts``, ``top_probabilities``.  Raises :class:`ModelError` for a model that cannot be read so.
+    Returns:
+        Columns ``site``, ``layer``, ``position``, ``text`` (the token that is read there), ``predicted`` and
+        ``probability`` (the likeliest next token), ``entropy`` (nats), ``kl`` (nats, from the model's own prediction at
+        this position to the lens'), ``next_probability`` (of the token that follows; NaN at the last), and lists
+        ``top_texts``, ``top_probabilities``.
+
+    Raises:
+        ModelError: for a model that cannot be read so.
 
     >>> from workbench.models.tiny import tiny_model
     >>> table = logit_lens(tiny_model(), "a b c", sites=[0, 3])

@@ -38,9 +38,18 @@ def replay(
 ) -> ActivationSet:
     """Activations at the last token of each prompt of each episode: ``episodes[episode][step]`` is a prompt.
 
-    Rows come episode by episode, step by step; their labels begin with ``episode``, ``step`` and ``position`` (of the
-    last prompt token), their group is the episode.  ``labels`` has one line for each prompt, in that order.
-    Equal to ``capture`` of the prompts up to rounding.  Other arguments are those of :func:`capture`.
+    Equal to :func:`capture` of the prompts up to rounding.
+
+    Args:
+        model: the model to read.
+        episodes: the prompts of each episode.
+        sites: one or several.
+        labels: one line for each prompt, episode by episode.
+        batch_tokens, dtype, device, progress: those of :func:`capture`.
+
+    Returns:
+        A set whose rows come episode by episode, step by step; its labels begin with ``episode``, ``step`` and
+        ``position`` (of the last prompt token), and the group of a row is its episode.
 
     >>> from workbench.models.tiny import tiny_model
     >>> found = replay(tiny_model(), [["a b", "a b c d"], ["e"]], sites=[2])

@@ -10,15 +10,20 @@ import importlib
 from contextlib import suppress
 from functools import cache, partial
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.discovery import discover, lazily
 from workbench.errors import SpecError, WorkbenchError, did_you_mean
-from workbench.families.claims import Claim, Verdict, verdict
+from workbench.families.claims import Claim, Verdict, read_claims, verdict
 from workbench.families.context import Context
 from workbench.families.family import Command, Family, Keeps, Step, Table, View
 from workbench.families.running import plan, run
 from workbench.families.specs import ModelSpec, Spec
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from workbench.runs import RunRecord
 
 __all__ = [
     "EXPERIMENTS",
@@ -35,10 +40,12 @@ __all__ = [
     "View",
     "families",
     "figures_module",
+    "figures_of",
     "get_experiment",
     "get_family",
     "lazily",
     "plan",
+    "read_claims",
     "run",
     "verdict",
 ]
@@ -69,6 +76,14 @@ def get_family(name: str) -> Family:
     if name not in families():
         raise SpecError(f"unknown experiment {name!r}{did_you_mean(name, families())}")
     return families()[name]
+
+
+def figures_of(record: RunRecord) -> dict[str, go.Figure]:
+    """All figures that a run of any family has tables for, by name; ``{}`` for a run of an unknown kind."""
+    from workbench.figures.style import drawn
+
+    family = families().get(record.experiment)
+    return drawn(family.figures(record)) if family else {}
 
 
 def get_experiment(name: str) -> Any:

@@ -8,17 +8,19 @@ end is one class.  A *hook* is a function on the activation at a site; what it r
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
+from workbench.errors import ModelError
 from workbench.sites import Site
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Backend", "Hook", "StopForward", "in_order", "one_pass"]
+__all__ = ["Backend", "Hook", "StopForward", "in_order", "one_pass", "steering"]
 
 Hook = Callable[["Tensor"], "Tensor"]
 
@@ -29,6 +31,7 @@ _ORDER = (
 )  # fmt: skip
 _LOCKS: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
 _LOCKS_LOCK = threading.Lock()
+_STEERED: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
 class StopForward(BaseException):
@@ -42,8 +45,32 @@ def in_order(hooks: Mapping[Site, Hook] | None, stop_after: int | None) -> list[
     return sorted(reached, key=lambda item: (item[0].layer, _ORDER.index(item[0].component)))
 
 
-def one_pass(hf_model: Any) -> threading.RLock:
-    """The lock that keeps passes of a model apart: a hook belongs to one pass, and hooks fire in every thread."""
+@contextmanager
+def one_pass(hf_model: Any) -> Iterator[None]:
+    """Keeps passes of a model apart: a hook belongs to one pass, and hooks fire in every thread."""
+    with _lock(hf_model):
+        if hf_model in _STEERED:
+            raise ModelError(
+                "inside model.steered(...) only the Hugging Face model is steered: call what it yields, or leave it and"
+                " hand the interventions to the workbench's own calls"
+            )
+        yield
+
+
+@contextmanager
+def steering(hf_model: Any) -> Iterator[None]:
+    """Keeps passes of the workbench away from a model that carries hooks of ``steered``; may be nested."""
+    with _lock(hf_model):
+        _STEERED[hf_model] = _STEERED.get(hf_model, 0) + 1
+        try:
+            yield
+        finally:
+            _STEERED[hf_model] -= 1
+            if not _STEERED[hf_model]:
+                del _STEERED[hf_model]
+
+
+def _lock(hf_model: Any) -> threading.RLock:
     with _LOCKS_LOCK:
         return _LOCKS.setdefault(hf_model, threading.RLock())
 

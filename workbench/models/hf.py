@@ -77,7 +77,7 @@ class HuggingFaceBackend:
     ) -> Tensor | None:
         run = self.hf_model if logits else self.hf_model.base_model
         arguments = {"attention_mask": own_mask(mask, self.hf_model), "position_ids": positions}
-        with one_pass(self.hf_model), self._hooked(hooks, stop_after):
+        with one_pass(self.hf_model), self.hooked(hooks, stop_after):
             try:
                 output = run(tokens, past_key_values=cache, use_cache=cache is not None, **arguments)
             except StopForward:
@@ -85,7 +85,8 @@ class HuggingFaceBackend:
         return output.logits if logits else None
 
     @contextmanager
-    def _hooked(self, hooks: Mapping[Site, Hook] | None, stop_after: int | None) -> Iterator[None]:
+    def hooked(self, hooks: Mapping[Site, Hook] | None, stop_after: int | None = None) -> Iterator[None]:
+        """The model with hooks on it, which are gone afterwards whatever is raised."""
         handles: list[Any] = []
         try:
             for site, hook in in_order(hooks, stop_after):

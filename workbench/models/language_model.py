@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from workbench.models.cache import PromptCache, pad_right
 from workbench.models.decoding import Completion, Decoder, Leaf, Sampling, Score, seeded_leaves
 from workbench.models.fingerprint import fingerprint
 from workbench.models.interventions import Intervention, Placed, Where, hooks_for
+from workbench.models.steered import steered
 from workbench.progress import progress_bar
 from workbench.sites import Site, SiteMap, parse_sites
 
@@ -254,6 +256,35 @@ class LanguageModel:
         leaves = [[Leaf(row, tokens=part) for part in parts] for row, parts in enumerate(tokens)]
         Decoder(self.backend, interventions).fill(rows, leaves, cache)
         return [[Score(sum(x.token_logprobs), x.tokens, x.token_logprobs) for x in own] for own in leaves]
+
+    def steered(self, interventions: Sequence[Intervention]) -> AbstractContextManager[Any]:
+        """A ``with`` block in which the Hugging Face model itself is steered, whoever calls it.
+
+        For ``generate`` of Hugging Face, lm-eval, TRL and other code that knows nothing of the workbench.  Positions
+        are absolute under padding on either side and under the caller's own cache.  A prompt is what ``generate`` was
+        given; in other calls, all tokens of a pass that begins a cache or adds several tokens to it.  What a cache
+        holds already stays as it was computed.  Meanwhile the workbench's own calls on this model are refused, in
+        other threads they wait.
+
+        Args:
+            interventions: as for :meth:`generate`.  A row of a per-row intervention is a prompt given to ``generate``
+                (all of its ``num_return_sequences``), else a row of the batch.
+
+        Returns:
+            A context manager that yields the Hugging Face model; its hooks are gone afterwards, whatever is raised.
+
+        Raises:
+            SiteError: for a component that the Hugging Face model does not have (``attn.z``, ``mlp.pre``, ...).
+            ArtifactError: for a vector of another model.
+            ModelError: in a pass over packed sequences, or one that goes on from a cache filled outside of the block.
+
+        >>> from workbench.models.tiny import tiny_model
+        >>> model = tiny_model("llama")
+        >>> with model.steered([]) as hf_model:
+        ...     hf_model.generate(**model.tokenizer("a b", return_tensors="pt"), max_new_tokens=3).shape[1] <= 6
+        True
+        """
+        return steered(self.backend.hf_model, self._placed(interventions))
 
     # ---- checks
 

@@ -9,9 +9,10 @@ import pytest
 
 @pytest.fixture(scope="session")
 def east_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from workbench.families import east
+    from workbench.families import run
+    from workbench.families.east import EAST, PRESETS
 
-    return east.run(east.PRESETS["smoke"], tmp_path_factory.mktemp("runs"))
+    return run(EAST, PRESETS["smoke"], tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="session")

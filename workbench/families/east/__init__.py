@@ -1,26 +1,34 @@
 """EAST: entropic activation steering of an in-context bandit agent (arXiv 2406.00244).
 
-``spec`` says what is run, ``collect`` plays the agent and extracts vectors, ``evaluate`` steers it under many
-conditions, ``summary`` turns rows into the results table and the acceptance orderings, ``pipeline`` is the order of
-it all.
+``spec`` says what is run, ``collect`` plays the agent and extracts vectors, ``conditions`` steers it under many
+conditions, ``steps`` is the order of it all, ``summary`` turns rows into the results table, ``claims`` are the paper's.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
+from workbench.families import Family, Keeps, lazily
 from workbench.families.east.spec import PRESETS, EastSpec
 
-if TYPE_CHECKING:
-    from workbench.families.east.pipeline import plan, run
+__all__ = ["EAST", "FAMILIES", "PRESETS", "EastSpec"]
 
-__all__ = ["PRESETS", "EastSpec", "plan", "run"]
+_here = partial(lazily, __name__)
 
-
-def __getattr__(name: str) -> Any:
-    """``plan`` and ``run`` on first use: they import torch, and ``--help`` must not wait for it."""
-    if name in ("plan", "run"):
-        from workbench.families.east import pipeline
-
-        return getattr(pipeline, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+EAST = Family(
+    name="east",
+    title="EAST: entropic activation steering",
+    paper="arXiv 2406.00244",
+    question="Can a bandit agent's uncertainty be read from its residual stream, and raised by steering along it?",
+    spec=EastSpec,
+    presets=PRESETS,
+    steps=_here("steps:steps"),
+    context=_here("steps:EastRun"),
+    finish=_here("steps:finish"),
+    claims=_here("claims:claims"),
+    figures=_here("figures:figures"),
+    report=_here("report:report"),
+    views=_here("views:views"),
+    keeps=Keeps(rows=("behaviour-*", "steered-*", "vectors-*", "thoughts-*"), tensors=("vector-*",)),
+)
+FAMILIES = (EAST,)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from workbench.families.specs import ModelSpec
 from workbench.worlds.bandits.text import RENDERINGS, BanditText
 
 __all__ = ["PRESETS", "EastSpec"]
@@ -11,17 +12,10 @@ __all__ = ["PRESETS", "EastSpec"]
 Setting = tuple[float, float]
 
 
-class EastSpec(BaseModel):
+class EastSpec(ModelSpec):
     """One EAST run; the defaults are the paper's sizes (its ``gpu`` preset)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     model: str = Field("bandit-agent", description="shipped model, Hugging Face folder or hub id")
-    backend: str = Field("hf", description="hf, transformer_lens or nnsight")
-    device: str | None = Field(None, description="default: CUDA when there is one")
-    device_map: str | None = Field(None, description="auto spreads a large model over several GPUs")
-    dtype: str = Field("auto", description="auto is the checkpoint's")
-    seed: int = 0
     renderings: tuple[str, ...] = Field(("buttons", "slot_machines"), description="transfer is measured between them")
     wording: int = Field(0, description="which wording of the instructions")
     prefill: str = Field("Thought:", description="how every answer begins; its last token is the last prompt token")

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from workbench.families.east.collect import agent_for
-from workbench.families.east.evaluate import EvalPrompt
+from workbench.families.east.conditions import EvalPrompt
 from workbench.families.east.spec import EastSpec
 from workbench.models.language_model import LanguageModel
 

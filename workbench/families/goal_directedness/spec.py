@@ -51,7 +51,7 @@ class GoalSpec(BaseModel):
     plan_decoders: tuple[int, ...] = Field((1, 2, 4), description="decoder layers of the plan probe")
     plan_width: int = Field(1024, ge=8, multiple_of=8, description="width of the plan decoder (8 heads)")
     plan_epochs: int = Field(40, ge=1)
-    multipliers: tuple[float, ...] = Field((-4.0, -2.0, -1.0, 1.0, 2.0, 4.0), description="doses of the causal check")
+    multipliers: tuple[float, ...] = Field((-4.0, -2.0, -1.0, 1.0, 2.0, 4.0), description="of the causal vectors")
     random_directions: int = Field(5, ge=1, description="random directions beside the probe's")
     causal_states: int = Field(400, ge=10)
 
@@ -112,7 +112,7 @@ class GoalSpec(BaseModel):
     @classmethod
     def _doses(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if 0 in value:
-            raise ValueError("a dose of 0 is the unsteered agent, which is measured in any case: leave it out")
+            raise ValueError("a multiplier of 0 is the unsteered agent, which is measured in any case: leave it out")
         return value
 
     @field_validator("map_size")

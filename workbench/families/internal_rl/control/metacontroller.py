@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from einops import rearrange
 from torch import nn
 from torch.nn import functional
 
@@ -107,10 +108,11 @@ class Hypernetwork(nn.Module):
 
     def _written(self, activation: Tensor, z: Tensor) -> Tensor:
         phi = self.features(z)  # [batch pos k]
-        inner = (activation @ self.down.flatten(0, 1).mT).unflatten(-1, self.down.shape[:2])  # [batch pos k rank]
+        inner = activation @ rearrange(self.down, "k rank d -> (k rank) d").mT
+        inner = rearrange(inner, "... (k rank) -> ... k rank", k=len(self.down))
         mixed = (phi[..., None, :] @ inner)[..., 0, :]  # [batch pos rank]
-        spread = (phi[..., :, None] * mixed[..., None, :]).flatten(-2)  # [batch pos k * rank]
-        return activation + spread @ self.up.transpose(1, 2).flatten(0, 1)
+        spread = rearrange(phi[..., :, None] * mixed[..., None, :], "... k rank -> ... (k rank)")
+        return activation + spread @ rearrange(self.up, "k d rank -> (k rank) d")
 
 
 class Metacontroller(nn.Module):

@@ -5,7 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from workbench.families.east.figures import figures_of
+from workbench.families import figures_of
 from workbench.runs import load_run
 
 
@@ -45,7 +45,7 @@ def test_drawing_changes_no_table(east_tables):
 
 
 def test_a_broken_table_or_a_missing_column_costs_its_own_figures_only(figures, east_run, tmp_path):
-    copy = shutil.copytree(east_run, tmp_path / "run")
+    copy = shutil.copytree(east_run, tmp_path / "east" / "run")
     (copy / "artifacts" / "words.parquet").write_bytes(b"cut off")
     table = copy / "artifacts" / "behaviour.parquet"
     pd.read_parquet(table).drop(columns="low").to_parquet(table)
@@ -53,7 +53,7 @@ def test_a_broken_table_or_a_missing_column_costs_its_own_figures_only(figures, 
 
 
 def test_a_run_that_has_only_vectors_gives_their_figure(east_run, tmp_path):
-    copy = shutil.copytree(east_run, tmp_path / "run")
+    copy = shutil.copytree(east_run, tmp_path / "east" / "run")
     shutil.rmtree(copy / "artifacts")
     for unit in (copy / "rows").iterdir():
         if not unit.name.startswith("vectors"):

@@ -1,6 +1,6 @@
 """EAST end to end on the shipped model at smoke size: the machinery, the controls, resuming.
 
-Whether the paper's orderings appear is measured by real runs (README); here the question is whether the numbers are
+Whether the paper's claims appear is measured by real runs (README); here the question is whether the numbers are
 right.
 """
 
@@ -22,9 +22,10 @@ import torch
 from steering import SteeringVector
 from steering.estimators import entropy_weighted
 from workbench.errors import ArtifactError, DataError, ModelError, SpecError
-from workbench.families import EXPERIMENTS, east, get_experiment
+from workbench.families import get_family, plan, run
+from workbench.families.east import EAST, PRESETS
 from workbench.families.east.collect import agent_for, play_extraction, play_settings
-from workbench.families.east.evaluate import Condition, choose_prompts, run_conditions
+from workbench.families.east.conditions import Condition, choose_prompts, run_conditions
 from workbench.families.east.summary import choose, results_table
 from workbench.families.east.thoughts import over_represented
 from workbench.models.language_model import LanguageModel
@@ -32,8 +33,8 @@ from workbench.models.tiny import tiny_model
 from workbench.runs import load_run
 from workbench.sites import Site
 
-SMOKE = east.PRESETS["smoke"]
-TABLES = ("results", "orderings", "behaviour", "entropy_by_step", "words")
+SMOKE = PRESETS["smoke"]
+TABLES = ("results", "claims", "behaviour", "entropy_by_step", "words")
 
 
 @pytest.fixture(scope="module")
@@ -167,12 +168,13 @@ def test_the_grid_has_the_unsteered_agent_once(record) -> None:
 @pytest.mark.parametrize(("step", "layers"), [(1, "012345"), (2, "135"), (5, "05"), (9, "5")])
 def test_every_so_manyth_layer_is_counted_from_the_last(step: int, layers: str) -> None:
     spec = SMOKE.model_copy(update={"layers": None, "layer_step": step, "renderings": ("buttons",)})
-    names = [name for name, _, _ in east.plan(spec)]
+    names = [step.name for step in plan(EAST, spec)]
     assert [name for name in names if name.startswith("grid-")] == [f"grid-buttons-{layer}" for layer in layers]
 
 
 def test_the_specs_are_there_without_torch() -> None:
-    code = "import sys; from workbench.families.east import PRESETS; assert not {'torch', 'sklearn'} & {*sys.modules}"
+    code = "import sys; from workbench.families.east import EAST, PRESETS;"
+    code += "assert not {'torch', 'sklearn', 'pandas', 'plotly'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=True)
 
 
@@ -185,14 +187,15 @@ def test_a_thoughts_trace_ends_where_the_action_is_scored(record) -> None:
 def test_a_finished_run_is_not_done_again_and_its_tables_stay(east_run: Path) -> None:
     before = {t: load_run(east_run).load_table(t) for t in TABLES}
     started = time.monotonic()
-    assert east.run(SMOKE, east_run.parent.parent) == east_run
+    assert run(EAST, SMOKE, east_run.parent.parent) == east_run
     assert time.monotonic() - started < 30
     for name, table in before.items():
         pd.testing.assert_frame_equal(load_run(east_run).load_table(name), table)
 
 
 def test_a_killed_run_goes_on_to_the_same_tables_bit_for_bit(east_run: Path, tmp_path: Path) -> None:
-    code = f"from workbench.families import east; east.run(east.PRESETS['smoke'], {str(tmp_path)!r})"
+    code = "from workbench.families import run; from workbench.families.east import EAST, PRESETS;"
+    code += f"run(EAST, PRESETS['smoke'], {str(tmp_path)!r})"
     child = subprocess.Popen(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[3], env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
@@ -203,29 +206,29 @@ def test_a_killed_run_goes_on_to_the_same_tables_bit_for_bit(east_run: Path, tmp
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert 5 <= len(list(rows.glob("*.parquet"))) < len(load_run(east_run).steps())
-    again = load_run(east.run(SMOKE, tmp_path))
+    again = load_run(run(EAST, SMOKE, tmp_path))
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), load_run(east_run).load_table(name))
 
 
-def test_the_plan_names_every_unit_that_is_run(record) -> None:
-    assert [name for name, _, _ in east.plan(SMOKE)] == record.steps()
+def test_the_plan_names_every_step_that_is_run(record) -> None:
+    assert [step.name for step in plan(EAST, SMOKE)] == record.steps()
 
 
 def test_a_layer_that_does_not_exist_is_one_clear_error() -> None:
     with pytest.raises(SpecError, match="layer 99"):
-        east.plan(SMOKE.model_copy(update={"layers": (99,)}))
+        plan(EAST, SMOKE.model_copy(update={"layers": (99,)}))
 
 
 def test_a_missing_model_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such folder"):
-        east.run(SMOKE.model_copy(update={"model": str(tmp_path / "nowhere")}), tmp_path)
+        run(EAST, SMOKE.model_copy(update={"model": str(tmp_path / "nowhere")}), tmp_path)
 
 
-def test_experiments_are_found_by_name_and_a_wrong_name_gets_the_nearest() -> None:
-    assert get_experiment("east") is east and "east" in EXPERIMENTS
+def test_families_are_found_by_name_and_a_wrong_name_gets_the_nearest() -> None:
+    assert get_family("east") is EAST
     with pytest.raises(SpecError, match="did you mean 'east'"):
-        get_experiment("eats")
+        get_family("eats")
 
 
 def synthetic(entropies: dict[tuple[int, float], float], valid: dict[tuple[int, float], float]) -> pd.DataFrame:
@@ -263,6 +266,6 @@ def test_texts_are_kept_with_the_rows_of_the_test_prompts(record) -> None:
 
 
 def test_a_model_whose_answers_cannot_be_read_is_one_line(bandit_model: LanguageModel) -> None:
-    spec = east.PRESETS["smoke"].model_copy(update={"extraction_runs": 2, "completions": 2, "max_new_tokens": 4})
+    spec = SMOKE.model_copy(update={"extraction_runs": 2, "completions": 2, "max_new_tokens": 4})
     with pytest.raises(DataError, match="no completion could be read, for instance"):
         play_extraction(bandit_model, spec, "buttons", progress=False)

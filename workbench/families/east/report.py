@@ -1,0 +1,73 @@
+"""What an EAST run says first: the chosen multiplier beside every control, on prompts on which it was not chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from workbench.families import Table
+from workbench.statistics import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.figures.record import Record
+
+__all__ = ["report"]
+
+_METHODS = {
+    "unsteered": "unsteered",
+    "east": "EAST",
+    "shuffled": "shuffled vector",
+    "random": "random vector",
+    "mean_difference": "mean-difference vector",
+    "uncentred": "EAST without centring",
+    "unweighted": "EAST without weights",
+    "temperature": "temperature",
+    "top_p": "top-p",
+    "request": "asked to explore",
+}
+_CAPTION = (
+    "difference: in entropy from the unsteered agent, same prompts and seeds; brackets: 95% intervals; dose: length of "
+    "the added vector as a share of the residual stream's; valid: completions that parse"
+)
+
+
+def report(record: Record) -> Iterator[Table]:
+    """A table a rendering."""
+    results, chosen = record.load_table("results"), record.read_json("chosen")
+    for rendering, choice in chosen.items():
+        part = results[(results["set"] == "test") & (results["rendering"] == rendering)]
+        title = f"{rendering}: chosen layer {choice['layer']}, multiplier {choice['multiplier']:g}"
+        yield Table(title, _conditions(part, rendering, choice["multiplier"]), _CAPTION)
+
+
+def _conditions(part: pd.DataFrame, rendering: str, multiplier: float) -> pd.DataFrame:
+    import pandas as pd
+
+    shown = part[(part["layer"] < 0) | (part["multiplier"] == multiplier)]
+    order = {method: place for place, method in enumerate(_METHODS)}
+    groups = [
+        (key, rows.set_index("metric")) for key, rows in shown.groupby(["method", "source", "temperature", "top_p"])
+    ]
+    groups.sort(key=lambda group: (order.get(group[0][0], len(order)), group[0][1] != rendering))
+    found = []
+    for key, rows in groups:
+        entropy, valid = rows.loc["entropy"], rows.loc["valid"]
+        change = "" if key[0] == "unsteered" else Interval.of(entropy, "difference").text(2, "+")
+        found.append({
+            "condition": _label(key, rendering, multiplier),
+            "dose": f"{entropy['dose']:.2f}" if entropy["dose"] else "",
+            "entropy (nats)": Interval.of(entropy).text(), "difference": change, "valid": Interval.of(valid).text(),
+        })  # fmt: skip
+    return pd.DataFrame(found)
+
+
+def _label(key: Any, rendering: str, multiplier: float) -> str:
+    method, source, temperature, top_p = key
+    label = _METHODS.get(method, method)
+    if method in ("temperature", "top_p"):
+        return f"{label} {temperature if method == 'temperature' else top_p:g}"
+    if method == "east":
+        return f"{label} x{multiplier:g}" + ("" if source == rendering else f", vector from {source}")
+    return label
