@@ -21,7 +21,7 @@ from apps.cli import models, run, runs, train
 from apps.cli.app import app
 from apps.cli.errors import Commands, refuse
 from workbench import __version__
-from workbench.console import log
+from workbench.console import log, quiet
 from workbench.errors import WorkbenchError
 from workbench.families import Family, families
 from workbench.families.probe_sweep.command import sweep
@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``workbench`` with ``argv`` (default: the process's arguments); returns the exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in given or os.environ.get("WORKBENCH_DEBUG", "") not in ("", "0")
+    quiet()
     try:
         return _run([word for word in given if word != "--debug"])
     except SystemExit as stop:  # tyro has printed a page of help

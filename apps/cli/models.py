@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from workbench.console import log, option, quiet, results
+from workbench.console import log, option, results
 from workbench.errors import WorkbenchError
 from workbench.views.tables import new_table
 
@@ -18,7 +18,6 @@ Model = Annotated[str, option("shipped model, Hugging Face folder or hub id", "M
 
 def list_all() -> int:
     """The models that come with the workbench."""
-    quiet()
     from workbench.models import shipped_models
 
     shipped = shipped_models()
@@ -53,7 +52,6 @@ def check(
     dtype: Annotated[str, option("auto is the checkpoint's; float32 is held to 1e-5")] = "auto",
 ) -> int:
     """Does a back end compute what Hugging Face computes on a model?  Exit code 1 when it does not."""
-    quiet()
     from workbench.models import check_backend, load_model
 
     log(f"loading {model}")

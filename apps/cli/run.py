@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel
 
-from workbench.console import Name, NoProgress, Runs, log, option, quiet, results, show_progress
+from workbench.console import Name, NoProgress, Runs, log, option, results, show_progress
 from workbench.errors import SpecError, did_you_mean
 from workbench.families import Family, plan, run
 from workbench.families.showing import draw, print_report
@@ -120,7 +120,6 @@ def _run(
     **values: Any,
 ) -> int:
     """Run a family, or go on with its run where it stopped, and print and draw its results."""
-    quiet()
     from workbench.runs import check_root, load_run
 
     root, whole = check_root(runs), validated(type(base), values, f"run {family.words}")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from workbench.console import log, option, quiet, results, show_progress
+from workbench.console import log, option, results, show_progress
 from workbench.errors import ModelError, RunError, SpecError, did_you_mean
 from workbench.training import RECIPES, UNSHIPPED, Trained, get_recipe
 from workbench.views.tables import new_table
@@ -35,7 +35,6 @@ def train(
     Stopped at any moment, the same command goes on from the last checkpoint (one a minute).  At the end the model plays
     what it was not trained on, beside every oracle, and the result stands in its model card (README.md).
     """
-    quiet()
     recipe = get_recipe(model)
     if preset not in recipe.module.PRESETS:
         raise SpecError(f"unknown preset {preset!r}{did_you_mean(preset, recipe.module.PRESETS)}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from workbench.errors import DataError, did_you_mean
+from workbench.errors import DataError, WorkbenchError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from workbench.console import Name, NoProgress, Runs, log, option, quiet, results, show_progress
+from workbench.console import Name, NoProgress, Runs, log, option, results, show_progress
 from workbench.errors import SpecError
 from workbench.families.showing import draw, print_report
 from workbench.spec_files import read_spec_file, validated
@@ -42,7 +42,6 @@ def sweep(
     Activations are captured once a model.  The same file names the same run folder, so the same command goes on where
     it was stopped, and tries failed cells again.  Exit code 1 when cells failed.
     """
-    quiet()
     from workbench.families.probe_sweep import SweepSpec, make_plan
     from workbench.families.probe_sweep.pipeline import EXPERIMENT
     from workbench.families.probe_sweep.pipeline import run as run_sweep
