@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from workbench.errors import DataError, ModelError, SiteError, SpecError, did_you_mean
 from workbench.models.interventions import Intervention
 from workbench.models.memory import is_out_of_memory
 from workbench.sites import Site, SiteMap, parse_sites
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
     from workbench.models.language_model import LanguageModel
 
 __all__ = ["Budget", "Pass", "as_dtype", "check_length", "readable_sites", "run_passes"]
@@ -50,8 +50,6 @@ class Budget:
     @classmethod
     def of(cls, model: LanguageModel, tokens: int | None = None) -> Budget:
         """As given; else what a CPU runs fastest (measured), or what fits well into the free memory of a GPU."""
-        import torch
-
         if tokens is not None:
             return cls(at_least_one(tokens, "batch_tokens"))
         if model.device.type != "cuda":
@@ -76,8 +74,6 @@ def readable_sites(model: LanguageModel, sites: object) -> tuple[Site, ...]:
 
 def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """A floating-point dtype from its name; :class:`SpecError` for anything else."""
-    import torch
-
     found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
         raise SpecError(f"no floating-point dtype {dtype!r}{did_you_mean(str(dtype), _DTYPES)}")
@@ -114,8 +110,6 @@ def run_passes(
 
     The rows of all passes together must be 0, 1, ... without gaps, in any order.
     """
-    import torch
-
     waiting = sorted(passes, key=lambda one: -len(one.tokens))  # the longest first: memory runs out at once or never
     n_rows = sum(len(one.rows) for one in passes)
     result: dict[Site, Tensor] = {}
@@ -151,8 +145,6 @@ def _next_batch(waiting: Sequence[Pass], start: int, tokens: int, pass_cost: int
 
 
 def _halve(budget: Budget, batch: Sequence[Pass], model: LanguageModel) -> None:
-    import torch
-
     longest = len(batch[0].tokens)
     if len(batch) == 1:
         raise ModelError(
@@ -187,8 +179,6 @@ def _read(
 
 def _gather(batch: Sequence[Pass]) -> Callable[[Tensor], Tensor]:
     """Picks the asked positions: [batch pos ...] -> [picked d]."""
-    import torch
-
     rows = torch.tensor([i for i, one in enumerate(batch) for _ in one.positions])
     positions = torch.tensor([position for one in batch for position in one.positions])
 
@@ -200,7 +190,6 @@ def _gather(batch: Sequence[Pass]) -> Callable[[Tensor], Tensor]:
 
 def _mean(batch: Sequence[Pass], dtype: torch.dtype | None) -> Callable[[Tensor], Tensor]:
     """Means over the tokens of each sequence, summed in float32: [batch pos ...] -> [batch d]."""
-    import torch
 
     def select(activation: Tensor) -> Tensor:
         means = [row[: len(one.tokens)].flatten(1).float().mean(0) for row, one in zip(activation, batch, strict=True)]

@@ -7,12 +7,11 @@ block go by their usual names.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import nn
 
 from workbench.errors import ModelError
-
-if TYPE_CHECKING:
-    from torch import nn
 
 __all__ = ["Block", "find_blocks", "residual_components"]
 
@@ -38,8 +37,6 @@ class Block:
 
 def find_blocks(hf_model: Any) -> list[Block]:
     """The transformer blocks of a Hugging Face causal LM; :class:`ModelError` when there is no list of them."""
-    from torch import nn
-
     config = hf_model.config.get_text_config()
     if getattr(config, "num_attention_heads", None):
         for module in hf_model.base_model.modules():

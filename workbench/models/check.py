@@ -15,15 +15,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from workbench.models.interventions import Scope, Where
 from workbench.models.reference import Reference
 from workbench.models.report import Report, Row
 from workbench.sites import Site
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
     from workbench.models.language_model import LanguageModel
 
 __all__ = ["Report", "check_backend"]
@@ -94,8 +94,6 @@ class _Fail:
 
 class _Checks:
     def __init__(self, model: LanguageModel, reference: Any) -> None:
-        import torch
-
         self.model = model
         self.reference = Reference(_hf_model(model if reference is None else reference))
         self.generator = torch.Generator().manual_seed(0)
@@ -256,16 +254,12 @@ class _Checks:
         return [row[:length] for row, length in zip(found.logits, found.lengths, strict=True)]
 
     def _tokens(self, n: int) -> list[int]:
-        import torch
-
         special = set(self.model.tokenizer.all_special_ids)
         usable = torch.tensor([t for t in range(min(self.model.config.vocab_size, 5000)) if t not in special])
         return usable[torch.randint(len(usable), (n,), generator=self.generator)].tolist()
 
     def _vectors(self, n: int) -> Tensor:
         """[n, d] random vectors, half as long as the residual stream's typical activation."""
-        import torch
-
         stream = self.reference.stream(self.prompts[0])[self.middle + 1].float()
         vectors = torch.randn(n, self.model.d_model, generator=self.generator).to(stream.device)
         return 0.5 * vectors / vectors.norm(dim=-1, keepdim=True) * stream.norm(dim=-1).median()

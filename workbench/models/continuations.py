@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from workbench.errors import DataError
 from workbench.models.interventions import Intervention, Scope, Where, Window, Wrapped
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
 __all__ = ["as_generated"]
 
 
@@ -52,8 +53,6 @@ class _Generated(Wrapped):
         return Scope(prompt=Window(), generation=None)
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
-        import torch
-
         lengths = torch.tensor(self.lengths, device=where.rows.device)
         if len(lengths) > 1 and int(where.rows.max()) >= len(lengths):
             raise DataError(f"{len(lengths)} prompt lengths, and row {int(where.rows.max())} has none: give one a row")

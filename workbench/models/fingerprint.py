@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+import torch
+
 __all__ = ["fingerprint"]
 
 _VOLATILE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache"}
@@ -19,8 +21,6 @@ def fingerprint(hf_model: Any) -> str:
     of 7B parameters takes a second, and any finetuning still shows).  Values are compared as float32, hence a model
     loaded in another precision that rounds its weights is another model.
     """
-    import torch
-
     config = {k: v for k, v in hf_model.config.to_dict().items() if k not in _VOLATILE}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, weight in sorted(hf_model.state_dict().items()):

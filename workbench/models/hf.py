@@ -7,24 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from workbench.errors import SiteError
 from workbench.models.backend import Hook, StopForward, in_order, one_pass
 from workbench.models.blocks import Block, find_blocks, residual_components
 from workbench.sites import Site
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
 __all__ = ["HuggingFaceBackend", "first", "input_device", "own_mask", "with_first"]
 
 
 def own_mask(mask: Tensor | dict[str, Tensor] | None, hf_model: Any) -> Any:
     """A boolean mask as an additive one, which every attention takes (and SDPA would make of it at every layer)."""
-    import torch
-
     if mask is None:
         return mask
     if isinstance(mask, dict):

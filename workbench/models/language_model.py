@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from workbench.errors import ArtifactError, DataError, ModelError, SiteError
 from workbench.models import inputs
@@ -18,10 +21,6 @@ from workbench.models.interventions import Intervention, Placed, Where, hooks_fo
 from workbench.models.steered import steered
 from workbench.progress import progress_bar
 from workbench.sites import Site, SiteMap, parse_sites
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 __all__ = ["Forward", "LanguageModel", "Prompt"]
 
@@ -168,8 +167,6 @@ class LanguageModel:
         ``select`` is applied to each activation as it is read and its result kept, so that the rest of the activation
         is freed at once.  ``row_numbers``: which row of a per-row intervention each prompt is (default: 0, 1, ...).
         """
-        import torch
-
         sites = self._check_sites(sites, self.backend.components)
         rows = self.encode_all(prompts)
         interventions = self._placed(interventions)
@@ -190,8 +187,6 @@ class LanguageModel:
         return pad_right(list(rows), 0, self.device)
 
     def _where(self, rows: Sequence[list[int]], numbers: Sequence[int]) -> Where:
-        import torch
-
         lengths = torch.tensor([len(row) for row in rows], device=self.device)[:, None]
         at = torch.arange(int(lengths.max()), device=self.device)[None].expand(len(rows), -1)
         index = torch.tensor(numbers, device=self.device)[:, None].expand_as(at)

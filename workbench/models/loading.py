@@ -6,8 +6,12 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
 from workbench.errors import ModelError, SpecError, did_you_mean
 from workbench.models.language_model import LanguageModel
+from workbench.models.sequence import SequenceModelForActions  # its import registers the model type
 from workbench.models.sequence_model import SequenceModel
 
 __all__ = ["BACKENDS", "load_model", "n_layers_of", "shipped_models", "with_backend"]
@@ -43,11 +47,6 @@ def load_model(
     ``"auto"`` is the checkpoint's, or e.g. ``"float32"``, ``torch.bfloat16``.  Code from the hub runs only with
     ``trust_remote_code=True``.  Raises :class:`ModelError` (missing or unreadable) or :class:`SpecError` (bad option).
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from workbench.models.sequence import SequenceModelForActions  # its import registers the model type
-
     _check_backend_name(backend)
     source = str(shipped_models().get(str(path_or_hub_id), path_or_hub_id))
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -71,10 +70,6 @@ def load_model(
 
 def n_layers_of(path_or_hub_id: str) -> int:
     """Number of blocks of a model, from its configuration alone; raises :class:`ModelError` as ``load_model`` does."""
-    from transformers import AutoConfig
-
-    import workbench.models.sequence  # noqa: F401 - registers the model type
-
     source = str(shipped_models().get(path_or_hub_id, path_or_hub_id))
     try:
         return int(AutoConfig.from_pretrained(source).get_text_config().num_hidden_layers)
@@ -108,8 +103,6 @@ def _check_backend_name(backend: str) -> None:
 
 
 def _dtype(dtype: Any) -> Any:
-    import torch
-
     if not isinstance(dtype, str) or dtype == "auto":
         return dtype
     found = getattr(torch, dtype, None)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from workbench.models.blocks import find_blocks
 from workbench.models.shared_weights import copy_sharing_weights
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = ["Reference"]
 
@@ -48,8 +48,6 @@ class Reference:
             return self._run(tokens).logits[0]
 
     def _run(self, tokens: list[int], **options: Any) -> Any:
-        import torch
-
         device = self.hf_model.get_input_embeddings().weight.device
         with torch.no_grad():
             return self.hf_model(torch.tensor([tokens], device=device), use_cache=False, **options)

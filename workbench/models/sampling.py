@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from workbench.errors import SpecError
 from workbench.models import inputs
@@ -16,8 +18,6 @@ from workbench.seeding import uniforms
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
-
 __all__ = ["filter_logits", "sample"]
 
 
@@ -49,8 +49,6 @@ def sample(
     top_k: int = 0,
 ) -> Int[Tensor, " rows"]:
     """One token a row; ``temperature`` 0 takes the likeliest.  ``seeds`` [rows]."""
-    import torch
-
     if temperature == 0:
         return logits.argmax(-1)
     cumulative = filter_logits(logits, temperature, top_p, top_k).double().softmax(-1).cumsum(-1)  # [rows vocab]

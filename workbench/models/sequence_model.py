@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
 from workbench.errors import DataError, ModelError
 from workbench.models import inputs
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
     from torch.distributions import Distribution
 
     from workbench.models.recurrent import RecurrentCache
@@ -57,8 +59,6 @@ class SequenceModel(LanguageModel):
 
     def encode(self, prompt: Any) -> Any:
         """Observations as a tensor [pos, fields or size]; :class:`DataError` for what does not fit the model."""
-        import torch
-
         rows = torch.as_tensor(prompt)
         if self.config.observation == "vector":
             return self._vectors(rows)
@@ -83,8 +83,6 @@ class SequenceModel(LanguageModel):
         return inputs.each(self.encode, inputs.items(prompts, what), what, first)
 
     def _pad(self, rows: Sequence[Any]) -> Tensor:
-        from torch.nn.utils.rnn import pad_sequence
-
         return pad_sequence(list(rows), batch_first=True).to(self.device)
 
     def _has_no_text(self, *_: Any, **__: Any) -> NoReturn:

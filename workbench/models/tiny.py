@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
+
+import torch
+import transformers
 
 from workbench.errors import ModelError, did_you_mean
-
-if TYPE_CHECKING:
-    from workbench.models.language_model import LanguageModel
-    from workbench.models.sequence_model import SequenceModel
+from workbench.models.hf import HuggingFaceBackend
+from workbench.models.language_model import LanguageModel
+from workbench.models.sequence import SequenceConfig, SequenceModelForActions
+from workbench.models.sequence_model import SequenceModel
+from workbench.models.tokenizers import word_tokenizer
 
 __all__ = ["SHAPES", "tiny_hf_model", "tiny_model", "tiny_sequence_model"]
 
@@ -23,16 +28,11 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 
 def tiny_tokenizer() -> Any:
     """The letters a to z as words, and characters for all else."""
-    from workbench.models.tokenizers import word_tokenizer
-
     return word_tokenizer([" ".join("abcdefghijklmnopqrstuvwxyz")], max_integer=9)
 
 
 def tiny_hf_model(shape: str, seed: int = 0, vocab_size: int | None = None) -> Any:
     """An untrained Hugging Face model of a shape in :data:`SHAPES`, in float32, with weights large enough to matter."""
-    import torch
-    import transformers
-
     if shape not in SHAPES:
         raise ModelError(f"unknown shape {shape!r}{did_you_mean(shape, SHAPES)}")
     name, options = SHAPES[shape]
@@ -50,21 +50,11 @@ def tiny_hf_model(shape: str, seed: int = 0, vocab_size: int | None = None) -> A
 
 def tiny_model(shape: str = "llama", seed: int = 0) -> LanguageModel:
     """A tiny model on the ``hf`` back end."""
-    from workbench.models.hf import HuggingFaceBackend
-    from workbench.models.language_model import LanguageModel
-
     return LanguageModel(HuggingFaceBackend(tiny_hf_model(shape, seed)), tiny_tokenizer(), f"tiny-{shape}")
 
 
 def tiny_sequence_model(seed: int = 0, field_sizes: tuple[int, ...] = (5, 5), world: Any = None) -> SequenceModel:
     """A tiny sequence model that reads observations; ``world`` (a Pinpad) gives it its fields."""
-    from dataclasses import asdict
-
-    import torch
-
-    from workbench.models.sequence import SequenceConfig, SequenceModelForActions
-    from workbench.models.sequence_model import SequenceModel
-
     config = SequenceConfig(
         field_sizes=world.field_sizes if world else field_sizes, hidden_size=16, intermediate_size=32,
         num_hidden_layers=3, num_attention_heads=2, max_position_embeddings=world.horizon if world else 16,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
+import torch
+from torch import Tensor
+
 from workbench.errors import SpecError
 from workbench.models.continuations import as_generated
 from workbench.models.interventions import Intervention
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Float
-    from torch import Tensor
 
     from workbench.models.language_model import LanguageModel, Prompt
 
@@ -41,9 +43,6 @@ def token_probabilities(
     >>> table[["position", "text", "part"]].values.tolist()[1:]
     [[1, 'a', 'prompt'], [2, ' b', 'prompt'], [3, ' c', 'completion'], [4, '', 'next']]
     """
-    import pandas as pd
-    import torch
-
     head = model.encode(prompt)
     tokens = [*head, *completion]
     logits = model.forward([tokens], interventions=as_generated(interventions, len(head)), logits=True).logits

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
 __all__ = ["CHAT_TEMPLATE", "word_tokenizer"]
 
@@ -36,9 +35,6 @@ def word_tokenizer(texts: Iterable[str], max_integer: int = 160) -> PreTrainedTo
     >>> tok.tokenize("Button 2 paid 97"), tok.decode(tok("paid odd: ~7", add_special_tokens=False)["input_ids"])
     (['Button', ' 2', ' paid', ' 97'], 'paid odd: ~7')
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
     characters = [chr(c) for c in range(32, 127)] + ["\n"]
     numbers = [f" {n}" for n in range(max_integer + 1)]
     words = dict.fromkeys(numbers + sorted({piece for text in texts for piece in pretokenize(text)}))

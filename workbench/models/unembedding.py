@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor, nn
+
 from workbench.errors import ModelError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor, nn
 
     from workbench.models.language_model import LanguageModel
 
@@ -34,8 +36,6 @@ def unembed(model: LanguageModel, residual: Float[Tensor, "*rows d"]) -> Float[T
     >>> bool(torch.allclose(unembed(model, last), forward.logits, atol=1e-5))
     True
     """
-    import torch
-
     hf_model = model.backend.hf_model
     norm, head = _final_norm(hf_model, model.n_layers), hf_model.get_output_embeddings()
     if norm is None or head is None:
@@ -48,8 +48,6 @@ def unembed(model: LanguageModel, residual: Float[Tensor, "*rows d"]) -> Float[T
 
 def _final_norm(hf_model: Any, n_layers: int) -> nn.Module | None:
     """The norm behind the last block: a module beside the list of blocks."""
-    from torch import nn
-
     for module in hf_model.base_model.modules():
         if any(isinstance(child, nn.ModuleList) and len(child) == n_layers for child in module.children()):
             found = (getattr(module, name, None) for name in _FINAL_NORMS)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 
+import torch
+
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import with_backend
@@ -26,8 +28,6 @@ def untrained(model: LanguageModel, seed: int = 0) -> LanguageModel:
     >>> other.name, other.fingerprint != model.fingerprint, other.fingerprint == untrained(model, 1).fingerprint
     ('tiny-llama-untrained-1', True, True)
     """
-    import torch
-
     trained = model.backend.hf_model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
