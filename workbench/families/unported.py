@@ -15,7 +15,7 @@ _REPORTS = {
     "goal-directedness": ("orderings", "goal_directedness.views.report:print_goal_directedness"),
     "internal-rl": ("orderings", "internal_rl.views.report:print_internal_rl"),
     "self-prediction": ("orderings", "introspection.views.self_prediction_report:print_self_prediction"),
-    "sweep": ("results", "probe_sweep.views.report:print_sweep"),
+    "sweep": ("", "probe_sweep.views.report:print_sweep"),
 }
 _PICTURES = {"internal-rl": "internal_rl.views.episode_gifs:save_episode_gifs"}
 
@@ -28,7 +28,7 @@ def known() -> dict[str, Family]:
 def old_report(record: Any, out: Any) -> None:
     """Print the report of a family that is not yet ported."""
     table, where = _REPORTS.get(record.experiment, ("", ""))
-    if record.experiment not in families() and where and f"{table}.parquet" in record.artifacts:
+    if record.experiment not in families() and where and (not table or f"{table}.parquet" in record.artifacts):
         _found(where)(record, out)
 
 
