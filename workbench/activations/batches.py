@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import DataError, ModelError, SiteError, SpecError, did_you_mean
+from workbench.models.inputs import integer
 from workbench.models.interventions import Intervention
 from workbench.models.memory import is_out_of_memory
 from workbench.sites import Site, SiteMap, parse_sites
@@ -51,7 +52,7 @@ class Budget:
     def of(cls, model: LanguageModel, tokens: int | None = None) -> Budget:
         """As given; else what a CPU runs fastest (measured), or what fits well into the free memory of a GPU."""
         if tokens is not None:
-            return cls(at_least_one(tokens, "batch_tokens"))
+            return cls(integer(tokens, "batch_tokens", least=1))
         if model.device.type != "cuda":
             return cls(_CPU_TOKENS)
         wide = getattr(model.config, "intermediate_size", None) or 4 * model.d_model
@@ -78,13 +79,6 @@ def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     if dtype is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
         raise SpecError(f"no floating-point dtype {dtype!r}{did_you_mean(str(dtype), _DTYPES)}")
     return found
-
-
-def at_least_one(number: int, name: str) -> int:
-    """``number``; :class:`SpecError` when it is not positive."""
-    if number < 1:
-        raise SpecError(f"{name}={number} must be at least 1")
-    return number
 
 
 def check_length(model: LanguageModel, tokens: Sequence[int], what: str) -> None:

@@ -21,12 +21,12 @@ import pandas as pd
 import torch
 
 from workbench.activations.activation_set import ActivationSet, group_values, label_table
-from workbench.activations.batches import Budget, Pass, as_dtype, at_least_one, check_length, readable_sites, run_passes
+from workbench.activations.batches import Budget, Pass, as_dtype, check_length, readable_sites, run_passes
 from workbench.activations.identity import identity
 from workbench.activations.positions import Positions, check_positions, find_positions
 from workbench.activations.store import ActivationStore
 from workbench.errors import DataError
-from workbench.models.inputs import items, plain_interventions
+from workbench.models.inputs import integer, items, plain_interventions
 from workbench.models.interventions import Intervention
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.progress import progress_bar
@@ -242,7 +242,7 @@ def _stream(reader: _Reader, store: ActivationStore, budget: Budget, given: dict
     sizes = {"batch_tokens": budget.tokens, "shard_inputs": _SHARD_INPUTS} | given
     held, done = store.claim(reader.request() | sizes, free=tuple(sizes))
     sizes = held | given
-    budget.tokens, shard_inputs = sizes["batch_tokens"], at_least_one(sizes["shard_inputs"], "shard_inputs")
+    budget.tokens, shard_inputs = sizes["batch_tokens"], integer(sizes["shard_inputs"], "shard_inputs", least=1)
     if advance:
         advance(done)
     block: list[_Located] = []

@@ -216,11 +216,30 @@ class LanguageModel:
         cache: PromptCache | None = None,
         progress: bool = False,
     ) -> list[list[Completion]]:
-        """``n`` completions of each prompt (or ``n[i]`` of prompt i): ``result[prompt][completion]``.
+        """Sampled completions of each prompt.
 
-        ``seeds``: one integer, or one for each prompt; a completion depends on its prompt, seed and index and not on
-        the batch.  Rows with equal prompts share their computation, so a sweep is the same prompts repeated with
-        per-row interventions.  ``cache``: see :meth:`prompt_cache`.  ``temperature=0`` is greedy.
+        A completion depends on its prompt, seed and index and not on the batch.  Rows with equal prompts share their
+        computation, so a sweep is the same prompts repeated with per-row interventions.
+
+        Args:
+            prompts: texts, chats or token ids; a row of a per-row intervention is an index into them.
+            n: completions a prompt, or ``n[i]`` of prompt i.
+            max_new_tokens: tokens of a completion at most, the end token included.
+            temperature: 0 is greedy.
+            top_p: only the likeliest tokens that together have this probability are drawn, 0 < top_p <= 1.
+            top_k: only so many of the likeliest tokens are drawn; 0 is all.
+            stop: a text, or several, that ends a completion (and stays in it).
+            seeds: an integer, or one a prompt.
+            interventions: what steers it, at their sites and positions, in the order given.
+            cache: made by :meth:`prompt_cache`, for prompts that grow from call to call.
+            progress: show a bar.
+
+        Returns:
+            ``result[prompt][completion]``.
+
+        Raises:
+            DataError: for prompts, seeds or interventions that cannot be used (:class:`SpecError`: other options).
+            ModelError: for more tokens than the model has positions, or logits that are not finite.
         """
         rows = self.encode_all(prompts)
         interventions = self._placed(interventions)
@@ -243,7 +262,21 @@ class LanguageModel:
         interventions: Sequence[Intervention] = (),
         cache: PromptCache | None = None,
     ) -> list[list[Score]]:
-        """Log-probabilities of given continuations: ``result[prompt][continuation]``, one pass for all of them."""
+        """Log-probabilities of given continuations, in one pass for all of them.
+
+        Args:
+            prompts: texts, chats or token ids.
+            continuations: a list (possibly empty) a prompt, of texts or token ids; a text gets no special tokens.
+            interventions: as for :meth:`generate`; the tokens of a continuation count as generated.
+            cache: made by :meth:`prompt_cache`.
+
+        Returns:
+            ``result[prompt][continuation]``, in nats.
+
+        Raises:
+            DataError: for prompts or continuations that cannot be used.
+            ModelError: for more tokens than the model has positions, or logits that are not finite.
+        """
         rows = self.encode_all(prompts)
         interventions = self._placed(interventions)
         tokens = inputs.continuations(continuations, len(rows), self.encode_continuation, self._vocab_size)

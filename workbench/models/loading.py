@@ -42,10 +42,21 @@ def load_model(
 ) -> LanguageModel:
     """Load a causal language model.
 
-    ``path_or_hub_id``: the name of a shipped model (``bandit-agent``), a folder, or a hub id.  ``device``: default CUDA
-    when there is one, else the CPU; or ``device_map`` (``"auto"``) to spread a model over several GPUs.  ``dtype``:
-    ``"auto"`` is the checkpoint's, or e.g. ``"float32"``, ``torch.bfloat16``.  Code from the hub runs only with
-    ``trust_remote_code=True``.  Raises :class:`ModelError` (missing or unreadable) or :class:`SpecError` (bad option).
+    Args:
+        path_or_hub_id: the name of a shipped model (``bandit-agent``), a folder, or a hub id.
+        backend: ``hf``, ``transformer_lens`` or ``nnsight``.
+        device: by default CUDA when there is one, else the CPU.
+        dtype: ``"auto"`` is the checkpoint's; or e.g. ``"float32"``, ``torch.bfloat16``.
+        revision: branch, tag or commit of a hub id.
+        device_map: ``"auto"`` spreads a model over several GPUs.
+        trust_remote_code: whether code from the hub may run.
+
+    Returns:
+        A model that can be read and steered; a :class:`SequenceModel` where it reads observations and no text.
+
+    Raises:
+        ModelError: for a model that is missing or cannot be read.
+        SpecError: for an option that is none.
     """
     _check_backend_name(backend)
     source = str(shipped_models().get(str(path_or_hub_id), path_or_hub_id))
