@@ -42,7 +42,8 @@ def _adapted(name: str) -> Family:
     presets = module.PRESETS if module else {}
     title = (module.__doc__ if module else "").strip().split("\n")[0]
     return Family(
-        name, title, type(next(iter(presets.values()), None)), presets, partial(_steps, module),
+        name, title, type(next(iter(presets.values()), None)), presets,  # type: ignore[arg-type]
+        partial(_steps, module),
         run=partial(_run, module), figures=partial(_figures, name), pictures=partial(_pictures, name),
         group=_GROUPS.get(name, ""),
     )  # fmt: skip
@@ -57,7 +58,8 @@ def _run(module: Any, spec: Any, root: Any, name: Any, progress: bool = False, l
 
 
 def _figures(name: str, record: Any) -> Any:
-    return {key: partial(lambda one: one, one) for key, one in figures_module(name).figures_of(record).items()}
+    module: Any = figures_module(name)
+    return {key: partial(lambda one: one, one) for key, one in module.figures_of(record).items()}
 
 
 def _pictures(name: str, record: Any, folder: Path, log: Any) -> list[Path]:
