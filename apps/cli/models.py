@@ -52,9 +52,10 @@ def check(
     dtype: Annotated[str, option("auto is the checkpoint's; float32 is held to 1e-5")] = "auto",
 ) -> int:
     """Does a back end compute what Hugging Face computes on a model?  Exit code 1 when it does not."""
-    from workbench.models import check_backend, load_model
+    from workbench.models import LanguageModel, check_backend, load_model
 
     log(f"loading {model}")
-    report = check_backend(load_model(model, backend, device=device, dtype=dtype))
+    loaded = load_model(model, backend, device=device, dtype=dtype)
+    report = check_backend(LanguageModel.of(loaded))
     results().print(str(report), markup=False, soft_wrap=True)
     return 0 if report.ok else 1
