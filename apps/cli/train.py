@@ -22,8 +22,12 @@ __all__ = ["train"]
 Report = Callable[[dict[str, float]], None]
 
 
+def _known() -> str:
+    return "; ".join(f"{recipe.name}: {recipe.summary}" for recipe in recipes().values())
+
+
 def train(
-    model: tyro.conf.Positional[Annotated[str, option(f"one of {', '.join(recipes())}", "MODEL")]],
+    model: tyro.conf.Positional[Annotated[str, option(_known(), "MODEL")]],
     preset: Annotated[str, option("smoke, cpu (under an hour on two cores) or gpu")] = "cpu",
     seed: Annotated[int, option("of the weights and the data")] = 0,
     data: Annotated[str | None, option("a name for the data it learns from, for a model that has several")] = None,
