@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,8 @@ from workbench.errors import WorkbenchError
 
 __all__ = ["app", "command"]
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 @dataclass
 class AppOptions:
@@ -26,6 +29,9 @@ class AppOptions:
 
     runs: Annotated[Path, tyro.conf.arg(metavar="DIR", help="folder of runs")] = Path("runs")
     port: Annotated[int, tyro.conf.arg(help="of http://127.0.0.1:PORT")] = 8501
+    host: Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="NAME", help="further names of this machine that a browser may ask for")
+    ] = ()
 
 
 def app(argv: list[str], prog: str) -> int:
@@ -40,14 +46,16 @@ def app(argv: list[str], prog: str) -> int:
     say(f"http://127.0.0.1:{options.port} shows the runs in {root}; Ctrl-C ends it")
     environment = os.environ | {"WORKBENCH_RUNS": str(root)}
     try:
-        return subprocess.run(command(script, options.port), env=environment).returncode
+        return subprocess.run(command(script, options.port, options.host), env=environment).returncode
     except KeyboardInterrupt:  # how it is meant to end
         return 0
 
 
-def command(script: Path, port: int) -> list[str]:
-    """The command that serves ``script``, to this machine only."""
+def command(script: Path, port: int, hosts: Sequence[str] = ()) -> list[str]:
+    """The command that serves ``script``, to this machine only, to browsers that ask for it by one of its names."""
     server = ["--server.address", "127.0.0.1", "--server.port", str(port), "--server.headless", "true"]
+    for host in (*LOOPBACK, *hosts):
+        server += ["--server.allowedHosts", host]
     start = [sys.executable, "-m", "streamlit", "run", str(script)]
     # Otherwise every click ends with a walk over all objects (0.3 s once torch is loaded) and over all modules' files.
     quick = ["--runner.postScriptGC", "false", "--server.fileWatcherType", "none"]
