@@ -15,7 +15,8 @@ import tyro
 from apps.cli.console import quiet, results, say, show_progress
 from apps.cli.options import parse
 from workbench.errors import ModelError, RunError, SpecError, did_you_mean
-from workbench.training import Trained, get_recipe
+from workbench.training import Recipe
+from workbench.worlds import get_recipe
 from workbench.views.tables import new_table
 
 __all__ = ["train"]
@@ -45,8 +46,8 @@ def train(argv: list[str], prog: str) -> int:
     options = parse(TrainOptions, argv, prog)
     quiet()
     recipe = get_recipe(name)
-    if options.preset not in recipe.module.PRESETS:
-        raise SpecError(f"unknown preset {options.preset!r}{did_you_mean(options.preset, recipe.module.PRESETS)}")
+    if options.preset not in recipe.load().PRESETS:
+        raise SpecError(f"unknown preset {options.preset!r}{did_you_mean(options.preset, recipe.load().PRESETS)}")
     _check_device(options.device)
     chosen = _data(recipe, options.data)
     folder = "-".join([name, *chosen.values(), options.preset])
@@ -56,10 +57,10 @@ def train(argv: list[str], prog: str) -> int:
     resumes = any(out.glob("checkpoints/*/checkpoint.safetensors"))
     say(f"{'going on from the checkpoint' if resumes else 'training'} in {out}")
     with _watching(show_progress(not options.no_progress)) as report:
-        facts = recipe.module.train(
+        facts = recipe.load().train(
             out, options.preset, seed=options.seed, device=options.device, report=report, **chosen
         )
-    if options.preset != "smoke" and recipe.quality:  # whose models cannot write an answer yet
+    if options.preset != "smoke" and recipe.ships:  # whose models cannot write an answer yet
         _measure(recipe, out, facts, show_progress(not options.no_progress))
     table = new_table(f"{name}, preset {options.preset}", "measure", "value")
     for key, value in facts.items():
@@ -69,21 +70,21 @@ def train(argv: list[str], prog: str) -> int:
     return 0
 
 
-def _measure(recipe: Trained, out: Path, facts: dict[str, Any], progress: bool) -> None:
+def _measure(recipe: Recipe, out: Path, facts: dict[str, Any], progress: bool) -> None:
     """Measure the model beside every oracle and write its card."""
     from workbench.models import load_model
     from workbench.training.cards import write_card
 
     say("measuring quality on what was held out, beside every oracle")
-    measure = recipe.measure
+    measure = recipe.measure()
     write_card(out, measure.CARD, facts, measure.measure_quality(load_model(out), progress=progress), measure.CARD_ROWS)
 
 
-def _data(recipe: Trained, data: str | None) -> dict[str, str]:
+def _data(recipe: Recipe, data: str | None) -> dict[str, str]:
     """The option ``data`` as an argument of the recipe, when it was given."""
     if data is None:
         return {}
-    if "data" not in signature(recipe.module.train).parameters:
+    if "data" not in signature(recipe.load().train).parameters:
         raise SpecError(f"{recipe.name} has one data set: leave out --data, which is for babbler")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", data):
         raise SpecError(f"--data {data!r} must be a name of letters, digits, - and _")
