@@ -16,8 +16,8 @@ from apps.cli.console import quiet, results, say, show_progress
 from apps.cli.options import parse
 from workbench.errors import ModelError, RunError, SpecError, did_you_mean
 from workbench.training import Recipe
-from workbench.worlds import get_recipe
 from workbench.views.tables import new_table
+from workbench.worlds import get_recipe
 
 __all__ = ["train"]
 
