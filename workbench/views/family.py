@@ -15,6 +15,7 @@ from workbench.runs import RunRecord
 from workbench.views.charts import draw, figure_names, show_figure
 from workbench.views.choices import pick
 from workbench.views.run_list import has_example, pick_run
+from workbench.views.text import say_error
 
 __all__ = ["figures", "finished_run", "orderings", "safely", "show_table"]
 
@@ -43,7 +44,7 @@ def safely(draws: dict[str, Callable[[], None]]) -> dict[str, Callable[[], None]
             try:
                 one()
             except WorkbenchError as error:
-                st.error(str(error))
+                say_error(error)
 
         return drawn
 
