@@ -9,7 +9,6 @@ from rich.markup import escape
 
 from workbench.families import families
 from workbench.families.claims import read_claims
-from workbench.families.goal_directedness.views.report import print_goal_directedness
 from workbench.families.internal_rl.views.report import print_internal_rl
 from workbench.families.introspection.views.concept_report import print_concept_injection
 from workbench.families.introspection.views.self_prediction_report import print_self_prediction
@@ -119,7 +118,6 @@ def _change(row: pd.Series[Any]) -> str:
 REPORTS: dict[str, tuple[str, Callable[[RunRecord, Console], None]]] = {
     "concept-injection": ("held_out", print_concept_injection),
     "east": ("results", _east),
-    "goal-directedness": ("orderings", print_goal_directedness),
     "internal-rl": ("orderings", print_internal_rl),
     "self-prediction": ("orderings", print_self_prediction),
     "sweep": ("results", print_sweep),
