@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.errors import DataError
-from workbench.statistics import Interval, times_drawn
+from workbench.labels import label_array
+from workbench.statistics import Interval, percentiles, times_drawn
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -32,9 +33,10 @@ class ClusterSums:
     """
 
     def __init__(self, rows: ArrayLike, clusters: ArrayLike, resamples: int = 2000, seed: int = 0) -> None:
-        table, labels = np.asarray(rows, dtype=np.float64), np.asarray(clusters)
+        table = np.asarray(rows, dtype=np.float64)
         if table.ndim != 2 or not len(table):
             raise DataError(f"there is nothing to sum in rows of shape {table.shape}: [rows, columns] are needed")
+        labels = label_array(clusters, "clusters")
         if labels.shape != table.shape[:1]:
             raise DataError(f"clusters have shape {labels.shape} for {len(table)} rows: give one label a row")
         names, index = np.unique(labels, return_inverse=True)
@@ -50,8 +52,4 @@ class ClusterSums:
         """``statistic`` maps sums [..., columns] to numbers [...]; NaN on a resample, or one cluster: NaN bounds."""
         with np.errstate(divide="ignore", invalid="ignore"):
             estimate, resampled = float(statistic(self.total)), statistic(self.resampled)
-        if self.n_clusters < 2:
-            return Interval(estimate, float("nan"), float("nan"))
-        tail = (1 - confidence) / 2
-        low, high = np.quantile(resampled, [tail, 1 - tail])
-        return Interval(estimate, float(low), float(high))
+        return percentiles(estimate, resampled, self.n_clusters > 1, confidence)

@@ -149,4 +149,5 @@ def leace(
     eraser = fitter.eraser
     kept = eraser.proj_right.norm(dim=1) > 0  # the package sets directions below its tolerance to 0
     left, right = eraser.proj_left[:, kept].cpu(), eraser.proj_right[kept].cpu()
-    return Erasure(left, right, total.mean_x.cpu(), None if site is None else Site.parse(site), basis, fingerprint)
+    where = None if site is None else Site.parse(site).resolve(None)
+    return Erasure(left, right, total.mean_x.cpu(), where, basis, fingerprint)

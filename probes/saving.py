@@ -67,7 +67,7 @@ def save_probe(
     header = {
         "kind": _kind_of(probe),
         "params": {name: _plain(value) for name, value in probe.get_params(deep=False).items()},
-        "site": str(Site.parse(site)),
+        "site": str(Site.parse(site).resolve(None)),
         "basis": basis,
         "fingerprint": fingerprint,
         "metadata": dict(metadata or {}),

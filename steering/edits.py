@@ -1,6 +1,6 @@
 """What the interventions share: where they act, one value or one a row, and the bits that they leave alone.
 
-:class:`Placed` settles the site and the scope, :class:`Edit` reads the values and applies a change to the activations
+:class:`AtSite` settles the site and the scope, :class:`Edit` reads the values and applies a change to the activations
 in scope.  A new intervention says what its values are and what it does to ``z``.
 """
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     Vector = SteeringVector | Tensor
     Multiplier = float | Tensor
 
-__all__ = ["Edit", "Placed", "finite", "number", "stamp"]
+__all__ = ["AtSite", "Edit", "finite", "number", "stamp"]
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class AtSite:
     """Where an intervention acts; ``_source`` names the field, its first, that may bring the site."""
 
     site: Any = field(default=None, kw_only=True)  # anything that Site.parse reads; a Site once built
@@ -66,7 +66,7 @@ class Placed:
 
 
 @dataclass(frozen=True, eq=False)
-class Edit(Placed):
+class Edit(AtSite):
     """An intervention that changes each activation in its scope by itself.
 
     A subclass has a ``multiplier``, reads its other fields into tensors (``_read``), and says in ``_change`` what

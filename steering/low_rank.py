@@ -14,7 +14,7 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from steering.edits import Placed
+from steering.edits import AtSite
 from workbench.errors import DataError
 from workbench.models.interventions import Scope, Where
 
@@ -60,7 +60,7 @@ class LowRankControllers(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class LowRankControl(Placed):
+class LowRankControl(AtSite):
     """The controllers of a bank as an intervention.
 
     Args:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import torch
 
 from steering._files import existing_file, replacing
-from workbench.errors import ArtifactError, DataError
+from workbench.errors import ArtifactError, DataError, SiteError
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 
@@ -169,12 +169,15 @@ class SteeringVector:
 
         Raises :class:`ArtifactError` when the vector was made for another model or basis, unless ``force``; the old
         stamp is then kept in the metadata as ``forced_from``.  A wrong width or a layer that the model lacks always
-        raises.  A vector without a fingerprint (an imported one) takes the model's.
+        raises.  A vector without a fingerprint (an imported one) takes the model's; a negative layer becomes the true
+        one.
         """
         if self.site.component in _RESIDUAL_WIDE and self.d_model != model.d_model:
             raise ArtifactError(f"{self!r} does not fit a model with d_model {model.d_model}")
-        if self.site.layer >= model.n_layers:
-            raise ArtifactError(f"{self!r} does not fit a model with layers 0 to {model.n_layers - 1}")
+        try:
+            site = self.site.resolve(model.n_layers)
+        except SiteError as error:
+            raise ArtifactError(f"{self!r} does not fit the model: {error}") from None
         wrong = [
             f"{what} {mine}, the model has {theirs}"
             for what, mine, theirs in (
@@ -186,7 +189,7 @@ class SteeringVector:
         if wrong and not force:
             raise ArtifactError(f"{self!r} belongs to another model ({'; '.join(wrong)}); force=True uses it anyway")
         old = {"forced_from": {"fingerprint": self.fingerprint, "basis": self.basis}} if wrong else {}
-        return replace(self, fingerprint=model.fingerprint, basis=model.basis, metadata=self.metadata | old)
+        return replace(self, site=site, fingerprint=model.fingerprint, basis=model.basis, metadata=self.metadata | old)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file: tensor ``vector`` and everything else as JSON in the header.  All or nothing."""
@@ -194,7 +197,7 @@ class SteeringVector:
 
         header = {
             "format": _FORMAT,
-            "site": str(self.site),
+            "site": str(self.site.resolve(None)),
             "fingerprint": self.fingerprint,
             "basis": self.basis,
             "name": self.name,

@@ -1,6 +1,8 @@
 """An interpretability and activation-steering workbench: read a model's activations, probe them, steer them.
 
-Importing this package is light: torch and everything else that is heavy waits until a module that needs it is imported.
+The names of a first script are here; :mod:`workbench.models`, :mod:`workbench.activations`, :mod:`probes`,
+:mod:`steering` and :mod:`workbench.runs` have the rest.  Importing this package is light: torch and everything else
+that is heavy waits until a name that needs it is used.
 
 >>> __version__.count(".")
 2
@@ -8,6 +10,42 @@ Importing this package is light: torch and everything else that is heavy waits u
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING
+
+from workbench.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from probes import evaluate, make_probe
+    from steering import Add, SteeringVector, mean_difference
+    from workbench.activations import capture, replay
+    from workbench.models import Scope, check_backend, load_model
+    from workbench.runs import list_runs, load_run
+    from workbench.sites import Site
+
+__all__ = [
+    "Add",
+    "Scope",
+    "Site",
+    "SteeringVector",
+    "__version__",
+    "capture",
+    "check_backend",
+    "evaluate",
+    "list_runs",
+    "load_model",
+    "load_run",
+    "make_probe",
+    "mean_difference",
+    "replay",
+]
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "activations": ("capture", "replay"),
+    "models": ("Scope", "check_backend", "load_model"),
+    "runs": ("list_runs", "load_run"),
+    "sites": ("Site",),
+}
+_PACKAGES = {"probes": ("evaluate", "make_probe"), "steering": ("Add", "SteeringVector", "mean_difference")}
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES, _PACKAGES)

@@ -11,9 +11,10 @@ __all__ = ["lazy_exports"]
 
 
 def lazy_exports(
-    package: str, modules: Mapping[str, Sequence[str]]
+    package: str, modules: Mapping[str, Sequence[str]], packages: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The ``__getattr__`` and ``__dir__`` of a package: ``modules`` says which of its modules has which names.
+    """The ``__getattr__`` and ``__dir__`` of a package: ``modules`` says which of its modules has which names, and
+    ``packages`` which names are those of other packages.
 
     A name is looked up once and is the package's own from then on.  An unknown one raises :class:`AttributeError`.
 
@@ -21,12 +22,13 @@ def lazy_exports(
     >>> get("Site").__name__
     'Site'
     """
-    homes = {name: module for module, names in modules.items() for name in names}
+    homes = {name: f"{package}.{module}" for module, names in modules.items() for name in names}
+    homes |= {name: other for other, names in (packages or {}).items() for name in names}
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+        value = getattr(importlib.import_module(homes[name]), name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -1,8 +1,7 @@
 """Intervals and entropies: the numbers that a result is believed by.
 
-Rows of one episode (or prompt, or seed) are not independent, so intervals here resample whole clusters: a bootstrap
-over rows would be too narrow by a factor that grows with the number of rows a cluster holds.  All intervals cover 95%
-unless ``confidence`` says otherwise, and the same seed gives the same interval.
+Rows of one episode (or prompt, or seed) are not independent, so intervals resample whole clusters: over rows they would
+be too narrow by a factor that grows with a cluster's rows.  The same seed gives the same interval.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ __all__ = [
     "cluster_bootstrap",
     "cluster_bootstrap_difference",
     "corrected_entropy",
+    "percentiles",
     "plugin_entropy",
     "times_drawn",
     "wilson",
@@ -103,9 +103,8 @@ def cluster_bootstrap(
     >>> print(interval)
     2 [1, 3]
     """
-    _check_confidence(confidence)
     sample = _Sample.of(values, clusters, statistic, "values")
-    return _percentiles(sample.estimate(), sample.bootstrap(resamples, [seed, 0]), sample.n_clusters > 1, confidence)
+    return percentiles(sample.estimate(), sample.bootstrap(resamples, [seed, 0]), sample.n_clusters > 1, confidence)
 
 
 def cluster_bootstrap_difference(
@@ -133,21 +132,19 @@ def cluster_bootstrap_difference(
     >>> print(cluster_bootstrap_difference([2.0, 5.0], [1.0, 4.0], [0, 1], [0, 1]))
     1 [1, 1]
     """
-    _check_confidence(confidence)
     first = _Sample.of(a, clusters_a, statistic, "a")
     second = _Sample.of(b, clusters_b, statistic, "b")
     if paired:
         _check_same_clusters(first.labels, second.labels)
     resampled = first.bootstrap(resamples, [seed, 0]) - second.bootstrap(resamples, [seed, 0 if paired else 1])
     enough = min(first.n_clusters, second.n_clusters) > 1
-    return _percentiles(first.estimate() - second.estimate(), resampled, enough, confidence)
+    return percentiles(first.estimate() - second.estimate(), resampled, enough, confidence)
 
 
 def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval of a proportion; raises :class:`DataError` unless 0 <= successes <= trials, trials > 0.
+    """Wilson's (1927) score interval of a proportion; :class:`DataError` unless 0 <= successes <= trials, trials > 0.
 
     It assumes independent trials: for outcomes that share an episode use :func:`cluster_bootstrap`.
-    Source: Wilson (1927), without continuity correction.
 
     >>> print(wilson(8, 10))
     0.8 [0.4902, 0.9433]
@@ -256,7 +253,9 @@ class _Sample:
         return np.array([float(self.statistic(np.concatenate([pieces[c] for c in draw]))) for draw in draws])
 
 
-def _percentiles(estimate: float, resampled: np.ndarray, enough: bool, confidence: float) -> Interval:
+def percentiles(estimate: float, resampled: np.ndarray, enough: bool, confidence: float) -> Interval:
+    """The interval between percentiles of ``resampled``; NaN bounds unless there are ``enough`` clusters."""
+    _check_confidence(confidence)
     if not enough:
         return Interval(estimate, float("nan"), float("nan"))
     tail = (1 - confidence) / 2

@@ -68,10 +68,10 @@ def check(argv: list[str], prog: str) -> int:
     """``workbench models check MODEL``."""
     options = parse(CheckOptions, argv, prog)
     quiet()
-    from workbench.models import check_backend, load_model
+    from workbench.models import LanguageModel, check_backend, load_model
 
     say(f"loading {options.model}")
     model = load_model(options.model, options.backend, device=options.device, dtype=options.dtype)
-    report = check_backend(model)
+    report = check_backend(LanguageModel.of(model))
     results().print(str(report), markup=False, soft_wrap=True)
     return 0 if report.ok else 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from steering import SteeringVector
-from workbench.errors import ArtifactError, DataError
+from workbench.errors import ArtifactError, DataError, SiteError
 from workbench.sites import Site
 
 
@@ -235,3 +235,15 @@ def test_failed_save_leaves_the_old_file_and_no_litter(tmp_path, vector, monkeyp
         (2 * vector).save(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["v.safetensors"]
+
+
+def test_a_negative_layer_is_resolved_by_the_model_and_never_saved(model, tmp_path):
+    vector = SteeringVector(Site(-1), torch.ones(model.d_model))
+    with pytest.raises(SiteError, match="counts from the end, which needs a model"):
+        vector.save(tmp_path / "v.safetensors")
+    stamped = vector.for_model(model)
+    assert stamped.site == Site(model.n_layers - 1)
+    stamped.save(tmp_path / "v.safetensors")
+    assert SteeringVector.load(tmp_path / "v.safetensors", model=model).site == stamped.site
+    with pytest.raises(ArtifactError, match=r"does not fit the model: .* layers 0 to"):
+        SteeringVector(Site(-99), torch.ones(model.d_model)).for_model(model)

@@ -16,6 +16,7 @@ from workbench.lazy import lazy_exports
 PACKAGES = (
     "probes",
     "steering",
+    "workbench",
     "workbench.activations",
     "workbench.families.internal_rl.control",
     "workbench.models",
@@ -51,11 +52,27 @@ def test_no_name_is_that_of_a_module_which_would_hide_it(package: str) -> None:
     assert not {found.name for found in pkgutil.iter_modules(module.__path__)} & set(module.__all__)
 
 
-@pytest.mark.parametrize("package", ["probes", "steering", "workbench.activations", "workbench.models"])
+@pytest.mark.parametrize("package", ["probes", "steering", "workbench", "workbench.activations", "workbench.models"])
 def test_importing_a_package_imports_no_heavy_library(package: str) -> None:
     program = f"import sys, {package}; sys.exit(', '.join(set({HEAVY}) & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_workbench_is_imported_in_under_a_third_of_a_second() -> None:
+    program = "import time; start = time.perf_counter(); import workbench; print(time.perf_counter() - start)"
+    times = [float(subprocess.check_output([sys.executable, "-c", program])) for _ in range(3)]
+    assert min(times) < 0.3
+
+
+def test_the_names_of_a_first_script_are_those_of_their_packages() -> None:
+    import probes
+    import steering
+    import workbench
+    import workbench.models
+
+    assert workbench.load_model is workbench.models.load_model
+    assert workbench.evaluate is probes.evaluate and workbench.Add is steering.Add
 
 
 def test_a_module_is_imported_when_its_name_is_asked_for_and_not_before(

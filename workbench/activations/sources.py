@@ -50,12 +50,14 @@ class Capture(Protocol):
 
 @dataclass(frozen=True)
 class Stored:
-    """Activations that were captured before: the model's name and fingerprint, and the folder of each position."""
+    """Activations that were captured before: the model's name, fingerprint and layers (None: not known), and the folder
+    of each position."""
 
     model: str
     fingerprint: str | None
     sites: tuple[Site, ...]
     folders: Mapping[str, Path]
+    n_layers: int | None = None
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,16 @@ _EXACT = 0.0
 
 
 def check_backend(model: LanguageModel, reference: Any = None) -> Report:
-    """Compare ``model`` with plain Hugging Face and with itself; raises nothing, so look at ``report.ok``.
+    """Compare ``model`` with plain Hugging Face and with itself.
 
-    ``reference``: the Hugging Face model (or ``LanguageModel``) to compare with; by default the model's own weights in
-    modules that no back end has touched.  Differences are held to 1e-5 in float32, and to more in half precision.
+    Args:
+        model: anything that ``load_model`` returns for text.
+        reference: the Hugging Face model (or ``LanguageModel``) to compare with; by default the model's own weights in
+            modules that no back end has touched.
+
+    Returns:
+        A report; ``report.ok`` says whether all differences are within 1e-5 in float32 (more in half precision).
+        Nothing is raised: a check that cannot run has failed.
 
     >>> from workbench.models.tiny import tiny_model
     >>> report = check_backend(tiny_model("llama"))

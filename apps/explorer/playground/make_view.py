@@ -111,7 +111,7 @@ def make_vector(
     if paired and len(positive) != len(negative):
         raise DataError(f"{len(positive)} and {len(negative)} prompts cannot be taken line by line: write as many")
     site, prompts = Site(layer), [*positive, *negative]
-    z = capture(model, prompts, site, position)[site]  # type: ignore[index]
+    z = capture(model, prompts, site, position)[site]
     labels = [True] * len(positive) + [False] * len(negative)
     groups = [*range(len(positive)), *range(len(negative))] if paired else None
     metadata = {

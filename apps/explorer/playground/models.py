@@ -7,7 +7,6 @@ import importlib
 import streamlit as st
 
 from apps.explorer.playground.widgets import choose, write
-from workbench.errors import ModelError
 from workbench.views.jobs import Job, computed, forget
 from workbench.views.model_cache import LoadedModel, model_cache
 
@@ -58,9 +57,7 @@ def _load(source: str, at_once: bool) -> LoadedModel | None:
     def work(job: Job) -> bool:
         for module in _NEXT:  # what the page needs next, so that it need not wait for it
             importlib.import_module(module)
-        if getattr(model_cache().load(source).model, "tokenizer", None) is None:
-            model_cache().unload(source)
-            raise ModelError(f"{source} reads observations, not text: the playground is for language models")
+        model_cache().load(source)
         return True
 
     if not computed("model", source, f"Loading {source}", work):

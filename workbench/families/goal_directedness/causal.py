@@ -124,7 +124,7 @@ class _Decision:
         """Activations [places, d], float32."""
         inputs = [self.agent.prompt(*place) + self.before for place in places]
         found = capture(self.model, inputs, self.site, "last", dtype="float32")
-        return np.asarray(found.activations[self.site].numpy())  # type: ignore[union-attr]
+        return np.asarray(found.activations[self.site].numpy())
 
     def add(self, vector: np.ndarray, multiplier: float) -> Intervention:
         return Add(_tensor(vector), multiplier, site=self.site, scope=self.scope)

@@ -58,7 +58,7 @@ class _Probed:
         """[steps, d] of each site."""
         inputs = [o[:n] for o, n in zip(self.episodes.observations, self.episodes.lengths.tolist(), strict=True)]
         found = capture(model, inputs, sites, positions="all")
-        return {site: x.float().numpy() for site, x in found.activations.items()}  # type: ignore[union-attr]
+        return {site: x.float().numpy() for site, x in found.activations.items()}
 
     def rows(self, x: np.ndarray, controls: dict[str, np.ndarray], shuffled: bool) -> tuple[list[Row], np.ndarray]:
         """Accuracy of a probe on ``x``, of its controls, and of the Bayes filter; and whether the probe was right at
@@ -86,7 +86,7 @@ def beliefs_unit(job: Job) -> pd.DataFrame:
     """
     probed, sites = _Probed(job), sites_of(job.model.n_layers)
     control = untrained(job.model, job.seed("untrained") % 2**32)
-    other = probed.activations(control, sites)  # type: ignore[arg-type]
+    other = probed.activations(control, sites)
     return _by_depth(probed, "beliefs", [(1.0, job.model, {site: {"untrained": x} for site, x in other.items()})], True)
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from workbench.errors import RunError
 from workbench.families.internal_rl.control.compile_segments import SegmentModel
 from workbench.families.internal_rl.control.discovery import Course
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
@@ -63,9 +62,7 @@ def site_of(job: Job) -> Site:
     import pandas as pd
 
     if job.spec.layer is not None:
-        if job.spec.layer >= job.model.n_layers:
-            raise RunError(f"layer {job.spec.layer} does not exist: {job.model.name} has {job.model.n_layers} layers")
-        return Site(job.spec.layer)
+        return Site(job.spec.layer).resolve(job.model.n_layers)
     units = [f"controllers-{depth}" for depth in range(job.model.n_layers + 1)]
     return chosen_site(pd.concat([job.rows(unit) for unit in units]))
 

@@ -33,7 +33,7 @@ SWEPT = ("frozen", "co-trained")
 def layers_of(spec: InternalRLSpec) -> int:
     """Blocks of the base model; :class:`SpecError` when the spec's layer is none of them."""
     layers = preset_of(pinpad_base.PRESETS, spec.recipe).layers if spec.base == "train" else n_layers_of(spec.base)
-    if spec.layer is not None and not 0 <= spec.layer < layers:
+    if spec.layer is not None and not -layers <= spec.layer < layers:
         raise SpecError(f"layer {spec.layer} does not exist: {spec.base} has layers 0 to {layers - 1}")
     return int(layers)
 

@@ -16,11 +16,11 @@ from typing import Any
 from workbench.activations.sources import Source, Stored, Task
 from workbench.errors import SiteError, SpecError, did_you_mean
 from workbench.families.probe_sweep.sources import find_source
-from workbench.families.probe_sweep.spec import ModelEntry, SweepSpec, expand_site
+from workbench.families.probe_sweep.spec import ALL, ModelEntry, SweepSpec, expand_site
 from workbench.families.probe_sweep.structured import check_structured, structured_probe
 from workbench.models.loading import n_layers_of, shipped_models
 from workbench.runs import Cell
-from workbench.sites import Site
+from workbench.sites import Site, SiteMap
 
 __all__ = ["CapturePlan", "Plan", "capture_key", "make_plan"]
 
@@ -101,7 +101,7 @@ def _captures(spec: SweepSpec, source: Source, options: Mapping[str, Any], base:
                 "controls: 'untrained' needs a model to capture, and this source brings its own activations"
             )
         stored = source.stored(options, spec.positions)
-        sites = _known_sites(spec, stored.sites)
+        sites = _known_sites(spec, stored)
         yield CapturePlan(ModelEntry(model=stored.model), "", sites, stored)
         return
     if not spec.models:
@@ -122,26 +122,23 @@ def _load_from(model: str, base: Path) -> str:
 
 def _model_sites(spec: SweepSpec, model: str, load_from: str) -> tuple[Site, ...]:
     layers = n_layers_of(load_from)
-    sites = tuple(dict.fromkeys(site for entry in spec.sites for site in expand_site(entry, layers)))
-    for site in sites:
-        if site.layer >= layers:
-            raise SiteError(f"sites: {site} does not exist: {model} has layers 0 to {layers - 1}")
-    return sites
+    try:
+        return tuple(dict.fromkeys(site for entry in spec.sites for site in expand_site(entry, layers)))
+    except SiteError as error:
+        raise SiteError(f"sites of {model}: {error}") from None
 
 
-def _known_sites(spec: SweepSpec, stored: tuple[Site, ...]) -> tuple[Site, ...]:
+def _known_sites(spec: SweepSpec, stored: Stored) -> tuple[Site, ...]:
+    held = SiteMap({site: site for site in stored.sites}, stored.n_layers)
     found: list[Site] = []
     for entry in spec.sites:
-        if entry == "all":
-            found += stored
-            continue
-        for site in expand_site(entry, max(site.layer for site in stored) + 1):
-            if site in stored:
-                found.append(site)
-            elif not entry.startswith("all"):
-                raise SiteError(f"sites: {site} was not captured{did_you_mean(str(site), map(str, stored))}")
+        head, _, component = entry.partition(".")
+        if head == ALL:
+            found += [site for site in held if component in ("", site.component)]
+        else:
+            found.append(held[entry])
     if not found:
-        raise SiteError(f"sites: none of {', '.join(spec.sites)} was captured; there are {', '.join(map(str, stored))}")
+        raise SiteError(f"sites: none of {', '.join(spec.sites)} was captured; there are {', '.join(map(str, held))}")
     return tuple(dict.fromkeys(found))
 
 

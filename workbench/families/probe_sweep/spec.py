@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from workbench.activations.sources import Task
 from workbench.errors import SpecError, check_keys, did_you_mean
 from workbench.runs.names import check_name
-from workbench.sites import Site
+from workbench.sites import Site, parse_sites
 
 __all__ = ["CONTROLS", "ModelEntry", "SweepSpec", "TargetEntry"]
 
@@ -98,7 +98,7 @@ class SweepSpec(BaseModel):
         if not sites:
             raise SpecError("name at least one site, or all")
         for site in sites:
-            expand_site(site, 1)
+            expand_site(site)
         return sites
 
     @field_validator("positions", mode="before")
@@ -139,18 +139,18 @@ class SweepSpec(BaseModel):
         return self
 
 
-def expand_site(text: str, n_layers: int) -> tuple[Site, ...]:
-    """The sites that an entry of ``sites`` stands for; :class:`SiteError` when it is none.
+def expand_site(text: str, n_layers: int | None = None) -> tuple[Site, ...]:
+    """The sites that an entry of ``sites`` stands for in a model; :class:`SiteError` when it is none.
 
     >>> expand_site("all.mlp_out", 2)
     (Site(layer=0, component='mlp_out'), Site(layer=1, component='mlp_out'))
-    >>> expand_site("3", 4)
+    >>> expand_site("-1", 4)
     (Site(layer=3, component='resid_post'),)
     """
     head, _, component = text.partition(".")
     if head != ALL:
-        return (Site.parse(text),)
-    return tuple(Site(layer, component or "resid_post") for layer in range(n_layers))
+        return parse_sites(text, n_layers)
+    return tuple(Site(layer, component or "resid_post") for layer in range(n_layers or 1))
 
 
 def _several(value: Any) -> list[Any]:

@@ -29,7 +29,7 @@ def _stored(options: Mapping[str, Any], positions: Mapping[str, Any]) -> Stored:
                 )
     sites = next(iter(stores.values())).sites
     folders = {name: store.path for name, store in stores.items()}
-    return Stored(first.model or "saved", first.fingerprint, sites, folders)
+    return Stored(first.model or "saved", first.fingerprint, sites, folders, first.n_layers)
 
 
 def _stores(options: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str, ActivationStore]:

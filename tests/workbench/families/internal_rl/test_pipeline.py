@@ -9,18 +9,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
 
-from workbench.errors import MissingExtraError, ModelError, SpecError
+from workbench.errors import MissingExtraError, ModelError, SiteError, SpecError
 from workbench.families import get_experiment
 from workbench.families.internal_rl import InternalRLSpec
 from workbench.families.internal_rl import reinforcement as reinforcement_module
+from workbench.families.internal_rl.found import site_of
 from workbench.families.internal_rl.shown import _chosen
 from workbench.families.internal_rl.spec import METHODS
 from workbench.runs import load_run
+from workbench.sites import Site
 
 ESTIMATE = ("estimate", "low", "high")
 TABLES = {
@@ -210,6 +213,13 @@ def test_what_cannot_be_run_is_refused_before_a_folder_is_made(
     with pytest.raises(MissingExtraError, match="tensorboard"):
         internal.run(internal_spec.model_copy(update={"tensorboard": True}), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_negative_layer_is_the_true_one_of_the_base_model() -> None:
+    model = SimpleNamespace(n_layers=3)
+    assert site_of(SimpleNamespace(spec=SimpleNamespace(layer=-1), model=model)) == Site(2)  # type: ignore[arg-type]
+    with pytest.raises(SiteError, match="layers 0 to 2"):
+        site_of(SimpleNamespace(spec=SimpleNamespace(layer=3), model=model))  # type: ignore[arg-type]
 
 
 def test_a_base_of_another_kind_is_one_clear_error(internal, internal_spec: InternalRLSpec, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from workbench.activations.sources import Source
 from workbench.errors import SiteError, SpecError
 from workbench.families.probe_sweep import SOURCES, SweepSpec, make_plan
+from workbench.sites import Site
 
 
 def plan_of(fields, base, **changes):
@@ -44,6 +45,12 @@ def test_stars_stand_for_columns(sweep_fields, sweep_base):
     }
 
 
+def test_a_negative_layer_of_a_sweep_is_the_models_true_one(sweep_fields, sweep_base):
+    plan = plan_of(sweep_fields, sweep_base, sites=[-1, "-4.mlp_out", 3])
+    assert plan.captures[0].sites == (Site(3), Site(0, "mlp_out"))
+    assert {cell.values["layer"] for cell in plan.cells} == {0, 3}
+
+
 def test_a_list_within_a_list_is_one_value(sweep_fields, sweep_base):
     plan = plan_of(sweep_fields, sweep_base, targets=["kind"], probes={"mlp": {"hidden": [[8], [8, 4]], "epochs": 2}})
     assert [cell.values["params"]["hidden"] for cell in plan.cells[:2]] == [[8], [8, 4]]
@@ -76,7 +83,11 @@ def test_names_of_cells_are_file_names_whatever_the_values(sweep_fields, sweep_b
         ({"probes": {"logistc": None}}, "unknown probe 'logistc'; did you mean 'logistic'"),
         ({"probes": {"logistic": {"Cs": 1}}}, "no parameter 'Cs'"),
         ({"probes": {"logistic": None}}, "none is for the regression target 'vowels': add one .ridge-regression"),
-        ({"sites": [4]}, r"blocks.4.hook_resid_post does not exist: tiny has layers 0 to 3"),
+        ({"sites": [4]}, r"sites of tiny: blocks.4.hook_resid_post does not exist: the model has layers 0 to 3"),
+        (
+            {"sites": ["-5.mlp_out"]},
+            r"sites of tiny: blocks.-5.hook_mlp_out does not exist: the model has layers 0 to 3",
+        ),
         ({"positions": ["lats"]}, "position 'lats': unknown positions 'lats'; did you mean 'last'"),
         ({"positions": {"p": {"spam": "x"}}}, "position 'p': it has no field 'spam'; did you mean 'span'"),
         ({"models": []}, "models: name at least one"),

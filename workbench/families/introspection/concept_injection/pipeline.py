@@ -14,6 +14,7 @@ from workbench.families.introspection.concept_injection.spec import InjectionSpe
 from workbench.families.introspection.concept_injection.summary import choose, gather, held_out, results_table, split
 from workbench.families.introspection.concept_injection.units import units_of
 from workbench.families.units import Say, run_units
+from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model, n_layers_of
 from workbench.provenance import provenance
 from workbench.runs import RunFolder
@@ -43,7 +44,9 @@ def run(
     words_of(spec)  # a word list or judge that cannot be used is refused before anything is run
     if spec.judge:
         check_judge(spec.judge)
-    model = load_model(spec.model, spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+    model = LanguageModel.of(
+        load_model(spec.model, spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+    )
     need_chat(model)
     layers = layers_of(spec, model.n_layers)
     with RunFolder.open(root, "concept-injection", spec, name, provenance(model, spec.seed)) as folder:

@@ -12,6 +12,7 @@ from workbench.families.introspection.concept_injection.protocols import arms_of
 from workbench.families.introspection.concept_injection.spec import InjectionSpec
 from workbench.families.introspection.concept_injection.vectors import concept_table, concept_vectors
 from workbench.families.units import Unit
+from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def _judge(name: str) -> Work:
     def work(job: Job) -> pd.DataFrame:
         if job.judge is None:
             spec = job.spec
-            job.judge = load_model(str(spec.judge), device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+            found = load_model(str(spec.judge), device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+            job.judge = LanguageModel.of(found)
         return judge_rows(job.judge, job.folder.read(name), job.progress)
 
     return work

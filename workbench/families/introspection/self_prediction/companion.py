@@ -46,7 +46,7 @@ def read_unit(job: Job, layers: Sequence[int]) -> pd.DataFrame:
     for source, model in sources.items():
         sites = {layer: Site(_same_depth(layer, job.first, model)) for layer in layers}
         wanted, prompts = sorted(set(sites.values()), key=str), _prompts(job, model, rows)
-        found = capture(model, prompts, wanted, "last", dtype="float32", progress=job.progress).activations  # type: ignore[union-attr]
+        found = capture(model, prompts, wanted, "last", dtype="float32", progress=job.progress).activations
         for layer, site in sites.items():
             about = {"model": model.name, "fingerprint": model.fingerprint, "site": str(site), "basis": model.basis}
             job.folder.save_tensors(_artifact(source, layer), {"activations": found[site]}, about)

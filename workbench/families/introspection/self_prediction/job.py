@@ -89,9 +89,10 @@ class Job:
 
     def _loaded(self, role: str) -> LanguageModel:
         spec = self.spec
-        return load_model(
+        found = load_model(
             self.candidates[role], spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype
         )
+        return LanguageModel.of(found)
 
     def _copy(self) -> LanguageModel:
         """M1 lightly finetuned on what another candidate answers: alike, and not the same."""

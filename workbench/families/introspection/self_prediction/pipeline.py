@@ -11,6 +11,7 @@ from workbench.families.introspection.self_prediction.spec import COPY, SelfPred
 from workbench.families.introspection.self_prediction.summary import save_tables
 from workbench.families.introspection.self_prediction.units import units_of
 from workbench.families.units import Say, run_units
+from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model, n_layers_of
 from workbench.provenance import provenance
 from workbench.runs import RunFolder
@@ -39,7 +40,9 @@ def run(
     ``orderings``...), the adapters in ``adapters``.  ``say`` gets one line a unit.
     """
     _check_candidates(spec)  # now, and not when their turn comes
-    model = load_model(spec.model, spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+    model = LanguageModel.of(
+        load_model(spec.model, spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+    )
     layers = _layers(spec, model.n_layers)  # refused before a folder is made
     with RunFolder.open(root, "self-prediction", spec, name, provenance(model, spec.seed)) as folder:
         job = Job(model, spec, folder, layers, progress)

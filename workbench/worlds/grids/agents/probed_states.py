@@ -136,7 +136,7 @@ def read_states(
     for position, tokens in inputs.items():
         for start in range(0, len(sites), share):
             read = capture(model, tokens, list(sites[start : start + share]), last, progress=progress)
-            for site, z in read.activations.items():  # type: ignore[union-attr]
+            for site, z in read.activations.items():
                 yield position, site, z.reshape(count, -1)
 
 

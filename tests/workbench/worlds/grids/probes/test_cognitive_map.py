@@ -167,9 +167,7 @@ def test_early_stopping_holds_out_the_groups_it_is_given(monkeypatch):
     H, maps, groups = states_of(40)
     asked = []
     original = module.hold_out
-    monkeypatch.setattr(
-        workbench.worlds.grids.probes.cognitive_map, "hold_out", lambda g, *rest: asked.append(g) or original(g, *rest)
-    )
+    monkeypatch.setattr(module, "hold_out", lambda g, *rest: asked.append(g) or original(g, *rest))
     CognitiveMapProbe(**SMALL | {"epochs": 1}).fit(torch.from_numpy(H).bfloat16(), torch.from_numpy(maps), groups)
     np.testing.assert_array_equal(asked[0], groups)
 
