@@ -146,7 +146,7 @@ def _slot(file: Path, name: str, raw: Any, lists: dict[str, tuple[str, ...]]) ->
         raise DataError(f"{file}: the slot {name!r} needs either list: NAME or range: [LEAST, MOST]")
     if "list" in raw:
         if raw["list"] not in lists:
-            raise DataError(f"{file}: unknown list {raw['list']!r}{did_you_mean(raw["list"], lists)}")
+            raise DataError(f"{file}: unknown list {raw['list']!r}{did_you_mean(raw['list'], lists)}")
         source, entries = str(raw["list"]), lists[raw["list"]]
     else:
         least, most = _pair(file, name, raw["range"])
