@@ -123,7 +123,7 @@ def _open(each: Started, state: str) -> None:
     if each.experiment == SWEEP:
         go_to("Sweeps", view=_RESULTS, run=run)
     elif state == "finished" and each.experiment in _PAGES:
-        go_to(_PAGES[each.experiment], run=run, protocol=each.experiment)
+        go_to(_PAGES[each.experiment], run=run, protocol=each.experiment.replace("-", " ").capitalize())
     else:
         go_to("Runs", run=run, show="One run")
 
