@@ -49,18 +49,18 @@ def test_page_opens_with_what_held_and_draws_nothing_else(open_goal, goal_runs):
 def test_every_table_has_its_figures_in_a_tab(open_goal, goal_runs):
     names = []
     for view, key, title in (
-        ("Behaviour", "behaviour", "Behaviour by wall density"), ("Probes", "probes", "Cognitive map by layer"),
-        ("Causal", "causal", "Steering"),
+        ("Behaviour", "Behaviour", "Behaviour by wall density"), ("Probes", "Probes", "Cognitive map by layer"),
+        ("Causal", "Causal", "Steering"),
     ):  # fmt: skip
         app = open_goal(goal_runs, view=view)
-        names += app.selectbox(key=f"goal-directedness-{key}_figure").options
+        names += app.selectbox(key=f"goal-directedness-{key}-figure").options
         assert len(charts(app)) == 1 and title in titles(app)[0]
     assert len(names) == len(set(names)) == 20
     assert {"map heatmap", "distance heatmap", "map layers"} <= set(names)
 
 
 def test_figure_that_the_address_names_is_drawn(open_goal, goal_runs):
-    assert "Forecast of the next moves" in titles(open_goal(goal_runs, view="Probes", probes_figure="plan prefix"))[0]
+    assert "Forecast of the next moves" in titles(open_goal(goal_runs, view="Probes", Probes-figure="plan prefix"))[0]
 
 
 def test_viewer_shows_maps_forecast_and_what_the_agent_wrote(open_goal, goal_runs):
