@@ -60,7 +60,10 @@ def test_every_table_has_its_figures_in_a_tab(open_goal, goal_runs):
 
 
 def test_figure_that_the_address_names_is_drawn(open_goal, goal_runs):
-    assert "Forecast of the next moves" in titles(open_goal(goal_runs, view="Probes", Probes-figure="plan prefix"))[0]
+    assert (
+        "Forecast of the next moves"
+        in titles(open_goal(goal_runs, view="Probes", **{"Probes-figure": "plan prefix"}))[0]
+    )
 
 
 def test_viewer_shows_maps_forecast_and_what_the_agent_wrote(open_goal, goal_runs):
