@@ -142,6 +142,11 @@ class Family:
     commands: tuple[Command, ...] = ()
 
     @property
+    def short_title(self) -> str:
+        """The title up to its colon."""
+        return self.title.partition(":")[0]
+
+    @property
     def words(self) -> str:
         """How it is asked for on the command line: the group, where there is one, and the name."""
         return f"{self.group} {self.name}".strip()

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import RunError, WorkbenchError
-from workbench.families import families
 from workbench.files import disk_errors, make_folder, read_object, write_bytes, write_json
 from workbench.locks import is_locked
 from workbench.runs import RunRecord, load_run
@@ -109,13 +108,9 @@ def arguments(experiment: str, name: str, file: str, root: str) -> list[str]:
     >>> " ".join(arguments("sweep", "first", "first.yaml", "runs"))
     'sweep first.yaml --runs runs --name first'
     >>> " ".join(arguments("concept-injection", "a", "a.yaml", "runs"))
-    'run introspection concept-injection --spec a.yaml --runs runs --name a'
+    'run concept-injection --spec a.yaml --runs runs --name a'
     """
-    if experiment == SWEEP:
-        words = [SWEEP, file]
-    else:
-        family = families().get(experiment)
-        words = ["run", *(family.words if family else experiment).split(), "--spec", file]
+    words = [SWEEP, file] if experiment == SWEEP else ["run", experiment, "--spec", file]
     return [*words, "--runs", root, "--name", name]
 
 

@@ -8,11 +8,11 @@ import re
 import pandas as pd
 import streamlit as st
 
+from workbench.families.page import figures, safely
 from workbench.families.probe_sweep.views.form import chosen_spec, to_yaml
 from workbench.figures.style import words
 from workbench.runs import RunRecord
 from workbench.views.choices import go_to, pick, tabs, write
-from workbench.views.family import figures, safely
 from workbench.views.processes import SWEEP, Started, command_line, launch, started
 from workbench.views.run_list import pick_run, runs_root
 from workbench.views.run_tables import show_table
