@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.views.tables import new_table, orderings_table
+from workbench.views.tables import new_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +24,6 @@ def print_concept_injection(record: RunRecord, out: Console) -> None:
         out.print(_of_arm(f"{protocol}, {arm}".replace("_", "-"), rows))
     out.print("cells (layer, strength) were chosen on every second concept and are shown for the others;")
     out.print("brackets: 95% intervals, Wilson for rates, over concepts for the rest; the grid is in the table results")
-    out.print()
-    out.print(orderings_table(record.load_table("orderings")))
 
 
 def _of_arm(name: str, rows: pd.DataFrame) -> Any:

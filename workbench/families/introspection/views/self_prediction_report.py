@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.views.tables import new_table, orderings_table
+from workbench.views.tables import new_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +36,6 @@ def print_self_prediction(record: RunRecord, out: Console) -> None:
         if f"{name}.parquet" in record.artifacts:
             out.print(table(record.load_table(name)))
     out.print("held out: tasks that no finetuning saw; brackets: 95% intervals over items")
-    out.print()
-    out.print(orderings_table(record.load_table("orderings")))
 
 
 def _similarity(record: RunRecord) -> Any:
