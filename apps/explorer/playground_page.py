@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.models import choose_model
-from apps.explorer.playground.widgets import tabs
 from workbench.errors import WorkbenchError
+from workbench.views.choices import pick_one
 
 __all__ = ["playground_page"]
 
@@ -44,7 +44,7 @@ def _draw(runs: pd.DataFrame) -> None:
         sides = choose_sides(loaded, pushes)
     except WorkbenchError as error:
         st.error(str(error))
-    view = tabs("view", "View", _VIEWS, _VIEWS[0])
+    view = pick_one("View", _VIEWS, "view", _VIEWS[0])
     if view == "Make a vector":
         make_view(loaded, runs)
         return
