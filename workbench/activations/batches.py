@@ -77,7 +77,7 @@ def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """A floating-point dtype from its name; :class:`SpecError` for anything else."""
     found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
-        raise SpecError(f"no floating-point dtype {dtype!r}{did_you_mean(str(dtype), _DTYPES)}")
+        raise SpecError(f"no floating-point dtype {dtype!r}{did_you_mean(dtype, _DTYPES)}")
     return found
 
 

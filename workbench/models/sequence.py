@@ -69,7 +69,7 @@ class SequenceConfig(PreTrainedConfig):
         self.world = world or {}
         for kind, valid in _KINDS.items():
             if (given := rest.get(kind, valid[0])) not in valid:
-                raise SpecError(f"a sequence model has no {kind} {given!r}{did_you_mean(str(given), valid)}")
+                raise SpecError(f"a sequence model has no {kind} {given!r}{did_you_mean(given, valid)}")
         super().__init__(**rest)
 
 
