@@ -270,7 +270,7 @@ cells += [
 ]  # fmt: skip
 said = {"arms": str(ARMS), "episodes": EPISODES, "horizon": HORIZON, "drawn": DRAWN, "cells": [c.name for c in cells]}
 with RunFolder.open(RUNS, "jackpots", said, provenance=provenance(model, seeds=[0])) as folder:
-    errors = run_cells(folder, cells, steer, context=swept.path, engine=make_engine("local", folder.path, 1), say=print)
+    errors = run_cells(folder, cells, steer, context=swept.path, engine=make_engine("local", folder.path, 1), log=print)
 print("failed:", errors or "none")
 
 # %% [markdown]
