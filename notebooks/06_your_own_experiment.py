@@ -181,9 +181,9 @@ PROBES["principal"] = "__main__:PrincipalProbe"
 # and `workbench sweep FILE.yaml --jobs 8` (or `--engine ray`, `slurm`) does the same from a file.
 
 # %%
+from workbench.families import figures_of
 from workbench.families.probe_sweep import SweepSpec
 from workbench.families.probe_sweep import run as run_sweep
-from workbench.families.probe_sweep.figures import figures_of
 from workbench.runs import load_run
 
 spec = SweepSpec.model_validate({
@@ -195,7 +195,7 @@ spec = SweepSpec.model_validate({
     "controls": ["majority", "shuffled", "untrained"],
     "folds": 2 if SMALL else 5, "shuffles": 1, "resamples": 100 if SMALL else 1000,
 })  # fmt: skip
-swept = load_run(run_sweep(spec, RUNS, jobs=1, say=print))
+swept = load_run(run_sweep(spec, RUNS, jobs=1, log=print))
 for name, figure in figures_of(swept).items():
     if name.startswith("layers"):
         figure.show()

@@ -50,9 +50,7 @@ def _line(event: Any, prog: str, place: Any) -> str:
             return f"option {argument.display_name()} cannot be {value!r}{did_you_mean(value, choices)}"
         case _errors.BadValue(argument=argument):
             return f"option {argument.display_name()} needs a value; it is written {_written(argument)}"
-        case _errors.InstantiationFailure(message=message, argument=None):
-            return str(message)
-        case _errors.InstantiationFailure(message=message, argument=argument):
+        case _errors.InstantiationFailure(message=message, argument=argument) if argument:
             said, _, given = str(message).partition(": ")
             reason = _PLAINLY[said].format(given) if said in _PLAINLY else message
             return f"option {argument.display_name()}: {reason}; it is written {_written(argument)}"

@@ -55,6 +55,7 @@ def check(
     from workbench.models import LanguageModel, check_backend, load_model
 
     log(f"loading {model}")
-    report = check_backend(LanguageModel.of(load_model(model, backend, device=device, dtype=dtype)))
+    loaded = load_model(model, backend, device=device, dtype=dtype)
+    report = check_backend(LanguageModel.of(loaded))
     results().print(str(report), markup=False, soft_wrap=True)
     return 0 if report.ok else 1

@@ -13,16 +13,21 @@ import tyro
 
 from workbench.console import log, option, results, show_progress
 from workbench.errors import ModelError, RunError, SpecError, did_you_mean
-from workbench.training import RECIPES, UNSHIPPED, Trained, get_recipe
+from workbench.training import Recipe
 from workbench.views.tables import new_table
+from workbench.worlds import get_recipe, recipes
 
 __all__ = ["train"]
 
 Report = Callable[[dict[str, float]], None]
 
 
+def _known() -> str:
+    return "; ".join(f"{recipe.name}: {recipe.summary}" for recipe in recipes().values())
+
+
 def train(
-    model: tyro.conf.Positional[Annotated[str, option(f"one of {', '.join(RECIPES | UNSHIPPED)}", "MODEL")]],
+    model: tyro.conf.Positional[Annotated[str, option(_known(), "MODEL")]],
     preset: Annotated[str, option("smoke, cpu (under an hour on two cores) or gpu")] = "cpu",
     seed: Annotated[int, option("of the weights and the data")] = 0,
     data: Annotated[str | None, option("a name for the data it learns from, for a model that has several")] = None,
@@ -36,8 +41,8 @@ def train(
     what it was not trained on, beside every oracle, and the result stands in its model card (README.md).
     """
     recipe = get_recipe(model)
-    if preset not in recipe.module.PRESETS:
-        raise SpecError(f"unknown preset {preset!r}{did_you_mean(preset, recipe.module.PRESETS)}")
+    if preset not in recipe.load().PRESETS:
+        raise SpecError(f"unknown preset {preset!r}{did_you_mean(preset, recipe.load().PRESETS)}")
     _check_device(device)
     chosen = _data(recipe, data)
     folder = "-".join([model, *chosen.values(), preset])
@@ -47,8 +52,8 @@ def train(
     resumes = any(out.glob("checkpoints/*/checkpoint.safetensors"))
     log(f"{'going on from the checkpoint' if resumes else 'training'} in {out}")
     with _watching(show_progress(not no_progress)) as report:
-        facts = recipe.module.train(out, preset, seed=seed, device=device, report=report, **chosen)
-    if preset != "smoke" and recipe.quality:  # whose models cannot write an answer yet
+        facts = recipe.load().train(out, preset, seed=seed, device=device, report=report, **chosen)
+    if preset != "smoke" and recipe.ships:  # whose models cannot write an answer yet
         _measure(recipe, out, facts, show_progress(not no_progress))
     table = new_table(f"{model}, preset {preset}", "measure", "value")
     for key, value in facts.items():
@@ -57,21 +62,21 @@ def train(
     results().print(f"model: {out}; use it with workbench run ... --model {out}", markup=False, soft_wrap=True)
 
 
-def _measure(recipe: Trained, out: Path, facts: dict[str, Any], progress: bool) -> None:
+def _measure(recipe: Recipe, out: Path, facts: dict[str, Any], progress: bool) -> None:
     """Measure the model beside every oracle and write its card."""
     from workbench.models import load_model
     from workbench.training.cards import write_card
 
     log("measuring quality on what was held out, beside every oracle")
-    measure = recipe.measure
+    measure = recipe.measure()
     write_card(out, measure.CARD, facts, measure.measure_quality(load_model(out), progress=progress), measure.CARD_ROWS)
 
 
-def _data(recipe: Trained, data: str | None) -> dict[str, str]:
+def _data(recipe: Recipe, data: str | None) -> dict[str, str]:
     """The option ``data`` as an argument of the recipe, when it was given."""
     if data is None:
         return {}
-    if "data" not in signature(recipe.module.train).parameters:
+    if "data" not in signature(recipe.load().train).parameters:
         raise SpecError(f"{recipe.name} has one data set: leave out --data")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", data):
         raise SpecError(f"--data {data!r} must be a name of letters, digits, - and _")

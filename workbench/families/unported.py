@@ -15,14 +15,13 @@ _REPORTS = {
     "goal-directedness": ("orderings", "goal_directedness.views.report:print_goal_directedness"),
     "internal-rl": ("orderings", "internal_rl.views.report:print_internal_rl"),
     "self-prediction": ("orderings", "introspection.views.self_prediction_report:print_self_prediction"),
-    "sweep": ("", "probe_sweep.views.report:print_sweep"),
 }
 _PICTURES = {"internal-rl": "internal_rl.views.episode_gifs:save_episode_gifs"}
 
 
 def known() -> dict[str, Family]:
     """Every family by name, those that are not yet ported among them."""
-    return families() | {name: _adapted(name) for name in (*EXPERIMENTS, "sweep") if name not in families()}
+    return families() | {name: _adapted(name) for name in EXPERIMENTS if name not in families()}
 
 
 def old_report(record: Any, out: Any) -> None:
@@ -38,11 +37,11 @@ def _found(where: str) -> Any:
 
 
 def _adapted(name: str) -> Family:
-    module: Any = None if name == "sweep" else importlib.import_module(EXPERIMENTS[name])
-    presets = module.PRESETS if module else {}
-    title = (module.__doc__ if module else "").strip().split("\n")[0]
+    module: Any = importlib.import_module(EXPERIMENTS[name])
+    presets, title = module.PRESETS, (module.__doc__ or "").strip().split("\n")[0]
     return Family(
-        name, title, type(next(iter(presets.values()), None)), presets, partial(_steps, module),
+        name, title, type(next(iter(presets.values()), None)), presets,  # type: ignore[arg-type]
+        partial(_steps, module),
         run=partial(_run, module), figures=partial(_figures, name), pictures=partial(_pictures, name),
         group=_GROUPS.get(name, ""),
     )  # fmt: skip
@@ -57,7 +56,8 @@ def _run(module: Any, spec: Any, root: Any, name: Any, progress: bool = False, l
 
 
 def _figures(name: str, record: Any) -> Any:
-    return {key: partial(lambda one: one, one) for key, one in figures_module(name).figures_of(record).items()}
+    module: Any = figures_module(name)
+    return {key: partial(lambda one: one, one) for key, one in module.figures_of(record).items()}
 
 
 def _pictures(name: str, record: Any, folder: Path, log: Any) -> list[Path]:

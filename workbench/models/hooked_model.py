@@ -123,9 +123,23 @@ class HookedModel(ABC):
     ) -> Forward:
         """Activations at ``sites`` (and logits) of whole prompts, in one right-padded pass without autograd.
 
-        The pass ends at the deepest site unless logits are asked for.  Interventions act before activations are read.
-        ``select`` is applied to each activation as it is read and its result kept, so that the rest of the activation
-        is freed at once.  ``row_numbers``: which row of a per-row intervention each prompt is (default: 0, 1, ...).
+        The pass ends at the deepest site unless logits are asked for.
+
+        Args:
+            prompts: as the model takes them.
+            sites: one or several: sites, their text, or layers (negative: from the end).
+            interventions: what steers the pass, before activations are read; every token counts as prompt.
+            logits: whether to return them.
+            select: applied to each activation as it is read; its result is kept and the rest freed at once.
+            row_numbers: which row of a per-row intervention each prompt is; by default 0, 1, ...
+
+        Returns:
+            Activations by site, logits and lengths.
+
+        Raises:
+            DataError: for prompts or interventions that cannot be used.
+            SiteError: for a site that the model or its back end does not have.
+            ModelError: for more tokens than the model has positions.
         """
         sites = self._check_sites(sites, self.backend.components)
         rows = self.encode_all(prompts)

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from workbench.errors import DataError
+from workbench.training.cards import write_card
 from workbench.worlds import recipes
 
 RECIPES = {name: recipe for name, recipe in recipes().items() if recipe.ships}
-from workbench.training.cards import write_card
 
 NAN = float("nan")
 QUALITY = pd.DataFrame(

@@ -9,13 +9,13 @@ import pytest
 from workbench.models import load_model, shipped_models
 from workbench.models.language_model import LanguageModel
 from workbench.worlds import get_recipe, recipes
-
-RECIPES = [name for name, recipe in recipes().items() if recipe.ships]
 from workbench.worlds.grids.agents.agent import GridAgent
 from workbench.worlds.grids.agents.play import episodes_of, play_grids
 from workbench.worlds.grids.mazes import make_layout
 from workbench.worlds.grids.oracles import random_policy
 from workbench.worlds.grids.text import GridText
+
+RECIPES = [name for name, recipe in recipes().items() if recipe.ships]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from functools import partial
 from workbench.families import Command, Family, Keeps, lazily
 from workbench.families.probe_sweep.command import sweep
 from workbench.families.probe_sweep.sources import sources
-from workbench.families.probe_sweep.spec import SweepSpec
+from workbench.families.probe_sweep.spec import EXPERIMENT, SweepSpec
 
 __all__ = ["FAMILIES", "SWEEP", "SweepSpec", "make_plan", "run", "sources"]
 
@@ -22,8 +22,8 @@ make_plan = _here("plan:make_plan")
 run = _here("pipeline:run")
 
 SWEEP = Family(
-    name="sweep",
-    title="Probe sweeps",
+    name=EXPERIMENT,
+    title="Sweeps: grids of models, sites, targets and probes",
     question="Where can which label be read from a model's activations, by which probe, and better than the controls?",
     spec=SweepSpec,
     presets={},

@@ -13,7 +13,7 @@ from workbench.families.context import Context, Log
 from workbench.families.family import Step
 from workbench.families.probe_sweep.captures import capture_rows, ensure_captures
 from workbench.families.probe_sweep.plan import Plan, make_plan
-from workbench.families.probe_sweep.spec import SweepSpec
+from workbench.families.probe_sweep.spec import EXPERIMENT, SweepSpec
 from workbench.families.probe_sweep.worker import evaluate_cell
 from workbench.provenance import provenance
 from workbench.runs import Cell, RunFolder, make_engine, run_cells
@@ -22,9 +22,7 @@ from workbench.runs.cells import attempt
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EXPERIMENT", "run", "steps"]
-
-EXPERIMENT = "sweep"
+__all__ = ["run", "steps"]
 
 
 def steps(spec: SweepSpec) -> list[Step]:

@@ -147,7 +147,7 @@ def _read(path: Path, text: str) -> pd.DataFrame:
     readers: dict[str, Any] = {
         ".csv": partial(_csv, text=text),
         ".parquet": pd.read_parquet,
-        ".jsonl": partial(pd.read_json, lines=True, dtype=False, convert_dates=False),
+        ".jsonl": partial(pd.read_json, lines=True, dtype=False),
     }
     if path.suffix not in readers:
         raise SpecError(f"source: {path.name} is not a table that can be read: {', '.join(readers)}")
@@ -163,7 +163,8 @@ def _csv(path: Path, text: str) -> pd.DataFrame:
 
     table, told = pd.read_csv(path), pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={text: str})
     for name in table:
-        if name == text or pd.api.types.infer_dtype(table[name].dropna()) in ("string", "empty"):
+        values = table[name].dropna()
+        if name == text or values.empty or pd.api.types.infer_dtype(values) == "string":
             table[name] = told[name]
     return table
 
