@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import RunError, WorkbenchError
-from workbench.families import Keeps, families
+from workbench.families import families
+from workbench.families.family import Keeps
 from workbench.files import make_folder, write_json
 from workbench.runs import RunRecord, load_run
 from workbench.runs.names import check_name
@@ -35,11 +36,9 @@ LARGEST = 3_000_000
 # family -> steps and tensors that its page or figures read, as file name patterns; others: all of them.
 _ROWS = {
     "goal-directedness": (), "internal-rl": (),
-    "self-prediction": (),
 }  # fmt: skip
 _TENSORS = {
-    "goal-directedness": ("examples",), "internal-rl": (), "self-prediction": (),
-    "concept-injection": (),
+    "goal-directedness": ("examples",), "internal-rl": (),
 }  # fmt: skip
 
 
@@ -60,8 +59,9 @@ def light_copy(
     shutil.rmtree(target, ignore_errors=True)
     for folder in ("rows", "artifacts"):
         make_folder(target / folder)
-    family = families().get(run.experiment)
-    keeps = family.keeps if family else Keeps(_ROWS.get(run.experiment, ("*",)), _TENSORS.get(run.experiment, ("*",)))
+    keeps = Keeps(_ROWS.get(run.experiment, ("*",)), _TENSORS.get(run.experiment, ("*",)))
+    if run.experiment in families():
+        keeps = families()[run.experiment].keeps
     steps = _matching(run.steps(), keeps.rows if rows is None else rows)
     for step in steps:
         _table(run.path / "rows" / f"{step}.parquet", target / "rows")

@@ -9,12 +9,9 @@ from typing import Any
 
 from workbench.families import EXPERIMENTS, Family, Step, families, figures_module
 
-_GROUPS = {"self-prediction": "introspection", "concept-injection": "introspection"}
 _REPORTS = {
-    "concept-injection": ("held_out", "introspection.views.concept_report:print_concept_injection"),
     "goal-directedness": ("orderings", "goal_directedness.views.report:print_goal_directedness"),
     "internal-rl": ("orderings", "internal_rl.views.report:print_internal_rl"),
-    "self-prediction": ("orderings", "introspection.views.self_prediction_report:print_self_prediction"),
 }
 _PICTURES = {"internal-rl": "internal_rl.views.episode_gifs:save_episode_gifs"}
 
@@ -43,7 +40,6 @@ def _adapted(name: str) -> Family:
         name, title, type(next(iter(presets.values()), None)), presets,  # type: ignore[arg-type]
         partial(_steps, module),
         run=partial(_run, module), figures=partial(_figures, name), pictures=partial(_pictures, name),
-        group=_GROUPS.get(name, ""),
     )  # fmt: skip
 
 
