@@ -10,7 +10,6 @@ from typing import Any
 from workbench.families import EXPERIMENTS, Family, Step, families, figures_module
 
 _REPORTS = {
-    "goal-directedness": ("orderings", "goal_directedness.views.report:print_goal_directedness"),
     "internal-rl": ("orderings", "internal_rl.views.report:print_internal_rl"),
 }
 _PICTURES = {"internal-rl": "internal_rl.views.episode_gifs:save_episode_gifs"}
