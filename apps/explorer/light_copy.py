@@ -35,7 +35,7 @@ LARGEST = 3_000_000
 
 # family -> steps and tensors that its page or figures read, as file name patterns; others: all of them.
 _ROWS: dict[str, tuple[str, ...]] = {"internal-rl": ()}
-_TENSORS: dict[str, tuple[str, ...]] = {"sweep": (), "internal-rl": ()}
+_TENSORS: dict[str, tuple[str, ...]] = {"internal-rl": ()}
 
 
 def light_copy(

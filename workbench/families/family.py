@@ -142,9 +142,9 @@ class Family:
     commands: tuple[Command, ...] = ()
 
     @property
-    def short_title(self) -> str:
-        """The title up to its colon."""
-        return self.title.partition(":")[0]
+    def page_title(self) -> str:
+        """What its page is called: the group's name, or what stands before the colon of the title."""
+        return self.group.capitalize() or self.title.partition(":")[0]
 
     @property
     def words(self) -> str:

@@ -33,7 +33,7 @@ def pages() -> dict[str, list[Family]]:
     """Title of each page -> the families that it shows: one, or those of a group."""
     found: dict[str, list[Family]] = {}
     for family in families().values():
-        found.setdefault(family.group.capitalize() or family.short_title, []).append(family)
+        found.setdefault(family.page_title, []).append(family)
     return found
 
 
