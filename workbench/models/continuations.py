@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from workbench.errors import DataError
+from workbench.models.inputs import integer
 from workbench.models.interventions import Intervention, Scope, Where, Window, Wrapped
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def as_generated(interventions: Sequence[Intervention], prompt_lengths: int | Se
     >>> model.forward([prompt + said], sites=[0], interventions=as_generated([], len(prompt))).lengths == [8]
     True
     """
-    lengths = (prompt_lengths,) if isinstance(prompt_lengths, int) else tuple(prompt_lengths)
+    lengths = tuple(integer(length, "a prompt length") for length in np.ravel(prompt_lengths).tolist())
     if not lengths or min(lengths) < 1:
         raise DataError(f"prompt lengths {list(lengths)}: a prompt has at least one token")
     return [_Generated(each, lengths) for each in interventions]

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workbench.errors import SpecError
 from workbench.models.continuations import as_generated
+from workbench.models.inputs import integer
 from workbench.models.interventions import Intervention
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ def top_tokens(
     model: LanguageModel, logprobs: Float[Tensor, "rows vocab"], top: int
 ) -> tuple[list[list[str]], list[list[float]]]:
     """Texts and probabilities of the ``top`` likeliest tokens of each row."""
-    if top < 1:
-        raise SpecError(f"top={top} must be at least 1")
-    values, index = logprobs.topk(min(top, logprobs.shape[-1]), dim=-1)
+    values, index = logprobs.topk(min(integer(top, "top", least=1), logprobs.shape[-1]), dim=-1)
     return [token_texts(model, row) for row in index.tolist()], values.exp().tolist()
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 
 import streamlit as st
 
-from apps.explorer.playground.widgets import choose, write
-from workbench.errors import ModelError
+from workbench.views.choices import pick, write
 from workbench.views.jobs import Job, computed, forget
 from workbench.views.model_cache import LoadedModel, model_cache
 
 __all__ = ["choose_model"]
 
 _OTHER = "folder or hub id"
-_FIRST = "bandit-agent"
 _NEXT = (
     "steering",
     "workbench.activations",
@@ -33,13 +32,11 @@ def choose_model() -> LoadedModel | None:
     shipped = [name for name, folder in shipped_models().items() if (folder / "tokenizer.json").exists()]
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
-        choice = choose("model", "Model", [*shipped, _OTHER], shipped.index(_FIRST) if _FIRST in shipped else 0)
+        choice = pick("Model", [*shipped, _OTHER], "model", index=_first(shipped))
     source = choice
     if choice == _OTHER:
         with right:
-            source = write(
-                "source", "Folder or Hugging Face id", "", help="such as ./my-model or Qwen/Qwen3-0.6B"
-            ).strip()
+            source = write("Folder or Hugging Face id", "source", help="such as ./my-model or Qwen/Qwen3-0.6B").strip()
         if not source:
             st.info("Name a folder that holds a Hugging Face model, or a model on the hub.")
             return None
@@ -47,6 +44,14 @@ def choose_model() -> LoadedModel | None:
     if loaded is not None:
         _describe(loaded)
     return loaded
+
+
+def _first(shipped: Sequence[str]) -> int:
+    """The place of the first model that plays a game, for who comes without a choice."""
+    from workbench.worlds import worlds
+
+    players = [recipe.name for world in worlds().values() if world.games for recipe in world.recipes]
+    return next((shipped.index(name) for name in players if name in shipped), 0)
 
 
 def _load(source: str, at_once: bool) -> LoadedModel | None:
@@ -58,9 +63,7 @@ def _load(source: str, at_once: bool) -> LoadedModel | None:
     def work(job: Job) -> bool:
         for module in _NEXT:  # what the page needs next, so that it need not wait for it
             importlib.import_module(module)
-        if getattr(model_cache().load(source).model, "tokenizer", None) is None:
-            model_cache().unload(source)
-            raise ModelError(f"{source} reads observations, not text: the playground is for language models")
+        model_cache().load(source)
         return True
 
     if not computed("model", source, f"Loading {source}", work):

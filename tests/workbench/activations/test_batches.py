@@ -72,5 +72,5 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(model, monkeypatch):
 def test_budget_is_positive_and_automatic_when_not_given(model):
     assert Budget.of(model, 7).tokens == 7
     assert Budget.of(model).tokens >= 512
-    with pytest.raises(SpecError, match="batch_tokens=0"):
+    with pytest.raises(SpecError, match="batch_tokens must be an integer of at least 1, not 0"):
         Budget.of(model, 0)

@@ -145,7 +145,7 @@ def test_not_finite_activation_names_site_row_and_position(model, texts, poison)
         (["a"], {"sites": "1.attn.pattern"}, SiteError, "pattern over pairs"),
         (["a"], {"sites": "1.attn.q"}, SiteError, "transformer_lens"),
         (["a"], {"sites": 9}, SiteError, "layers 0 to 3"),
-        (["a"], {"batch_tokens": 0}, SpecError, "batch_tokens=0"),
+        (["a"], {"batch_tokens": 0}, SpecError, "batch_tokens must be an integer of at least 1"),
     ],
 )
 def test_unusable_requests_are_one_clear_line(model, inputs, changes, error, said):

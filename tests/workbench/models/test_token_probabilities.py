@@ -48,5 +48,5 @@ def test_infinite_logits_give_no_nan():
     logprobs = torch.tensor([[0.0, -float("inf"), -float("inf")]])
     texts, likeliest = top_tokens(MODEL, logprobs, 2)
     assert likeliest == [[1.0, 0.0]] and len(texts[0]) == 2
-    with pytest.raises(SpecError, match="top=0"):
+    with pytest.raises(SpecError, match="top must be an integer of at least 1, not 0"):
         top_tokens(MODEL, logprobs, 0)

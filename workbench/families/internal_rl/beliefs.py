@@ -86,7 +86,7 @@ def beliefs_unit(job: Job) -> pd.DataFrame:
     """
     probed, sites = _Probed(job), sites_of(job.model.n_layers)
     control = untrained(job.model, job.seed("untrained") % 2**32)
-    other = probed.activations(control, sites)  # type: ignore[arg-type]
+    other = probed.activations(control, sites)
     return _by_depth(probed, "beliefs", [(1.0, job.model, {site: {"untrained": x} for site, x in other.items()})], True)
 
 

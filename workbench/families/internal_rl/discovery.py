@@ -120,4 +120,4 @@ def _first_model(job: Job, condition: str) -> SequenceModel:
     """The base; or, for a co-training from scratch, the untrained model."""
     if condition != "co-trained" or job.spec.co_trained_from == "base":
         return job.model
-    return untrained(job.model, job.seed("co-trained") % 2**32)  # type: ignore[return-value]
+    return untrained(job.model, job.seed("co-trained") % 2**32)

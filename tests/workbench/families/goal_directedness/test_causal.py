@@ -11,11 +11,12 @@ import torch
 
 from workbench.errors import DataError
 from workbench.families.goal_directedness.causal import _Decision, _flattened, _Tested, causal_rows, choose_places
-from workbench.families.goal_directedness.states import agent_of, probe_layouts
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
 from workbench.sites import Site
+from workbench.worlds.grids.agents.probed_states import agent_of
 from workbench.worlds.grids.layouts import State
+from workbench.worlds.grids.maze_sets import probe_layouts
 from workbench.worlds.moves import Move
 
 LAYER = 1  # the last of the tiny model
@@ -106,10 +107,10 @@ def test_accuracy_and_its_change_are_means_over_the_tested_places(reader, small_
 
 def test_only_the_token_before_the_move_is_read_and_changed(tiny_grid, small_spec, places, layouts) -> None:
     decision = _Decision(tiny_grid, agent_of(tiny_grid, small_spec, "direct"), Site(0))
-    assert tiny_grid.decode(decision.before) == '{"action":'
+    assert tiny_grid.decode(decision.agent.opening) == '{"action":'
     (place,) = where(places, layouts)[:1]
     prompt = decision.agent.prompt(*place)
-    z = tiny_grid.forward([prompt + decision.before], [0]).activations[Site(0)][0, -1]
+    z = tiny_grid.forward([prompt + decision.agent.opening], [0]).activations[Site(0)][0, -1]
     torch.testing.assert_close(torch.from_numpy(decision.read([place])[0]), z, rtol=1e-4, atol=1e-4)
     seen = []
 
@@ -122,7 +123,7 @@ def test_only_the_token_before_the_move_is_read_and_changed(tiny_grid, small_spe
             return activation
 
     _Tested(decision, [place]).play(Watched())
-    assert set(seen) == {len(decision.before) - 1}
+    assert set(seen) == {len(decision.agent.opening) - 1}
 
 
 def test_a_random_direction_is_erased_to_its_mean_as_leace_does() -> None:

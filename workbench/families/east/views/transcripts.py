@@ -17,7 +17,8 @@ import pandas as pd
 import streamlit as st
 
 from workbench.errors import ArtifactError, RunError
-from workbench.figures.style import look, words
+from workbench.families.east.figures.looks import look
+from workbench.figures.style import words
 from workbench.runs import RunRecord
 from workbench.views.choices import pick, slide, switch
 from workbench.views.jobs import Job, computed
@@ -155,10 +156,11 @@ def project_episode(
     ``both``: all steps of the episode by method.  Raises :class:`ArtifactError` when the model is not the one that the
     run was made with.
     """
-    from apps.cli.options import validated
+
     from steering import SteeringVector
     from workbench.families.east.collect import agent_for
     from workbench.families.east.spec import EastSpec
+    from workbench.spec_files import validated
     from workbench.worlds.bandits.agents.rollout import prompts_of
 
     spec = validated(EastSpec, dict(run.spec), f"the spec of {run.experiment}/{run.name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.views.tables import new_table, orderings_table
+from workbench.views.tables import new_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,8 +39,6 @@ def print_internal_rl(record: RunRecord, out: Console) -> None:
         "brackets: 95% intervals, over episodes, and over seeds and worlds after reinforcement; relative: success"
     )
     out.print("as a share of the expert's in the same worlds; random gate: as often open as the learned one")
-    out.print()
-    out.print(orderings_table(record.load_table("orderings")))
 
 
 def _base(rows: pd.DataFrame) -> Any:

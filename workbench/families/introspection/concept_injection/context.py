@@ -42,7 +42,8 @@ class InjectionContext(Context[InjectionSpec]):
     def judge(self) -> LanguageModel:
         """The model that grades replies."""
         spec = self.spec
-        return load_model(str(spec.judge), device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+        found = load_model(str(spec.judge), device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+        return LanguageModel.of(found)
 
     @cached_property  # asked for when the vectors are there, and not before
     def vectors(self) -> dict[int, dict[str, SteeringVector]]:

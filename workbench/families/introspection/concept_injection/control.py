@@ -55,7 +55,7 @@ def _cosines(context: InjectionContext, arm: str) -> dict[tuple[int, str], list[
         rows = [k for k, each in enumerate(lengths) if each == length]
         inputs: list[Any] = [list(context.place(asked[k]).tokens) for k in rows]
         read = capture(context.model, inputs, [Site(layer) for layer in context.layers], list(range(-length, 0)))
-        for site, activations in read.activations.items():  # type: ignore[union-attr]
+        for site, activations in read.activations.items():
             z = activations.double().reshape(len(rows), length, -1)  # [concepts tokens d]
             for kind in ("concept", *CONTROL_VECTORS):
                 vectors = torch.stack([context.vector(words[k], site.layer, kind).vector.double() for k in rows])

@@ -49,7 +49,7 @@ def concept_vectors(
     found = capture(model, inputs, sites, "last", progress=progress)
     details = {"method": "concept injection", "prompt": ABOUT, "baselines": len(baselines)}
     vectors: dict[int, dict[str, SteeringVector]] = {}
-    for site, activations in found.activations.items():  # type: ignore[union-attr]
+    for site, activations in found.activations.items():
         z = activations.double()  # [words d]
         own, common = z[: len(concepts)], z[len(concepts) :].mean(0)
         noted = details | {"residual_norm": float(z.norm(dim=-1).mean())}

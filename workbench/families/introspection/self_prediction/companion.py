@@ -50,7 +50,7 @@ def read_rows(context: PredictionContext, layers: Sequence[int]) -> pd.DataFrame
     for source, model in sources.items():
         sites = {layer: Site(_same_depth(layer, context.model, model)) for layer in layers}
         wanted, prompts = sorted(set(sites.values()), key=str), _prompts(context, model, rows)
-        found = capture(model, prompts, wanted, "last", dtype="float32", progress=context.progress).activations  # type: ignore[union-attr]
+        found = capture(model, prompts, wanted, "last", dtype="float32", progress=context.progress).activations
         for layer, site in sites.items():
             about = {"model": model.name, "fingerprint": model.fingerprint, "site": str(site), "basis": model.basis}
             context.folder.save_tensors(_artifact(source, layer), {"activations": found[site]}, about)
