@@ -20,7 +20,7 @@ __all__ = ["report", "with_controls"]
 
 _CONTROLS = {"none": "no injection", "random": "random", "shuffled": "shuffled", "perturbed": "odd input"}
 _CAPTION = (
-    "cells (layer, multiplier) were chosen on every second concept and are shown for the others; brackets: 95% intervals,"
+    "cells (layer, multiplier) were chosen on every second concept and shown for the others; brackets: 95% intervals,"
     " Wilson for rates, over concepts for the rest; the grid is in the table results"
 )
 
