@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,14 @@ from workbench.runs import check_root
 
 __all__ = ["app", "command"]
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-def app(runs: Runs = Path("runs"), port: Annotated[int, option("of http://127.0.0.1:PORT")] = 8501) -> int:
+
+def app(
+    runs: Runs = Path("runs"),
+    port: Annotated[int, option("of http://127.0.0.1:PORT")] = 8501,
+    host: Annotated[tuple[str, ...], option("further names of this machine that a browser may ask for")] = (),
+) -> int:
     """Look at runs in the browser.  The page is served to this machine only; Ctrl-C ends it."""
     if not 1 <= port <= 65535:
         raise WorkbenchError(f"port {port} does not exist: choose one from 1 to 65535")
@@ -25,15 +32,18 @@ def app(runs: Runs = Path("runs"), port: Annotated[int, option("of http://127.0.
         raise WorkbenchError(f"the app is not part of this installation: {script} is missing")
     root = check_root(runs).resolve()
     log(f"http://127.0.0.1:{port} shows the runs in {root}; Ctrl-C ends it")
+    environment = os.environ | {"WORKBENCH_RUNS": str(root)}
     try:
-        return subprocess.run(command(script, port), env=os.environ | {"WORKBENCH_RUNS": str(root)}).returncode
+        return subprocess.run(command(script, port, host), env=environment).returncode
     except KeyboardInterrupt:  # how it is meant to end
         return 0
 
 
-def command(script: Path, port: int) -> list[str]:
-    """The command that serves ``script``, to this machine only."""
+def command(script: Path, port: int, hosts: Sequence[str] = ()) -> list[str]:
+    """The command that serves ``script``, to this machine only, to browsers that ask for it by one of its names."""
     server = ["--server.address", "127.0.0.1", "--server.port", str(port), "--server.headless", "true"]
+    for host in (*LOOPBACK, *hosts):
+        server += ["--server.allowedHosts", host]
     start = [sys.executable, "-m", "streamlit", "run", str(script)]
     # Otherwise every click ends with a walk over all objects (0.3 s once torch is loaded) and over all modules' files.
     quick = ["--runner.postScriptGC", "false", "--server.fileWatcherType", "none"]

@@ -22,7 +22,7 @@ from workbench.errors import WorkbenchError
 from workbench.families.east.views.page import east_page
 from workbench.families.goal_directedness.views.page import goal_page
 from workbench.families.internal_rl.views.page import internal_rl_page
-from workbench.families.introspection.views.page import introspection_page
+from workbench.families.introspection.page import introspection_page
 from workbench.families.probe_sweep.views.page import sweeps_page
 from workbench.views import choices
 from workbench.views.run_list import all_runs, runs_root

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.cli.main import main
-from workbench.families.unported import known
+from workbench.families import get_family
 from workbench.runs import RunFolder
 
 
@@ -50,7 +50,7 @@ def test_both_ways_of_naming_it_run_the_same_spec(monkeypatch: pytest.MonkeyPatc
     options = ["--preset", "smoke", "--seed", "3", "--runs", str(tmp_path)]
     assert main(["run", "introspection", "self-prediction", *options]) == 0
     assert main(["run", "self-prediction", *options]) == 0
-    assert ran == [known()["self-prediction"].presets["smoke"].model_copy(update={"seed": 3})] * 2
+    assert ran == [get_family("self-prediction").presets["smoke"].model_copy(update={"seed": 3})] * 2
 
 
 def test_the_report_prints_the_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -80,5 +80,7 @@ def test_the_report_prints_the_tables(capsys: pytest.CaptureFixture[str], tmp_pa
             folder.save_table(name, table)
     print_report(load_run(folder.path), Console(width=140))
     said = capsys.readouterr().out
-    assert "0.55 [0.50, 0.59]" in said and "0.24 [0.01, 0.30]" in said  # self on held-out tasks; cross-trained error
+    assert (
+        "0.550 [0.500, 0.590]" in said and "0.240 [0.010, 0.300]" in said
+    )  # self on held-out tasks; cross-trained error
     assert "equalised" in said and "probe on M2" in said and "1 of 1 held" in said

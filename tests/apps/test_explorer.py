@@ -223,3 +223,18 @@ def test_app_is_served_to_this_machine_only_with_options_that_streamlit_has():
     given = dict(zip(words[::2], words[1::2], strict=True))
     assert given["--server.address"] == "127.0.0.1" and given["--runner.postScriptGC"] == "false"
     assert {name.removeprefix("--") for name in given} <= set(config._config_options_template)
+
+
+def test_foreign_error_is_shown_as_text(open_app, tmp_path, write_east_run):
+    import json
+
+    file = write_east_run(tmp_path) / "status.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"error": "![x](http://a.b/c.png)"}))
+    assert r"\!\[x\](http\://a.b/c.png)" in texts(open_app(tmp_path).error)
+
+
+def test_link_that_leads_out_of_a_run_is_left_out(open_app, tmp_path, write_east_run):
+    (tmp_path / "secret.json").write_text("{}")
+    (write_east_run(tmp_path) / "artifacts" / "linked.json").symlink_to(tmp_path / "secret.json")
+    files = open_app(tmp_path, view="Vectors and files").selectbox(key="runs-file").options
+    assert files and not [name for name in files if "linked" in name]

@@ -30,7 +30,7 @@ INJECTION = ["What held", "Beside controls", "Grids", "Yes minus no", "Intention
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A folder with a finished run of each protocol."""
-    from workbench.families.introspection import concept_injection, self_prediction
+    from workbench.families import get_family, run
 
     base = tmp_path_factory.mktemp("introspection")
     babbling, chatting = (runpy.run_path(str(MADE / name / "conftest.py")) for name in (
@@ -39,10 +39,10 @@ def runs(tmp_path_factory):
     (base / "babblers").mkdir()
     spec = babbling["tiny_spec"](babbling["make_babblers"](base / "babblers"))
     less = {"candidates": spec.candidates[:1], "seconds": 1, "directions": ("forward",), "layers": (1,)}
-    self_prediction.run(spec.model_copy(update=less | {"samples": 2}), base / "runs", "small")
+    run(get_family("self-prediction"), spec.model_copy(update=less | {"samples": 2}), base / "runs", "small")
     folder = chatting["make_chat_model"](base / "chat")
     spec = chatting["small_injection"](folder).model_copy(update={"concepts": 4, "max_new_tokens": 2})
-    concept_injection.run(spec, base / "runs", "small")
+    run(get_family("concept-injection"), spec, base / "runs", "small")
     return base / "runs"
 
 
@@ -74,9 +74,9 @@ def test_every_tab_of_both_protocols_shows_something_and_no_error(open_app, runs
 
 def test_what_held_is_the_table_of_the_run(open_app, runs):
     for protocol in ("self-prediction", "concept-injection"):
-        own = load_run(runs / protocol / "small").load_table("orderings")
-        (shown,) = tables(open_app(runs, page=PAGE, protocol=shown_as(protocol)))
-        assert shown["ordering"].tolist() == own["ordering"].tolist()
+        own = load_run(runs / protocol / "small").load_table("claims")
+        shown, *_ = tables(open_app(runs, page=PAGE, protocol=shown_as(protocol)))
+        assert shown["claim"].tolist() == own["claim"].tolist()
         assert shown["held"].tolist() == ["yes" if held else "no" for held in own["held"]]
 
 
@@ -98,10 +98,10 @@ def test_numbers_beside_the_figure_are_those_of_the_tables(open_app, runs):
 
 
 def test_false_positives_and_control_vectors_stand_beside_the_injected_concept(open_app, runs):
-    (shown,) = tables(open_app(runs, page=PAGE, protocol="Concept injection", view="Beside controls"))
+    shown, *_ = tables(open_app(runs, page=PAGE, protocol="Concept injection", view="Beside controls"))
     own = load_run(runs / "concept-injection" / "small").load_table("held_out").iloc[0]
     first = shown.iloc[0]
-    for title, name in (("no injection", "none"), ("random vector", "random"), ("shuffled vector", "shuffled")):
+    for title, name in (("no injection", "none"), ("random", "random"), ("shuffled", "shuffled")):
         assert first[title] == f"{own[name]:.2f} [{own[f'{name}_low']:.2f}, {own[f'{name}_high']:.2f}]"
     drawn = titles(open_app(runs, page=PAGE, protocol="Concept injection", view="Grids"))
     assert len(drawn) == 1 and "detects and names" in drawn[0]
@@ -145,12 +145,12 @@ def test_a_protocol_that_was_not_run_says_how_to_run_it(open_app, runs, tmp_path
 def test_broken_and_missing_tables_are_messages_of_their_tab(open_app, runs, tmp_path):
     artifacts = Path(shutil.copytree(runs / "self-prediction", tmp_path / "self-prediction")) / "small" / "artifacts"
     (artifacts / "predictions.parquet").write_bytes(b"cut off")
-    (artifacts / "orderings.parquet").unlink()
+    (artifacts / "claims.parquet").unlink()
     path = artifacts / "accuracy.parquet"
     pd.read_parquet(path).drop(columns="learner").to_parquet(path)
     said = {}
     for view in ("What held", "Self against cross", "Predictions", "Calibration"):
         app = open_app(tmp_path, page=PAGE, view=view)
         said[view] = " ".join(each.value for each in (*app.error, *app.info))
-    assert "no table of orderings" in said["What held"] and "predictions.parquet" in said["Predictions"]
+    assert "no table of claims" in said["What held"] and "predictions.parquet" in said["Predictions"]
     assert "needs the column 'learner'" in said["Self against cross"] and said["Calibration"] == ""

@@ -9,20 +9,15 @@ from typing import Any
 
 from workbench.families import EXPERIMENTS, Family, Step, families, figures_module
 
-_GROUPS = {"self-prediction": "introspection", "concept-injection": "introspection"}
 _REPORTS = {
-    "concept-injection": ("held_out", "introspection.views.concept_report:print_concept_injection"),
-    "goal-directedness": ("orderings", "goal_directedness.views.report:print_goal_directedness"),
     "internal-rl": ("orderings", "internal_rl.views.report:print_internal_rl"),
-    "self-prediction": ("orderings", "introspection.views.self_prediction_report:print_self_prediction"),
-    "sweep": ("", "probe_sweep.views.report:print_sweep"),
 }
 _PICTURES = {"internal-rl": "internal_rl.views.episode_gifs:save_episode_gifs"}
 
 
 def known() -> dict[str, Family]:
     """Every family by name, those that are not yet ported among them."""
-    return families() | {name: _adapted(name) for name in (*EXPERIMENTS, "sweep") if name not in families()}
+    return families() | {name: _adapted(name) for name in EXPERIMENTS if name not in families()}
 
 
 def old_report(record: Any, out: Any) -> None:
@@ -38,14 +33,12 @@ def _found(where: str) -> Any:
 
 
 def _adapted(name: str) -> Family:
-    module: Any = None if name == "sweep" else importlib.import_module(EXPERIMENTS[name])
-    presets = module.PRESETS if module else {}
-    title = (module.__doc__ if module else "").strip().split("\n")[0]
+    module: Any = importlib.import_module(EXPERIMENTS[name])
+    presets, title = module.PRESETS, (module.__doc__ or "").strip().split("\n")[0]
     return Family(
         name, title, type(next(iter(presets.values()), None)), presets,  # type: ignore[arg-type]
         partial(_steps, module),
         run=partial(_run, module), figures=partial(_figures, name), pictures=partial(_pictures, name),
-        group=_GROUPS.get(name, ""),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from workbench.runs.tensors import read_tensors
 from workbench.tables import read_frames
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from torch import Tensor
 
@@ -60,6 +61,10 @@ class RunContents:
         """Tensors (on the CPU) and metadata saved under ``name``."""
         return read_tensors(self._artifact(name, ".safetensors"))
 
+    def load_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The tensors saved under ``name`` as NumPy arrays: a page that reads them need not wait for torch."""
+        return read_tensors(self._artifact(name, ".safetensors"), "np")[0]
+
     def load_table(self, name: str) -> pd.DataFrame:
         """The table saved under ``name``."""
         return read_frames([self._artifact(name, ".parquet")])
@@ -84,6 +89,9 @@ class RunContents:
 
 
 def _visible(folder: Path) -> list[str]:
+    """Names of the files; a link that leads out of the run is none of its."""
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    run = folder.parent.resolve()
+    files = [entry for entry in folder.iterdir() if entry.is_file() and entry.resolve().is_relative_to(run)]
+    return sorted(entry.name for entry in files if not entry.name.startswith("."))

@@ -14,6 +14,7 @@ from workbench.views.charts import show
 from workbench.views.choices import pick, slide, switch, write
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
+from workbench.views.text import say_error
 
 if TYPE_CHECKING:
     from steering import SteeringVector
@@ -145,7 +146,7 @@ def _upload(loaded: LoadedModel) -> None:
         try:
             vectors = read_upload(given.name, given.getvalue(), loaded.model)
         except WorkbenchError as error:
-            st.error(str(error))
+            say_error(error)
             return
         sites = [str(vector.site) for vector in vectors]
         site = pick("Which", sites, "upload-site")

@@ -12,6 +12,7 @@ from apps.explorer.playground.drawer import digest, read_vector, vector_names
 from workbench.errors import WorkbenchError
 from workbench.views.choices import pick, pick_some, slide
 from workbench.views.model_cache import LoadedModel
+from workbench.views.text import say_error
 
 if TYPE_CHECKING:
     from steering import Add, SteeringVector
@@ -57,7 +58,7 @@ def choose_pushes(loaded: LoadedModel, runs: pd.DataFrame) -> tuple[Push, ...]:
         try:
             pushes.append(_push(name, read_vector(name, names, loaded.model), loaded.model, int(largest)))
         except WorkbenchError as error:
-            st.error(str(error))
+            say_error(error)
     return tuple(push for push in pushes if push.multiplier != 0)
 
 

@@ -11,32 +11,24 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from workbench.families.introspection.concept_injection.judge import KEYS
+from workbench.families.introspection.concept_injection.protocols import arms_of
 from workbench.families.introspection.concept_injection.vectors import CONTROL_VECTORS
-from workbench.runs import RunFolder
+from workbench.runs.contents import RunContents
 from workbench.statistics import Interval, cluster_bootstrap, wilson
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "BESIDE",
-    "MEANS",
-    "PRIMARY",
-    "RATES",
-    "choose",
-    "difference",
-    "gather",
-    "held_out",
-    "results_table",
-    "split",
-]
+    from workbench.families.introspection.concept_injection.context import InjectionContext
 
-RATES = (
+__all__ = ["PRIMARY", "choose", "difference", "finish", "gather", "held_out", "results_table", "split"]
+
+_RATES = (
     "success", "affirms", "names", "coherent", "says_yes", "correct",
     "judge_success", "judge_affirms", "judge_names", "judge_coherent",
 )  # fmt: skip
-MEANS = ("yes_no", "option_logit", "transcription", "cosine")
-BESIDE = ("none", "random", "shuffled", "perturbed")
+_MEANS = ("yes_no", "option_logit", "transcription", "cosine")
+_BESIDE = ("none", "random", "shuffled", "perturbed")
 # By which metric the cell of an arm is chosen.
 PRIMARY = {
     ("detection", "standard"): "success",
@@ -57,16 +49,49 @@ _TIES = ("yes_no", "option_logit")
 _NOWHERE = Interval(float("nan"), float("nan"), float("nan"))
 
 
-def gather(folder: RunFolder) -> pd.DataFrame:
+def finish(context: InjectionContext) -> None:
+    """Write the tables, the chosen cells, the injected positions, and the vectors that steering loads, as artifacts."""
+    folder, rows = context.folder, context.rows
+    selecting, tested = split(rows)
+    chosen = choose(selecting)
+    folder.save_table("results", results_table(rows))
+    folder.save_table("held_out", held_out(tested, chosen))
+    folder.save_table("vectors", folder.read("vectors"))
+    folder.write_json("chosen", chosen)
+    folder.write_json("scopes", _scopes(context))
+    _save_vectors(context, chosen)
+
+
+def _save_vectors(context: InjectionContext, chosen: dict[str, dict[str, float]]) -> None:
+    """The concepts' vectors at the layer chosen for detection (else two thirds up), as files that steering loads."""
+    at = chosen.get("detection/standard", {"layer": context.layers[2 * (len(context.layers) - 1) // 3]})
+    for word, vector in context.vectors[int(at["layer"])].items():
+        vector.save(context.folder.path / "artifacts" / f"vector-{word.replace(' ', '-')}.safetensors")
+
+
+def _scopes(context: InjectionContext) -> list[dict[str, object]]:
+    """The exact injected positions of every arm, for the first concept."""
+    word = next(iter(context.words.concepts))
+    found: list[dict[str, object]] = []
+    for protocol in context.spec.protocols:
+        for arm in arms_of(context.spec, protocol) if protocol != "control" else ():
+            placed = context.place(arm.ask(context, 0, word))
+            where = {"start": placed.start, "stop": placed.stop, "prompt_tokens": len(placed.tokens)}
+            text = context.model.decode(placed.tokens[placed.start : placed.stop])
+            found.append({"protocol": protocol, "arm": arm.name, **where, "text": text})
+    return found
+
+
+def gather(folder: RunContents) -> pd.DataFrame:
     """The rows of all protocols, with the judge's grades in columns of their own."""
     import pandas as pd
 
-    units = [unit for unit in folder.steps() if unit != "vectors"]
-    rows = pd.concat([folder.read(u) for u in units if not u.startswith("judge-")], ignore_index=True)
-    judged = [folder.read(u) for u in units if u.startswith("judge-")]
+    steps = [step for step in folder.steps() if step != "vectors"]
+    rows = pd.concat([folder.read(step) for step in steps if not step.startswith("judge-")], ignore_index=True)
+    judged = [folder.read(step) for step in steps if step.startswith("judge-")]
     if judged:
         rows = rows.merge(pd.concat(judged, ignore_index=True), on=KEYS, how="left", validate="one_to_one")
-    return rows.reindex(columns=[*KEYS, "text", *RATES, *MEANS])
+    return rows.reindex(columns=[*KEYS, "text", *_RATES, *_MEANS])
 
 
 def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -109,7 +134,7 @@ def results_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row an arm, vector, layer, strength and metric.
 
     Columns: ``protocol, arm, vector, layer, strength, metric, kind`` (``rate``: Wilson interval; ``mean``: cluster
-    bootstrap over concepts), ``n``, ``estimate, low, high``; for every control in :data:`BESIDE` its own
+    bootstrap over concepts), ``n``, ``estimate, low, high``; for every control in :data:`_BESIDE` its own
     ``none, none_low, none_high``...; and the paired difference ``over_none, over_none_low, over_none_high``... of the
     concept's vector (of the other vectors: from no injection alone).  A control that was not run is NaN.
     """
@@ -119,7 +144,7 @@ def results_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_arm(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    metrics = [metric for metric in (*RATES, *MEANS) if part[metric].notna().any()]
+    metrics = [metric for metric in (*_RATES, *_MEANS) if part[metric].notna().any()]
     cells = {key: cell for key, cell in part.groupby(["vector", "layer", "strength"], sort=True)}
     means = {key: cell.groupby("concept")[metrics].mean() for key, cell in cells.items()}  # [concept, metric]
     levels = {
@@ -131,9 +156,9 @@ def _of_arm(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for (key, metric), level in levels.items():
         vector, layer, strength = key
         row = {"protocol": part["protocol"].iloc[0], "arm": part["arm"].iloc[0], "vector": vector, "layer": layer}
-        row |= {"strength": strength, "metric": metric, "kind": "rate" if metric in RATES else "mean"}
+        row |= {"strength": strength, "metric": metric, "kind": "rate" if metric in _RATES else "mean"}
         row |= {"n": int(cells[key][metric].notna().sum()), **vars(level)}
-        for control in BESIDE:
+        for control in _BESIDE:
             beside = _beside(cells, control, layer, strength)
             row |= _three(control, levels.get((beside, metric), _NOWHERE))
             compared = vector == "concept" or (control == "none" and vector in CONTROL_VECTORS)
@@ -154,7 +179,7 @@ def _three(name: str, interval: Interval) -> dict[str, float]:
 
 def _level(cell: pd.DataFrame, metric: str) -> Interval:
     part = cell[cell[metric].notna()]
-    if metric in RATES:
+    if metric in _RATES:
         return wilson(int(part[metric].sum()), len(part))
     return cluster_bootstrap(part[metric].to_numpy(), part["concept"].to_numpy())
 
