@@ -67,14 +67,15 @@ def _wait_until(ready: Callable[[], object]) -> bool:
     return done
 
 
-def kill_when(ready: Callable[[], object], command: Sequence[str], **environment: str) -> list[int]:
-    """Start a command and SIGKILL it when ``ready()``; it must have been at work until then.
+def kill_when(ready: Callable[[], object], command: Sequence[str], later: float = 0.0, **environment: str) -> list[int]:
+    """Start a command and SIGKILL it ``later`` seconds after ``ready()``; it must have been at work until then.
 
     Returns the processes that it had started, which are not killed.
     """
     child = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment)
     try:
         assert _wait_until(lambda: ready() or child.poll() is not None), "not reached"
+        time.sleep(later)
         workers = _children(child.pid)
     finally:
         child.kill()

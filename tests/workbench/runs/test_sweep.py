@@ -68,9 +68,9 @@ def test_other_steps_of_the_run_come_first_and_are_part_of_the_plan(run_toy, toy
     assert load_run(folder.path).status.state == "interrupted"  # nobody has done the capture
 
 
-def test_what_is_left_is_said_when_no_bar_is_drawn(run_toy, toy):
+def test_what_is_left_is_logged_when_no_bar_is_drawn(run_toy, toy):
     lines = []
-    run_toy(toy.cells(2), HERE, say=lines.append)
+    run_toy(toy.cells(2), HERE, log=lines.append)
     assert lines == ["2 of 2 cells"]
 
 
@@ -80,7 +80,7 @@ def test_the_estimate_is_the_mean_time_of_a_cell_for_each_that_is_left(monkeypat
     clock = iter([0.0, 30.0, 60.0, 70.0])
     monkeypatch.setattr(sweep.time, "monotonic", lambda: next(clock))
     lines = []
-    pace = sweep._Pace(total=10, left=8, say=lines.append)
+    pace = sweep._Pace(total=10, left=8, log=lines.append)
     for _ in range(3):
         pace.step()
     assert lines == ["3 of 10 cells, about 4 min left", "4 of 10 cells, about 3 min left"]
