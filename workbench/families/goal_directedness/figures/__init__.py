@@ -110,7 +110,7 @@ def figures(record: Record) -> dict[str, Draw]:
 def _examples(record: Record, described: object) -> Iterator[tuple[str, Draw]]:
     found = cache(lambda: examples_of(record))
     for k in range(len(described)) if isinstance(described, list) else ():
-        yield f"example-{k + 1}", lambda k=k: grid_steps(found()[k])
+        yield f"example-{k + 1}", partial(lambda number: grid_steps(found()[number]), k)
 
 
 def examples_of(record: Record) -> list[GridExample]:
