@@ -85,7 +85,8 @@ def _pick(rows: ActivationSet, places: Sequence[int], each: int, joined: bool) -
         return rows.select((starts[:, None] + np.asarray(places)).ravel())
     first = rows.select(starts + places[0])
     wide = {site: torch.cat([rows.select(starts + place)[site] for place in places], 1) for site in rows.sites}
-    return ActivationSet(SiteMap(wide, rows.n_layers), first.labels, first.groups, rows.fingerprint, rows.basis, rows.model)
+    sites = SiteMap(wide, rows.n_layers)
+    return ActivationSet(sites, first.labels, first.groups, rows.fingerprint, rows.basis, rows.model)
 
 
 def read_positions(value: Any, name: str) -> tuple[Positions, bool]:

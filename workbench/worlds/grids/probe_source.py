@@ -114,7 +114,8 @@ def _capture(
     read = _read(reader, ends, sites, progress)
     found = {}
     for name, where in wanted.items():
-        every = ActivationSet(SiteMap(read[where.name]), labels, data.groups, reader.fingerprint, reader.basis, reader.name)
+        seen = SiteMap(read[where.name])
+        every = ActivationSet(seen, labels, data.groups, reader.fingerprint, reader.basis, reader.name)
         rows = np.isin(labels["size"], where.sizes) if where.sizes else np.ones(len(labels), bool)
         if not rows.any():
             raise DataError(f"position {name!r}: no state of sizes {list(where.sizes or ())} was readable")
