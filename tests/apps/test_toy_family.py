@@ -80,6 +80,7 @@ def test_help_lists_it_and_its_options(found: None) -> None:
 def test_dry_run_prints_its_steps_and_writes_nothing(found: None, tmp_path: Path) -> None:
     out = workbench("run", "toy", "--dry-run", "--runs", tmp_path / "runs")
     assert "toy: 6 steps" in out and "read layer 5" in out and not (tmp_path / "runs").exists()
+    assert "completions" not in out and "tokens" not in out  # it draws none
 
 
 def test_a_run_prints_its_report_and_claims_and_draws_its_figures(ran: tuple[Path, str]) -> None:
