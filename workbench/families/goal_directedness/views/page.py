@@ -9,7 +9,7 @@ import streamlit as st
 
 from workbench.errors import RunError
 from workbench.families.goal_directedness.figures import GridExample, examples_of, grid_step
-from workbench.families.goal_directedness.figures.style import MAPS
+from workbench.families.goal_directedness.figures.looks import MAPS
 from workbench.figures.style import look_in, words
 from workbench.runs import RunRecord
 from workbench.views.charts import show_figure
