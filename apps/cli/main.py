@@ -24,7 +24,6 @@ from workbench import __version__
 from workbench.console import log, quiet
 from workbench.errors import WorkbenchError
 from workbench.families import Family, families
-from workbench.families.probe_sweep.command import sweep
 from workbench.families.unported import known
 
 __all__ = ["commands", "main"]
@@ -93,7 +92,6 @@ def commands(argv: Sequence[str] = ()) -> Commands:
     """Every command by its word; ``argv`` may name a preset and a file that options of ``run`` start from."""
     return {
         **run.commands(argv),
-        "sweep": sweep,
         **{command.name: command.function for family in families().values() for command in family.commands},
         "runs": {"list": runs.list_all, "show": runs.show, "export": runs.export},
         "models": {"list": models.list_all, "check": models.check},

@@ -34,12 +34,8 @@ LARGEST = 3_000_000
 """Bytes that all shipped examples may take together."""
 
 # family -> steps and tensors that its page or figures read, as file name patterns; others: all of them.
-_ROWS = {
-    "east": ("behaviour-*", "steered-*", "vectors-*", "thoughts-*"), "goal-directedness": (), "internal-rl": (),
-}  # fmt: skip
-_TENSORS = {
-    "east": ("vector-*",), "goal-directedness": ("examples",), "sweep": (), "internal-rl": (),
-}  # fmt: skip
+_ROWS: dict[str, tuple[str, ...]] = {"internal-rl": ()}
+_TENSORS: dict[str, tuple[str, ...]] = {"internal-rl": ()}
 
 
 def light_copy(

@@ -108,7 +108,7 @@ def figures_module(name: str) -> Any | None:
     """The module that draws the figures of a family's runs; None for a run of another kind."""
     if name in families():
         return SimpleNamespace(drawings_of=families()[name].figures, figures_of=partial(_drawn, families()[name]))
-    family = {**EXPERIMENTS, "sweep": "workbench.families.probe_sweep"}.get(name)
+    family = EXPERIMENTS.get(name)
     return importlib.import_module(f"{family}.figures") if family else None
 
 

@@ -10,16 +10,14 @@ from typing import Any
 from workbench.families import EXPERIMENTS, Family, Step, families, figures_module
 
 _REPORTS = {
-    "goal-directedness": ("orderings", "goal_directedness.views.report:print_goal_directedness"),
     "internal-rl": ("orderings", "internal_rl.views.report:print_internal_rl"),
-    "sweep": ("", "probe_sweep.views.report:print_sweep"),
 }
 _PICTURES = {"internal-rl": "internal_rl.views.episode_gifs:save_episode_gifs"}
 
 
 def known() -> dict[str, Family]:
     """Every family by name, those that are not yet ported among them."""
-    return families() | {name: _adapted(name) for name in (*EXPERIMENTS, "sweep") if name not in families()}
+    return families() | {name: _adapted(name) for name in EXPERIMENTS if name not in families()}
 
 
 def old_report(record: Any, out: Any) -> None:
@@ -35,9 +33,8 @@ def _found(where: str) -> Any:
 
 
 def _adapted(name: str) -> Family:
-    module: Any = None if name == "sweep" else importlib.import_module(EXPERIMENTS[name])
-    presets = module.PRESETS if module else {}
-    title = (module.__doc__ if module else "").strip().split("\n")[0]
+    module: Any = importlib.import_module(EXPERIMENTS[name])
+    presets, title = module.PRESETS, (module.__doc__ or "").strip().split("\n")[0]
     return Family(
         name, title, type(next(iter(presets.values()), None)), presets,  # type: ignore[arg-type]
         partial(_steps, module),
