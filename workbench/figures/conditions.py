@@ -11,9 +11,9 @@ _LOOKS |= {"positive": Look("positive", ORANGE), "negative": Look("negative", SK
 
 
 def condition_look(name: str) -> Look:
-    """The look of a condition; one that is not known is grey.
+    """The look of a condition; others are grey and named as they are.
 
-    >>> condition_look("steered").colour, condition_look("my_vector").name
-    ('#E69F00', 'my vector')
+    >>> condition_look("steered").colour, condition_look("my_own").name
+    ('#E69F00', 'my own')
     """
     return look_in(_LOOKS, name)

@@ -43,7 +43,7 @@ def load_model(
     """Load a causal language model, or a sequence model that acts (``LanguageModel.of(...)`` refuses the latter).
 
     Args:
-        path_or_hub_id: the name of a shipped model (``bandit-agent``), a folder, or a hub id.
+        path_or_hub_id: the name of a shipped model, a folder, or a hub id.
         backend: ``hf``, ``transformer_lens`` or ``nnsight``.
         device: by default CUDA when there is one, else the CPU.
         dtype: ``"auto"`` is the checkpoint's; or e.g. ``"float32"``, ``torch.bfloat16``.

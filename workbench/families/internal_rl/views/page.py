@@ -9,10 +9,10 @@ from workbench.families.internal_rl.figures import PinpadEpisode, shown_episodes
 from workbench.families.internal_rl.figures.player import caption, episode_step, episode_steps
 from workbench.families.internal_rl.figures.style import level, task_name
 from workbench.families.internal_rl.figures.verdicts import GATES
+from workbench.families.page import figures, safely
 from workbench.runs import RunRecord
 from workbench.views.charts import show_figure
 from workbench.views.choices import pick, slide, switch, tabs
-from workbench.views.family import figures, finished_run, orderings, safely
 
 __all__ = ["internal_rl_page"]
 
