@@ -13,7 +13,8 @@ from workbench.figures.marks import Traces
 
 __all__ = ["colour_axis", "grid", "lay_out", "name_axis", "panels", "share_axis", "whole_axis", "zero_line"]
 
-Row, Column = TypeVar("Row"), TypeVar("Column")
+Row = TypeVar("Row")
+Column = TypeVar("Column")
 
 
 def lay_out(count: int, columns: int) -> list[tuple[int, int]]:

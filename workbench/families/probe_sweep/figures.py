@@ -106,14 +106,11 @@ def _controls(rows: pd.DataFrame, colour: str, first: bool) -> Traces:
     for control, found in rows[rows["control"] != "none"].sort_values("layer").groupby("control", sort=False):
         if control == CHANCE and not first:
             continue  # the same for every probe
-        look = Look(f"control: {words(str(control))}", BLACK if control == CHANCE else colour, _dash(str(control)))
+        dash = CONTROLS.get(str(control), "longdash")
+        look = Look(f"control: {words(str(control))}", BLACK if control == CHANCE else colour, dash)
         more = {"opacity": 0.8, "legendrank": 2000, "hovertemplate": "layer %{x}: %{y:.3f}"}
         drawn += line(found["layer"], found["estimate"], look, 1.5, **more)
     return drawn
-
-
-def _dash(control: str) -> str:
-    return CONTROLS.get(control, "longdash")
 
 
 def layer_position_heatmap(table: pd.DataFrame, model: str, target: str) -> go.Figure:
