@@ -1,4 +1,4 @@
-"""Figures of what an internal-RL run came to: the gates between its stages, and the orderings that it looked for."""
+"""Figures of what an internal-RL run came to: the gates between its stages, and what of the paper held."""
 
 from __future__ import annotations
 
@@ -7,30 +7,21 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from workbench.families.internal_rl.figures.style import ESTIMATE, bars_of
+from workbench.families.internal_rl.gates import ASKS
 from workbench.figures.style import BLUE, GREEN, VERMILION, finish, need
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GATES", "gates", "orderings"]
+__all__ = ["claims", "gates"]
 
-# (stage, measure) -> what the gate asks, and on which side of the bar it is passed.
-GATES = {
-    ("base", "gap"): ("loss over the exact Bayes filter's (nats)", "at most"),
-    ("base", "uncontrolled_held_out"): ("success on the held-out task without control", "at most"),
-    ("controllers", "held-out success"): ("held-out success under supervised controllers", "at least"),
-    ("discovery", "f1_lead"): ("F1 of switches over a random gate's", "at least"),
-    ("discovery", "decode_segment"): ("subgoal read off the code, worst segment", "at least"),
-    ("discovery", "compose_held_out"): ("held-out success with composed codes", "at least"),  # of older runs
-    ("discovery", "compose_held_out_scaled"): ("held-out success with composed codes, scaled", "at least"),
-}
 _CLEAR = "rgba(0, 0, 0, 0)"
 
 
 def gates(table: pd.DataFrame) -> go.Figure:
     """The gates in their order as a table.  ``table``: ``stage, measure, value, low, high, bar, passed, where``."""
     need(table, ["stage", "measure", "value", "low", "high", "bar", "passed", "where"], "gates")
-    asks = [GATES.get(at, (at[1], "against")) for at in zip(table["stage"], table["measure"], strict=True)]
+    asks = [ASKS.get(at, (at[1], "against")) for at in zip(table["stage"], table["measure"], strict=True)]
     passed = table["passed"].astype(bool)
     values = [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in table[["value", "low", "high"]].to_numpy()]
     bars = [f"{side} {bar:g}" for (_, side), bar in zip(asks, table["bar"], strict=True)]
@@ -56,17 +47,18 @@ def gates(table: pd.DataFrame) -> go.Figure:
     return figure.update_layout(margin={"l": 20, "r": 20, "b": 20})
 
 
-def orderings(table: pd.DataFrame) -> go.Figure:
-    """Every ordering as a difference with its 95% interval; held when the interval lies above 0.
+def claims(table: pd.DataFrame) -> go.Figure:
+    """Every claim as a difference with its 95% interval; held when the interval lies above 0.
 
-    ``table``: ``ordering, held, evidence, estimate, low, high``.
+    ``table``: ``claim, on, held, evidence, estimate, low, high``.
     """
-    need(table, ["ordering", "held", "evidence", *ESTIMATE], "orderings")
-    figure, names, held = go.Figure(), list(table["ordering"]), table["held"].astype(bool)
+    need(table, ["claim", "on", "held", "evidence", *ESTIMATE], "claims")
+    names = table["claim"] + table["on"].map(lambda on: f" ({on})" if on else "")
+    figure, held = go.Figure(), table["held"].astype(bool)
     for label, chosen, colour, symbol in (("held", held, BLUE, "circle"), ("not held", ~held, VERMILION, "x")):
         part = table[chosen]
         figure.add_scatter(
-            x=part["estimate"], y=part["ordering"], mode="markers", name=f"{label} ({len(part)})", cliponaxis=False,
+            x=part["estimate"], y=names[chosen], mode="markers", name=f"{label} ({len(part)})", cliponaxis=False,
             marker={"color": colour, "symbol": symbol, "size": 10}, error_x=bars_of(part, colour),
             customdata=part["evidence"], hovertemplate="%{customdata}",
         )  # fmt: skip
@@ -75,5 +67,5 @@ def orderings(table: pd.DataFrame) -> go.Figure:
                         range=[-0.7, len(names) - 0.3])  # fmt: skip
     figure.update_xaxes(title_text="difference (accuracy, success or F1) with its 95% interval")
     figure.update_layout(showlegend=True)
-    title = f"Orderings of the paper: {int(held.sum())} of {len(names)} held"
+    title = f"Claims of the paper: {int(held.sum())} of {len(names)} held"
     return finish(figure, title, "Held: the interval lies above 0.", 1040, 25 * len(names) + 210)

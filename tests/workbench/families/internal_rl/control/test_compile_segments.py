@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.families.internal_rl.control.code_learner import CodeLearner
+from workbench.families.internal_rl.control.learners import CodeLearner
 from workbench.families.internal_rl.control.compile_segments import (
     SegmentCourse,
     SegmentModel,
