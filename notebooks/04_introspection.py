@@ -106,16 +106,19 @@ pd.DataFrame(rows).rename(columns={"estimate": "shift, nats"}).round(2)
 # workbench run introspection concept-injection --preset cpu
 # ```
 #
-# With `spec = PRESETS["cpu"]` the notebook opens what that command has made.
+# With `spec = injection.presets["cpu"]` the notebook opens what that command has made.
 
 # %%
-from workbench.families.introspection.concept_injection import PRESETS, run
+from workbench.families import figures_of, get_family, run
 from workbench.runs import load_run
+
+injection = get_family("concept-injection")
 
 cut = {"concepts": 16, "baselines": 40, "layer_points": 3, "strengths": (2.0, 8.0), "max_new_tokens": 16}
 few = {"protocols": ("detection", "control"), "layers": (1,)}
-spec = PRESETS["smoke"].model_copy(update=few) if SMALL else PRESETS["cpu"].model_copy(update=cut)
-record = load_run(run(spec, RUNS, say=print))
+smoke, cpu = injection.presets["smoke"], injection.presets["cpu"]
+spec = smoke.model_copy(update=few) if SMALL else cpu.model_copy(update=cut)
+record = load_run(run(injection, spec, RUNS, log=print))
 
 # %% [markdown]
 # ### Detection, and false positives beside it
@@ -123,8 +126,6 @@ record = load_run(run(spec, RUNS, say=print))
 # same share with nothing injected and with control vectors: these are false positives.
 
 # %%
-from workbench.families.introspection.concept_injection.figures import figures_of
-
 figures = figures_of(record)
 figures["grid_detection"].show()
 
@@ -158,10 +159,10 @@ columns = [
 tested[columns].round(2)
 
 # %% [markdown]
-# ### Which orderings held
+# ### Which claims held
 
 # %%
-record.load_table("orderings")[["ordering", "held", "evidence"]].style.hide()
+record.load_table("claims")[["claim", "held", "evidence"]].style.hide()
 
 # %% [markdown]
 # ## Self-prediction
@@ -174,14 +175,13 @@ record.load_table("orderings")[["ordering", "held", "evidence"]].style.hide()
 # ```
 
 # %%
-from workbench.families.introspection.self_prediction import PRESETS as SELF_PRESETS
-from workbench.families.introspection.self_prediction import run as run_self_prediction
-
+prediction = get_family("self-prediction")
 cut = {"tasks": ("colours", "numbers", "animals"), "directions": ("forward",), "candidates": ("babbler-b",)}
 cut |= {"seconds": 1, "shift_pairs": 0, "probe": "none", "samples": 0}
 sizes = {"train_prompts": 120, "test_prompts": 60, "epochs": 1}
-small, cpu = SELF_PRESETS["smoke"].model_copy(update=cut), SELF_PRESETS["cpu"].model_copy(update=cut | sizes)
-self_record = load_run(run_self_prediction(small if SMALL else cpu, RUNS, say=print))
+small = prediction.presets["smoke"].model_copy(update=cut)
+cpu = prediction.presets["cpu"].model_copy(update=cut | sizes)
+self_record = load_run(run(prediction, small if SMALL else cpu, RUNS, log=print))
 
 # %% [markdown]
 # ### Self against cross
@@ -190,9 +190,7 @@ self_record = load_run(run_self_prediction(small if SMALL else cpu, RUNS, say=pr
 # they are is in the table below.
 
 # %%
-from workbench.families.introspection.self_prediction.figures import figures_of as self_figures_of
-
-self_figures_of(self_record)["self_against_cross"].show()
+figures_of(self_record)["self_against_cross"].show()
 
 # %%
 self_record.load_table("similarity")[["model", "split", "estimate", "low", "high", "n"]].round(2)

@@ -114,7 +114,7 @@ summarise(both, by=["player"], measures=["regret", "greedy_rate", "entropy"]).ro
 # %%
 from workbench.activations import ActivationSet, replay
 from workbench.activations.sources import Source, play_once
-from workbench.families.probe_sweep import SOURCES
+from workbench.families.probe_sweep import sources
 from workbench.worlds.bandits.agents.rollout import prompts_of
 
 
@@ -137,7 +137,7 @@ def known_labels(options, positions):
 
 
 JACKPOTS = Source(read_jackpots, known_labels)
-SOURCES["jackpots"] = "__main__:JACKPOTS"  # "module:name"; a notebook is the module __main__
+sources()["jackpots"] = lambda: JACKPOTS
 
 # %% [markdown]
 # ## A probe

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-__all__ = ["discover", "lazily"]
+__all__ = ["attribute", "discover", "lazily"]
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -68,11 +68,21 @@ def lazily(package: str, where: str) -> Callable[..., Any]:
     >>> parse("2", 4)
     (Site(layer=2, component='resid_post'),)
     """
-    module, _, name = where.partition(":")
+    found = attribute(package, where)
 
     def call(*args: Any, **named: Any) -> Any:
-        return getattr(importlib.import_module(f"{package}.{module}"), name)(*args, **named)
+        return found()(*args, **named)
 
-    call.__name__, call.__qualname__ = name, name
-    call.__doc__ = f"``{package}.{module}.{name}``, imported when called."
+    call.__name__ = call.__qualname__ = where.partition(":")[2]
+    call.__doc__ = f"``{where}`` of {package}, imported when called."
     return call
+
+
+def attribute(package: str, where: str) -> Callable[[], Any]:
+    """A function that gives what ``module:name`` of a package is, imported when it is first called.
+
+    >>> attribute("workbench", "sites:Site")().__name__
+    'Site'
+    """
+    module, _, name = where.partition(":")
+    return lambda: getattr(importlib.import_module(f"{package}.{module}"), name)

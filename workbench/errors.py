@@ -62,7 +62,7 @@ class MissingExtraError(WorkbenchError, ImportError):
         )
 
 
-def did_you_mean(name: str, valid: Iterable[str]) -> str:
+def did_you_mean(name: object, valid: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest valid name, else the list of valid names.
 
     >>> did_you_mean("resid_pots", ["resid_post", "resid_pre"])
@@ -71,7 +71,7 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     '; valid: a, b'
     """
     names = list(valid)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(str(name), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(names)}"
 
 
@@ -80,4 +80,4 @@ def check_keys(given: Iterable[Any], known: Iterable[str], what: str) -> None:
     known = list(known)
     for key in given:
         if key not in known:
-            raise SpecError(f"{what} has no field {str(key)!r}{did_you_mean(str(key), known)}")
+            raise SpecError(f"{what} has no field {str(key)!r}{did_you_mean(key, known)}")

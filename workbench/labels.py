@@ -53,7 +53,7 @@ def labelled_rows(labels: pd.DataFrame, target: str) -> tuple[Int[np.ndarray, " 
     (array([0, 1]), array([ True, False]))
     """
     if target not in labels:
-        raise DataError(f"labels have no column {target!r}{did_you_mean(str(target), map(str, labels))}")
+        raise DataError(f"labels have no column {target!r}{did_you_mean(target, map(str, labels))}")
     column = labels[target]
     rows = np.flatnonzero(column.notna())
     if not len(rows):

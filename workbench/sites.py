@@ -60,7 +60,7 @@ class Site:
 
     def __post_init__(self) -> None:
         if self.component not in COMPONENTS:
-            raise SiteError(f"unknown component {self.component!r}{did_you_mean(str(self.component), COMPONENTS)}")
+            raise SiteError(f"unknown component {self.component!r}{did_you_mean(self.component, COMPONENTS)}")
         object.__setattr__(self, "layer", _layer(self.layer))
 
     @classmethod
@@ -153,7 +153,7 @@ class SiteMap(dict[Site, T]):
     def __missing__(self, site: Any) -> T:
         wanted = Site.parse(site).resolve(self.n_layers)
         if wanted not in self.keys():
-            raise SiteError(f"{wanted} was not captured{did_you_mean(str(wanted), map(str, self))}")
+            raise SiteError(f"{wanted} was not captured{did_you_mean(wanted, map(str, self))}")
         return self[wanted]
 
     def __contains__(self, site: object) -> bool:

@@ -1,7 +1,7 @@
 """The ``workbench`` command.
 
-``main`` finds the command that the first words name; each command is one function in a module of this package and
-imports what is heavy itself, so that ``workbench --help`` answers at once.
+A command is a function whose arguments tyro makes options of; those of ``run`` come from the families that are found.
+Each imports what is heavy itself, so that ``workbench --help`` answers at once.
 """
 
 from __future__ import annotations

@@ -5,49 +5,45 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 import apps
-from apps.cli.console import say
-from apps.cli.options import parse
-from apps.cli.run import check_root
+from workbench.console import Runs, log, option
 from workbench.errors import WorkbenchError
+from workbench.runs import check_root
 
 __all__ = ["app", "command"]
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-@dataclass
-class AppOptions:
+
+def app(
+    runs: Runs = Path("runs"),
+    port: Annotated[int, option("of http://127.0.0.1:PORT")] = 8501,
+    host: Annotated[tuple[str, ...], option("further names of this machine that a browser may ask for")] = (),
+) -> int:
     """Look at runs in the browser.  The page is served to this machine only; Ctrl-C ends it."""
-
-    runs: Annotated[Path, tyro.conf.arg(metavar="DIR", help="folder of runs")] = Path("runs")
-    port: Annotated[int, tyro.conf.arg(help="of http://127.0.0.1:PORT")] = 8501
-
-
-def app(argv: list[str], prog: str) -> int:
-    """``workbench app``."""
-    options = parse(AppOptions, argv, prog)
-    if not 1 <= options.port <= 65535:
-        raise WorkbenchError(f"port {options.port} does not exist: choose one from 1 to 65535")
+    if not 1 <= port <= 65535:
+        raise WorkbenchError(f"port {port} does not exist: choose one from 1 to 65535")
     script = Path(apps.__file__).parent / "explorer" / "main.py"
     if not script.exists():
         raise WorkbenchError(f"the app is not part of this installation: {script} is missing")
-    root = check_root(options.runs).resolve()
-    say(f"http://127.0.0.1:{options.port} shows the runs in {root}; Ctrl-C ends it")
+    root = check_root(runs).resolve()
+    log(f"http://127.0.0.1:{port} shows the runs in {root}; Ctrl-C ends it")
     environment = os.environ | {"WORKBENCH_RUNS": str(root)}
     try:
-        return subprocess.run(command(script, options.port), env=environment).returncode
+        return subprocess.run(command(script, port, host), env=environment).returncode
     except KeyboardInterrupt:  # how it is meant to end
         return 0
 
 
-def command(script: Path, port: int) -> list[str]:
-    """The command that serves ``script``, to this machine only."""
+def command(script: Path, port: int, hosts: Sequence[str] = ()) -> list[str]:
+    """The command that serves ``script``, to this machine only, to browsers that ask for it by one of its names."""
     server = ["--server.address", "127.0.0.1", "--server.port", str(port), "--server.headless", "true"]
+    for host in (*LOOPBACK, *hosts):
+        server += ["--server.allowedHosts", host]
     start = [sys.executable, "-m", "streamlit", "run", str(script)]
     # Otherwise every click ends with a walk over all objects (0.3 s once torch is loaded) and over all modules' files.
     quick = ["--runner.postScriptGC", "false", "--server.fileWatcherType", "none"]

@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from apps.cli.console import quiet, results, say
-from apps.cli.options import parse
+from workbench.console import log, option, results
 from workbench.errors import WorkbenchError
 from workbench.views.tables import new_table
 
 __all__ = ["check", "list_all"]
 
-
-@dataclass
-class ListOptions:
-    """The models that come with the workbench.  `workbench models check NAME` checks one."""
+Model = Annotated[str, option("shipped model, Hugging Face folder or hub id", "MODEL")]
 
 
-@dataclass
-class CheckOptions:
-    """Does a back end compute what Hugging Face computes on a model?  Exit code 1 when it does not."""
-
-    model: tyro.conf.Positional[
-        Annotated[str, tyro.conf.arg(metavar="MODEL", help="shipped model, Hugging Face folder or hub id")]
-    ]
-    backend: Annotated[str, tyro.conf.arg(help="hf, transformer_lens or nnsight")] = "hf"
-    device: Annotated[str | None, tyro.conf.arg(help="default: CUDA when there is one")] = None
-    dtype: Annotated[str, tyro.conf.arg(help="auto is the checkpoint's; float32 is held to 1e-5")] = "auto"
-
-
-def list_all(argv: list[str], prog: str) -> int:
-    """``workbench models``."""
-    parse(ListOptions, argv, prog)
-    quiet()
+def list_all() -> int:
+    """The models that come with the workbench."""
     from workbench.models import shipped_models
 
     shipped = shipped_models()
     if not shipped:
-        results().print("no model comes with this installation; workbench train bandit-agent makes one")
+        results().print("no model comes with this installation; workbench train makes one")
         return 0
     columns = ("model", "layers", "width", "parameters", "on disk", "fingerprint")
     table = new_table("models that come with the workbench", *columns, numbers="layers|width|parameters|on disk")
@@ -64,14 +45,17 @@ def _facts(name: str, folder: Path) -> list[str]:
     return [*shape, f"{size / 1e6:.1f} MB", model.fingerprint]
 
 
-def check(argv: list[str], prog: str) -> int:
-    """``workbench models check MODEL``."""
-    options = parse(CheckOptions, argv, prog)
-    quiet()
-    from workbench.models import check_backend, load_model
+def check(
+    model: tyro.conf.Positional[Model],
+    backend: Annotated[str, option("hf, transformer_lens or nnsight")] = "hf",
+    device: Annotated[str | None, option("default: CUDA when there is one")] = None,
+    dtype: Annotated[str, option("auto is the checkpoint's; float32 is held to 1e-5")] = "auto",
+) -> int:
+    """Does a back end compute what Hugging Face computes on a model?  Exit code 1 when it does not."""
+    from workbench.models import LanguageModel, check_backend, load_model
 
-    say(f"loading {options.model}")
-    model = load_model(options.model, options.backend, device=options.device, dtype=options.dtype)
-    report = check_backend(model)
+    log(f"loading {model}")
+    loaded = load_model(model, backend, device=device, dtype=dtype)
+    report = check_backend(LanguageModel.of(loaded))
     results().print(str(report), markup=False, soft_wrap=True)
     return 0 if report.ok else 1

@@ -1,174 +1,163 @@
-"""``workbench run EXPERIMENT`` and ``workbench demo``."""
+"""``workbench run FAMILY`` and ``workbench demo``: every family that has presets, with its spec's fields as options."""
 
 from __future__ import annotations
 
-import importlib
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import tyro
+from pydantic import BaseModel
 
-from apps.cli.console import quiet, results, say, show_progress
-from apps.cli.options import parse, spec_options, validated
-from apps.cli.reports import print_report
-from apps.cli.specs import DEFAULT_PRESET, base_spec
-from workbench.errors import RunError, SpecError, WorkbenchError, did_you_mean
-from workbench.families import EXPERIMENTS, figures_module, get_experiment
+from workbench.console import Name, NoProgress, Runs, log, option, results, show_progress
+from workbench.errors import SpecError, did_you_mean
+from workbench.families import Family, plan, run
+from workbench.families.showing import draw, print_report
+from workbench.families.unported import known
+from workbench.spec_files import read_spec_file, validated
 from workbench.views.tables import new_table
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+__all__ = ["commands", "default_preset", "whole_words"]
 
-    from workbench.runs import RunRecord
-
-__all__ = ["check_root", "demo", "draw", "run"]
+DEFAULT_PRESET = "cpu"
 
 
-# Experiments that are asked for by two words: workbench run introspection self-prediction.
-GROUPS: dict[str, tuple[str, ...]] = {"introspection": ("self-prediction", "concept-injection")}
-
-# Experiments whose runs also get animations: ``module:function``, called with the record, the folder and where to say.
-ANIMATIONS: dict[str, str] = {"internal-rl": "workbench.families.internal_rl.views.episode_gifs:save_episode_gifs"}
+DryRun = Annotated[bool, option("print the plan with its size in completions and forward tokens")]
 
 
-def _named(metavar: str | None, text: str) -> Any:
-    return tyro.conf.arg(metavar=metavar, help=text)
+def commands(argv: Sequence[str] = ()) -> dict[str, Any]:
+    """``run`` with a command for each family, and ``demo``; the family that ``argv`` names starts from its preset and
+    file there."""
+    found: dict[str, Any] = {}
+    for family in _families():
+        words = ["run", *family.words.split()]
+        named = list(argv[: len(words)]) == words
+        place = found.setdefault(family.group, {}) if family.group else found
+        place[family.name] = _command(family, argv[len(words) :] if named else ())
+    demos = [_demo(family) for family in _families() if "demo" in family.presets]
+    return ({"demo": demos[0]} if demos else {}) | {"run": found}
 
 
-@dataclass
-class RunOptions:
-    """Run an experiment, or go on with it where it stopped, and print its results.
+def _families() -> Iterator[Family]:
+    return (family for family in known().values() if family.presets)
 
-    The preset gives the values, a --spec file overrides them, and options override both.  The same values name the same
-    run folder, so the same command resumes.
+
+def whole_words(argv: Sequence[str]) -> list[str]:
+    """``run NAME`` -> ``run GROUP NAME`` for a family of a group."""
+    group = next((f.group for f in _families() if f.group and list(argv[:2]) == ["run", f.name]), "")
+    return [*argv[:1], group, *argv[1:]] if group else list(argv)
+
+
+def default_preset(family: Family) -> str:
+    """The preset that is run when none is named."""
+    return DEFAULT_PRESET if DEFAULT_PRESET in family.presets else next(iter(family.presets))
+
+
+def _command(family: Family, argv: Sequence[str]) -> Callable[..., int]:
+    """The function of ``workbench run FAMILY``: the options of :func:`_run` and the fields of the spec."""
+    base = _base_spec(family, argv)
+
+    def command(**values: Any) -> int:
+        return _run(family, base, **values)
+
+    options = list(signature(_run, eval_str=True).parameters.values())[2:-1]
+    fields = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(base, name), annotation=_field(name, info))
+        for name, info in type(base).model_fields.items()
+    ]
+    command.__signature__ = Signature([*options, *fields])  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in (*options, *fields)}
+    command.__doc__ = f"""{" ".join(f"{family.title}. {family.question}".split())}
+
+    Presets: {", ".join(family.presets)} (default {default_preset(family)}).  The preset gives the values, a --spec file
+    overrides them, and options override both.  The same values name the same run folder, so the same command resumes.
     """
-
-    preset: Annotated[str | None, _named("NAME", f"smoke, demo, cpu or gpu; {DEFAULT_PRESET} without --spec")] = None
-    spec: Annotated[Path | None, _named("FILE", "JSON or YAML with fields named below, as in a run's spec.json")] = None
-    runs: Annotated[Path, _named("DIR", "folder of runs")] = Path("runs")
-    name: Annotated[str | None, _named("NAME", "of the run folder; default a hash of the spec")] = None
-    dry_run: Annotated[bool, _named(None, "print the plan with its size in completions and forward tokens")] = False
-    no_progress: Annotated[bool, _named(None, "draw no progress bars")] = False
+    return command
 
 
-@dataclass
-class DemoOptions:
-    """Entropy steering (EAST) on the shipped model, at the size of the preset demo; some minutes on two cores.
+def _field(name: str, info: Any) -> Any:
+    return Annotated[info.annotation, option(info.description or name.replace("_", " "))]
 
-    Stopped, it goes on when started again.
+
+def _base_spec(family: Family, argv: Sequence[str]) -> BaseModel:
+    """What the options start from: the preset named in ``argv``, overridden by the file named there.
+
+    A file alone is a whole spec: fields that it leaves out have the spec's own defaults.
     """
+    preset, file = _value(argv, "--preset"), _value(argv, "--spec")
+    if preset is not None and preset not in family.presets:
+        raise SpecError(f"unknown preset {preset!r}{did_you_mean(preset, family.presets)}")
+    if file is None:
+        return family.presets[preset or default_preset(family)]
+    values = {} if preset is None else family.presets[preset].model_dump()
+    return validated(family.spec, values | read_spec_file(Path(file)), f"spec {file}")
 
-    runs: Annotated[Path, _named("DIR", "folder of runs")] = Path("runs")
-    dry_run: Annotated[bool, _named(None, "print the plan and stop")] = False
-    no_progress: Annotated[bool, _named(None, "draw no progress bars")] = False
+
+def _value(argv: Sequence[str], option: str) -> str | None:
+    """The last value given to ``option``, read before the other options are known.
+
+    >>> _value(["--preset", "cpu", "--preset=gpu"], "--preset")
+    'gpu'
+    """
+    found = None
+    for word, after in zip(argv, [*argv[1:], "--"], strict=False):
+        if word == option and not after.startswith("--"):
+            found = after
+        elif word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+    return found
 
 
-def run(argv: list[str], prog: str) -> int:
-    """``workbench run EXPERIMENT [OPTIONS]``."""
-    known = ", ".join(f"{prog} {_words(name)}" for name in EXPERIMENTS)
-    if not argv:
-        raise SpecError(f"name an experiment: {known}")
-    if argv[0] in ("-h", "--help"):
-        print(f"usage: {prog} EXPERIMENT [OPTIONS]\n\nexperiments: {known} (with --help: their options)")
+def _run(
+    family: Family,
+    base: BaseModel,
+    preset: Annotated[str | None, option("one of those above", "NAME")] = None,
+    spec: Annotated[Path | None, option("JSON or YAML with fields named below, such as a run's", "FILE")] = None,
+    runs: Runs = Path("runs"),
+    name: Name = None,
+    dry_run: DryRun = False,
+    no_progress: NoProgress = False,
+    **values: Any,
+) -> int:
+    """Run a family, or go on with its run where it stopped, and print and draw its results."""
+    from workbench.runs import check_root, load_run
+
+    root, whole = check_root(runs), validated(type(base), values, f"run {family.words}")
+    if dry_run:
+        _print_plan(family, whole, root, name)
         return 0
-    if argv[0].startswith("-"):
-        raise SpecError(f"name the experiment before its options: {prog} {next(iter(EXPERIMENTS))} {' '.join(argv)}")
-    quiet()
-    if argv[0] in GROUPS:
-        argv, prog = _of_group(argv, prog), f"{prog} {argv[0]}"
-    module = get_experiment(argv[0])
-    base = base_spec(module.PRESETS, argv[1:])
-    options: Any = parse(spec_options(base, RunOptions), argv[1:], f"{prog} {argv[0]}")
-    values = {name: getattr(options, name) for name in type(base).model_fields}
-    spec = validated(type(base), values, f"run {argv[0]}")
-    return _run(argv[0], module, spec, options)
-
-
-def _words(experiment: str) -> str:
-    """How an experiment is asked for."""
-    return next((f"{group} {experiment}" for group, names in GROUPS.items() if experiment in names), experiment)
-
-
-def _of_group(argv: list[str], prog: str) -> list[str]:
-    """The words after the group's name; raises :class:`SpecError` unless they begin with one of its experiments."""
-    group, names = argv[0], GROUPS[argv[0]]
-    if argv[1:2] in ([], ["-h"], ["--help"]) or argv[1] not in names:
-        meant = did_you_mean(argv[1], names) if argv[1:] and not argv[1].startswith("-") else ""
-        raise SpecError(f"name the experiment: {', '.join(f'{prog} {group} {name}' for name in names)}{meant}")
-    return argv[1:]
-
-
-def demo(argv: list[str], prog: str) -> int:
-    """``workbench demo``."""
-    given = parse(DemoOptions, argv, prog)
-    quiet()
-    module = get_experiment("east")
-    options = RunOptions(**{field.name: getattr(given, field.name) for field in fields(given)})
-    return _run("east", module, module.PRESETS["demo"], options)
-
-
-def check_root(root: Path) -> Path:
-    """``root`` with ``~`` resolved; raises :class:`RunError` when it is no folder and cannot become one."""
-    path = root.expanduser()
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is a file, not a folder of runs: choose another --runs")
-    return path
-
-
-def _run(experiment: str, module: Any, spec: BaseModel, options: Any) -> int:
-    from workbench.runs import load_run
-
-    root = check_root(options.runs)
-    if options.dry_run:
-        _print_plan(experiment, module.plan(spec), spec, root, options.name)
-        return 0
-    say(f"{experiment} on {getattr(spec, 'model', 'its own model')}")
-    path = module.run(spec, root, options.name, progress=show_progress(not options.no_progress), say=say)
-    record = load_run(path)
+    log(f"{family.name} on {getattr(whole, 'model', 'its own model')}")
+    record = load_run(run(family, whole, root, name, progress=show_progress(not no_progress), log=log))
     print_report(record, results())
-    draw(record)
+    draw(record, results(), log)
     return 0
 
 
-def draw(record: RunRecord) -> None:
-    """Draw the figures of a run into its folder and say where they are, or in one line why there are none."""
-    module = figures_module(record.experiment)
-    if module is None:
-        say(f"there are no figures for {record.experiment} yet; the tables are in {record.path / 'artifacts'}")
-        return
-    say("drawing figures")
-    from workbench.figures.saving import save_figures
+def _demo(family: Family) -> Callable[..., int]:
+    """The function of ``workbench demo``."""
+    base = family.presets["demo"]
 
-    folder = record.path / "figures"
-    try:
-        files = save_figures(module.figures_of(record), folder, say=say)
-        if record.experiment in ANIMATIONS:
-            package, _, name = ANIMATIONS[record.experiment].partition(":")
-            files += getattr(importlib.import_module(package), name)(record, folder, say)
-    except (WorkbenchError, OSError) as error:  # the results are written and reported: a picture must not fail them
-        say(f"the figures could not be written: {error}")
-        return
-    kinds = {kind: sum(file.suffix == f".{kind.lower()}" for file in files) for kind in ("HTML", "PNG", "GIF")}
-    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count or kind != "GIF")
-    results().print(f"figures: {folder} ({counts})", markup=False, soft_wrap=True)
+    def demo(runs: Runs = Path("runs"), dry_run: DryRun = False, no_progress: NoProgress = False) -> int:
+        return _run(family, base, runs=runs, dry_run=dry_run, no_progress=no_progress, **dict(base))
+
+    demo.__doc__ = f"{family.title}; small, on a shipped model, in minutes: start here."
+    return demo
 
 
-def _print_plan(
-    experiment: str, plan: list[tuple[str, str, int]], spec: BaseModel, root: Path, name: str | None
-) -> None:
+def _print_plan(family: Family, spec: BaseModel, root: Path, name: str | None) -> None:
     from workbench.runs import spec_hash
 
-    path = root / experiment / (name or spec_hash(spec))
+    steps, path = plan(family, spec), root / family.name / (name or spec_hash(spec))
     length = int(getattr(spec, "max_new_tokens", 1))
     tokens = f"forward tokens\n(completions x {length})"
-    table = new_table(f"{experiment}: {len(plan)} steps", "step", "what", "completions", tokens, "done")
-    for column in table.columns[2:4]:
-        column.justify = "right"
-    for unit, what, completions in plan:
-        done = "yes" if (path / "rows" / f"{unit}.parquet").exists() else ""
-        table.add_row(unit, what, f"{completions:,}", f"{completions * length:,}", done)
-    total = sum(completions for _, _, completions in plan)
+    table = new_table(
+        f"{family.name}: {len(steps)} steps", "step", "what", "completions", tokens, "done",
+        numbers=f"completions|{tokens}",
+    )  # fmt: skip
+    for step in steps:
+        done = "yes" if (path / "rows" / f"{step.name}.parquet").exists() else ""
+        table.add_row(step.name, step.what, f"{step.completions:,}", f"{step.completions * length:,}", done)
+    total = sum(step.completions for step in steps)
     table.add_section()
     table.add_row("total", "", f"{total:,}", f"{total * length:,}", "")
     out = results()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from apps.cli.console import results
-from apps.cli.options import parse
-from apps.cli.reports import print_report
-from apps.cli.run import check_root
+from workbench.console import Runs, option, results
 from workbench.errors import RunError, did_you_mean
-from workbench.views.tables import new_table
+from workbench.families.showing import print_report
+from workbench.views.tables import new_table, text_table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -22,60 +19,44 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "find_run", "list_all", "show"]
 
-Root = Annotated[Path, tyro.conf.arg(metavar="DIR", help="folder of runs")]
-Run = Annotated[str, tyro.conf.arg(metavar="RUN", help="a run's name or its beginning, experiment/name, or its folder")]
+Run = tyro.conf.Positional[
+    Annotated[str, option("a run's name or its beginning, experiment/name, or its folder", "RUN")]
+]
+Destination = tyro.conf.Positional[Annotated[Path, option("a .zip file, or a folder for it", "DEST")]]
 
 
-@dataclass
-class ListOptions:
+def list_all(runs: Runs = Path("runs")) -> None:
     """The runs in a folder and how far they are.  A broken folder is listed with the reason."""
+    from workbench.runs import check_root, list_runs
 
-    runs: Root = Path("runs")
-
-
-@dataclass
-class ShowOptions:
-    """One run: how far it is, what made it, its results, and where its files are."""
-
-    run: tyro.conf.Positional[Run]
-    runs: Root = Path("runs")
-
-
-@dataclass
-class ExportOptions:
-    """One run as a zip file that unpacks into a folder of runs."""
-
-    run: tyro.conf.Positional[Run]
-    destination: tyro.conf.Positional[
-        Annotated[Path, tyro.conf.arg(metavar="DEST", help="a .zip file, or a folder for it")]
-    ]
-    runs: Root = Path("runs")
-
-
-def list_all(argv: list[str], prog: str) -> int:
-    """``workbench runs list``."""
-    from workbench.runs import list_runs
-
-    options = parse(ListOptions, argv, prog)
-    root = check_root(options.runs)
+    root = check_root(runs)
     found = list_runs(root)
     if found.empty:
         results().print(f"no runs in {root}; workbench demo makes one", markup=False, soft_wrap=True)
-        return 0
+        return
     table = new_table(f"runs in {root}", "experiment", "name", "status", "steps", "updated (UTC)", "")
     for row in found.astype(object).where(found.notna(), None).itertuples():
         steps = "" if row.done is None else f"{row.done}/{'?' if row.total is None else row.total}"
         updated = str(row.updated or "")[:16].replace("T", " ")
         table.add_row(row.experiment, row.name, row.status, steps, updated, _plain(str(row.error or "")))
     results().print(table)
-    return 0
 
 
-def show(argv: list[str], prog: str) -> int:
-    """``workbench runs show RUN``."""
-    options = parse(ShowOptions, argv, prog)
-    run = find_run(options.run, check_root(options.runs))
-    out, status, made = results(), run.status, run.provenance
+def show(run: Run, runs: Runs = Path("runs")) -> None:
+    """One run: how far it is, what made it, its results, and where its files are."""
+    import pandas as pd
+
+    record, out = find_run(run, runs), results()
+    out.print("\n".join(_facts(record)), markup=False, soft_wrap=True)
+    out.print(text_table("spec", pd.DataFrame({"field": record.spec.keys(), "value": map(str, record.spec.values())})))
+    print_report(record, out)
+    if record.figures:
+        out.print(f"figures: {record.path / 'figures'} ({len(record.figures)} files)", markup=False, soft_wrap=True)
+
+
+def _facts(run: RunRecord) -> list[str]:
+    """How far a run is and what made it, in lines."""
+    status, made = run.status, run.provenance
     total = "?" if status.total is None else status.total
     lines = [f"{run.experiment}/{run.name}: {status.state}, {len(run.steps())} of {total} steps"]
     lines += [f"ended by: {status.error}"] if status.error else []
@@ -84,33 +65,22 @@ def show(argv: list[str], prog: str) -> int:
         lines.append("model: " + ", ".join(f"{key} {value}" for key, value in model.items()))
     dirty = " with uncommitted changes" if git.get("dirty") else ""
     lines += [f"code: commit {git['commit'][:12]}{dirty}"] if git.get("commit") else []
-    lines += [f"started {status.created[:16]}, last finished a unit {status.updated[:16]} (UTC)", f"folder: {run.path}"]
-    out.print("\n".join(lines), markup=False, soft_wrap=True)
-    table = new_table("spec", "field", "value")
-    for key, value in run.spec.items():
-        table.add_row(key, _plain(str(value)))
-    out.print(table)
-    print_report(run, out)
-    if run.figures:
-        out.print(f"figures: {run.path / 'figures'} ({len(run.figures)} files)", markup=False, soft_wrap=True)
-    return 0
+    lines += [f"started {status.created[:16]}, last finished a step {status.updated[:16]} (UTC)", f"folder: {run.path}"]
+    return lines
 
 
-def export(argv: list[str], prog: str) -> int:
-    """``workbench runs export RUN DESTINATION``."""
+def export(run: Run, destination: Destination, runs: Runs = Path("runs")) -> None:
+    """One run as a zip file that unpacks into a folder of runs."""
     from workbench.runs import export_run
 
-    options = parse(ExportOptions, argv, prog)
-    run = find_run(options.run, check_root(options.runs))
-    results().print(str(export_run(run.path, options.destination)), markup=False, soft_wrap=True)
-    return 0
+    results().print(str(export_run(find_run(run, runs).path, destination)), markup=False, soft_wrap=True)
 
 
 def find_run(text: str, root: Path) -> RunRecord:
     """The run named ``text`` below ``root``, or in the folder ``text``; raises :class:`RunError`."""
-    from workbench.runs import list_runs, load_run
+    from workbench.runs import check_root, list_runs, load_run
 
-    folder = Path(text).expanduser()
+    root, folder = check_root(root), Path(text).expanduser()
     if (folder / "spec.json").exists():
         return load_run(folder)
     found = list_runs(root)

@@ -5,86 +5,79 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from apps.cli.console import quiet, results, say, show_progress
-from apps.cli.options import parse
+from workbench.console import log, option, results, show_progress
 from workbench.errors import ModelError, RunError, SpecError, did_you_mean
-from workbench.training import Trained, get_recipe
+from workbench.training import Recipe
 from workbench.views.tables import new_table
+from workbench.worlds import get_recipe, recipes
 
 __all__ = ["train"]
 
 Report = Callable[[dict[str, float]], None]
 
 
-@dataclass
-class TrainOptions:
+def _known() -> str:
+    return "; ".join(f"{recipe.name}: {recipe.summary}" for recipe in recipes().values())
+
+
+def train(
+    model: tyro.conf.Positional[Annotated[str, option(_known(), "MODEL")]],
+    preset: Annotated[str, option("smoke, cpu (under an hour on two cores) or gpu")] = "cpu",
+    seed: Annotated[int, option("of the weights and the data")] = 0,
+    data: Annotated[str | None, option("a name for the data it learns from, for a model that has several")] = None,
+    out: Annotated[Path | None, option("default ./checkpoints/MODEL-PRESET", "DIR")] = None,
+    device: Annotated[str | None, option("default: CUDA when there is one")] = None,
+    no_progress: Annotated[bool, option("lines instead of a progress bar")] = False,
+) -> None:
     """Train a shipped model from scratch and save it as a Hugging Face folder.
 
     Stopped at any moment, the same command goes on from the last checkpoint (one a minute).  At the end the model plays
     what it was not trained on, beside every oracle, and the result stands in its model card (README.md).
     """
-
-    preset: Annotated[str, tyro.conf.arg(help="smoke, cpu (under an hour on two cores) or gpu")] = "cpu"
-    seed: Annotated[int, tyro.conf.arg(help="of the weights and the data")] = 0
-    data: Annotated[str | None, tyro.conf.arg(help="babbler: a name for the habits it gets (default a)")] = None
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="default ./checkpoints/MODEL-PRESET")] = None
-    device: Annotated[str | None, tyro.conf.arg(help="default: CUDA when there is one")] = None
-    no_progress: Annotated[bool, tyro.conf.arg(help="lines instead of a progress bar")] = False
-
-
-def train(argv: list[str], prog: str) -> int:
-    """``workbench train MODEL``, the model's name being the last word of ``prog``."""
-    name = prog.split()[-1]
-    options = parse(TrainOptions, argv, prog)
-    quiet()
-    recipe = get_recipe(name)
-    if options.preset not in recipe.module.PRESETS:
-        raise SpecError(f"unknown preset {options.preset!r}{did_you_mean(options.preset, recipe.module.PRESETS)}")
-    _check_device(options.device)
-    chosen = _data(recipe, options.data)
-    folder = "-".join([name, *chosen.values(), options.preset])
-    out = (options.out or Path("checkpoints") / folder).expanduser()
+    recipe = get_recipe(model)
+    if preset not in recipe.load().PRESETS:
+        raise SpecError(f"unknown preset {preset!r}{did_you_mean(preset, recipe.load().PRESETS)}")
+    _check_device(device)
+    chosen = _data(recipe, data)
+    folder = "-".join([model, *chosen.values(), preset])
+    out = (out or Path("checkpoints") / folder).expanduser()
     if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file, not a folder: choose another --out")
     resumes = any(out.glob("checkpoints/*/checkpoint.safetensors"))
-    say(f"{'going on from the checkpoint' if resumes else 'training'} in {out}")
-    with _watching(show_progress(not options.no_progress)) as report:
-        facts = recipe.module.train(
-            out, options.preset, seed=options.seed, device=options.device, report=report, **chosen
-        )
-    if options.preset != "smoke" and recipe.quality:  # whose models cannot write an answer yet
-        _measure(recipe, out, facts, show_progress(not options.no_progress))
-    table = new_table(f"{name}, preset {options.preset}", "measure", "value")
+    log(f"{'going on from the checkpoint' if resumes else 'training'} in {out}")
+    with _watching(show_progress(not no_progress)) as report:
+        facts = recipe.load().train(out, preset, seed=seed, device=device, report=report, **chosen)
+    if preset != "smoke" and recipe.ships:  # whose models cannot write an answer yet
+        _measure(recipe, out, facts, show_progress(not no_progress))
+    table = new_table(f"{model}, preset {preset}", "measure", "value")
     for key, value in facts.items():
         table.add_row(key, _shown(value))
     results().print(table)
     results().print(f"model: {out}; use it with workbench run ... --model {out}", markup=False, soft_wrap=True)
-    return 0
 
 
-def _measure(recipe: Trained, out: Path, facts: dict[str, Any], progress: bool) -> None:
+def _measure(recipe: Recipe, out: Path, facts: dict[str, Any], progress: bool) -> None:
     """Measure the model beside every oracle and write its card."""
     from workbench.models import load_model
     from workbench.training.cards import write_card
 
-    say("measuring quality on what was held out, beside every oracle")
-    measure = recipe.measure
+    log("measuring quality on what was held out, beside every oracle")
+    measure = recipe.measure()
     write_card(out, measure.CARD, facts, measure.measure_quality(load_model(out), progress=progress), measure.CARD_ROWS)
 
 
-def _data(recipe: Trained, data: str | None) -> dict[str, str]:
+def _data(recipe: Recipe, data: str | None) -> dict[str, str]:
     """The option ``data`` as an argument of the recipe, when it was given."""
     if data is None:
         return {}
-    if "data" not in signature(recipe.module.train).parameters:
-        raise SpecError(f"{recipe.name} has one data set: leave out --data, which is for babbler")
+    if "data" not in signature(recipe.load().train).parameters:
+        raise SpecError(f"{recipe.name} has one data set: leave out --data")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", data):
         raise SpecError(f"--data {data!r} must be a name of letters, digits, - and _")
     return {"data": data}
@@ -122,7 +115,7 @@ def _lines() -> Report:
         nonlocal shown
         if int(20 * state["done"]) > shown:
             shown = int(20 * state["done"])
-            say(f"{state['done']:4.0%}  {_state(state)}")
+            log(f"{state['done']:4.0%}  {_state(state)}")
 
     return report
 

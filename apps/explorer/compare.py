@@ -16,6 +16,7 @@ from workbench.views.charts import draw, figure_names, show_figure
 from workbench.views.choices import pick, switch, tabs
 from workbench.views.run_list import name_of
 from workbench.views.run_tables import read_table, show_table, table_names
+from workbench.views.text import plain, say_error
 
 __all__ = ["compare_runs", "flat"]
 
@@ -100,8 +101,8 @@ def _figures(both: dict[str, RunRecord]) -> None:
 def _beside(both: dict[str, RunRecord], show: Callable[[str, RunRecord], None]) -> None:
     for column, (side, run) in zip(st.columns(2), both.items(), strict=True):
         with column:
-            st.markdown(f"**{side}**: {run.experiment}/{run.name}")
+            st.markdown(f"**{side}**: {plain(run.experiment)}/{plain(run.name)}")
             try:
                 show(side, run)
             except WorkbenchError as error:
-                st.error(str(error))
+                say_error(error)

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import RunError, WorkbenchError
+from workbench.families import families
+from workbench.families.family import Keeps
 from workbench.files import make_folder, write_json
 from workbench.runs import RunRecord, load_run
 from workbench.runs.names import check_name
@@ -33,12 +35,10 @@ LARGEST = 3_000_000
 
 # family -> steps and tensors that its page or figures read, as file name patterns; others: all of them.
 _ROWS = {
-    "east": ("behaviour-*", "steered-*", "vectors-*", "thoughts-*"), "goal-directedness": (), "internal-rl": (),
-    "self-prediction": (),
+    "east": ("behaviour-*", "steered-*", "vectors-*", "thoughts-*"), "goal-directedness": (),
 }  # fmt: skip
 _TENSORS = {
-    "east": ("vector-*",), "goal-directedness": ("examples",), "sweep": (), "internal-rl": (), "self-prediction": (),
-    "concept-injection": (),
+    "east": ("vector-*",), "goal-directedness": ("examples",), "sweep": (),
 }  # fmt: skip
 
 
@@ -59,10 +59,13 @@ def light_copy(
     shutil.rmtree(target, ignore_errors=True)
     for folder in ("rows", "artifacts"):
         make_folder(target / folder)
-    steps = _matching(run.steps(), _ROWS.get(run.experiment, ("*",)) if rows is None else rows)
+    keeps = Keeps(_ROWS.get(run.experiment, ("*",)), _TENSORS.get(run.experiment, ("*",)))
+    if run.experiment in families():
+        keeps = families()[run.experiment].keeps
+    steps = _matching(run.steps(), keeps.rows if rows is None else rows)
     for step in steps:
         _table(run.path / "rows" / f"{step}.parquet", target / "rows")
-    kept = _TENSORS.get(run.experiment, ("*",)) if tensors is None else tensors
+    kept = keeps.tensors if tensors is None else tensors
     for artifact in run.artifacts:
         _artifact(run.path / "artifacts" / artifact, target / "artifacts", kept)
     _describe(run, target, steps)

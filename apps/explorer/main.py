@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,10 +22,11 @@ from workbench.errors import WorkbenchError
 from workbench.families.east.views.page import east_page
 from workbench.families.goal_directedness.views.page import goal_page
 from workbench.families.internal_rl.views.page import internal_rl_page
-from workbench.families.introspection.views.page import introspection_page
+from workbench.families.introspection.page import introspection_page
 from workbench.families.probe_sweep.views.page import sweeps_page
 from workbench.views import choices
 from workbench.views.run_list import all_runs, runs_root
+from workbench.views.text import say_error
 
 PAGES = {
     "Runs": runs_page,
@@ -34,6 +38,7 @@ PAGES = {
     "Sweeps": sweeps_page,
 }
 NEED_NO_RUNS = ("Playground", "Sweeps")
+SHARED = "examples"  # stands in the address of every page
 _LOG = logging.getLogger(__name__)
 # Less empty margin, figures that scroll on a phone instead of shrinking, and tables that keep within the page.
 _STYLE = """<style>
@@ -51,31 +56,36 @@ def main() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="Activation workbench", layout="wide")
     st.html(_STYLE)
-    choices.begin()
-    with st.sidebar:
-        st.title("Activation workbench")
-        page = choices.pick("Page", list(PAGES), key="page", radio=True)
-    whole = _guarded(page)
-    choices.finish(whole)
+    runs: list[pd.DataFrame] = []  # filled below: the sidebar is drawn outside of the page, so that it stays
+    pages = [
+        st.Page(partial(_draw, title, runs), title=title, url_path=choices.path_of(title), default=title == "Runs")
+        for title in PAGES
+    ]
+    page = st.navigation(pages)
+    choices.begin(page.title)
+    with _guarded(page.title):
+        runs.append(_runs(page.title))
+        choices.say_unknown(SHARED)
+        page.run()
 
 
-def _guarded(page: str) -> bool:
-    """Draw a page; False when it broke off.  Its errors are its own."""
+def _draw(title: str, runs: list[pd.DataFrame]) -> None:
+    PAGES[title](runs[0])
+
+
+@contextmanager
+def _guarded(title: str) -> Iterator[None]:
+    """Errors of a page are its own."""
     try:
-        runs = _runs(page)
-        choices.enter(page)
-        PAGES[page](runs)
+        yield
     except WorkbenchError as error:
-        st.error(str(error))
-        return False
+        say_error(error)
     except Exception as error:
-        _LOG.exception("the page %s failed", page)
+        _LOG.exception("the page %s failed", title)
         reason = next(iter(str(error).splitlines()), "")[:300]
-        st.error(f"This page could not be drawn ({type(error).__name__}: {reason}). The other pages are not affected.")
+        say_error(f"This page could not be drawn ({type(error).__name__}: {reason}). The other pages are not affected.")
         with st.expander("Details, for a report"):
             st.code(traceback.format_exc(), language=None, wrap_lines=True)
-        return False
-    return True
 
 
 def _runs(page: str) -> pd.DataFrame:
@@ -85,7 +95,9 @@ def _runs(page: str) -> pd.DataFrame:
     with st.sidebar:
         wanted = own.empty
         if len(own) and len(shipped):
-            wanted = choices.switch("Shipped examples", "examples", help="small runs that come with the app")
+            wanted = st.toggle(
+                "Shipped examples", key=SHARED, bind=choices.BIND, help="small runs that come with the app"
+            )
         st.caption(f"Run folders in `{root.resolve()}`")
         st.button("Read again", help="look for new runs and new results", width="stretch")
     if own.empty and page not in NEED_NO_RUNS:

@@ -9,8 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.models import choose_model
-from apps.explorer.playground.widgets import tabs
 from workbench.errors import WorkbenchError
+from workbench.views.choices import pick_one
+from workbench.views.text import say_error
 
 __all__ = ["playground_page"]
 
@@ -23,7 +24,7 @@ def playground_page(runs: pd.DataFrame) -> None:
     try:
         _draw(runs)
     except WorkbenchError as error:
-        st.error(str(error))
+        say_error(error)
 
 
 def _draw(runs: pd.DataFrame) -> None:
@@ -43,8 +44,8 @@ def _draw(runs: pd.DataFrame) -> None:
     try:
         sides = choose_sides(loaded, pushes)
     except WorkbenchError as error:
-        st.error(str(error))
-    view = tabs("view", "View", _VIEWS, _VIEWS[0])
+        say_error(error)
+    view = pick_one("View", _VIEWS, "view", _VIEWS[0])
     if view == "Make a vector":
         make_view(loaded, runs)
         return

@@ -16,6 +16,7 @@ from workbench.views.charts import draw, figure_html, figure_names, show_figure
 from workbench.views.choices import pick, pick_some, tabs, write
 from workbench.views.run_list import described, name_of, pick_run
 from workbench.views.run_tables import read_table, show_table, table_names
+from workbench.views.text import plain, say_error
 
 __all__ = ["name_of", "runs_page"]
 
@@ -59,13 +60,15 @@ def _one(shown: pd.DataFrame) -> None:
     try:
         run = pick_run(shown)
     except WorkbenchError as error:
-        st.error(f"This run is broken: {error}")
+        say_error(error, "This run is broken: ")
         return
     status = run.status
     total = "?" if status.total is None else status.total
-    st.subheader(f"{run.experiment}/{run.name}: {status.state}, {len(run.steps())} of {total} steps")
+    st.subheader(
+        f"{plain(run.experiment)}/{plain(run.name)}: {plain(status.state)}, {len(run.steps())} of {total} steps"
+    )
     if status.error:
-        st.error(status.error)
+        say_error(status.error)
     st.download_button(
         "Download the run (zip)", lambda: _zipped(run), f"{run.experiment}-{run.name}.zip", "application/zip",
         key="zip", on_click="ignore", help="unpacks into a folder of runs",
@@ -92,7 +95,7 @@ def _tables(run: RunRecord) -> None:
         chosen = pick("Table", names, key="table")
         show_table(read_table(run, chosen), f"{run.name}-{chosen.split(' ')[-1]}", "table")
     except WorkbenchError as error:
-        st.error(str(error))
+        say_error(error)
 
 
 def _figures(run: RunRecord) -> None:
@@ -105,7 +108,7 @@ def _figures(run: RunRecord) -> None:
     try:
         figure = draw(run, name)
     except WorkbenchError as error:
-        st.error(str(error))
+        say_error(error)
         return
     show_figure(figure, f"figure-{name}")
     st.download_button(
@@ -128,7 +131,7 @@ def _files(run: RunRecord) -> None:
         if path.suffix == ".png":
             st.image(path.read_bytes())
     except OSError as error:
-        st.error(f"{path} cannot be read: {error.strerror or error}")
+        say_error(f"{path} cannot be read: {error.strerror or error}")
         return
     mime = _MIME.get(path.suffix, "application/octet-stream")
     st.download_button("Download", path.read_bytes, path.name, mime, key="download", on_click="ignore")
@@ -143,7 +146,7 @@ def _size(path: Path) -> str:
 
 def _log(path: Path, lines: int = 200) -> str:
     try:
-        text = path.read_text(errors="replace")
+        text = "" if path.is_symlink() else path.read_text(errors="replace")
     except OSError:
         return "no log"
     return "\n".join(text.splitlines()[-lines:]) or "the log is empty"

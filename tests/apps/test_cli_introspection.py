@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from apps.cli.main import main
+from workbench.families import get_family
 from workbench.runs import RunFolder
 
 
@@ -18,7 +18,7 @@ def _error(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 def test_the_group_alone_names_its_experiments(capsys: pytest.CaptureFixture[str]) -> None:
     line = _error(capsys, "run", "introspection")
-    assert "workbench run introspection self-prediction" in line and "introspection concept-injection" in line
+    assert "'workbench run introspection' needs one of: self-prediction, concept-injection" in line
 
 
 def test_a_wrong_second_word_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,31 +26,31 @@ def test_a_wrong_second_word_is_answered_with_the_nearest(capsys: pytest.Capture
 
 
 def test_options_before_the_experiment_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "name the experiment" in _error(capsys, "run", "introspection", "--preset", "cpu")
+    assert "workbench run introspection self-prediction --preset cpu" in _error(
+        capsys, "run", "introspection", "--preset", "cpu"
+    )
 
 
 def test_help_of_run_names_the_two_words(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "--help"]) == 0
-    assert "workbench run introspection self-prediction" in capsys.readouterr().out
+    assert main(["run", "introspection", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "usage: workbench run introspection" in said and "• self-prediction" in said
 
 
 def test_both_ways_of_naming_it_run_the_same_spec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from workbench.families.introspection import self_prediction
-
     ran = []
 
-    def run(spec, root, name, progress, say):  # type: ignore[no-untyped-def]
+    def run(family, spec, root, name, progress, log):  # type: ignore[no-untyped-def]
         ran.append(spec)
-        with RunFolder.open(root, "self-prediction", spec, name, {}) as folder:
+        with RunFolder.open(root, family.name, spec, name, {}) as folder:
             return folder.path
 
-    stub = ModuleType("stub")
-    vars(stub).update(PRESETS=self_prediction.PRESETS, run=run)
-    monkeypatch.setattr("apps.cli.run.get_experiment", lambda name: {"self-prediction": stub}[name])
+    monkeypatch.setattr("apps.cli.run.run", run)
+    monkeypatch.setattr("apps.cli.run.draw", lambda record, out, log: None)
     options = ["--preset", "smoke", "--seed", "3", "--runs", str(tmp_path)]
     assert main(["run", "introspection", "self-prediction", *options]) == 0
     assert main(["run", "self-prediction", *options]) == 0
-    assert ran == [self_prediction.PRESETS["smoke"].model_copy(update={"seed": 3})] * 2
+    assert ran == [get_family("self-prediction").presets["smoke"].model_copy(update={"seed": 3})] * 2
 
 
 def test_the_report_prints_the_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_report_prints_the_tables(capsys: pytest.CaptureFixture[str], tmp_pa
     import pandas as pd
     from rich.console import Console
 
-    from apps.cli.reports import print_report
+    from workbench.families.showing import print_report
     from workbench.runs import load_run
 
     source = Path(__file__).parents[1] / "workbench/families/introspection/self_prediction/test_figures.py"
@@ -80,5 +80,7 @@ def test_the_report_prints_the_tables(capsys: pytest.CaptureFixture[str], tmp_pa
             folder.save_table(name, table)
     print_report(load_run(folder.path), Console(width=140))
     said = capsys.readouterr().out
-    assert "0.55 [0.50, 0.59]" in said and "0.24 [0.01, 0.30]" in said  # self on held-out tasks; cross-trained error
+    assert (
+        "0.550 [0.500, 0.590]" in said and "0.240 [0.010, 0.300]" in said
+    )  # self on held-out tasks; cross-trained error
     assert "equalised" in said and "probe on M2" in said and "1 of 1 held" in said

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from apps.cli.main import main
-from apps.cli.reports import print_report
-from workbench.families import EXPERIMENTS
+from workbench.families import Family, Spec, Step, Table, families
+from workbench.families.showing import print_report
 from workbench.models import shipped_models
 from workbench.runs import RunFolder, list_runs, load_run
 
 
-class ToySpec(BaseModel):
+class ToySpec(Spec):
     """An experiment that writes numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seed: int = 0
     doses: tuple[float, ...] = Field((1.0, 2.0), description="what is added")
     settings: tuple[tuple[float, float], ...] = ((1.0, 2.0),)
     layers: tuple[int, ...] | None = None
@@ -35,22 +29,19 @@ class ToySpec(BaseModel):
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> list[ToySpec]:
-    """Registers the experiment ``toy``; returns the specs that are run."""
+    """Brings the family ``toy``; returns the specs that are run."""
     ran: list[ToySpec] = []
 
-    def run(spec: ToySpec, root: Path, name: str | None, progress: bool, say: Callable[[str], None]) -> Path:
-        ran.append(spec)
-        with RunFolder.open(root, "toy", spec, name, {}) as folder:
-            for unit in folder.plan([f"dose={dose}" for dose in spec.doses]):
-                say(f"[1/2] {unit}")
-                folder.write(unit, pd.DataFrame({"unit": [unit]}))
-        return folder.path
+    def steps(spec: ToySpec) -> list[Step]:
+        return [
+            Step(f"dose={dose}", "adds", lambda context, dose=dose: pd.DataFrame({"dose": [dose]}), 4)
+            for dose in spec.doses
+        ]
 
-    module = ModuleType("toy_experiment")
     presets = {"cpu": ToySpec(), "smoke": ToySpec(seed=7, doses=(3.0,))}
-    vars(module).update(PRESETS=presets, run=run, plan=lambda spec: [(f"dose={d}", "adds", 4) for d in spec.doses])
-    monkeypatch.setitem(sys.modules, "toy_experiment", module)
-    monkeypatch.setitem(EXPERIMENTS, "toy", "toy_experiment")
+    report = lambda record: [Table("a toy's table", record.rows().astype(str), "doses [red]")]  # noqa: E731
+    family = Family("toy", "A toy", ToySpec, presets, steps, lambda context: ran.append(context.spec), report=report)
+    monkeypatch.setitem(families(), "toy", family)
     return ran
 
 
@@ -96,7 +87,7 @@ def test_help_shows_the_values_of_the_preset(toy: list[ToySpec], capsys: pytest.
     assert "what is added (default: 3.0)" in text and "(default: 7)" in text and "--dry-run" in text and toy == []
 
 
-def test_dry_run_prints_units_completions_and_tokens_and_writes_nothing(
+def test_dry_run_prints_steps_completions_and_tokens_and_writes_nothing(
     toy: list[ToySpec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = tmp_path / "runs"
@@ -114,12 +105,12 @@ def test_dry_run_marks_what_is_done(toy: list[ToySpec], tmp_path: Path, capsys: 
     assert ["dose=2.0", "adds", "4", "40", "yes"] in [line.split() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_the_same_command_again_does_no_unit_twice(
+def test_the_same_command_again_does_no_step_twice(
     toy: list[ToySpec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["run", "toy", "--runs", str(tmp_path), "--name", "mine"]
-    assert main(argv) == 0 and "dose=1.0" in capsys.readouterr().err
-    assert main(argv) == 0 and "dose=1.0" not in capsys.readouterr().err
+    assert main(argv) == 0 and "[1/2] adds" in capsys.readouterr().err
+    assert main(argv) == 0 and "adds" not in capsys.readouterr().err
     assert load_run(tmp_path / "toy" / "mine").status.state == "finished"
 
 
@@ -128,7 +119,7 @@ def test_the_same_command_again_does_no_unit_twice(
     [
         (["--preset", "smok"], "did you mean 'smoke'"),
         (["--share", "2"], "share is 2.0: input should be less than 1"),
-        (["--dosess", "2"], "did you mean --doses?"),
+        (["--dosess", "2"], "did you mean '--doses'?"),
         (["--settings", "1", "2", "3"], "--settings [FLOAT FLOAT [FLOAT FLOAT ...]]"),
         (["--spec", "nowhere.yaml"], "cannot read the spec nowhere.yaml: No such file"),
         (["--name", "../up"], "cannot be a file name"),
@@ -159,6 +150,14 @@ def test_a_broken_spec_file_is_one_line_that_names_the_place(
     (tmp_path / name).write_text(text)
     line = _error(capsys, "run", "toy", "--spec", str(tmp_path / name))
     assert said in line and name in line and toy == []
+
+
+def test_a_finished_run_prints_its_familys_tables_as_they_are(
+    toy: list[ToySpec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "toy", "--runs", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "a toy's table" in out and "doses [red]" in out and ["2.0"] in [line.split() for line in out.splitlines()]
 
 
 def test_runs_that_is_a_file_is_refused_before_anything_is_loaded(
@@ -202,7 +201,7 @@ def _result(method: str, metric: str, **values: Any) -> dict[str, Any]:
     return row | {"difference_high": 0.0} | values
 
 
-def test_the_report_of_east_shows_the_chosen_condition_controls_and_orderings(
+def test_the_report_of_east_shows_the_chosen_condition_controls_and_claims(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from rich.console import Console
@@ -241,7 +240,7 @@ def test_east_runs_on_the_shipped_model_prints_its_tables_and_draws(
     small += ["--eval-completions", "2", "--settings", "95", "105", "--runs", str(tmp_path)]
     assert main(["run", "east", "--preset", "smoke", *small]) == 0
     out = capsys.readouterr().out
-    assert "buttons: chosen layer 1" in out and "orderings of the paper" in out
+    assert "buttons: chosen layer 1" in out and "claims of the paper" in out
     run = load_run(list_runs(tmp_path)["path"][0])
     assert run.status.state == "finished" and any(path.suffix == ".html" for path in run.figures)
     assert json.loads((run.path / "spec.json").read_text())["layers"] == [1]

@@ -53,13 +53,13 @@ def test_unexpected_error_of_a_page_is_one_line_and_the_other_pages_go_on(open_a
     [said] = app.error
     assert f"This page could not be drawn ({type(error).__name__}: " in said.value and "\n" not in said.value
     assert "Traceback" in app.code[0].value and "Details" in app.expander[0].label
-    app.radio(key="page").set_value("Runs").run()
+    app.turn_to("Runs")
     assert not app.error and not app.exception and app.header[0].value == "Runs"
 
 
 def test_every_page_is_in_the_menu(open_app, one_run):
     app = open_app(one_run)
-    assert app.radio(key="page").options == list(main.PAGES)
+    assert [info["page_name"] for info in app._registered_pages.values()] == list(main.PAGES)
     assert {"Runs", "EAST", "Goal-directedness", "Playground", "Sweeps"} <= set(main.PAGES)
 
 
@@ -85,7 +85,7 @@ def test_spec_begins_with_the_fields_in_which_runs_of_a_family_differ(open_app, 
 
 def test_tables_are_shown_and_downloaded_whole(open_app, one_run):
     app = open_app(one_run, view="Tables", table="table words")
-    assert "table results" in app.selectbox(key="table").options
+    assert "table results" in app.selectbox(key="runs-table").options
     shown = app.dataframe[1].value
     assert len(shown) == 8 and {"word", "ratio"} <= set(shown.columns)
     labels = [button.label for button in app.get("download_button")]
@@ -112,22 +112,29 @@ def test_figures_and_files_of_a_run_can_be_had(open_app, one_run):
     app = open_app(one_run, view="Figures", figure="regret")
     assert len(app.get("plotly_chart")) == 1 and "Download as HTML" in [b.label for b in app.get("download_button")]
     app = open_app(one_run, view="Vectors and files")
-    assert any(option.startswith("artifacts/chosen.json (") for option in app.selectbox(key="file").options)
+    assert any(option.startswith("artifacts/chosen.json (") for option in app.selectbox(key="runs-file").options)
 
 
-def test_what_is_chosen_stands_in_the_address_and_comes_back_from_it(open_app, one_run):
-    app = open_app(one_run, view="Tables")
-    app.selectbox(key="table").set_value("rows of vectors-buttons").run()
-    address = dict(app.query_params.items())
-    assert address["table"] == "rows of vectors-buttons" and address["page"] == "Runs"
-    again = open_app(one_run, **address)
-    assert again.selectbox(key="table").value == "rows of vectors-buttons"
-    assert "half_cosine" in again.dataframe[1].value.columns
+def test_what_the_address_names_is_shown_and_stays_in_it(open_app, one_run):
+    app = open_app(one_run, view="Tables", table="rows of vectors-buttons")
+    assert app.selectbox(key="runs-table").value == "rows of vectors-buttons"
+    assert "half_cosine" in app.dataframe[1].value.columns
+    assert app.query_params == {"runs-view": "Tables", "runs-table": "rows of vectors-buttons"}
 
 
-def test_an_address_that_names_what_is_not_there_falls_back(open_app, one_run):
-    app = open_app(one_run, page="No such page", run="../../etc", view="zzz")
-    assert app.selectbox(key="run").value == "east/first" and app.radio(key="page").value == "Runs"
+@pytest.mark.parametrize("page", ["Runs", "EAST"])
+def test_address_of_a_run_that_is_gone_says_so_and_shows_another(open_app, one_run, page):
+    app = open_app(one_run, page=page, run="east/gone", view="zzz")
+    assert app.selectbox(key=f"{page.lower()}-run").value == "east/first" and not app.error
+    assert [said.value for said in app.warning] == ["Run: the address asks for east/gone, which is not there."]
+
+
+def test_address_with_words_that_no_page_knows_says_so(open_app, one_run):
+    app = open_app(one_run)
+    app.query_params.update({"page": "Nowhere", "run": "east/gone"})
+    [said] = app.run().warning
+    assert said.value == "The address asks for page=Nowhere, run=east/gone, which is not there."
+    assert app.header[0].value == "Runs" and not app.exception
 
 
 def test_broken_run_is_listed_as_broken_and_said_in_one_message(open_app, broken_beside):
@@ -136,14 +143,14 @@ def test_broken_run_is_listed_as_broken_and_said_in_one_message(open_app, broken
     assert table["status"]["cut"] == "broken" and table["status"]["whole"] == "finished"
     assert "spec.json" in table["error"]["cut"] and table["error"]["whole"] == ""
     assert "spec.json cannot be read" in app.error[0].value and len(app.error) == 1
-    app.selectbox(key="run").set_value("east/whole").run()
+    app.selectbox(key="runs-run").set_value("east/whole").run()
     assert not app.error and not app.exception
 
 
 def test_status_filter_and_text_hide_the_other_runs(open_app, broken_beside):
     app = open_app(broken_beside, status="broken")
     assert app.dataframe[0].value["name"].tolist() == ["cut"]
-    assert app.selectbox(key="run").options == ["east/cut"]
+    assert app.selectbox(key="runs-run").options == ["east/cut"]
     assert open_app(broken_beside, find="MIN_VALID").dataframe[0].value["name"].tolist() == ["whole"]
     nothing = open_app(broken_beside, find="no such thing")
     assert "clear a filter" in texts(nothing.info) and not nothing.error
@@ -164,7 +171,7 @@ def test_two_runs_are_compared_field_by_field(open_app, tmp_path, write_east_run
     app = open_app(tmp_path, show="Compare two", a="east/first", b="east/other")
     fields = app.dataframe[1].value.set_index("field")
     assert fields.loc["seed", ["A", "B"]].tolist() == ["0", "3"] and "model" not in fields.index
-    app.toggle(key="equal").set_value(True).run()
+    app.toggle(key="runs-equal").set_value(True).run()
     assert "model" in app.dataframe[1].value["field"].tolist()
 
 
@@ -190,14 +197,14 @@ def test_east_page_shows_orderings_and_what_was_chosen(open_app, one_run):
 
 def test_every_figure_of_the_east_page_can_be_shown(open_app, one_run):
     app = open_app(one_run, page="EAST", view="Figures")
-    assert {"entropy_by_multiplier-buttons", "layer_multiplier"} <= set(options(app.selectbox(key="figure")))
+    assert {"entropy_by_multiplier-buttons", "layer_multiplier"} <= set(options(app.selectbox(key="east-figure")))
     for name in ("cumulative_arms-slot_machines", "regret", "vector_norms", "layer_multiplier"):
-        app.selectbox(key="figure").set_value(name).run()
-        assert not app.exception and app.query_params["figure"] == name and len(app.get("plotly_chart")) == 1
+        app.selectbox(key="east-figure").set_value(name).run()
+        assert not app.exception and len(app.get("plotly_chart")) == 1
 
 
 def test_words_come_as_figure_and_as_the_whole_table(open_app, one_run):
-    app = open_app(one_run, page="EAST", view="Figures", figure="words-buttons")
+    app = open_app(one_run, page="EAST", view="Figures", figure="words: buttons")
     assert app.dataframe[0].value["word"].tolist() == ["rare", "perhaps", "unsure", "clearly"]
 
 
@@ -216,3 +223,18 @@ def test_app_is_served_to_this_machine_only_with_options_that_streamlit_has():
     given = dict(zip(words[::2], words[1::2], strict=True))
     assert given["--server.address"] == "127.0.0.1" and given["--runner.postScriptGC"] == "false"
     assert {name.removeprefix("--") for name in given} <= set(config._config_options_template)
+
+
+def test_foreign_error_is_shown_as_text(open_app, tmp_path, write_east_run):
+    import json
+
+    file = write_east_run(tmp_path) / "status.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"error": "![x](http://a.b/c.png)"}))
+    assert r"\!\[x\](http\://a.b/c.png)" in texts(open_app(tmp_path).error)
+
+
+def test_link_that_leads_out_of_a_run_is_left_out(open_app, tmp_path, write_east_run):
+    (tmp_path / "secret.json").write_text("{}")
+    (write_east_run(tmp_path) / "artifacts" / "linked.json").symlink_to(tmp_path / "secret.json")
+    files = open_app(tmp_path, view="Vectors and files").selectbox(key="runs-file").options
+    assert files and not [name for name in files if "linked" in name]

@@ -3,6 +3,7 @@
 import pytest
 
 from workbench.runs import list_runs
+from workbench.views.choices import path_of
 from workbench.views.run_list import EXAMPLES
 
 PAGES = {"east": "EAST", "goal-directedness": "Goal-directedness", "sweep": "Sweeps", "internal-rl": "Internal RL",
@@ -22,16 +23,19 @@ def test_beside_own_runs_the_examples_are_shown_on_demand(open_with_examples, tm
     app = open_with_examples(tmp_path)
     assert app.dataframe[0].value["name"].tolist() == ["mine"] and not app.info
     app.toggle(key="examples").set_value(True).run()
-    assert len(app.dataframe[0].value) == 1 + len(list_runs(EXAMPLES)) and app.query_params["examples"] == "1"
-    app.radio(key="page").set_value("EAST").run()
-    assert app.selectbox(key="run").value == "east/mine" and "east/demo (example)" in app.selectbox(key="run").options
+    assert len(app.dataframe[0].value) == 1 + len(list_runs(EXAMPLES))
+    app.turn_to("EAST")
+    box = app.selectbox(key="east-run")
+    assert box.value == "east/mine" and "east/demo (example)" in box.options
 
 
 @pytest.mark.parametrize("experiment", sorted(set(list_runs(EXAMPLES)["experiment"])))
 def test_every_view_of_a_page_shows_the_example(open_with_examples, tmp_path, experiment):
-    address = {"page": PAGES[experiment], "protocol": experiment, "view": "Results" if experiment == "sweep" else ""}
-    app = open_with_examples(tmp_path, **{key: value for key, value in address.items() if value})
-    assert app.selectbox(key="run").value.endswith("(example)")
+    address = {"page": PAGES[experiment]}
+    if address["page"] == "Introspection":
+        address["protocol"] = experiment.replace("-", " ").capitalize()
+    app = open_with_examples(tmp_path, **address, **({"view": "Results"} if experiment == "sweep" else {}))
+    assert app.selectbox(key=f"{path_of(PAGES[experiment])}-run").value.endswith("(example)")
     for tab in [tab.label for tab in app.tabs]:
         if tab not in ("Start", "Watch"):
             shown = open_with_examples(tmp_path, **(address | {"view": tab}))

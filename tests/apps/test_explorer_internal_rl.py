@@ -2,32 +2,23 @@
 
 import json
 import runpy
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
 MADE = runpy.run_path(str(ROOT / "tests/workbench/families/internal_rl/figures/internal_rl_run.py"))
 WRITE, PAGE = MADE["write_run"], "Internal RL"
+PICKED = "1 (picked): colours reached: 1"
 TABS = ["What held", "Learning", "Discovery", "Beliefs and control", "Episodes"]
 
 
 @pytest.fixture
-def open_page(monkeypatch):
-    """Run the app's page on a folder of runs, at an address."""
-
-    def run(root, **address):
-        monkeypatch.setenv("WORKBENCH_RUNS", str(root))
-        app = AppTest.from_file(str(ROOT / "apps" / "explorer" / "main.py"), default_timeout=120)
-        for key, value in {"page": PAGE, **address}.items():
-            app.query_params[key] = value
-        app.run()
-        assert not app.exception, app.exception[0].message
-        return app
-
-    return run
+def open_page(open_with_examples):
+    """The app's page on a folder of runs, at an address."""
+    return partial(open_with_examples, page=PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -49,39 +40,40 @@ def said(elements):
     return " ".join(str(element.value) for element in elements)
 
 
-def test_page_opens_on_the_gates_with_the_first_that_failed_and_the_orderings(open_page, runs):
+def test_page_opens_on_the_claims_and_the_gates_with_the_first_that_failed(open_page, runs):
     app = open_page(runs)
     assert [tab.label for tab in app.tabs] == TABS
-    gates, orderings = (frame.value for frame in app.dataframe[:2])
+    claims, *_, gates = (frame.value for frame in app.dataframe)
     assert gates["passed"].tolist() == ["yes"] * 5 + ["no"] and gates["bar"].iloc[-1] == "at least 0.1"
     assert gates["value"].iloc[0] == "0.015 [0.005, 0.025]"
-    assert "discovery, held-out success with composed codes" in app.warning[0].value
-    assert orderings["held"].tolist() == ["yes", "no"] and not app.error
+    assert "the first that failed: discovery, held-out success with composed codes" in app.caption[-1].value
+    assert claims["held"].tolist() == ["yes", "no"] and not app.error
 
 
 @pytest.mark.parametrize(
-    ("view", "tab", "names"),
+    ("view", "names"),
     [
-        ("Learning", "learning", ["learning_curves", "final_success"]),
-        ("Discovery", "discovery", ["rate_distortion", "switches", "codes"]),
-        ("Beliefs and control", "model", ["beliefs", "belief_history", "controllers", "base_model"]),
+        ("Learning", ["learning_curves", "final_success"]),
+        ("Discovery", ["rate_distortion", "switches", "codes"]),
+        ("Beliefs and control", ["beliefs", "belief_history", "controllers", "base_model"]),
     ],
 )
-def test_every_figure_of_a_tab_can_be_shown_and_stands_in_the_address(open_page, runs, view, tab, names):
+def test_every_figure_of_a_tab_can_be_shown(open_page, runs, view, names):
     app = open_page(runs, view=view)
-    assert len(app.selectbox(key=f"{tab}_figure").options) == len(names)
+    assert len(app.selectbox(key=f"internal-rl-{view}-figure").options) == len(names)
     drawn = set()
     for name in names:
-        app.selectbox(key=f"{tab}_figure").set_value(name).run()
-        assert not app.exception and not app.error and app.query_params[f"{tab}_figure"] == name
+        app.selectbox(key=f"internal-rl-{view}-figure").set_value(name).run()
+        assert not app.exception and not app.error
         drawn.add(title(app))
     assert len(drawn) == len(names)
 
 
 def test_final_numbers_stand_below_the_learning_curves(open_page, runs):
     table = open_page(runs, view="Learning").dataframe[0].value
-    own = table[(table["method"] == "internal RL") & (table["task"] == "held-out task")].iloc[0]
-    assert own["success"] == "0.300 [0.280, 0.320]" and own["relative"] == "0.333 [0.313, 0.353]" and own["seeds"] == 3
+    own = table.set_index("method").loc["internal RL"]
+    assert own["held-out: success"] == "0.300 [0.280, 0.320]" and own["held-out: relative"] == "0.333 [0.313, 0.353]"
+    assert own["seeds"] == "3"
 
 
 def test_player_labels_an_episode_with_how_it_was_chosen_and_the_overall_rate(open_page, runs):
@@ -90,24 +82,24 @@ def test_player_labels_an_episode_with_how_it_was_chosen_and_the_overall_rate(op
     text = said(app.markdown)
     assert "**Not picked: among the first of 256 played.**" in text
     assert "Internal RL succeeds in 0.300 [0.280, 0.320] of all episodes of the held-out task (3 seeds)" in text
-    app.selectbox(key="episode").set_value("1").run()
+    app.selectbox(key="internal-rl-episode").set_value("1").run()
     assert "**Picked: among those that got farthest of 256 played.**" in said(app.markdown)
-    assert [option.split(":")[0] for option in app.selectbox(key="episode").options] == ["0 (not picked)", "1 (picked)"]
+    options = app.selectbox(key="internal-rl-episode").options
+    assert [option.split(":")[0] for option in options] == ["0 (not picked)", "1 (picked)"]
 
 
-def test_an_address_leads_to_task_episode_and_move_and_back(open_page, runs):
-    app = open_page(runs, view="Episodes", task="seen transitions", episode="1", step="5")
+def test_an_address_leads_to_task_episode_and_move(open_page, runs):
+    app = open_page(runs, view="Episodes", task="seen-transitions task", episode=PICKED, step="5")
     assert "Move 5 of 8: new code 1, colour 1 is next" in title(app)
     assert "Seen-transitions task 0-1-0-1-0-1, episode 1" in said(app.markdown)
-    app.slider(key="step").set_value(8).run()
+    app.slider(key="internal-rl-step").set_value(8).run()
     assert "Move 8 of 8" in title(app)
-    assert app.query_params["step"] == "8" and app.query_params["task"] == "seen transitions"
-    assert "Move 8 of 8" in title(open_page(runs, view="Episodes", episode="1", step="99"))
-    assert "Move 1 of 8" in title(open_page(runs, view="Episodes", episode="1", step="-3"))
+    assert "Move 1 of 8" in title(open_page(runs, view="Episodes", episode=PICKED, step="1"))
+    assert "Move 8 of 8" in title(open_page(runs, view="Episodes", episode=PICKED, step="99"))  # there is no such move
 
 
 def test_episode_can_be_played_in_one_figure(open_page, runs):
-    app = open_page(runs, view="Episodes", episode="1", play="1")
+    app = open_page(runs, view="Episodes", episode=PICKED, play="1")
     assert len(figure(app)["frames"]) == 8 and not app.get("slider")
 
 
@@ -120,7 +112,7 @@ def test_run_without_tables_says_so_in_every_tab(open_page, tmp_path):
 
 def test_broken_files_are_messages(open_page, tmp_path):
     artifacts = WRITE(tmp_path) / "artifacts"
-    for table, view in (("orderings", "What held"), ("episodes", "Episodes"), ("final", "Learning")):
+    for table, view in (("claims", "What held"), ("episodes", "Episodes"), ("final", "Learning")):
         (artifacts / f"{table}.parquet").write_bytes(b"cut off")
         app = open_page(tmp_path, view=view)
         assert len(app.error) == 1 and f"{table}.parquet" in app.error[0].value

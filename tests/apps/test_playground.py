@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from streamlit.testing.v1 import AppTest
 
 from steering import SteeringVector
 from workbench.sites import Site
@@ -14,21 +13,14 @@ MAIN = Path(__file__).parents[2] / "apps" / "explorer" / "main.py"
 
 
 @pytest.fixture
-def open_page(monkeypatch, tmp_path, no_examples):
-    """Open the page at an address (``view="..."`` is ``?pg-view=...``); it waits until all work is done."""
+def open_page(monkeypatch, tmp_path, open_app):
+    """Open the page at an address (``view="..."`` is ``?playground-view=...``); it waits until all work is done."""
     import workbench.views.jobs as jobs
 
     monkeypatch.setattr(jobs, "PATIENCE", 100)
-    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path))
 
     def run(**address):
-        app = AppTest.from_file(str(MAIN), default_timeout=200)
-        app.query_params["page"] = "Playground"
-        for name, value in address.items():
-            app.query_params[f"pg-{name}"] = value
-        app.run()
-        assert not app.exception, app.exception[0].message
-        return app
+        return open_app(tmp_path, page="Playground", **address)
 
     return run
 
@@ -62,7 +54,7 @@ def errors(app):
 
 def test_first_visit_plays_the_bandit_and_needs_no_run(open_page):
     app = open_page()
-    assert app.selectbox(key="pg-model").value == "bandit-agent" and not errors(app)
+    assert app.selectbox(key="playground-model").value == "bandit-agent" and not errors(app)
     assert headings(app) == ["unsteered", "unsteered"] and "Action:" in app.code[0].value
     assert "<span" in said(app)[0] and len(charts(app)) == 2
 
@@ -78,17 +70,19 @@ def test_slider_changes_what_is_said_and_zero_is_the_unsteered_model(open_page, 
     app = open_page(input="Text", tokens="12", **vector)
     assert headings(app) == ["unsteered", "steered"] and len(said(app)) == 2
     before = said(app)[1]
-    app.slider(key="pg-multiplier-push").set_value(-9.0).run()
+    app.slider(key="playground-multiplier-push").set_value(-9.0).run()
     assert not app.exception and said(app)[1] != before
-    app.slider(key="pg-multiplier-push").set_value(0.0).run()
+    app.slider(key="playground-multiplier-push").set_value(0.0).run()
     assert headings(app) == ["unsteered"]
 
 
 def test_layer_and_tokens_of_a_vector_can_be_chosen(open_page, vector):
     first = open_page(input="Text", tokens="8", **vector)
     deeper = open_page(input="Text", tokens="8", **vector, **{"layer-push": "5", "scope-push": "new tokens"})
-    assert deeper.slider(key="pg-layer-push").value == 5 and first.slider(key="pg-layer-push").value == 2
-    assert deeper.selectbox(key="pg-scope-push").value == "generation"
+    assert (
+        deeper.slider(key="playground-layer-push").value == 5 and first.slider(key="playground-layer-push").value == 2
+    )
+    assert deeper.selectbox(key="playground-scope-push").value == "generation"
     assert said(first)[0] != said(deeper)[0] or said(first)[1] != said(deeper)[1]
 
 
@@ -130,14 +124,14 @@ def test_grid_is_played_step_by_step(open_page):
 def test_next_step_plays_one_more(open_page):
     app = open_page(completions="2")
     next(button for button in app.button if button.label == "Next step").click().run()
-    assert app.number_input(key="pg-steps").value == 2 and app.dataframe[0].value["step"].tolist() == [2, 1]
+    assert app.number_input(key="playground-steps").value == 2 and app.dataframe[0].value["step"].tolist() == [2, 1]
     next(button for button in app.button if button.label == "Start again").click().run()
     assert app.dataframe[0].value["step"].tolist() == [1]
 
 
 def test_link_to_a_step_shows_the_same_as_playing_there(open_page):
     app = open_page(completions="2")
-    app.number_input(key="pg-episode").set_value(5).run()
+    app.number_input(key="playground-episode").set_value(5).run()
     next(button for button in app.button if button.label == "Next step").click().run()
     link = open_page(completions="2", episode="5", steps="2")
     assert link.dataframe[0].value.equals(app.dataframe[0].value) and said(link) == said(app)
@@ -147,12 +141,12 @@ def test_vector_is_made_chosen_and_saved(open_page, tmp_path):
     app = open_page(view="Make a vector", input="Text", tokens="4")
     next(button for button in app.button if button.label == "Make the vector").click().run()
     assert not app.exception and "my-vector: length" in app.success[0].value
-    assert app.multiselect(key="pg-vectors").options == ["my-vector"]
-    app.multiselect(key="pg-vectors").set_value(["my-vector"]).run()
-    assert app.slider(key="pg-layer-my-vector").value == 3
+    assert app.multiselect(key="playground-vectors").options == ["my-vector"]
+    app.multiselect(key="playground-vectors").set_value(["my-vector"]).run()
+    assert app.slider(key="playground-layer-my-vector").value == 3
     next(button for button in app.button if button.label == "Save my-vector").click().run()
     assert (tmp_path / "vectors" / "my-vector.safetensors").is_file()
-    assert app.multiselect(key="pg-vectors").value == ["my-vector"]
+    assert app.multiselect(key="playground-vectors").value == ["my-vector"]
 
 
 def test_name_that_leaves_the_folder_is_one_message(open_page, tmp_path):
@@ -172,13 +166,16 @@ def test_name_that_leaves_the_folder_is_one_message(open_page, tmp_path):
 )
 def test_bad_input_is_one_line_and_the_page_stays(open_page, address, message):
     app = open_page(**address)
-    assert app.selectbox(key="pg-model").value == "bandit-agent"
+    assert app.selectbox(key="playground-model").value == "bandit-agent"
     assert all("\n" not in error for error in errors(app)) and message in " ".join(errors(app))
 
 
 def test_address_that_names_what_is_not_there_falls_back(open_page):
     app = open_page(view="No such view", model="../../etc", vectors="../../secret", **{"attention-layer": "99"})
-    assert app.selectbox(key="pg-model").value == "bandit-agent" and app.multiselect(key="pg-vectors").value == []
+    assert (
+        app.selectbox(key="playground-model").value == "bandit-agent"
+        and app.multiselect(key="playground-vectors").value == []
+    )
 
 
 def test_link_to_a_hub_model_loads_nothing_by_itself(open_page):
@@ -193,8 +190,8 @@ def test_models_that_read_no_text_are_not_offered_and_loading_one_is_a_message(o
 
     silent = [str(folder) for folder in shipped_models().values() if not (folder / "tokenizer.json").exists()]
     app = open_page()
-    assert "bandit-agent" in app.selectbox(key="pg-model").options
-    assert not {Path(folder).name for folder in silent} & set(app.selectbox(key="pg-model").options)
+    assert "bandit-agent" in app.selectbox(key="playground-model").options
+    assert not {Path(folder).name for folder in silent} & set(app.selectbox(key="playground-model").options)
     for folder in silent:
         app = open_page(model="folder or hub id", source=folder)
         next(button for button in app.button if button.label.startswith("Load")).click().run()
@@ -219,8 +216,10 @@ def test_folder_is_loaded_and_unloaded(open_page, tmp_path):
 
 def test_page_is_as_it_was_after_a_visit_to_another(open_page):
     app = open_page(input="Text", tokens="3", text="Two buttons.")
-    app.radio(key="page").set_value("Runs").run()
-    assert not [key for key in app.query_params if key.startswith("pg-")]
-    app.radio(key="page").set_value("Playground").run()
-    assert app.slider(key="pg-tokens").value == 3 and app.text_area(key="pg-text").value == "Two buttons."
+    app.turn_to("Runs")
+    app.query_params.clear()  # as the browser does
+    app.turn_to("Playground")
+    assert (
+        app.slider(key="playground-tokens").value == 3 and app.text_area(key="playground-text").value == "Two buttons."
+    )
     assert not errors(app) and not app.exception and len(said(app)) == 1

@@ -76,15 +76,15 @@ def test_controls_and_labels_of_the_form_are_known():
 def test_form_writes_the_spec_and_the_command_that_does_the_same(open_app, tmp_path):
     app = open_app(tmp_path, page="Sweeps")
     assert shown_yaml(app)["targets"] == ["entropy", "best_arm"]
-    app.multiselect(key="targets0").set_value(["regret"])
-    app.text_input(key="sites").set_value("1, all.mlp_out")
-    app.slider(key="seeds").set_value(2)
-    app.text_input(key="name").set_value("mine")
+    app.multiselect(key="sweeps-targets0").set_value(["regret"])
+    app.text_input(key="sweeps-sites").set_value("1, all.mlp_out")
+    app.slider(key="sweeps-seeds").set_value(2)
+    app.text_input(key="sweeps-name").set_value("mine")
     app.run()
     spec = shown_yaml(app)
     assert spec["targets"] == ["regret"] and spec["sites"] == [1, "all.mlp_out"] and spec["seeds"] == [0, 1]
     assert app.code[-1].value == f"workbench sweep mine.yaml --runs {tmp_path} --name mine"
-    again = open_app(tmp_path, **app.query_params)
+    again = open_app(tmp_path, page="Sweeps", targets0="regret", sites="1, all.mlp_out", seeds="2", name="mine")
     assert shown_yaml(again) == spec
 
 
@@ -110,20 +110,20 @@ def test_yaml_can_be_edited_and_is_what_starts(open_app, tmp_path, stand_in):
 def test_run_is_started_watched_cancelled_and_its_results_opened(open_app, tmp_path, stand_in):
     app = open_app(tmp_path, page="Sweeps", name="first")
     next(button for button in app.button if button.label == "Start").click().run()
-    assert app.query_params["view"] == "Watch"
+    assert app.query_params["sweeps-view"] == "Watch"
     [one] = processes.started(tmp_path)
     wait_for(lambda: one.said() == "one of two")
     app.run()
     assert "**sweep/first**: running" in texts(app.markdown) and "one of two" in texts(app.code)
-    app.radio(key="page").set_value("Runs").run()  # it goes on meanwhile
-    app.radio(key="page").set_value("Sweeps").run()
-    assert one.alive and app.query_params["view"] == "Watch"
+    app.turn_to("Runs")  # it goes on meanwhile
+    app.turn_to("Sweeps")
+    assert one.alive and app.query_params["sweeps-view"] == "Watch"
     app.button(key="cancel-first").click().run()
     wait_for(lambda: not one.alive)
     app.run()
     assert "**sweep/first**: interrupted" in texts(app.markdown)
     app.button(key="open-first").click().run()
-    assert app.query_params["view"] == "Results" and app.selectbox(key="run").value == "sweep/first"
+    assert app.query_params["sweeps-view"] == "Results" and app.selectbox(key="sweeps-run").value == "sweep/first"
     assert not app.exception and not app.error
 
 
@@ -140,7 +140,7 @@ def test_results_show_figure_and_scores_of_a_sweep(open_app, tmp_path):
         run.plan(["all"])
         run.write("all", pd.DataFrame(rows))
     app = open_app(tmp_path, page="Sweeps", view="Results")
-    assert len(app.get("plotly_chart")) == 1 and app.selectbox(key="metric").options == ["accuracy"]
+    assert len(app.get("plotly_chart")) == 1 and app.selectbox(key="sweeps-metric").options == ["accuracy"]
     assert len(app.dataframe[0].value) == 4 and not app.error
 
 

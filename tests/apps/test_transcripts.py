@@ -115,14 +115,14 @@ def test_page_shows_both_transcripts_and_colours_on_demand(open_app, run, loaded
     assert [sub.value for sub in app.subheader] == ["unsteered", "EAST"]
     plain = [block.proto.body for block in app.get("html")]
     assert sum("I try one." in body for body in plain) == 2 and sum("paid &lt;1&gt;" in body for body in plain) == 2
-    app.toggle(key="colour").set_value(True).run()
+    app.toggle(key="east-colour").set_value(True).run()
     coloured = [block.proto.body for block in app.get("html")]
     assert not app.error and sum("background-color" in body for body in coloured) == 6
     assert any("mean projection" in caption.value for caption in app.caption)
 
 
 def test_model_that_is_not_shipped_is_loaded_only_on_demand(open_app, run):
-    app = open_app(run.path.parents[1], page="EAST", view="Transcripts", colour="1")
+    app = open_app(run.path.parents[1], page="EAST", view="Transcripts", colour="true")
     assert "Load tiny-east" in [button.label for button in app.button] and not app.error
     assert not any("background-color" in block.proto.body for block in app.get("html"))
 
@@ -130,8 +130,8 @@ def test_model_that_is_not_shipped_is_loaded_only_on_demand(open_app, run):
 def test_transcripts_follow_the_chosen_episode_and_method(open_app, tmp_path, write_east_run):
     write_east_run(tmp_path)
     app = open_app(
-        tmp_path, page="EAST", view="Transcripts", episode="7", beside="shuffled", setting="(100, 100)",
-        rendering="slot_machines",
+        tmp_path, page="EAST", view="Transcripts", episode="7", beside="shuffled vector", setting="(100, 100)",
+        rendering="slot machines",
     )  # fmt: skip
     assert [sub.value for sub in app.subheader] == ["unsteered", "shuffled vector"]
-    assert app.selectbox(key="episode").value == "7" and app.selectbox(key="setting").value == "(100, 100)"
+    assert app.selectbox(key="east-episode").value == "7" and app.selectbox(key="east-setting").value == "(100, 100)"

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from tests.browser.serving import PATIENCE, Server
+from workbench.views.choices import path_of
 
 __all__ = ["Tab"]
 
@@ -26,6 +27,7 @@ STILL = """quiet => {
     if (busy || window.stillSince === undefined) window.stillSince = now;
     return !busy && now - window.stillSince > quiet;
 }"""
+PROBED = re.compile(r"/[^/]+/_stcore/(health|host-config)$")  # Streamlit asks below the page's path first
 OVERFLOW = """() => Math.max(...[document.documentElement, ...document.querySelectorAll('[data-testid=stMain]')]
     .map(each => each.scrollWidth - each.clientWidth))"""
 
@@ -43,10 +45,17 @@ class Tab:
         """Note faults from now on."""
         page = self.page
         page.on("pageerror", lambda error: self.faults.append(f"error in the page: {error}"))
-        page.on("console", lambda said: said.type == "error" and self.faults.append(f"console: {said.text}"))
-        page.on("response", lambda got: got.status >= 400 and self.faults.append(f"{got.status} for {got.url}"))
+        page.on("console", lambda said: said.type == "error" and self._said(said))
+        page.on("response", lambda got: got.status >= 400 and not PROBED.search(got.url) and self._failed(got))
         page.on("request", self._asked)
         return self
+
+    def _said(self, message: Any) -> None:
+        if not PROBED.search(message.location.get("url", "")):
+            self.faults.append(f"console: {message.text}")
+
+    def _failed(self, response: Any) -> None:
+        self.faults.append(f"{response.status} for {response.url}")
 
     def _asked(self, request: Any) -> None:
         parts = urlsplit(request.url)
@@ -55,7 +64,8 @@ class Tab:
 
     def go(self, page: str = "", **query: str) -> Tab:
         """Open a page at an address."""
-        return self.visit(f"{self.server.url}/?{urlencode(({'page': page} if page else {}) | query)}")
+        path = path_of(page)
+        return self.visit(f"{self.server.url}/{path}?{urlencode({f'{path}-{name}': query[name] for name in query})}")
 
     def visit(self, url: str) -> Tab:
         """Open an address as it is."""
@@ -72,9 +82,7 @@ class Tab:
 
     def turn_to(self, page: str) -> Tab:
         """Click a page in the sidebar."""
-        self.page.get_by_test_id("stSidebar").get_by_role("radiogroup", name="Page").get_by_text(
-            page, exact=True
-        ).click()
+        self.page.get_by_test_id("stSidebarNav").get_by_text(page, exact=True).click()
         return self.settle()
 
     def open_all(self) -> Iterator[str]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
+from workbench.views.choices import path_of
+
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
-
-
-def query_of(tab: Any) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(tab.page.url).query)
 
 
 def test_click_in_the_sidebar_turns_to_the_page_and_the_address_says_so(tab: Any) -> None:
@@ -20,7 +18,9 @@ def test_click_in_the_sidebar_turns_to_the_page_and_the_address_says_so(tab: Any
     assert tab.heading == "Runs"
     for page, heading in (("EAST", "EAST: entropic"), ("Goal-directedness", "Goal-directedness in"), ("Runs", "Runs")):
         tab.turn_to(page)
-        assert tab.heading.startswith(heading) and query_of(tab)["page"] == [page]
+        assert tab.heading.startswith(heading) and urlsplit(tab.page.url).path == (
+            "/" if page == "Runs" else f"/{path_of(page)}"
+        )
 
 
 def test_address_shows_the_same_view_to_someone_else(tab: Any, open_tab: Callable[..., Any], server: Any) -> None:
@@ -49,7 +49,7 @@ def test_back_and_forward_go_through_the_pages_that_were_seen(tab: Any) -> None:
     main = tab.page.get_by_test_id("stMain").get_by_role("heading", level=2).first
     tab.page.go_back()
     expect(main).to_have_text("EAST: entropic activation steering")
-    assert query_of(tab.settle())["page"] == ["EAST"]
+    assert urlsplit(tab.settle().page.url).path == "/east"
     tab.page.go_back()
     expect(main).to_have_text("Runs")
     tab.settle().page.go_forward()
@@ -57,14 +57,18 @@ def test_back_and_forward_go_through_the_pages_that_were_seen(tab: Any) -> None:
     tab.settle()
 
 
-def test_back_undoes_one_choice(tab: Any) -> None:
+def test_page_is_as_it_was_left_when_one_turns_to_it_again(tab: Any) -> None:
     tab.go("EAST")
     tab.page.get_by_role("tab", name="Figures").click()
-    [first] = tab.settle().charts()
-    box = tab.page.get_by_role("combobox", name="Figure")
-    before = box.input_value()
-    tab.choose("Figure", "regret")
-    assert tab.charts() != [first]
-    tab.page.go_back()
-    expect(box).to_have_value(before)
-    assert tab.settle().charts() == [first]
+    tab.settle().choose("Figure", "regret")
+    seen, address = tab.charts(), tab.page.url
+    assert address.endswith("/east?east-view=Figures&east-figure=regret")
+    tab.turn_to("Goal-directedness").turn_to("EAST")
+    assert tab.charts() == seen and sorted(tab.page.url) == sorted(address)
+
+
+def test_page_that_there_is_not_says_so(tab: Any) -> None:
+    tab.visit(f"{tab.server.url}/nowhere")
+    expect(tab.page.get_by_role("dialog")).to_contain_text("Page not found")
+    assert tab.heading == "Runs"
+    tab.faults.clear()

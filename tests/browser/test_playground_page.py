@@ -15,7 +15,7 @@ from workbench.sites import Site
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
-SHORT = {"pg-input": "Text", "pg-tokens": "16", "pg-seed": "3"}
+SHORT = {"input": "Text", "tokens": "16", "seed": "3"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,7 +28,7 @@ def push(runs: Path) -> None:
 
 def pushed(multiplier: str) -> dict[str, str]:
     """The address of a short text, steered."""
-    return SHORT | {"pg-vectors": "push", "pg-multiplier-push": multiplier}
+    return SHORT | {"vectors": "push", "multiplier-push": multiplier}
 
 
 def said(tab: Any) -> dict[str, str]:
@@ -73,7 +73,7 @@ def test_two_tabs_do_not_mix_their_interventions(open_tab: Callable[..., Any], s
 
 
 def test_vector_from_two_lists_is_saved_beside_the_runs_and_loads(tab: Any, runs: Path) -> None:
-    tab.go("Playground", **SHORT, **{"pg-view": "Make a vector"})
+    tab.go("Playground", **SHORT, **{"view": "Make a vector"})
     tab.fill("Towards", "I am not sure.\nPerhaps the other one.").fill("Away from", "I am sure.\nThis is the best one.")
     tab.fill("Name", "doubt").press("Make the vector")
     tab.shoot("playground made vector")
@@ -83,13 +83,13 @@ def test_vector_from_two_lists_is_saved_beside_the_runs_and_loads(tab: Any, runs
     vector = SteeringVector.load(runs / "vectors" / "doubt.safetensors")
     assert vector.name == "doubt" and vector.norm > 0 and vector.site.layer == 3
     assert vector.metadata["positive"] == ["I am not sure.", "Perhaps the other one."]
-    tab.go("Playground", **SHORT, **{"pg-vectors": "doubt"})
+    tab.go("Playground", **SHORT, **{"vectors": "doubt"})
     assert set(said(tab)) == {"unsteered", "steered"}
 
 
 @pytest.mark.parametrize("view", ["Logit lens", "Attention", "Scores", "Components"])
 def test_view_draws_the_inside_of_both_sides(tab: Any, view: str) -> None:
-    tab.go("Playground", **pushed("6.0"), **{"pg-view": view})
+    tab.go("Playground", **pushed("6.0"), **{"view": view})
     names = tab.page.get_by_test_id("stMain").get_by_role("heading", level=3).all_inner_texts()
     if view in ("Logit lens", "Attention"):  # the others have both sides in one figure
         assert names == ["unsteered", "steered"] and len(tab.charts()) == 2
@@ -101,7 +101,9 @@ def test_pages_answer_while_the_model_plays_and_the_work_can_be_cancelled(
     open_tab: Callable[..., Any], server: Any
 ) -> None:
     tab, other = open_tab(server), open_tab(server)
-    tab.page.goto(f"{server.url}/?page=Playground&pg-input=Bandit&pg-steps=50&pg-completions=50&pg-episode=9")
+    tab.page.goto(
+        f"{server.url}/playground?playground-input=Bandit&playground-steps=50&playground-completions=50&playground-episode=9"
+    )
     playing = tab.page.get_by_text("Playing:")
     expect(playing).to_contain_text(re.compile("[1-9][0-9]* of 50 steps"))
     assert other.go("Runs").heading == "Runs"

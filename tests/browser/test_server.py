@@ -66,3 +66,15 @@ def test_broken_run_is_shown_as_broken_and_the_others_stay(tab: Any, goal_run: s
     assert (
         alert.count() == 0 and tab.page.get_by_role("combobox", name="Run", exact=True).input_value() != "east/broken"
     )
+
+
+@pytest.mark.parametrize(("host", "answer"), [("127.0.0.1", 101), ("localhost", 101), ("pages.example", 403)])
+def test_socket_is_refused_to_pages_that_ask_for_another_host(server: Any, host: str, answer: int) -> None:
+    asked = (
+        f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}:{server.port}\r\nOrigin: http://{host}:{server.port}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as wire:
+        wire.sendall(asked.encode())
+        assert wire.recv(64).split()[1] == str(answer).encode()

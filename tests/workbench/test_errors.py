@@ -45,3 +45,7 @@ def test_near_name_is_suggested_and_otherwise_all_are_listed():
 def test_suggestion_only_ever_names_valid_names(name, valid):
     text = did_you_mean(name, valid)
     assert text == f"; valid: {', '.join(valid)}" or any(f"'{v}'" in text for v in valid)
+
+
+def test_a_name_that_is_no_text_gets_the_valid_ones():
+    assert did_you_mean(None, ["hf", "nnsight"]) == "; valid: hf, nnsight"

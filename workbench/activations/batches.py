@@ -21,7 +21,7 @@ from workbench.models.memory import is_out_of_memory
 from workbench.sites import Site, SiteMap, parse_sites
 
 if TYPE_CHECKING:
-    from workbench.models.language_model import LanguageModel
+    from workbench.models.hooked_model import HookedModel
 
 __all__ = ["Budget", "Pass", "as_dtype", "check_length", "readable_sites", "run_passes"]
 
@@ -49,7 +49,7 @@ class Budget:
     tokens: int
 
     @classmethod
-    def of(cls, model: LanguageModel, tokens: int | None = None) -> Budget:
+    def of(cls, model: HookedModel, tokens: int | None = None) -> Budget:
         """As given; else what a CPU runs fastest (measured), or what fits well into the free memory of a GPU."""
         if tokens is not None:
             return cls(integer(tokens, "batch_tokens", least=1))
@@ -60,7 +60,7 @@ class Budget:
         return cls(max(1, min(_GPU_TOKENS, int(0.4 * torch.cuda.mem_get_info(model.device)[0] / token))))
 
 
-def readable_sites(model: LanguageModel, sites: object) -> tuple[Site, ...]:
+def readable_sites(model: HookedModel, sites: object) -> tuple[Site, ...]:
     """Sites whose activations are one vector a token; :class:`SiteError` for any other."""
     parsed = parse_sites(sites, model.n_layers)  # type: ignore[arg-type]
     for site in parsed:
@@ -77,11 +77,11 @@ def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """A floating-point dtype from its name; :class:`SpecError` for anything else."""
     found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
-        raise SpecError(f"no floating-point dtype {dtype!r}{did_you_mean(str(dtype), _DTYPES)}")
+        raise SpecError(f"no floating-point dtype {dtype!r}{did_you_mean(dtype, _DTYPES)}")
     return found
 
 
-def check_length(model: LanguageModel, tokens: Sequence[int], what: str) -> None:
+def check_length(model: HookedModel, tokens: Sequence[int], what: str) -> None:
     """Raise :class:`DataError` for more tokens than the model has positions; ``what`` names the input."""
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit and len(tokens) > limit:
@@ -89,7 +89,7 @@ def check_length(model: LanguageModel, tokens: Sequence[int], what: str) -> None
 
 
 def run_passes(
-    model: LanguageModel,
+    model: HookedModel,
     passes: Sequence[Pass],
     sites: Sequence[Site],
     budget: Budget,
@@ -138,7 +138,7 @@ def _next_batch(waiting: Sequence[Pass], start: int, tokens: int, pass_cost: int
     return waiting[start:stop]
 
 
-def _halve(budget: Budget, batch: Sequence[Pass], model: LanguageModel) -> None:
+def _halve(budget: Budget, batch: Sequence[Pass], model: HookedModel) -> None:
     longest = len(batch[0].tokens)
     if len(batch) == 1:
         raise ModelError(
@@ -150,7 +150,7 @@ def _halve(budget: Budget, batch: Sequence[Pass], model: LanguageModel) -> None:
 
 
 def _read(
-    model: LanguageModel,
+    model: HookedModel,
     batch: Sequence[Pass],
     sites: Sequence[Site],
     select: Callable[[Tensor], Tensor],
@@ -159,7 +159,7 @@ def _read(
     """The selected activations of one batch, or None when memory ran out."""
     try:
         return model.forward(
-            [one.tokens for one in batch],  # type: ignore[misc]
+            [one.tokens for one in batch],
             sites,
             interventions,
             select=select,

@@ -26,9 +26,10 @@ from workbench.activations.identity import identity
 from workbench.activations.positions import Positions, check_positions, find_positions
 from workbench.activations.store import ActivationStore
 from workbench.errors import DataError
+from workbench.models.hooked_model import HookedModel
 from workbench.models.inputs import integer, items, plain_interventions
 from workbench.models.interventions import Intervention
-from workbench.models.language_model import LanguageModel, Prompt
+from workbench.models.language_model import Prompt
 from workbench.progress import progress_bar
 from workbench.sites import Site
 from workbench.tables import frame_bytes
@@ -41,7 +42,7 @@ _OWN_COLUMNS = ("input", "position")
 
 
 def capture(
-    model: LanguageModel,
+    model: HookedModel,
     inputs: Sequence[Prompt],
     sites: Site | str | int | Sequence[Site | str | int],
     positions: Positions = "last",
@@ -92,7 +93,7 @@ def capture(
 
 
 def capture_to_store(
-    model: LanguageModel,
+    model: HookedModel,
     inputs: Sequence[Prompt],
     sites: Site | str | int | Sequence[Site | str | int],
     positions: Positions = "last",
@@ -154,7 +155,7 @@ class _Located:
 class _Reader:
     """A request, and how any stretch of its inputs is read."""
 
-    model: LanguageModel
+    model: HookedModel
     inputs: Sequence[Prompt]
     sites: tuple[Site, ...]
     positions: Positions
@@ -166,7 +167,7 @@ class _Reader:
 
     @classmethod
     def of(
-        cls, model: LanguageModel, inputs: Any, sites: Any, positions: Any, labels: Any, groups: Any, dtype: Any,
+        cls, model: HookedModel, inputs: Any, sites: Any, positions: Any, labels: Any, groups: Any, dtype: Any,
         device: Any, interventions: Any,
     ) -> _Reader:  # fmt: skip
         """The request, checked before anything is run."""

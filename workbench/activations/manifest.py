@@ -5,15 +5,12 @@ A shard counts from the moment the manifest names it, so the manifest is always 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.errors import ArtifactError
 from workbench.files import read_object, write_json
-
-if TYPE_CHECKING:
-    from workbench.activations.activation_set import ActivationSet
 
 __all__ = ["MANIFEST", "Manifest", "Shard"]
 
@@ -64,24 +61,3 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write it whole, in the place of the one before."""
         write_json(folder / MANIFEST, {"format": _FORMAT, "version": _VERSION, **asdict(self)})
-
-    def with_shard(self, some: ActivationSet, first: int = 0, stop: int = 0) -> Manifest:
-        """The manifest with one more shard; :class:`ArtifactError` when its rows are not of the same kind."""
-        kind = {
-            "fingerprint": some.fingerprint,
-            "basis": some.basis,
-            "sites": {
-                str(site): {"d": x.shape[1], "dtype": str(x.dtype).removeprefix("torch.")}
-                for site, x in some.activations.items()
-            },
-            "columns": list(map(str, some.labels.columns)),
-        }
-        if self.sites:
-            for name, new in kind.items():
-                old = getattr(self, name)
-                if new != old:
-                    raise ArtifactError(f"these activations do not belong into this store: {name} {new}, not {old}")
-            kind = {}
-        shards = (*self.shards, Shard(len(some), first, stop))
-        known = {"model": self.model or some.model, "n_layers": self.n_layers or some.n_layers}
-        return replace(self, **known, **kind, shards=shards)  # type: ignore[arg-type]

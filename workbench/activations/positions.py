@@ -12,13 +12,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.errors import DataError, ModelError, SpecError, did_you_mean
+from workbench.models.hooked_model import HookedModel
 from workbench.models.interventions import Window
-
-if TYPE_CHECKING:
-    from workbench.models.language_model import LanguageModel, Prompt
+from workbench.models.language_model import LanguageModel, Prompt
 
 __all__ = ["Positions", "Role", "Span", "check_positions", "find_positions"]
 
@@ -84,7 +83,7 @@ def check_positions(positions: Positions) -> Positions:
     return indices
 
 
-def find_positions(positions: Positions, model: LanguageModel, prompt: Prompt, tokens: Sequence[int]) -> Sequence[int]:
+def find_positions(positions: Positions, model: HookedModel, prompt: Prompt, tokens: Sequence[int]) -> Sequence[int]:
     """Absolute positions in one input, ascending (indices: in the order given); ``mean`` reads all of them.
 
     ``positions`` come from :func:`check_positions`; ``tokens`` are those of ``prompt``.  Raises :class:`DataError` when
@@ -116,7 +115,8 @@ def _index(number: int, length: int) -> int:
     return number % length
 
 
-def _overlapping(model: LanguageModel, prompt: Prompt, tokens: Sequence[int], where: Span | Role) -> list[int]:
+def _overlapping(reader: HookedModel, prompt: Prompt, tokens: Sequence[int], where: Span | Role) -> list[int]:
+    model = LanguageModel.of(reader)
     text, offsets = _offsets(model, prompt, tokens)
     ranges = _occurrences(where, text) if isinstance(where, Span) else _messages(where, model, prompt, text)
     return [

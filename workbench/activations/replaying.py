@@ -17,8 +17,9 @@ import torch
 from workbench.activations.activation_set import ActivationSet, label_table
 from workbench.activations.batches import Budget, Pass, as_dtype, check_length, readable_sites, run_passes
 from workbench.errors import DataError
+from workbench.models.hooked_model import HookedModel
 from workbench.models.inputs import each, items
-from workbench.models.language_model import LanguageModel, Prompt
+from workbench.models.language_model import Prompt
 from workbench.progress import progress_bar
 from workbench.sites import Site
 
@@ -26,7 +27,7 @@ __all__ = ["replay"]
 
 
 def replay(
-    model: LanguageModel,
+    model: HookedModel,
     episodes: Sequence[Sequence[Prompt]],
     sites: Site | str | int | Sequence[Site | str | int],
     *,
@@ -68,7 +69,7 @@ def replay(
     return ActivationSet(found, table, "episode", model.fingerprint, model.basis, model.name)
 
 
-def _encode(model: LanguageModel, episodes: Sequence[Sequence[Prompt]]) -> list[list[list[int]]]:
+def _encode(model: HookedModel, episodes: Sequence[Sequence[Prompt]]) -> list[list[list[int]]]:
     """Token ids of every prompt of every episode."""
     tokens = each(model.encode_all, items(episodes, "episode"), "episode")
     for number, prompts in enumerate(tokens):

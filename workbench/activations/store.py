@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from workbench.activations.activation_set import ActivationSet, Rows, row_numbers
-from workbench.activations.manifest import MANIFEST, Manifest
+from workbench.activations.manifest import MANIFEST, Manifest, Shard
 from workbench.errors import ArtifactError, DataError, SiteError, did_you_mean
 from workbench.files import disk_errors, make_folder, remove_temporaries, replacing, write_bytes
 from workbench.labels import labelled_rows
@@ -175,7 +175,7 @@ class ActivationStore:
         self._open()
         if self.manifest.request:
             raise ArtifactError(f"{self.path} was made by capture_to_store, which alone adds to it: take another store")
-        self._write(some, self.manifest.with_shard(some))
+        self._write(some, _with_shard(self.manifest, some))
 
     def claim(self, request: dict[str, Any], free: tuple[str, ...] = ()) -> tuple[dict[str, Any], int]:
         """For ``capture_to_store``: tie an empty store to a request, or check that it is tied to this one.
@@ -201,7 +201,7 @@ class ActivationStore:
     def append_inputs(self, some: ActivationSet, first: int, stop: int) -> None:
         """For ``capture_to_store``: add the rows of inputs [first, stop) as one shard."""
         self._open()
-        self._write(some, self.manifest.with_shard(some, first, stop))
+        self._write(some, _with_shard(self.manifest, some, first, stop))
 
     def close(self) -> None:
         """Let others write; closing twice does nothing."""
@@ -261,3 +261,25 @@ def _save(save_file: Any, tensors: dict[str, Tensor], path: Path) -> None:
         save_file(tensors, path)
     except SafetensorError as error:
         raise OSError(28 if "No space" in str(error) else None, str(error)) from error
+
+
+def _with_shard(manifest: Manifest, some: ActivationSet, first: int = 0, stop: int = 0) -> Manifest:
+    """The manifest with one more shard; :class:`ArtifactError` when its rows are not of the same kind."""
+    kind = {
+        "fingerprint": some.fingerprint,
+        "basis": some.basis,
+        "sites": {
+            str(site): {"d": x.shape[1], "dtype": str(x.dtype).removeprefix("torch.")}
+            for site, x in some.activations.items()
+        },
+        "columns": list(map(str, some.labels.columns)),
+    }
+    if manifest.sites:
+        for name, new in kind.items():
+            old = getattr(manifest, name)
+            if new != old:
+                raise ArtifactError(f"these activations do not belong into this store: {name} {new}, not {old}")
+        kind = {}
+    shards = (*manifest.shards, Shard(len(some), first, stop))
+    known = {"model": manifest.model or some.model, "n_layers": manifest.n_layers or some.n_layers}
+    return replace(manifest, **known, **kind, shards=shards)  # type: ignore[arg-type]

@@ -74,5 +74,5 @@ def read_claims(record: Any) -> pd.DataFrame | None:
             found = record.load_table(table).rename(columns={"ordering": "claim", "rendering": "on"})
             if not {"claim", "held", "evidence"} <= set(found):
                 raise DataError(f"{table}.parquet of {record.path} is no table of claims: it has {', '.join(found)}")
-            return found.reindex(columns=list(COLUMNS)).fillna({"on": ""})
+            return found.assign(on=found.get("on", "")).reindex(columns=list(COLUMNS))
     return None

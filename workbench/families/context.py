@@ -30,8 +30,8 @@ class Context(Generic[S]):
         self.spec, self.folder, self.model, self.progress = spec, folder, model, progress
 
     def gather(self, kind: str, but: tuple[str, ...] = ()) -> pd.DataFrame:
-        """The rows of the finished step called ``kind`` and of those whose names begin with ``kind``-, except those that
-        begin with one of ``but``.
+        """The rows of the finished steps called ``kind``, or whose names begin with ``kind``-, except those that begin
+        with one of ``but``.
 
         A table without rows or columns when there is none.
         """

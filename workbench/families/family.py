@@ -64,11 +64,14 @@ class View:
 
 @dataclass(frozen=True)
 class Command:
-    """A command of its own: ``workbench WORDS ...`` calls ``call(argv, "workbench WORDS")`` for the exit code."""
+    """A command of its own: ``workbench NAME`` calls ``function`` for the exit code (None: 0).
 
-    words: str
-    summary: str
-    call: Callable[[list[str], str], int]
+    Tyro makes options of its arguments and a page of help of its docstring; it is read when the command line starts,
+    so what is heavy is imported inside.  :mod:`workbench.console` has what commands print with.
+    """
+
+    name: str
+    function: Callable[..., int | None]
 
 
 @dataclass(frozen=True)

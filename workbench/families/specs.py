@@ -33,11 +33,13 @@ class ModelSpec(Spec):
 
     def load(self, model: str | None = None) -> LanguageModel:
         """The model of this spec, or another one that is read in the same way."""
+        from workbench.models.language_model import LanguageModel
         from workbench.models.loading import load_model
 
-        return load_model(
+        found = load_model(
             model or self.model, self.backend, device=self.device, device_map=self.device_map, dtype=self.dtype
         )
+        return LanguageModel.of(found)
 
     def n_layers(self) -> int:
         """Blocks of the model, from its configuration alone."""

@@ -17,9 +17,10 @@ __all__ = ["Record", "Tables"]
 class Record(Protocol):
     """A run that can be read: rows by step, tables, tensors and JSON by name."""
 
-    path: Path
-    spec: dict[str, Any]
-
+    @property
+    def path(self) -> Path: ...
+    @property
+    def spec(self) -> dict[str, Any]: ...
     @property
     def artifacts(self) -> list[str]: ...
     def steps(self) -> list[str]: ...

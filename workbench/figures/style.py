@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from workbench.errors import DataError, did_you_mean
+from workbench.errors import DataError, WorkbenchError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ def drawn(drawings: Mapping[str, Callable[[], go.Figure]]) -> dict[str, go.Figur
     for name, draw in drawings.items():
         try:
             figures[name] = draw()
-        except DataError:  # a table of an unfinished or older run; the other figures do not need it
+        except WorkbenchError:  # a table of an unfinished or older run; the other figures do not need it
             continue
     return figures
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from workbench.models.cache import PromptCache
     from workbench.models.check import check_backend
     from workbench.models.decoding import Completion, Score
+    from workbench.models.hooked_model import Forward, HookedModel
     from workbench.models.interventions import Intervention, Scope, Where, Window
-    from workbench.models.language_model import Forward, LanguageModel, Prompt
+    from workbench.models.language_model import LanguageModel, Prompt
     from workbench.models.loading import load_model, shipped_models, with_backend
     from workbench.models.report import Report
     from workbench.models.sequence import SequenceConfig, SequenceModelForActions
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Completion",
     "Forward",
+    "HookedModel",
     "Intervention",
     "LanguageModel",
     "Prompt",
@@ -47,7 +49,8 @@ _MODULES = {
     "check": ("check_backend",),
     "decoding": ("Completion", "Score"),
     "interventions": ("Intervention", "Scope", "Where", "Window"),
-    "language_model": ("Forward", "LanguageModel", "Prompt"),
+    "hooked_model": ("Forward", "HookedModel"),
+    "language_model": ("LanguageModel", "Prompt"),
     "report": ("Report",),
     "sequence": ("SequenceConfig", "SequenceModelForActions"),
     "sequence_model": ("SequenceModel",),

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from workbench.errors import ArtifactError, DataError, ModelError, SiteError
+from workbench.errors import DataError, ModelError
 from workbench.models import inputs
-from workbench.models.backend import Backend, Hook
+from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache, pad_right
 from workbench.models.decoding import Completion, Decoder, Leaf, Sampling, Score, seeded_leaves
-from workbench.models.fingerprint import fingerprint
-from workbench.models.interventions import Intervention, Placed, Where, hooks_for
+from workbench.models.hooked_model import HookedModel
+from workbench.models.interventions import Intervention
 from workbench.models.steered import steered
 from workbench.progress import progress_bar
-from workbench.sites import Site, SiteMap, parse_sites
 
-__all__ = ["Forward", "LanguageModel", "Prompt"]
+__all__ = ["LanguageModel", "Prompt"]
 
 Prompt = str | list[dict[str, str]] | list[int]
 
 
-@dataclass(frozen=True)
-class Forward:
-    """One pass over a right-padded batch: ``activations[site]`` [batch, pos, d]; ``logits`` [batch, pos, vocab] or
-    None; ``lengths`` tokens a row.  Entries past a row's length are meaningless.  ``activations`` may be asked by site,
-    hook name or layer (``["1.resid_post"]``, ``[-1]``)."""
-
-    activations: SiteMap[Tensor]
-    logits: Tensor | None
-    lengths: list[int]
-
-
-class LanguageModel:
+class LanguageModel(HookedModel):
     """A causal language model that can be read and steered.  Made by :func:`workbench.models.load_model`.
 
     A prompt is a string, a list of chat messages (``{"role": ..., "content": ...}``, written with the tokenizer's chat
@@ -55,53 +41,11 @@ class LanguageModel:
     'length'
     """
 
+    reads = "text"
+
     def __init__(self, backend: Backend, tokenizer: Any, name: str) -> None:
-        self.backend, self.tokenizer, self.name = backend, tokenizer, name
-        self.fingerprint  # noqa: B018 - before anything changes the weights' names or values
-
-    @property
-    def backend_name(self) -> str:
-        """``hf``, ``transformer_lens`` or ``nnsight``."""
-        return self.backend.name
-
-    @property
-    def basis(self) -> str:
-        """``raw`` unless the back end folds or centres weights, which changes the residual stream's basis."""
-        return self.backend.basis
-
-    @property
-    def config(self) -> Any:
-        """The Hugging Face configuration (of the text model, for a multimodal one)."""
-        return self.backend.hf_model.config.get_text_config()
-
-    @property
-    def n_layers(self) -> int:
-        """Number of blocks."""
-        return int(self.config.num_hidden_layers)
-
-    @property
-    def d_model(self) -> int:
-        """Width of the residual stream."""
-        return int(self.config.hidden_size)
-
-    @property
-    def device(self) -> torch.device:
-        """Where tokens go in."""
-        return self.backend.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the weights."""
-        return self.backend.hf_model.dtype
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Identifies configuration and weights; stamped on every artifact."""
-        return fingerprint(self.backend.hf_model)
-
-    def __repr__(self) -> str:
-        shape = f"{self.n_layers} layers x {self.d_model}"
-        return f"LanguageModel({self.name!r}, {self.backend_name}, {shape}, {self.dtype}, {self.device})"
+        super().__init__(backend, name)
+        self.tokenizer = tokenizer
 
     # ---- text and tokens
 
@@ -149,48 +93,8 @@ class LanguageModel:
         """Text of tokens, special ones left out."""
         return self.tokenizer.decode(list(tokens), skip_special_tokens=True)
 
-    # ---- one pass
-
-    def forward(
-        self,
-        prompts: Sequence[Prompt],
-        sites: Site | str | int | Iterable[Site | str | int] = (),
-        interventions: Sequence[Intervention] = (),
-        logits: bool = False,
-        *,
-        select: Callable[[Tensor], Tensor] | None = None,
-        row_numbers: Sequence[int] | None = None,
-    ) -> Forward:
-        """Activations at ``sites`` (and logits) of whole prompts, in one right-padded pass without autograd.
-
-        The pass ends at the deepest site unless logits are asked for.  Interventions act before activations are read.
-        ``select`` is applied to each activation as it is read and its result kept, so that the rest of the activation
-        is freed at once.  ``row_numbers``: which row of a per-row intervention each prompt is (default: 0, 1, ...).
-        """
-        sites = self._check_sites(sites, self.backend.components)
-        rows = self.encode_all(prompts)
-        interventions = self._placed(interventions)
-        self._check_room(rows, 0)
-        tokens = self._pad(rows)
-        found: dict[Site, Tensor] = {}
-        numbers = inputs.row_numbers(row_numbers, len(rows))
-        hooks = hooks_for(interventions, self._where(rows, numbers)) if interventions else {}
-        for site in sites:
-            hooks[site] = _reading(site, hooks.get(site), found, select)
-        stop_after = None if logits else max((s.layer for s in sites), default=0)
-        with torch.no_grad():
-            out = self.backend.forward(tokens, hooks=hooks, stop_after=stop_after, logits=logits)
-        activations = SiteMap({site: found[site] for site in sites}, self.n_layers)
-        return Forward(activations, out, [len(row) for row in rows])
-
     def _pad(self, rows: Sequence[Any]) -> Tensor:
         return pad_right(list(rows), 0, self.device)
-
-    def _where(self, rows: Sequence[list[int]], numbers: Sequence[int]) -> Where:
-        lengths = torch.tensor([len(row) for row in rows], device=self.device)[:, None]
-        at = torch.arange(int(lengths.max()), device=self.device)[None].expand(len(rows), -1)
-        index = torch.tensor(numbers, device=self.device)[:, None].expand_as(at)
-        return Where(torch.where(at < lengths, at, -1), index, lengths.expand_as(at))
 
     # ---- many tokens
 
@@ -320,46 +224,3 @@ class LanguageModel:
         eos = getattr(self.backend.hf_model.generation_config, "eos_token_id", None)
         ends = eos if isinstance(eos, list) else [eos]
         return frozenset(e for e in [*ends, self.tokenizer.eos_token_id] if e is not None)
-
-    def _check_sites(self, sites: Any, components: frozenset[str]) -> tuple[Site, ...]:
-        parsed = parse_sites(sites, self.n_layers)
-        for site in parsed:
-            if site.component not in components:
-                raise SiteError(
-                    f"the {self.backend_name} back end has no {site.component}"
-                    f" (it has {', '.join(sorted(components))}); backend='transformer_lens' reads heads and patterns"
-                )
-        return parsed
-
-    def _placed(self, interventions: Sequence[Intervention]) -> list[Intervention]:
-        """The interventions, found fit for this model, at their true layers."""
-        interventions = inputs.plain_interventions(interventions)
-        for i in interventions:
-            for what in ("fingerprint", "basis"):
-                stamp, own = getattr(i, what, None), getattr(self, what)
-                if stamp not in (None, own):
-                    raise ArtifactError(
-                        f"{type(i).__name__} at {i.site} is of a model with {what} {stamp}, and {self.name} has {own}:"
-                        " use vector.for_model(model, force=True) to steer it all the same"
-                    )
-        sites = [self._check_sites(i.site, self.backend.steerable)[0] for i in interventions]
-        return [i if i.site == site else Placed(i, site) for i, site in zip(interventions, sites, strict=True)]
-
-    def _check_room(self, rows: Sequence[list[int]], new_tokens: int) -> None:
-        limit = getattr(self.config, "max_position_embeddings", None)
-        longest = max(map(len, rows))
-        if limit and longest + new_tokens > limit:
-            raise ModelError(
-                f"{longest} prompt tokens and {new_tokens} new ones exceed the {limit} positions of {self.name}"
-            )
-
-
-def _reading(
-    site: Site, hook: Hook | None, found: dict[Site, Tensor], select: Callable[[Tensor], Tensor] | None
-) -> Hook:
-    def read(activation: Tensor) -> Tensor:
-        steered = activation if hook is None else hook(activation)
-        found[site] = steered if select is None else select(steered)
-        return steered
-
-    return read

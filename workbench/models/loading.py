@@ -39,8 +39,8 @@ def load_model(
     revision: str | None = None,
     device_map: str | dict[str, Any] | None = None,
     trust_remote_code: bool = False,
-) -> LanguageModel:
-    """Load a causal language model.
+) -> LanguageModel | SequenceModel:
+    """Load a causal language model, or a sequence model that acts (``LanguageModel.of(...)`` refuses the latter).
 
     Args:
         path_or_hub_id: the name of a shipped model (``bandit-agent``), a folder, or a hub id.
@@ -71,12 +71,16 @@ def load_model(
         raise
     except Exception as error:  # the libraries below raise many kinds; each means that this cannot be loaded
         raise ModelError(f"cannot load {path_or_hub_id!r}: {_reason(source, error)}") from error
+    name = str(path_or_hub_id)
+    if acts and backend != "hf":
+        raise ModelError(f"{name} reads observations, not tokens: it has the hf back end only")
     if not device_map:
         try:
             model = model.to(place)  # type: ignore[arg-type]
         except (RuntimeError, AssertionError) as error:
             raise ModelError(f"cannot put {path_or_hub_id!r} on {place!r}: {str(error).splitlines()[0]}") from error
-    return _wrap(model.eval().requires_grad_(False), tokenizer, backend, str(path_or_hub_id))
+    model.eval().requires_grad_(False)
+    return SequenceModel(model, name) if acts else _wrap(model, tokenizer, backend, name)
 
 
 def n_layers_of(path_or_hub_id: str) -> int:
@@ -89,20 +93,17 @@ def n_layers_of(path_or_hub_id: str) -> int:
 
 
 def with_backend(model: LanguageModel, backend: str) -> LanguageModel:
-    """The same model behind another back end, without loading the weights again.
+    """The same model behind another back end, without loading the weights again; :class:`ModelError` for one that acts.
 
     Every back end leaves ``hf_model`` as it is (those that rewire modules do so in a copy, see
     :mod:`workbench.models.shared_weights`), so any number of them can stand on one set of weights.
     """
     _check_backend_name(backend)
+    model = LanguageModel.of(model)
     return _wrap(model.backend.hf_model, model.tokenizer, backend, model.name)
 
 
 def _wrap(hf_model: Any, tokenizer: Any, backend: str, name: str) -> LanguageModel:
-    if tokenizer is None:
-        if backend != "hf":
-            raise ModelError(f"{name} reads observations, not tokens: it has the hf back end only")
-        return SequenceModel(hf_model, name)
     module, _, attribute = BACKENDS[backend].partition(":")
     make = getattr(importlib.import_module(module), attribute)
     return LanguageModel(make(hf_model, tokenizer), tokenizer, name)

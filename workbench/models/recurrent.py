@@ -16,14 +16,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
+from einops import rearrange
 from torch import nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
-
-    from workbench.models.sequence import SequenceConfig
 
 __all__ = ["GatedMlp", "RecurrentCache", "RecurrentMixing", "RgLru", "linear_recurrence"]
 
@@ -149,20 +148,20 @@ class RgLru(nn.Module):
         return linear_recurrence(log_a.exp(), inputs, start)
 
     def _gate(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        heads = x.unflatten(-1, (self.heads, -1))  # [batch time heads each]
-        return (torch.einsum("bthi,hij->bthj", heads, weight) + bias).float().sigmoid().flatten(-2)
+        heads = rearrange(x, "batch time (heads each) -> batch time heads each", heads=self.heads)
+        gates = (torch.einsum("bthi,hij->bthj", heads, weight) + bias).float().sigmoid()
+        return rearrange(gates, "batch time heads each -> batch time (heads each)")
 
 
 class RecurrentMixing(nn.Module):
     """Hawk's mixing over time: a causal convolution of width 4 and the RG-LRU, times a GeLU gate."""
 
-    def __init__(self, config: SequenceConfig, layer: int) -> None:
+    def __init__(self, d: int, heads: int, layer: int) -> None:
         super().__init__()
-        d = config.hidden_size
         self.layer = layer
         self.gate, self.inner = nn.Linear(d, d), nn.Linear(d, d)
         self.conv = nn.Conv1d(d, d, _CONV, groups=d)
-        self.rg_lru = RgLru(d, config.num_attention_heads)
+        self.rg_lru = RgLru(d, heads)
         self.out = nn.Linear(d, d)
 
     def forward(self, x: Tensor, cache: RecurrentCache | None = None) -> Tensor:
@@ -180,11 +179,9 @@ class RecurrentMixing(nn.Module):
 class GatedMlp(nn.Module):
     """Hawk's MLP: a GeLU gate times a linear branch."""
 
-    def __init__(self, config: SequenceConfig) -> None:
+    def __init__(self, d: int, inner: int) -> None:
         super().__init__()
-        self.gate = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.gate, self.up, self.down = nn.Linear(d, inner), nn.Linear(d, inner), nn.Linear(inner, d)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(functional.gelu(self.gate(x), approximate="tanh") * self.up(x))

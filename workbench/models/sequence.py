@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from einops import rearrange
 from torch import nn
 from torch.distributions import Categorical, Distribution, Independent, Normal
 from torch.nn import functional
@@ -69,7 +70,7 @@ class SequenceConfig(PreTrainedConfig):
         self.world = world or {}
         for kind, valid in _KINDS.items():
             if (given := rest.get(kind, valid[0])) not in valid:
-                raise SpecError(f"a sequence model has no {kind} {given!r}{did_you_mean(str(given), valid)}")
+                raise SpecError(f"a sequence model has no {kind} {given!r}{did_you_mean(given, valid)}")
         super().__init__(**rest)
 
 
@@ -142,16 +143,17 @@ class _Attention(nn.Module):
         self.bias = nn.Embedding(_BUCKETS, config.num_attention_heads)
 
     def forward(self, x: Tensor, cache: SequenceCache | None) -> Tensor:
-        batch, pos, d = x.shape
-        q, k, v = self.qkv(x).view(batch, pos, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        pos = x.shape[1]
+        split = "batch pos (three heads each) -> three batch heads pos each"
+        q, k, v = rearrange(self.qkv(x), split, three=3, heads=self.heads)
         if cache is not None:
             k, v = cache.update(k, v, self.layer)
         keys = torch.arange(k.shape[2], device=x.device)
         queries = keys[-pos:]
-        bias = self.bias(relative_buckets(queries, keys)).permute(2, 0, 1)  # [heads pos keys]
+        bias = rearrange(self.bias(relative_buckets(queries, keys)), "pos keys heads -> heads pos keys")
         bias = bias.masked_fill(keys > queries[:, None], float("-inf")).to(q.dtype)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        return self.out(mixed.transpose(1, 2).reshape(batch, pos, d))
+        return self.out(rearrange(mixed, "batch heads pos each -> batch pos (heads each)"))
 
 
 class _Mlp(nn.Module):
@@ -170,9 +172,10 @@ class _Block(nn.Module):
         recurrent = config.block == "recurrent"
         self.input_layernorm = _norm(config)
         # Whatever mixes over time goes by the name that sites look for.
-        self.self_attn = RecurrentMixing(config, layer) if recurrent else _Attention(config, layer)
+        d, heads = config.hidden_size, config.num_attention_heads
+        self.self_attn = RecurrentMixing(d, heads, layer) if recurrent else _Attention(config, layer)
         self.post_attention_layernorm = _norm(config)
-        self.mlp = GatedMlp(config) if recurrent else _Mlp(config)
+        self.mlp = GatedMlp(d, config.intermediate_size) if recurrent else _Mlp(config)
 
     def forward(self, hidden_states: Tensor, cache: SequenceCache | RecurrentCache | None = None) -> Tensor:
         hidden_states = hidden_states + self.self_attn(self.input_layernorm(hidden_states), cache)

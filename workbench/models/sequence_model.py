@@ -1,15 +1,14 @@
-"""``SequenceModel``: a small sequence model that acts, behind the calls of a language model.
+"""``SequenceModel``: a small sequence model that acts.
 
-Its "prompts" are observations, one row (of integers, or of numbers) a step; everything that reads or steers a
-:class:`workbench.models.LanguageModel` (``forward``, ``capture``, interventions, artifacts that carry a fingerprint)
-takes it as it is.  It has no tokens, so it can neither be sampled nor scored: it plays episodes
-(:mod:`workbench.worlds.pinpad.play`).
+Its inputs are observations, one row (of integers, or of numbers) a step; everything that reads or steers any
+:class:`workbench.models.HookedModel` (``forward``, ``capture``, interventions, artifacts that carry a fingerprint)
+takes it.  It has no tokens: in place of sampling and scoring text it plays episodes, step by step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from workbench.errors import DataError, ModelError
 from workbench.models import inputs
 from workbench.models.hf import HuggingFaceBackend
-from workbench.models.language_model import LanguageModel
+from workbench.models.hooked_model import HookedModel
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["SequenceModel"]
 
 
-class SequenceModel(LanguageModel):
+class SequenceModel(HookedModel):
     """A sequence model that can be read and steered.  Made by :func:`workbench.models.load_model`.
 
     A prompt is the observations of an episode so far, integers [pos, fields] or, where the config's ``observation`` is
@@ -42,8 +41,10 @@ class SequenceModel(LanguageModel):
     ({'blocks.1.hook_resid_post': (2, 5, 16)}, (2, 5, 4))
     """
 
+    reads = "observations"
+
     def __init__(self, hf_model: Any, name: str) -> None:
-        super().__init__(HuggingFaceBackend(hf_model), None, name)
+        super().__init__(HuggingFaceBackend(hf_model), name)
 
     @property
     def world(self) -> dict[str, Any]:
@@ -84,11 +85,6 @@ class SequenceModel(LanguageModel):
 
     def _pad(self, rows: Sequence[Any]) -> Tensor:
         return pad_sequence(list(rows), batch_first=True).to(self.device)
-
-    def _has_no_text(self, *_: Any, **__: Any) -> NoReturn:
-        raise ModelError(f"{self.name} reads observations and has no text: it can play episodes, not generate or score")
-
-    generate = score = decode = encode_continuation = prompt_cache = _has_no_text
 
     def step(
         self,

@@ -6,6 +6,7 @@ What a probe reads off it comes from the architecture and the input alone (Zhang
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 
@@ -16,8 +17,10 @@ from workbench.models.sequence_model import SequenceModel
 
 __all__ = ["untrained"]
 
+Model = TypeVar("Model", LanguageModel, SequenceModel)
 
-def untrained(model: LanguageModel, seed: int = 0) -> LanguageModel:
+
+def untrained(model: Model, seed: int = 0) -> Model:
     """``model`` with weights drawn anew, as its library initialises them; back end, device and precision stay.
 
     The random state of the process is left as it was.
@@ -35,6 +38,6 @@ def untrained(model: LanguageModel, seed: int = 0) -> LanguageModel:
     other = other.to(device=model.device, dtype=model.dtype).eval().requires_grad_(False)
     name = f"{model.name}-untrained-{seed}"
     if isinstance(model, SequenceModel):
-        return SequenceModel(other, name)
+        return SequenceModel(other, name)  # type: ignore[return-value]  # its own kind, which a type variable hides
     named = LanguageModel(HuggingFaceBackend(other, model.tokenizer), model.tokenizer, name)
     return named if model.backend_name == "hf" else with_backend(named, model.backend_name)

@@ -9,7 +9,7 @@ one from many small cells, here, on a Ray cluster or on Slurm.
 from workbench.runs.engines import make_engine
 from workbench.runs.export import export_run
 from workbench.runs.folder import RunFolder
-from workbench.runs.records import RunRecord, list_runs, load_results, load_run
+from workbench.runs.records import RunRecord, check_root, list_runs, load_results, load_run
 from workbench.runs.specs import spec_hash
 from workbench.runs.status import RunStatus
 from workbench.runs.sweep import Cell, run_cells
@@ -19,6 +19,7 @@ __all__ = [
     "RunFolder",
     "RunRecord",
     "RunStatus",
+    "check_root",
     "export_run",
     "list_runs",
     "load_results",

@@ -84,6 +84,9 @@ class RunContents:
 
 
 def _visible(folder: Path) -> list[str]:
+    """Names of the files; a link that leads out of the run is none of its."""
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    run = folder.parent.resolve()
+    files = [entry for entry in folder.iterdir() if entry.is_file() and entry.resolve().is_relative_to(run)]
+    return sorted(entry.name for entry in files if not entry.name.startswith("."))

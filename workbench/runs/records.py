@@ -15,7 +15,7 @@ from workbench.runs.status import RunStatus, read_status
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RunRecord", "list_runs", "load_results", "load_run"]
+__all__ = ["RunRecord", "check_root", "list_runs", "load_results", "load_run"]
 
 _COLUMNS = ["experiment", "name", "status", "done", "total", "created", "updated", "error", "path"]
 
@@ -39,6 +39,14 @@ class RunRecord(RunContents):
     @property
     def name(self) -> str:
         return self.path.name
+
+
+def check_root(root: str | os.PathLike[str]) -> Path:
+    """A folder of runs, ``~`` resolved; raises :class:`RunError` when it is no folder and cannot become one."""
+    path = Path(root).expanduser()
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file, not a folder of runs: choose another --runs")
+    return path
 
 
 def load_run(path: str | os.PathLike[str]) -> RunRecord:

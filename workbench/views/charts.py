@@ -20,7 +20,7 @@ from workbench.runs import RunRecord
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["draw", "figure_html", "figure_names", "show_figure", "theme"]
+__all__ = ["draw", "figure_html", "figure_names", "show", "show_figure", "theme"]
 
 _CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 _CLEAR = "rgba(0, 0, 0, 0)"
@@ -41,6 +41,17 @@ def show_figure(figure: go.Figure, key: str, recolour: bool = True, narrowest: i
     size = next(width for width in (420, 620, 820) if narrowest <= width or width == 820)
     with st.container(key=f"wide-{size}-{key}"):
         st.plotly_chart(_on_page(figure, recolour), width="stretch", theme=None, key=key, config=_CONFIG)
+
+
+def show(figure: go.Figure, key: str) -> None:
+    """A figure without its title, in the page's own colours and font."""
+    figure.update_layout(
+        title=None, width=None, paper_bgcolor=_CLEAR, plot_bgcolor=_CLEAR, font={"color": None, "family": None},
+        margin={"l": 10, "r": 10, "t": 34}, template="none",
+    )  # fmt: skip
+    for update in (figure.update_xaxes, figure.update_yaxes):
+        update(gridcolor="rgba(128, 128, 128, 0.25)")
+    st.plotly_chart(figure, width="stretch", theme="streamlit", key=key, config=_CONFIG)
 
 
 def _on_page(figure: go.Figure, recolour: bool) -> go.Figure:

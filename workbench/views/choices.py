@@ -1,232 +1,180 @@
-"""What is chosen on a page, and the address that says so.
+"""What is chosen on a page: widgets that Streamlit keeps in step with the address, so a view can be sent as a link.
 
-``begin``, ``enter`` and ``finish`` stand around every run of the script; in between a page asks for its choices with
-``pick``, ``slide`` and the like.  Each page has choices of its own, which are there again when one comes back to it,
-even where two pages use one name.  The address is written once a run, at its end, so a click is one step of the
-browser's history.  An address that has changed without a click (a link, the browser's back and forward) overrules what
-was chosen before.  A choice that is none any more, such as a run that was deleted, counts as the default.
-
-The playground's widgets stand in the address under ``pg-...`` and are kept there by Streamlit itself.
+The address names what differs from what the page shows by itself.  Each page has choices of its own, which are there
+again when one comes back: a choice called ``run`` on the page ``east`` stands in the address as ``east-run``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
-from streamlit.errors import StreamlitAPIException
 
-__all__ = ["begin", "enter", "finish", "go_to", "pick", "pick_some", "slide", "switch", "tabs", "write"]
+from workbench.views.text import plain
 
-PAGE = "page"
-_BOUND = "pg-"
-_Query = dict[str, list[str]]
+__all__ = [
+    "BIND", "begin", "go_to", "key_of", "number", "path_of", "pick", "pick_one", "pick_some", "say_unknown", "slide",
+    "switch", "tabs", "window", "write",
+]  # fmt: skip
 
-
-class _Address:
-    """A session's choices.  ``kept[page][key]``: what was chosen; ``used``: what this run of the script has asked for;
-    ``outside``: whether the address overrules what was kept."""
-
-    def __init__(self) -> None:
-        self.page = ""
-        self.kept: dict[str, dict[str, Any]] = {}
-        self.used: _Query = {}
-        self.managed: set[str] = set()
-        self.start: _Query = {}
-        self.written: _Query | None = None
-        self.outside = True
-        self.touched = self.turned = False
-
-    @property
-    def own(self) -> dict[str, Any]:
-        """The choices of the current page."""
-        return self.kept.setdefault(self.page, {})
+BIND: Any = "query-params"
+_PAGE, _NEXT, _GONE = "_page", "_next", "_gone-"
+_Number = TypeVar("_Number", int, float)
 
 
-def _address() -> _Address:
-    if "_address" not in st.session_state:
-        st.session_state["_address"] = _Address()
-    found: _Address = st.session_state["_address"]
-    return found
+def path_of(title: str) -> str:
+    """A page's path in the address.
+
+    >>> path_of("Internal RL")
+    'internal-rl'
+    """
+    return title.lower().replace(" ", "-")
 
 
-def _query() -> _Query:
-    return {key: list(st.query_params.get_all(key)) for key in st.query_params}
-
-
-def _ours(query: _Query) -> _Query:
-    return {key: values for key, values in query.items() if not key.startswith(_BOUND)}
-
-
-def begin() -> None:
-    """Call first in every run of the script."""
-    address = _address()
-    address.start = _query()
-    # A click may come from a browser that does not know the latest address yet, so then the address says nothing.
-    address.outside = not address.touched and _ours(address.start) != address.written
-    address.touched = False
-    address.used, address.page, address.turned = {}, "", False
-
-
-def enter(page: str) -> None:
-    """The choices from here on are those of ``page``."""
-    address = _address()
-    address.page = page
-    last = st.session_state.get("_last_page")
-    address.turned = last not in (None, page)
-    st.session_state["_last_page"] = page
-    if last != page:
-        address.managed = set()
-    if address.turned:
-        _keep_bound(address, str(last))
-
-
-def finish(whole: bool = True) -> None:
-    """Write the address; call last.  Not ``whole``: the page broke off, so what it did not ask for may be meant."""
-    address, now = _address(), _query()
-    used = {key: values for key, values in address.used.items() if values}
-    if address.turned and not address.outside:  # what other pages had in the address goes
-        fresh = {key: values for key, values in now.items() if values != address.start.get(key)}
-        target = fresh | used
-    else:
-        asked = set(address.used) | (address.managed if whole else set())
-        gone = asked - set(used)
-        target = {key: values for key, values in now.items() if key not in gone} | used
-    if target != now:
-        _write(target, now)
-    address.managed |= set(used)
-    address.written = _ours(_query())
-
-
-def _write(target: _Query, now: _Query) -> None:
-    """In one message if that can be: each makes a step of the browser's history."""
-    plain = {key: values[0] if len(values) == 1 else values for key, values in target.items()}
-    try:
-        st.query_params.from_dict(plain)
-    except StreamlitAPIException:  # some are bound to widgets, which write them themselves
-        changed = {key: value for key, value in plain.items() if target[key] != now.get(key)}
-        st.query_params.update({key: value for key, value in changed.items() if not key.startswith(_BOUND)})
-        for key in set(now) - set(target):
-            if not key.startswith(_BOUND):
-                del st.query_params[key]
-
-
-def _keep_bound(address: _Address, last: str) -> None:
-    """Streamlit forgets the widgets of a page that one leaves: keep those of the playground, and put them back."""
-    bound = {key: value for key, value in st.session_state.items() if str(key).startswith(_BOUND)}
-    if bound:
-        address.kept.setdefault(last, {})[_BOUND] = bound
-    if not address.outside:
-        for key, value in address.own.get(_BOUND, {}).items():
-            st.session_state[key] = value
-
-
-def _ask(key: str, read: Callable[[list[str]], Any], good: Callable[[Any], bool], default: Any) -> Callable[[], None]:
-    """Make the widget's state say what is chosen; returns what the widget is to call when it is changed."""
-    address = _address()
-    own = address.own
-    if address.outside:
-        own.pop(key, None)
-        if key in address.start:
-            own[key] = read(address.start[key])
-    if key not in own:
-        own[key] = default
-    value = own[key] if good(own[key]) else default
-    if key not in st.session_state or st.session_state[key] != value:
+def begin(title: str) -> None:
+    """The choices from here on are those of the page with this title; call it first in every run of the script."""
+    st.session_state[_PAGE] = path_of(title)
+    for key, value in st.session_state.pop(_NEXT, {}).items():
         st.session_state[key] = value
 
-    def changed() -> None:
-        own[key] = st.session_state[key]
-        address.touched = True
 
-    return changed
+def key_of(name: str) -> str:
+    """The key of a widget of the current page, which is its name in the address too."""
+    return f"{st.session_state.get(_PAGE, 'page')}-{name}"
 
 
-def _used(key: str, *values: str) -> None:
-    _address().used[key] = list(values)
+def say_unknown(*shared: str) -> None:
+    """A line about what the address asks for and no choice of this page is called; ``shared`` ones are of all pages."""
+    own = key_of("")
+    unknown = [f"{key}={value}" for key, value in st.query_params.items() if not key.startswith((own, *shared))]
+    if unknown:
+        st.warning(f"The address asks for {plain(', '.join(unknown)[:200])}, which is not there.")
+
+
+def go_to(title: str, **values: str) -> None:
+    """Turn to a page and choose there; on the page itself the next run of the script shows it."""
+    path = path_of(title)
+    chosen = {f"{path}-{name}": value for name, value in values.items()}
+    if path == st.session_state.get(_PAGE):
+        st.session_state[_NEXT] = chosen
+        st.rerun()
+    st.switch_page(st.Page(lambda: None, title=title, url_path=path), query_params=chosen)
 
 
 def pick(
-    label: str, options: Sequence[str], key: str, radio: bool = False, show: Callable[[str], str] = str, index: int = 0
-) -> str:
-    """One of the options; the address's ``?key=`` says which, else the one at ``index``.  A name that is not an option
-    any more (a run that was deleted) counts as none."""
-    changed = _ask(key, lambda values: values[0], lambda value: value in options, options[index])
+    label: str, options: Sequence[str], key: str, radio: bool = False, show: Callable[[str], str] = str, index: int = 0,
+    help: str = "",
+) -> str:  # fmt: skip
+    """One of the options; the address says which, else the one at ``index``.
+
+    An address that asks for what is not there (a run that was deleted) gets that one too, and the page says so.
+    """
+    name = key_of(key)
+    _say_if_gone(label, name, [show(option) for option in options])
+    _forget_unless(name, lambda value: value in options)
     widget: Any = st.radio if radio else st.selectbox
-    chosen = str(widget(label, options, key=key, format_func=show, on_change=changed))
-    _used(key, chosen)
-    return chosen
+    chosen = widget(
+        label, options, index, format_func=show, key=name, bind=BIND, help=help or None,
+        on_change=lambda: st.session_state.pop(_GONE + name, None),
+    )  # fmt: skip
+    return str(chosen)
+
+
+def pick_one(label: str, options: Sequence[str], key: str, default: str) -> str:
+    """One of a few options, all to be seen."""
+    _forget_unless(key_of(key), lambda value: value in options)
+    found = st.segmented_control(
+        label, options, default=default, required=True, key=key_of(key), bind=BIND, width="stretch"
+    )
+    return str(found or default)
 
 
 def pick_some(
-    label: str, options: Sequence[str], key: str, show: Callable[[str], str] = str, default: Sequence[str] = ()
-) -> list[str]:
-    """Any of the options, none meaning all (or, with a ``default``, that); the address's ``?key=`` repeats for each."""
-    own = _address().own
-    if isinstance(own.get(key), list):
-        own[key] = [value for value in own[key] if value in options]
-
-    def read(values: list[str]) -> list[str]:
-        return [value for value in values if value in options]
-
-    changed = _ask(key, read, lambda value: isinstance(value, list) and set(value) <= set(options), list(default))
-    chosen = list(st.multiselect(label, options, key=key, placeholder="all", format_func=show, on_change=changed))
-    _used(key, *chosen)
-    return chosen or list(default)
+    label: str, options: Sequence[str], key: str, show: Callable[[str], str] = str, default: Sequence[str] = (),
+    placeholder: str = "all", help: str = "",
+) -> list[str]:  # fmt: skip
+    """Any of the options, none meaning all (or, with a ``default``, that); the address repeats the key for each."""
+    name = key_of(key)
+    if name in st.session_state:
+        st.session_state[name] = [value for value in st.session_state[name] if value in options]
+    chosen = st.multiselect(
+        label, options, format_func=show, key=name, bind=BIND, placeholder=placeholder, help=help or None
+    )
+    return list(chosen) or list(default)
 
 
-def slide(label: str, low: int, high: int, key: str, default: int | None = None, help: str = "") -> int:
-    """A whole number on a slider, moved to the nearest that there is."""
+def slide(
+    label: str, low: _Number, high: _Number, key: str, default: _Number | None = None, step: _Number | None = None,
+    help: str = "",
+) -> _Number:  # fmt: skip
+    """A number on a slider, moved to the nearest that there is; integers for integer bounds."""
+    _clamp(key_of(key), low, high)
+    if low >= high:  # a slider needs two values
+        return low
     start = low if default is None else default
-    own = _address().own
-    changed = _ask(key, lambda values: _number(values[0], start), lambda value: isinstance(value, int), start)
-    value = min(max(int(st.session_state[key]), low), high)
-    if value != st.session_state[key]:
-        own[key] = st.session_state[key] = value
-    if low < high:  # a slider needs two values
-        value = int(st.slider(label, low, high, key=key, on_change=changed, help=help or None))
-    _used(key, str(value))
-    return value
+    found: Any = st.slider(label, low, high, start, step, key=key_of(key), bind=BIND, help=help or None)
+    return type(low)(found)
+
+
+def number(
+    label: str, low: _Number, high: _Number, key: str, default: _Number, step: _Number | None = None, help: str = ""
+) -> _Number:
+    """A number to be typed."""
+    _clamp(key_of(key), low, high)
+    found: Any = st.number_input(label, low, high, default, step, key=key_of(key), bind=BIND, help=help or None)
+    return type(low)(found)
+
+
+def window(label: str, count: int, key: str, width: int) -> tuple[int, int]:
+    """A stretch of ``count`` things [first, last], by default the last ``width``."""
+    last = count - 1
+    if count < 2:
+        return 0, last
+    name = key_of(key)
+    _forget_unless(name, lambda value: isinstance(value, tuple | list) and all(0 <= each <= last for each in value))
+    found = st.slider(label, 0, last, (max(0, count - width), last), key=name, bind=BIND)
+    return int(found[0]), int(found[1])
 
 
 def switch(label: str, key: str, default: bool = False, help: str = "") -> bool:
     """On or off."""
-    changed = _ask(key, lambda values: values[0] == "1", lambda value: isinstance(value, bool), default)
-    chosen = bool(st.toggle(label, key=key, on_change=changed, help=help or None))
-    _used(key, "1" if chosen else "0")
-    return chosen
+    return bool(st.toggle(label, default, key=key_of(key), bind=BIND, help=help or None))
 
 
-def write(label: str, key: str, placeholder: str = "", default: str = "") -> str:
-    """A line of text."""
-    changed = _ask(key, lambda values: values[0], lambda value: isinstance(value, str), default)
-    text = str(st.text_input(label, key=key, placeholder=placeholder, on_change=changed, max_chars=500) or "")
-    _used(key, *([text] if text else []))
-    return text
+def write(label: str, key: str, default: str = "", placeholder: str = "", rows: int = 0, help: str = "") -> str:
+    """A text: of one line, or of ``rows``."""
+    given: dict[str, Any] = {"key": key_of(key), "bind": BIND, "placeholder": placeholder, "help": help or None}
+    if rows:
+        return str(st.text_area(label, default, height=30 + 25 * rows, max_chars=20_000, **given) or "")
+    return str(st.text_input(label, default, max_chars=1000, **given) or "")
 
 
 def tabs(draws: Mapping[str, Callable[[], object]], key: str) -> None:
-    """Tabs of which only the open one is drawn; the address's ``?key=`` says which that is."""
-    names = list(draws)
-    changed = _ask(key, lambda values: values[0], lambda value: value in draws, names[0])
-    for name, tab in zip(names, st.tabs(names, key=key, on_change=changed), strict=True):
+    """Tabs of which only the open one is drawn."""
+    for name, tab in zip(draws, st.tabs(list(draws), key=key_of(key), bind=BIND), strict=True):
         if tab.open:
-            _used(key, name)
             with tab:
                 draws[name]()
 
 
-def _number(text: str, default: int) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        return default
+def _say_if_gone(label: str, name: str, shown: Sequence[str]) -> None:
+    """A line about a choice that the address asks for and that is not there, until another is made."""
+    asked = st.query_params.get(name)
+    if asked is not None and asked not in shown and name not in st.session_state:
+        st.session_state[_GONE + name] = asked
+    if _GONE + name in st.session_state:
+        gone = plain(st.session_state[_GONE + name][:200])
+        st.warning(f"{label}: the address asks for {gone}, which is not there.")
 
 
-def go_to(page: str, **values: str) -> None:
-    """Choose a page and what is chosen there; the next run of the script shows it."""
-    address = _address()
-    address.kept.setdefault("", {})[PAGE] = page
-    address.kept.setdefault(page, {}).update(values)
-    address.touched = True
+def _forget_unless(name: str, good: Callable[[Any], bool]) -> None:
+    """Forget a value that is none any more: options and lengths change with the run, the model and the text."""
+    if name in st.session_state and not good(st.session_state[name]):
+        del st.session_state[name]
+
+
+def _clamp(name: str, low: _Number, high: _Number) -> None:
+    value = st.session_state.get(name)
+    if isinstance(value, int | float) and not low <= value <= high:
+        st.session_state[name] = type(low)(min(max(value, low), high))

@@ -8,16 +8,19 @@ import pandas as pd
 import streamlit as st
 
 from workbench.errors import WorkbenchError
+from workbench.families.claims import read_claims
+from workbench.families.family import Table
 from workbench.figures.style import words
 from workbench.runs import RunRecord
 from workbench.views.charts import draw, figure_names, show_figure
 from workbench.views.choices import pick
 from workbench.views.run_list import has_example, pick_run
+from workbench.views.text import say_error
 
-__all__ = ["figures", "finished_run", "orderings", "safely"]
+__all__ = ["figures", "finished_run", "orderings", "safely", "show_table"]
 
 _ROW = 46  # pixels
-_WIDTHS = {"ordering": 250, "held": 60, "evidence": 480}
+_WIDTHS = {"claim": 250, "held": 60, "evidence": 480}
 
 
 def finished_run(runs: pd.DataFrame, experiment: str, command: str) -> RunRecord | None:
@@ -41,7 +44,7 @@ def safely(draws: dict[str, Callable[[], None]]) -> dict[str, Callable[[], None]
             try:
                 one()
             except WorkbenchError as error:
-                st.error(str(error))
+                say_error(error)
 
         return drawn
 
@@ -49,20 +52,29 @@ def safely(draws: dict[str, Callable[[], None]]) -> dict[str, Callable[[], None]
 
 
 def orderings(run: RunRecord, caption: str) -> None:
-    """The table of what held, first column in words."""
-    if "orderings.parquet" not in run.artifacts:
-        st.info("This run has no table of orderings.")
+    """The table of what held."""
+    table = read_claims(run)
+    if table is None:
+        st.info("This run has no table of claims.")
         return
-    table = run.load_table("orderings")
     st.caption(caption)
-    if "held" in table and table["held"].dtype == bool:
-        table = table.assign(held=table["held"].map({True: "yes", False: "no"}))
-    if "rendering" in table:
-        table = table.assign(rendering=table["rendering"].map(words))
+    table = table.assign(held=table["held"].map({True: "yes", False: "no"}), on=table["on"].map(words))
+    table = table.drop(columns=[] if (table["on"] != "").any() else "on")
     wide = {name: st.column_config.TextColumn(width=width) for name, width in _WIDTHS.items() if name in table}
     height = min(40 + _ROW * len(table), 700)
     # High rows: the evidence is several numbers, and wraps.
-    st.dataframe(table, hide_index=True, key="orderings", column_config=wide, row_height=_ROW, height=height)
+    st.dataframe(table, hide_index=True, key="claims", column_config=wide, row_height=_ROW, height=height)
+
+
+def show_table(table: Table) -> None:
+    """A table for reading."""
+    st.markdown(f"**{table.title}**")
+    if table.frame.empty:
+        st.info("There is nothing to show here.")
+    else:
+        st.dataframe(table.frame, hide_index=True, key=f"table-{table.title}")
+    if table.caption:
+        st.caption(table.caption)
 
 
 def figures(run: RunRecord, key: str, kinds: Sequence[str] = ()) -> str | None:

@@ -18,6 +18,7 @@ from typing import Any
 import streamlit as st
 
 from workbench.errors import WorkbenchError
+from workbench.views.text import say_error
 
 __all__ = ["Cancelled", "Job", "computed", "find", "forget", "running", "show_job", "start"]
 
@@ -184,7 +185,7 @@ def computed(slot: str, inputs: Hashable, name: str, work: Callable[[Job], Any])
     if job.state == "finished":
         return job.result
     if job.state == "failed":
-        st.error(job.error)
+        say_error(job.error)
     else:
         st.info(f"{name}: cancelled.")
     if st.button("Try again", key=f"again-{slot}"):

@@ -83,9 +83,9 @@ class ModelCache:
         with turn:
             found = self.get(source)
             if found is None:
-                from workbench.models import load_model
+                from workbench.models import LanguageModel, load_model
 
-                found = LoadedModel(source, load_model(source))
+                found = LoadedModel(source, LanguageModel.of(load_model(source)))
                 _settle()
                 with self._lock:
                     self._models[source] = found

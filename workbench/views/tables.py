@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
+    from rich.text import Text
 
-__all__ = ["new_table", "orderings_table"]
+__all__ = ["claims_table", "new_table", "text_table"]
 
 
 def new_table(title: str, *columns: str, numbers: str = "") -> Table:
@@ -24,16 +25,30 @@ def new_table(title: str, *columns: str, numbers: str = "") -> Table:
     return table
 
 
-def orderings_table(orderings: pd.DataFrame) -> Any:
-    """A rich table of ``ordering, held, evidence`` and, where there are several, ``rendering``."""
+def text_table(title: str, frame: pd.DataFrame) -> Table:
+    """A frame of text and numbers as it is; columns of numbers are right-aligned."""
+    numbers = [str(name) for name in frame if frame[name].dtype.kind in "iuf"]
+    table = new_table(title, *map(str, frame.columns), numbers="|".join(numbers))
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_plain(cell) for cell in row))
+    return table
+
+
+def claims_table(claims: pd.DataFrame) -> Table:
+    """The claims of a run (:func:`workbench.families.claims.read_claims`) and what held, in the paper's order."""
+    held, several = int(claims["held"].sum()), bool((claims["on"] != "").any())
+    columns = ["claim", *(["on"] if several else []), "", "evidence"]
+    table = new_table(f"claims of the paper: {held} of {len(claims)} held", *columns)
+    place = {name: i for i, name in enumerate(claims["claim"].unique())}
+    for row in claims.sort_values("claim", key=lambda names: names.map(place), kind="stable").itertuples():
+        verdict = "[green]held[/green]" if row.held else "[red]not held[/red]"
+        on = [_plain(row.on)] if several else []
+        table.add_row(_plain(row.claim), *on, verdict, _plain(row.evidence))
+    return table
+
+
+def _plain(cell: Any) -> Text:
+    """Text whose brackets are no markup."""
     from rich.text import Text
 
-    held, several = int(orderings["held"].sum()), "rendering" in orderings
-    columns = ["ordering", *(["on"] if several else []), "", "evidence"]
-    table = new_table(f"orderings of the paper: {held} of {len(orderings)} held", *columns)
-    place = {name: i for i, name in enumerate(orderings["ordering"].unique())}  # the paper's order
-    for row in orderings.sort_values("ordering", key=lambda names: names.map(place), kind="stable").itertuples():
-        verdict = "[green]held[/green]" if row.held else "[red]not held[/red]"
-        on = [str(row.rendering)] if several else []
-        table.add_row(Text(str(row.ordering)), *on, verdict, Text(str(row.evidence)))  # brackets are no markup
-    return table
+    return Text(str(cell))

@@ -14,6 +14,10 @@ from __future__ import annotations
 
 from gymnasium.envs.registration import register, registry
 
+from workbench.worlds.world import World, get_recipe, recipes, worlds
+
+__all__ = ["World", "get_recipe", "recipes", "worlds"]
+
 _GRIDS = {"Grid": "maze", **{name: name for name in ("KeyDoor", "KeyNoDoor", "2PathKey")}}
 
 

@@ -10,8 +10,8 @@ import streamlit as st
 from apps.explorer.playground.boards import show_bandit, show_grid
 from apps.explorer.playground.sides import Checkpoint, Side, Sides
 from apps.explorer.playground.steering import Push, interventions_of
-from apps.explorer.playground.widgets import choose, key_of, number, slide
 from workbench.errors import DataError
+from workbench.views.choices import key_of, number, pick, slide, switch
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
 from workbench.worlds.bandits.playground import BanditSettings, play_bandit
@@ -30,16 +30,16 @@ def bandit_sides(loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
     with st.expander("The bandit"):
         first, second, third = st.columns(3)
         with first:
-            rendering = choose("rendering", "Rendering", list(RENDERINGS), show=lambda name: name.replace("_", " "))
-            wording = choose("wording", "Wording", list(map(str, sorted(TRAINED_WORDINGS + HELD_OUT_WORDINGS))))
+            rendering = pick("Rendering", list(RENDERINGS), "rendering", show=lambda name: name.replace("_", " "))
+            wording = pick("Wording", list(map(str, sorted(TRAINED_WORDINGS + HELD_OUT_WORDINGS))), "wording")
         with second:
-            low = number("mean1", "Mean of arm 1", 0.0, 1000.0, 95.0, 1.0)
-            high = number("mean2", "Mean of arm 2", 0.0, 1000.0, 105.0, 1.0)
+            low = number("Mean of arm 1", 0.0, 1000.0, "mean1", 95.0, 1.0)
+            high = number("Mean of arm 2", 0.0, 1000.0, "mean2", 105.0, 1.0)
         with third:
-            sigma = number("sigma", "Standard deviation", 0.0, 1000.0, 10.0, 1.0)
-            completions = number("completions", "Completions a step", 1, 50, 10, help="drawn to see how sure it is")
+            sigma = number("Standard deviation", 0.0, 1000.0, "sigma", 10.0, 1.0)
+            completions = number("Completions a step", 1, 50, "completions", 10, help="drawn to see how sure it is")
     count, seed = _steps(BanditSettings.horizon)
-    settings = BanditSettings(rendering, int(wording), (low, high), sigma, completions=int(completions), seed=seed)
+    settings = BanditSettings(rendering, int(wording), (low, high), sigma, completions=completions, seed=seed)
     found = _played("bandit", loaded, pushes, settings, count, play_bandit)
     if found is None:
         return None
@@ -55,14 +55,14 @@ def grid_sides(loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
     with st.expander("The grid"):
         first, second, third = st.columns(3)
         with first:
-            structure = choose("structure", "Kind", ["maze", *GOAL_STRUCTURES])
+            structure = pick("Kind", ["maze", *GOAL_STRUCTURES], "structure")
         with second:
-            size = choose("size", "Size", ["5", "7", "9"], default=1)
+            size = pick("Size", ["5", "7", "9"], "size", index=1)
         with third:
-            density = slide("density", "Wall density", 0.0, 1.0, 0.4, 0.2)
-        reasoning = st.toggle("Reason before answering", key=key_of("reasoning"), bind="query-params")
+            density = slide("Wall density", 0.0, 1.0, "density", 0.4, 0.2)
+        reasoning = switch("Reason before answering", "reasoning")
     count, seed = _steps(_MOST_GRID)
-    settings = GridSettings(structure, int(size), float(density), bool(reasoning), seed)
+    settings = GridSettings(structure, int(size), density, reasoning, seed)
     layout = settings.layout()
     found = _played("grid", loaded, pushes, settings, count, play_grid)
     if found is None:
@@ -83,10 +83,10 @@ def _steps(most: int) -> tuple[int, int]:
         st.button("Five steps", on_click=more, args=(5,))
         st.button("Start again", on_click=lambda: st.session_state.update({key: 1}))
         with st.container(width=150):
-            count = number("steps", "Steps played", 1, most, 1)
+            count = number("Steps played", 1, most, "steps", 1)
         with st.container(width=150):
-            seed = number("episode", "Episode (seed)", 0, 10**6, 0)
-    return int(count), int(seed)
+            seed = number("Episode (seed)", 0, 10**6, "episode", 0)
+    return count, seed
 
 
 def _played(

@@ -9,8 +9,8 @@ import streamlit as st
 from apps.explorer.playground.games import bandit_sides, grid_sides
 from apps.explorer.playground.sides import Sides, write_sides
 from apps.explorer.playground.steering import Push, interventions_of
-from apps.explorer.playground.widgets import number, slide, tabs, write
 from workbench.errors import DataError
+from workbench.views.choices import number, pick_one, slide, write
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
 
@@ -18,6 +18,7 @@ __all__ = ["choose_sides", "read_chat"]
 
 _KINDS = ("Text", "Chat", "Bandit", "Grid")
 _FIRST = {"bandit-agent": "Bandit", "grid-agent": "Grid"}
+_HELP = "A line that begins with system:, user: or assistant: begins a message."
 _ROLE = re.compile(r"^(system|user|assistant):[ \t]?", re.MULTILINE)
 _TEXT = "There are 2 buttons. Each press pays a random number of points. Find out which one pays more on average."
 _CHAT = f"user: {_TEXT} Answer each round with a line that starts with Thought: and a line that starts with Action:"
@@ -25,7 +26,7 @@ _CHAT = f"user: {_TEXT} Answer each round with a line that starts with Thought: 
 
 def choose_sides(loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
     """The sides, or None while they are being computed (the page then shows how far it is)."""
-    kind = tabs("input", "Input", _KINDS, _FIRST.get(loaded.source, "Text"))
+    kind = pick_one("Input", _KINDS, "input", _FIRST.get(loaded.source, "Text"))
     if kind == "Bandit":
         return bandit_sides(loaded, pushes)
     if kind == "Grid":
@@ -34,12 +35,7 @@ def choose_sides(loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
 
 
 def _written(loaded: LoadedModel, pushes: tuple[Push, ...], chat: bool) -> Sides | None:
-    if chat:
-        text = write(
-            "chat", "Chat", _CHAT, rows=5, help="A line that begins with system:, user: or assistant: begins a message."
-        )
-    else:
-        text = write("text", "Prompt", _TEXT, rows=5)
+    text = write("Chat", "chat", _CHAT, rows=5, help=_HELP) if chat else write("Prompt", "text", _TEXT, rows=5)
     tokens, temperature, seed = _sampling()
     messages = read_chat(text) if chat else []
 
@@ -56,12 +52,12 @@ def _written(loaded: LoadedModel, pushes: tuple[Push, ...], chat: bool) -> Sides
 def _sampling() -> tuple[int, float, int]:
     first, second, third = st.columns(3)
     with first:
-        tokens = slide("tokens", "New tokens", 0, 256, 32, 1)
+        tokens = slide("New tokens", 0, 256, "tokens", 32, 1)
     with second:
-        temperature = slide("temperature", "Temperature", 0.0, 2.0, 1.0, 0.1, help="0 takes the likeliest token")
+        temperature = slide("Temperature", 0.0, 2.0, "temperature", 1.0, 0.1, help="0 takes the likeliest token")
     with third:
-        seed = number("seed", "Seed", 0, 10**6, 0, help="both sides draw from the same random numbers")
-    return int(tokens), float(temperature), int(seed)
+        seed = number("Seed", 0, 10**6, "seed", 0, help="both sides draw from the same random numbers")
+    return tokens, temperature, seed
 
 
 def read_chat(text: str) -> list[dict[str, str]]:

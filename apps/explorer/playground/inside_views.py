@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.sides import Side, Sides
-from apps.explorer.playground.widgets import choose, show, slide, tabs, window
+from workbench.views.charts import show
+from workbench.views.choices import pick, pick_one, slide, window
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
 
@@ -28,7 +29,7 @@ def lens_view(loaded: LoadedModel, sides: Sides) -> None:
     """Layer by token: what the model would say if it stopped there."""
     from workbench.figures.logit_lens import logit_lens_heatmap
 
-    measure = choose("measure", "Colour", list(_MEASURES), show=_MEASURES.__getitem__)
+    measure = pick("Colour", list(_MEASURES), "measure", show=_MEASURES.__getitem__)
     found = computed("lens", sides.stamp, "Reading every layer", lambda job: _lens(loaded, sides, job))
     if found is None:
         return
@@ -58,10 +59,10 @@ def attention_view(loaded: LoadedModel, sides: Sides) -> None:
     model = loaded.model
     left, right = st.columns(2)
     with left:
-        layer = int(slide("attention-layer", "Layer", 0, model.n_layers - 1, model.n_layers // 2, 1))
+        layer = slide("Layer", 0, model.n_layers - 1, "attention-layer", model.n_layers // 2, 1)
     with right:
         heads = ["all", *map(str, range(int(model.config.num_attention_heads)))]
-        head = choose("head", "Head", heads)
+        head = pick("Head", heads, "head")
     found = computed(
         "attention", (sides.stamp, layer), "Reading attention", lambda job: _patterns(loaded, sides, layer, job)
     )
@@ -102,9 +103,9 @@ def component_view(loaded: LoadedModel, sides: Sides) -> None:
 
     left, right = st.columns(2)
     with left:
-        layer = int(slide("pca-layer", "Layer", 0, loaded.model.n_layers - 1, loaded.model.n_layers // 2, 1))
+        layer = slide("Layer", 0, loaded.model.n_layers - 1, "pca-layer", loaded.model.n_layers // 2, 1)
     with right:
-        part = tabs("pca-tokens", "Tokens", ("all", "completion"), "all")
+        part = pick_one("Tokens", ("all", "completion"), "pca-tokens", "all")
 
     def work(job: Job) -> tuple[pd.DataFrame, list[float]]:
         from workbench.activations.components import principal_components
@@ -148,7 +149,7 @@ def captured(model: LanguageModel, sides: Sides, site: Site) -> tuple[Any, pd.Da
 def _stretches(sides: Sides, width: int) -> list[tuple[Side, int, int]]:
     """The stretch of tokens to be shown of each side [first, last], chosen on one slider for both."""
     longest = max(len(side.prompt) + len(side.completion) for side in sides.sides)
-    first, last = window(f"window-{width}", "Tokens", longest, width)
+    first, last = window("Tokens", longest, f"window-{width}", width)
     found = []
     for side in sides.sides:
         count = len(side.prompt) + len(side.completion)

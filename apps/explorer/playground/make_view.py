@@ -8,11 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.drawer import keep, read_upload, save, vector_names
-from apps.explorer.playground.widgets import BIND, choose, key_of, show, slide, write
 from workbench.errors import DataError, WorkbenchError
 from workbench.runs.names import check_name
+from workbench.views.charts import show
+from workbench.views.choices import pick, slide, switch, write
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
+from workbench.views.text import say_error
 
 if TYPE_CHECKING:
     from steering import SteeringVector
@@ -25,6 +27,8 @@ _ESTIMATORS = {
     "linear_probe": "logistic regression",
 }  # fmt: skip
 _READ = {"last": "last token", "mean": "mean over tokens", "first": "first token"}
+_TOWARDS = "Thought: I am not sure which one is better.\nThought: Let me try the other one."
+_AWAY = "Thought: This one is the best.\nThought: I stay with the best one."
 _MOST = 500  # prompts a list
 
 
@@ -33,26 +37,19 @@ def make_view(loaded: LoadedModel, runs: pd.DataFrame) -> None:
     st.caption("One prompt a line. The vector leads from what the second list does inside the model to the first.")
     left, right = st.columns(2)
     with left:
-        positive = write(
-            "positive",
-            "Towards",
-            "Thought: I am not sure which one is better.\\nThought: Let me try the other one.".replace("\\n", "\n"),
-            rows=4,
-        )
+        positive = write("Towards", "positive", _TOWARDS, rows=4)
     with right:
-        negative = write(
-            "negative", "Away from", "Thought: This one is the best.\nThought: I stay with the best one.", rows=4
-        )
+        negative = write("Away from", "negative", _AWAY, rows=4)
     first, second, third, fourth = st.columns(4)
     with first:
-        layer = int(slide("make-layer", "Layer", 0, loaded.model.n_layers - 1, loaded.model.n_layers // 2, 1))
+        layer = slide("Layer", 0, loaded.model.n_layers - 1, "make-layer", loaded.model.n_layers // 2, 1)
     with second:
-        position = choose("make-read", "Read at", list(_READ), show=_READ.__getitem__)
+        position = pick("Read at", list(_READ), "make-read", show=_READ.__getitem__)
     with third:
-        estimator = choose("make-estimator", "Estimator", list(_ESTIMATORS), show=_ESTIMATORS.__getitem__)
+        estimator = pick("Estimator", list(_ESTIMATORS), "make-estimator", show=_ESTIMATORS.__getitem__)
     with fourth:
-        name = write("make-name", "Name", "my-vector").strip()
-    paired = st.toggle("Line by line: each with the one beside it", key=key_of("make-paired"), bind=BIND)
+        name = write("Name", "make-name", "my-vector").strip()
+    paired = switch("Line by line: each with the one beside it", "make-paired")
     lists = (_lines(positive), _lines(negative))
     if st.button("Make the vector", type="primary"):
         check_name(name, "vector")
@@ -149,11 +146,11 @@ def _upload(loaded: LoadedModel) -> None:
         try:
             vectors = read_upload(given.name, given.getvalue(), loaded.model)
         except WorkbenchError as error:
-            st.error(str(error))
+            say_error(error)
             return
         sites = [str(vector.site) for vector in vectors]
-        site = choose("upload-site", "Which", sites)
-        name = write("upload-name", "Name", "uploaded", help="letters, digits and _.,=+@-").strip()
+        site = pick("Which", sites, "upload-site")
+        name = write("Name", "upload-name", "uploaded", help="letters, digits and _.,=+@-").strip()
         if st.button("Take it"):
             keep(name, vectors[sites.index(site)])
             st.rerun()

@@ -6,8 +6,7 @@ import importlib
 
 import streamlit as st
 
-from apps.explorer.playground.widgets import choose, write
-from workbench.errors import ModelError
+from workbench.views.choices import pick, write
 from workbench.views.jobs import Job, computed, forget
 from workbench.views.model_cache import LoadedModel, model_cache
 
@@ -33,13 +32,11 @@ def choose_model() -> LoadedModel | None:
     shipped = [name for name, folder in shipped_models().items() if (folder / "tokenizer.json").exists()]
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
-        choice = choose("model", "Model", [*shipped, _OTHER], shipped.index(_FIRST) if _FIRST in shipped else 0)
+        choice = pick("Model", [*shipped, _OTHER], "model", index=shipped.index(_FIRST) if _FIRST in shipped else 0)
     source = choice
     if choice == _OTHER:
         with right:
-            source = write(
-                "source", "Folder or Hugging Face id", "", help="such as ./my-model or Qwen/Qwen3-0.6B"
-            ).strip()
+            source = write("Folder or Hugging Face id", "source", help="such as ./my-model or Qwen/Qwen3-0.6B").strip()
         if not source:
             st.info("Name a folder that holds a Hugging Face model, or a model on the hub.")
             return None
@@ -58,9 +55,7 @@ def _load(source: str, at_once: bool) -> LoadedModel | None:
     def work(job: Job) -> bool:
         for module in _NEXT:  # what the page needs next, so that it need not wait for it
             importlib.import_module(module)
-        if getattr(model_cache().load(source).model, "tokenizer", None) is None:
-            model_cache().unload(source)
-            raise ModelError(f"{source} reads observations, not text: the playground is for language models")
+        model_cache().load(source)
         return True
 
     if not computed("model", source, f"Loading {source}", work):

@@ -11,8 +11,9 @@ import streamlit as st
 from apps.explorer.playground.drawer import digest, probe_files, read_vector, vector_names
 from apps.explorer.playground.inside_views import captured
 from apps.explorer.playground.sides import Sides
-from apps.explorer.playground.widgets import choose, show, slide
 from workbench.errors import ArtifactError
+from workbench.views.charts import show
+from workbench.views.choices import pick, slide
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
 
@@ -33,8 +34,8 @@ def score_view(loaded: LoadedModel, sides: Sides, runs: pd.DataFrame) -> None:
         return
     left, right = st.columns(2)
     with left:
-        chosen = choose(
-            "scorer", "Vector or probe", options, help="probes are those in the folder probes beside the runs"
+        chosen = pick(
+            "Vector or probe", options, "scorer", help="probes are those in the folder probes beside the runs"
         )
     if chosen.startswith(_PROBE):
         scorer, name = _probe(probes[chosen.removeprefix(_PROBE)], loaded), "score"
@@ -44,7 +45,7 @@ def score_view(loaded: LoadedModel, sides: Sides, runs: pd.DataFrame) -> None:
 
         vector = read_vector(chosen, vectors, loaded.model)
         with right:
-            layer = int(slide(f"score-layer-{chosen}", "Layer", 0, loaded.model.n_layers - 1, vector.site.layer, 1))
+            layer = slide("Layer", 0, loaded.model.n_layers - 1, f"score-layer-{chosen}", vector.site.layer, 1)
         site, scorer, name = replace(vector.site, layer=layer), vector, "projection"
         stamp = digest(vector)
 

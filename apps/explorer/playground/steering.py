@@ -9,9 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.drawer import digest, read_vector, vector_names
-from apps.explorer.playground.widgets import BIND, choose, key_of, slide
 from workbench.errors import WorkbenchError
+from workbench.views.choices import pick, pick_some, slide
 from workbench.views.model_cache import LoadedModel
+from workbench.views.text import say_error
 
 if TYPE_CHECKING:
     from steering import Add, SteeringVector
@@ -44,22 +45,20 @@ class Push:
 def choose_pushes(loaded: LoadedModel, runs: pd.DataFrame) -> tuple[Push, ...]:
     """The vectors that are on, in the order chosen; those with multiplier 0 do nothing and are left out."""
     names = vector_names(runs, loaded.model)
-    key = key_of("vectors")
-    if key in st.session_state:
-        st.session_state[key] = [name for name in st.session_state[key] if name in names]
     left, right = st.columns([5, 1])
-    chosen = left.multiselect(
-        "Steering vectors", list(names), key=key, bind=BIND, placeholder="none: choose one, or make one below",
-        help="saved ones, those of runs (experiment/run/name), and those made here",
-    )  # fmt: skip
+    with left:
+        chosen = pick_some(
+            "Steering vectors", list(names), "vectors", placeholder="none: choose one, or make one below",
+            help="saved ones, those of runs (experiment/run/name), and those made here",
+        )  # fmt: skip
     with right:
-        largest = choose("range", "Sliders to \u00b1", _RANGES, default=1) if chosen else _RANGES[1]
+        largest = pick("Sliders to \u00b1", _RANGES, "range", index=1) if chosen else _RANGES[1]
     pushes = []
     for name in chosen:
         try:
             pushes.append(_push(name, read_vector(name, names, loaded.model), loaded.model, int(largest)))
         except WorkbenchError as error:
-            st.error(str(error))
+            say_error(error)
     return tuple(push for push in pushes if push.multiplier != 0)
 
 
@@ -69,18 +68,18 @@ def _push(name: str, vector: SteeringVector, model: LanguageModel, largest: int)
         with first:
             site = vector.site
             layer = slide(
-                f"layer-{name}", f"Layer of {name}", 0, model.n_layers - 1, site.layer, 1,
+                f"Layer of {name}", 0, model.n_layers - 1, f"layer-{name}", site.layer, 1,
                 help=f"made at layer {site.layer}, {site.component}; length {vector.norm:.3g}",
             )  # fmt: skip
         with second:
             limit, step = float(largest), largest / 100
             multiplier = slide(
-                f"multiplier-{name}", f"Multiplier of {name}", -limit, limit, limit / 10, step,
+                f"Multiplier of {name}", -limit, limit, f"multiplier-{name}", limit / 10, step,
                 help=f"times the vector, whose length is {vector.norm:.3g}; 0 switches it off",
             )  # fmt: skip
         with third:
-            scope = choose(f"scope-{name}", "Tokens", list(SCOPES), show=lambda scope: SCOPES[scope])
-    return Push(name, int(layer), float(multiplier), scope, digest(vector), vector)
+            scope = pick("Tokens", list(SCOPES), f"scope-{name}", show=lambda scope: SCOPES[scope])
+    return Push(name, layer, multiplier, scope, digest(vector), vector)
 
 
 def interventions_of(pushes: tuple[Push, ...]) -> list[Add]:

@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.sides import Side, Sides
-from apps.explorer.playground.widgets import BIND, key_of, show, slide, tabs
+from workbench.views.charts import show
+from workbench.views.choices import pick_one, slide, switch
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
 
@@ -32,8 +33,8 @@ def token_view(loaded: LoadedModel, sides: Sides) -> None:
     if found is None:
         return
     steered = len(sides.sides) > 1
-    colour = tabs("colour", "Colour", (_CHANGE, _SURPRISE), _CHANGE) if steered else _SURPRISE
-    whole = st.toggle("Show the prompt too", key=key_of("whole"), bind=BIND)
+    colour = pick_one("Colour", (_CHANGE, _SURPRISE), "colour", _CHANGE) if steered else _SURPRISE
+    whole = switch("Show the prompt too", "whole")
     for column, side in zip(st.columns(len(sides.sides)), sides.sides, strict=True):
         with column:
             st.subheader(side.name)
@@ -99,9 +100,7 @@ def _next(found: dict[str, pd.DataFrame], sides: Sides) -> None:
     longest = min(len(side.completion) for side in sides.sides)
     left, right = st.columns([2, 3])
     with left:
-        offset = (
-            int(slide("offset", "Next token after ... tokens of the completion", 0, longest, 0, 1)) if longest else 0
-        )
+        offset = slide("Next token after ... tokens of the completion", 0, longest, "offset", 0, 1) if longest else 0
         positions = {side.name: len(side.prompt) + offset for side in sides.sides}
         show(next_token_bars(found, positions), key="next-tokens")
         before = {found[side.name]["text"].iloc[positions[side.name] - 1] for side in sides.sides}

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from workbench.errors import DataError, RunError, SpecError
-from workbench.families import running
-from workbench.families import Claim, Context, Family, Spec, Step, plan, run, verdict
+from workbench.families import Claim, Context, Family, Spec, Step, plan, run, running, verdict
 from workbench.families.claims import read_claims
 from workbench.runs import RunFolder, load_run
 from workbench.runs.cells import Outcome

@@ -9,10 +9,14 @@ import pytest
 import torch
 
 from workbench.activations import capture
+from workbench.activations.positions import Span
 from workbench.errors import ArtifactError, DataError, ModelError, SpecError
+from workbench.models.hooked_model import HookedModel
 from workbench.models.interventions import Scope
+from workbench.models.language_model import LanguageModel
+from workbench.models.loading import with_backend
 from workbench.models.sequence_model import SequenceModel, _outside
-from workbench.models.tiny import tiny_sequence_model
+from workbench.models.tiny import tiny_model, tiny_sequence_model
 from workbench.sites import Site
 from workbench.worlds.pinpad.ant_world import AntWorld
 from workbench.worlds.pinpad.pinpad import PINPADS, Pinpad
@@ -116,10 +120,20 @@ def test_interventions_are_those_of_every_other_model(model: SequenceModel, add:
         model.forward(episode, interventions=[stranger])
 
 
-@pytest.mark.parametrize("call", ["generate", "score", "decode", "encode_continuation", "prompt_cache"])
+@pytest.mark.parametrize("call", ["generate", "score", "decode", "encode_continuation", "prompt_cache", "tokenizer"])
 def test_it_has_no_text(model: SequenceModel, call: str) -> None:
-    with pytest.raises(ModelError, match="has no text"):
-        getattr(model, call)([[0, 1]])
+    assert isinstance(model, HookedModel) and not isinstance(model, LanguageModel) and not hasattr(model, call)
+
+
+def test_where_text_is_needed_it_is_refused_in_one_line(model: SequenceModel) -> None:
+    line = "tiny-sequence reads observations, not text"
+    for wrong in (LanguageModel.of, lambda m: with_backend(m, "hf")):
+        with pytest.raises(ModelError, match=line):
+            wrong(model)
+    with pytest.raises(ModelError, match=line):
+        capture(model, [[[0, 1]]], 0, positions=Span("a"))
+    with pytest.raises(ModelError, match="reads text, not observations"):
+        SequenceModel.of(tiny_model())
 
 
 def test_the_world_is_that_of_its_training_or_an_error(model: SequenceModel) -> None:

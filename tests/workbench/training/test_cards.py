@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from workbench.errors import DataError
-from workbench.training import RECIPES
 from workbench.training.cards import write_card
+from workbench.worlds import recipes
+
+RECIPES = {name: recipe for name, recipe in recipes().items() if recipe.ships}
 
 NAN = float("nan")
 QUALITY = pd.DataFrame(
@@ -65,8 +67,8 @@ def test_two_values_for_one_cell_are_refused(tmp_path: Path) -> None:
 def test_the_card_of_every_shipped_model_can_be_written(name: str, tmp_path: Path) -> None:
     facts = {"preset": "cpu", "seed": 0, "parameters": 1, "tokens": 2, "seconds": 3, "threads": 1, "device": "cpu"}
     facts["data"] = "a"  # of babblers
-    rows = RECIPES[name].measure.CARD_ROWS
+    rows = RECIPES[name].measure().CARD_ROWS
     quality = QUALITY.rename(columns=dict(zip(("player", "setting"), rows, strict=True)))
-    text = write_card(tmp_path, RECIPES[name].measure.CARD, facts, quality, rows).read_text()
+    text = write_card(tmp_path, RECIPES[name].measure().CARD, facts, quality, rows).read_text()
     assert text.startswith("---\n") and "--preset cpu --seed 0" in text and "0.912 [0.85, 0.955]" in text
     assert "{facts}" not in text and "{quality}" not in text

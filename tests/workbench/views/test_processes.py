@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli.main import COMMANDS
+from apps.cli.main import commands
 from workbench.errors import RunError
 from workbench.runs import RunFolder
 from workbench.views import processes
@@ -134,7 +134,7 @@ def test_the_command_itself_is_started_and_refuses_a_wrong_spec_in_one_line(tmp_
 
 
 def test_command_line_names_a_command_that_there_is():
-    known = {command.words for command in COMMANDS}
+    known = commands()
     assert arguments("sweep", "a", "a.yaml", "runs")[0] in known and arguments("east", "a", "a.yaml", "r")[0] in known
     assert command_line("east", "a", "a b.yaml", "runs") == "workbench run east --spec 'a b.yaml' --runs runs --name a"
 

@@ -8,12 +8,14 @@ import pytest
 
 from workbench.models import load_model, shipped_models
 from workbench.models.language_model import LanguageModel
-from workbench.training import RECIPES, get_recipe
+from workbench.worlds import get_recipe, recipes
 from workbench.worlds.grids.agents.agent import GridAgent
 from workbench.worlds.grids.agents.play import episodes_of, play_grids
 from workbench.worlds.grids.mazes import make_layout
 from workbench.worlds.grids.oracles import random_policy
 from workbench.worlds.grids.text import GridText
+
+RECIPES = [name for name, recipe in recipes().items() if recipe.ships]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def test_the_grid_agents_reasoning_is_read_and_names_where_it_stands(grid_agent:
 def test_every_recipe_has_a_shipped_model_with_a_card_that_holds_its_quality(name: str) -> None:
     folders = [folder for n, folder in shipped_models().items() if n == name or n.startswith(f"{name}-")]
     assert folders
-    rows = get_recipe(name).measure.CARD_ROWS
+    rows = get_recipe(name).measure().CARD_ROWS
     for folder in folders:
         card, quality = (folder / "README.md").read_text(), json.loads((folder / "quality.json").read_text())
         assert f"workbench train {name}" in card and all(str(row[rows[1]]) in card for row in quality)

@@ -12,6 +12,7 @@ from workbench.families.goal_directedness.spec import GoalSpec
 from workbench.families.goal_directedness.summary import save_tables
 from workbench.families.goal_directedness.units import units_of
 from workbench.families.units import Say, run_units
+from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model, n_layers_of
 from workbench.provenance import provenance
 from workbench.runs import RunFolder
@@ -37,7 +38,9 @@ def run(
     Tables end up in the folder's artifacts (``behaviour``, ``maps``, ``plans``, ``orderings``...).  ``say`` gets one
     line a unit.
     """
-    model = load_model(spec.model, spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+    model = LanguageModel.of(
+        load_model(spec.model, spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+    )
     layers = layers_of(spec, model.n_layers)  # refused before a folder is made
     with RunFolder.open(root, "goal-directedness", spec, name, provenance(model, spec.seed)) as folder:
         units, job = list(units_of(spec, layers)), Job(model, spec, folder, progress)

@@ -13,6 +13,7 @@ from torch.nn.functional import max_pool1d
 from probes import make_probe
 from probes.evaluation import evaluate
 from workbench.errors import DataError
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.control.compile_segments import SegmentModel, segmented_pass
 from workbench.families.internal_rl.control.discovery import controlled_pass
 from workbench.families.internal_rl.expert import (
@@ -23,7 +24,6 @@ from workbench.families.internal_rl.expert import (
     task_of,
 )
 from workbench.families.internal_rl.found import Found
-from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.intervals import counted, mean_by_episode, mean_of, row, share_of
 from workbench.models.interventions import Scope, Where
 from workbench.sites import Site

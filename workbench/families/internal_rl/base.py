@@ -9,8 +9,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from workbench.errors import ModelError
-from workbench.families.internal_rl.expert import measured_episodes, play_task, task_of
 from workbench.families.internal_rl.context import InternalRLRun
+from workbench.families.internal_rl.expert import measured_episodes, play_task, task_of
 from workbench.families.internal_rl.intervals import mean_by_episode, row, share_of
 from workbench.models.sequence_model import SequenceModel
 from workbench.worlds.pinpad.beliefs import bayes_filter

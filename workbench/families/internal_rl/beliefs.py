@@ -17,9 +17,9 @@ import torch
 from probes import make_probe
 from probes.evaluation import evaluate
 from workbench.activations import capture
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.controllers import sites_of
 from workbench.families.internal_rl.expert import measured_episodes, subgoals_of
-from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.intervals import row
 from workbench.files import make_folder, write_bytes
 from workbench.models.sequence_model import SequenceModel
@@ -86,7 +86,7 @@ def belief_rows(run: InternalRLRun) -> pd.DataFrame:
     """
     probed, sites = _Probed(run), sites_of(run.base.n_layers)
     control = untrained(run.base, run.seed("untrained") % 2**32)
-    other = probed.activations(control, sites)  # type: ignore[arg-type]
+    other = probed.activations(control, sites)
     return _by_depth(probed, "beliefs", [(1.0, run.base, {site: {"untrained": x} for site, x in other.items()})], True)
 
 

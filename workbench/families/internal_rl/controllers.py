@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.control.supervised_control import fit_supervised, oracle_control, random_controllers
 from workbench.families.internal_rl.expert import TASKS, expert_batches, play_task, task_of
-from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.intervals import row, share_of
 from workbench.sites import Site
 from workbench.training.loop import Schedule

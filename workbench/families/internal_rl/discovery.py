@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from workbench.families.internal_rl.alignment import alignment_rows, cost_rows
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.control.compile_segments import SegmentCourse, SegmentModel, discover_segments
-from workbench.families.internal_rl.control.discovery import co_train
-from workbench.families.internal_rl.control.discovery import Course, discover
+from workbench.families.internal_rl.control.discovery import Course, co_train, discover
 from workbench.families.internal_rl.expert import expert_batches
 from workbench.families.internal_rl.found import Found, course_of, load_found, new_steering, save_found, site_of
-from workbench.families.internal_rl.context import InternalRLRun
 from workbench.models.sequence_model import SequenceModel
 from workbench.models.untrained import untrained
 from workbench.training.loop import Schedule
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["discovery_rows", "found_by", "start_rows", "sweep_rows"]
+
 
 def found_by(run: InternalRLRun, condition: str, seed: int) -> Found:
     """What the finished step of a condition and seed found."""
@@ -96,4 +96,4 @@ def _first_model(run: InternalRLRun, condition: str) -> SequenceModel:
     """The base; or, for a co-training from scratch, the untrained model."""
     if condition != "co-trained" or run.spec.co_trained_from == "base":
         return run.base
-    return untrained(run.base, run.seed("co-trained") % 2**32)  # type: ignore[return-value]
+    return untrained(run.base, run.seed("co-trained") % 2**32)

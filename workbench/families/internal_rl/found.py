@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.control.compile_segments import SegmentModel
 from workbench.families.internal_rl.control.discovery import Course
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
-from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.spec import InternalRLSpec
 from workbench.models.sequence_model import SequenceModel
 from workbench.sites import Site

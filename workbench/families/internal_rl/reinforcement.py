@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.control.frozen import trainable_copy
 from workbench.families.internal_rl.control.learners import ActionLearner, CodeLearner, new_policy
 from workbench.families.internal_rl.control.reinforce import Reinforcement, Trial, play_trials, reinforce
 from workbench.families.internal_rl.discovery import found_by
 from workbench.families.internal_rl.expert import task_of
-from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.spec import METHODS
 from workbench.seeding import derive_seed
 from workbench.worlds.pinpad.expert import distances, solvable

@@ -11,7 +11,6 @@ import pandas as pd
 from workbench.families import Table
 from workbench.families.internal_rl.gates import ASKS
 from workbench.families.internal_rl.spec import CONDITIONS
-from workbench.figures.record import Tables
 from workbench.statistics import Interval
 
 if TYPE_CHECKING:
@@ -23,20 +22,23 @@ _CONTROLS = {"none": "probe", "untrained": "untrained model", "shuffled": "shuff
              "bayes": "Bayes filter"}  # fmt: skip
 _STEERED = {"supervised": "supervised", "random": "random ones", "none": "none"}
 _SWITCHES = {"f1": "F1, exact step", "f1_random": "random gate's", "f1_lead": "difference", "switches": "switches"}
-_LOSSES = {"nll": "loss, nats a move", "bayes_nll": "exact Bayes filter's", "gap": "gap",
-           "uncontrolled_pretraining": "success, pretraining", "uncontrolled_held_out": "success, held-out"}  # fmt: skip
+_LOSSES = {
+    "nll": "loss, nats a move",
+    "bayes_nll": "exact Bayes filter's",
+    "gap": "gap",
+    "uncontrolled_pretraining": "success, pretraining",
+    "uncontrolled_held_out": "success, held-out",
+}
 
 
 def report(record: Record) -> Iterator[Table]:
     """The tables that say most, of what the run has; brackets are 95% intervals, over episodes."""
-    tables = Tables(record)
     for name, make in (
         ("base", _base), ("beliefs", _beliefs), ("controllers", _controllers), ("discovery", _switches),
         ("final", final_table), ("gates", gate_table),
     ):  # fmt: skip
-        found = tables.table(name)
-        if found is not None:
-            yield make(found)
+        if f"{name}.parquet" in record.artifacts:
+            yield make(record.load_table(name))
 
 
 def _base(rows: pd.DataFrame) -> Table:
@@ -85,8 +87,8 @@ def final_table(rows: pd.DataFrame) -> Table:
             cells |= _cells(part[part["task"] == task], "measure", names)
         found.append(cells)
     caption = (
-        "all methods in the same worlds, intervals over seeds and worlds; relative: success as a share of the expert's; "
-        "progress: colours reached"
+        "all methods in the same worlds, intervals over seeds and worlds; relative: success as a share of the expert's;"
+        " progress: colours reached"
     )
     return Table("after reinforcement", pd.DataFrame(found), caption)
 
@@ -101,6 +103,8 @@ def gate_table(rows: pd.DataFrame) -> Table:
                       "bar": f"{side} {row.bar:g}".strip(), "measured on": str(row.where)})  # fmt: skip
     title = f"gates between the stages: {int(rows['passed'].sum())} of {len(rows)} passed"
     caption = "in their order: what must hold before the next stage can mean anything; judged on the estimate"
+    failed = next((f"{gate['stage']}, {gate['gate']}" for gate in found if gate["passed"] == "no"), "")
+    caption += f"; the first that failed: {failed}" if failed else ""
     return Table(title, pd.DataFrame(found), caption)
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from steering.stateful import Carried
-from workbench.families.internal_rl.control.learners import CodeLearner
-from workbench.families.internal_rl.control.internal_rl import CodedControl
-from workbench.families.internal_rl.expert import task_of
 from workbench.families.internal_rl.context import InternalRLRun
+from workbench.families.internal_rl.control.internal_rl import CodedControl
+from workbench.families.internal_rl.control.learners import CodeLearner
+from workbench.families.internal_rl.expert import task_of
 from workbench.families.internal_rl.reinforcement import learner_of, step_of
 from workbench.worlds.pinpad.pinpad import begin, draw_layouts
 from workbench.worlds.pinpad.play import Played, play_pinpad

@@ -26,7 +26,12 @@ METHODS: dict[str, str | None] = {
 CONDITIONS = ("frozen", "forced", "co-trained", "compile")
 RL_TASKS = ("held-out", "seen transitions")  # what is reinforced on
 
-_VALID = {"methods": METHODS, "tasks": RL_TASKS, "co_trained_from": ("base", "untrained"), "gate": ("sampled", "learned")}
+_VALID = {
+    "methods": METHODS,
+    "tasks": RL_TASKS,
+    "co_trained_from": ("base", "untrained"),
+    "gate": ("sampled", "learned"),
+}
 
 
 class InternalRLSpec(Spec):

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.families.internal_rl.gates import gates
-from workbench.families.internal_rl.intervals import over_seeds
-from workbench.families.internal_rl.intervals import row
+from workbench.families.internal_rl.intervals import over_seeds, row
 from workbench.statistics import Interval, cluster_bootstrap, wilson
 
 if TYPE_CHECKING:

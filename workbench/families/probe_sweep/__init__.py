@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from workbench.families.probe_sweep.pipeline import run
 from workbench.families.probe_sweep.plan import Plan, make_plan
-from workbench.families.probe_sweep.sources import SOURCES
+from workbench.families.probe_sweep.sources import sources
 from workbench.families.probe_sweep.spec import SweepSpec
 
-__all__ = ["SOURCES", "Plan", "SweepSpec", "make_plan", "run"]
+__all__ = ["Plan", "SweepSpec", "make_plan", "run", "sources"]

@@ -17,6 +17,7 @@ from workbench.activations import ActivationStore
 from workbench.errors import DataError, RunError
 from workbench.families.probe_sweep.plan import CapturePlan, Plan, capture_key
 from workbench.files import read_object
+from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model
 from workbench.models.untrained import untrained
 from workbench.runs import RunFolder
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from workbench.models.language_model import LanguageModel
 
 __all__ = ["CONTROL", "Rows", "ensure_captures", "load_rows"]
 
@@ -100,7 +100,7 @@ def _save(
 
 def _load(plan: Plan, capture: CapturePlan) -> LanguageModel:
     spec = plan.spec
-    return load_model(capture.load_from, spec.backend, device=spec.device, dtype=spec.dtype)
+    return LanguageModel.of(load_model(capture.load_from, spec.backend, device=spec.device, dtype=spec.dtype))
 
 
 def _check_unchanged(folder: RunFolder, plan: Plan, capture: CapturePlan, digest: str) -> None:

@@ -133,10 +133,10 @@ def _known_sites(spec: SweepSpec, stored: Stored) -> tuple[Site, ...]:
     found: list[Site] = []
     for entry in spec.sites:
         head, _, component = entry.partition(".")
-        if head == ALL:
-            found += [site for site in held if component in ("", site.component)]
-        else:
-            found.append(held[entry])
+        try:
+            found += [site for site in held if component in ("", site.component)] if head == ALL else [held[entry]]
+        except SiteError as error:
+            raise SiteError(f"sites: {error}") from None
     if not found:
         raise SiteError(f"sites: none of {', '.join(spec.sites)} was captured; there are {', '.join(map(str, held))}")
     return tuple(dict.fromkeys(found))

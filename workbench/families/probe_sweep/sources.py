@@ -1,29 +1,30 @@
-"""The sources of sweeps: each is registered in :data:`SOURCES` under the ``kind`` that a sweep file writes, as
-``module:name`` of a :class:`~workbench.activations.sources.Source` (or of its ``capture`` function alone).
-"""
+"""The sources of sweeps: plain texts and stored activations, and what the worlds bring."""
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable, Mapping
+from functools import cache
 
 from workbench.activations.sources import Source
+from workbench.discovery import attribute
 from workbench.errors import SpecError, did_you_mean
+from workbench.worlds import worlds
 
-__all__ = ["SOURCES", "find_source"]
+__all__ = ["find_source", "sources"]
 
-# kind -> module:Source; a new source is one file and one line here.
-SOURCES: dict[str, str] = {
-    "texts": "workbench.families.probe_sweep.texts:TEXTS",
-    "activations": "workbench.families.probe_sweep.stored:STORED",
-    "grid-states": "workbench.worlds.grids.probe_source:GRID_STATES",
-    "bandit-steps": "workbench.worlds.bandits.probe_source:BANDIT_STEPS",
-}
+_FAMILY = __name__.rpartition(".")[0]
+
+
+@cache
+def sources() -> Mapping[str, Callable[[], Source]]:
+    """Every source, by the ``kind`` that a sweep file writes; each is loaded when it is first asked for."""
+    own = {"texts": attribute(_FAMILY, "texts:TEXTS"), "activations": attribute(_FAMILY, "stored:STORED")}
+    return own | {kind: load for world in worlds().values() for kind, load in world.sources.items()}
 
 
 def find_source(kind: str) -> Source:
-    """The source registered under ``kind``; :class:`SpecError` when there is none."""
-    if kind not in SOURCES:
-        raise SpecError(f"source: unknown kind {kind!r}{did_you_mean(kind, SOURCES)}")
-    module, _, name = SOURCES[kind].partition(":")
-    found = getattr(importlib.import_module(module), name)
+    """The source of that kind; :class:`SpecError` when there is none."""
+    if kind not in sources():
+        raise SpecError(f"source: unknown kind {kind!r}{did_you_mean(kind, sources())}")
+    found = sources()[kind]()
     return found if isinstance(found, Source) else Source(found)

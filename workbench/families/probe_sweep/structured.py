@@ -7,8 +7,7 @@ sense, on the same held-out rows.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,32 +17,30 @@ from workbench.activations.sources import Task
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.families.probe_sweep.spec import SweepSpec
 from workbench.seeding import derive_seed
+from workbench.worlds import worlds
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "STRUCTURED",
     "check_structured",
     "evaluate_structured",
     "find_structured",
+    "structured",
     "structured_probe",
 ]
 
-# task -> module:Structured; a new kind of target is one file and one line here (and a word in spec.Task).
-STRUCTURED: dict[str, str] = {
-    "map": "workbench.worlds.grids.probes.map_target:MAPS",
-    "plan": "workbench.worlds.grids.probes.plan_target:PLANS",
-}
 _SEED = "random_state"
 
 
+def structured() -> dict[str, Callable[[], Structured]]:
+    """Every kind of such targets, by its task; the worlds bring them."""
+    return {task: load for world in worlds().values() for task, load in world.targets.items()}
+
+
 def find_structured(task: str) -> Structured:
-    """The kind of target registered as ``task``."""
-    module, _, name = STRUCTURED[task].partition(":")
-    found = getattr(importlib.import_module(module), name)
-    assert isinstance(found, Structured)
-    return found
+    """The kind of target of a task."""
+    return structured()[task]()
 
 
 def structured_probe(name: str, params: Mapping[str, Any]) -> Task | None:
@@ -52,18 +49,18 @@ def structured_probe(name: str, params: Mapping[str, Any]) -> Task | None:
     >>> structured_probe("plan", {"layers": 2}), structured_probe("logistic", {})
     ('plan', None)
     """
-    for task in STRUCTURED:
+    for task in structured():
         kind = find_structured(task)
         if kind.probe == name:
             kind.make(params, ())
-            return task  # type: ignore[return-value]  # the keys of STRUCTURED are tasks
+            return task  # type: ignore[return-value]  # the worlds' targets are tasks
     return None
 
 
 def check_structured(spec: SweepSpec, targets: Sequence[tuple[str, Task]]) -> None:
     """Raise :class:`SpecError` where a sweep asks of such targets what is not done with them."""
     for column, task in targets:
-        if task not in STRUCTURED:
+        if task not in structured():
             continue
         if spec.holdout is None:
             raise SpecError(f"holdout: probes of the target {column!r} are fitted once, not in folds; add holdout: 0.2")

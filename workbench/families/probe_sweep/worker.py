@@ -12,7 +12,7 @@ import numpy as np
 from workbench.errors import DataError, did_you_mean
 from workbench.families.probe_sweep.captures import CONTROL, Rows, load_rows
 from workbench.families.probe_sweep.spec import SweepSpec
-from workbench.families.probe_sweep.structured import STRUCTURED, evaluate_structured
+from workbench.families.probe_sweep.structured import evaluate_structured, structured
 from workbench.files import read_object
 from workbench.runs import Cell
 
@@ -38,7 +38,7 @@ def evaluate_cell(cell: Cell, context: Path) -> pd.DataFrame:
     kept = found.labels[values["target"]].notna().to_numpy()
     y, groups = _labels(found, values, kept), found.groups[kept]
     features = {name: each[kept] for name, each in _control_features(spec, found, cell, context).items()}
-    if values["task"] in STRUCTURED:
+    if values["task"] in structured():
         table = evaluate_structured(
             spec, values["task"], values["params"], found.activations[kept], y.tolist(), groups, values["seed"],
             features.get(CONTROL),
@@ -103,7 +103,7 @@ def _control_features(spec: SweepSpec, found: Rows, cell: Cell, context: Path) -
     from probes.controls import other_rows
 
     values, features = cell.values, {}
-    if _OTHER in spec.controls and values["task"] not in STRUCTURED:
+    if _OTHER in spec.controls and values["task"] not in structured():
         features[_OTHER] = found.activations[other_rows(found.groups, values["seed"])]
     if CONTROL in spec.controls and _has_untrained(context, values["model"]):
         untrained = load_rows(context, values["model"], values["position"], values["site"], CONTROL)

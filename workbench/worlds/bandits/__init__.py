@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.discovery import attribute
 from workbench.lazy import lazy_exports
+from workbench.training import Recipe
 from workbench.worlds.bandits.arms import BernoulliArms, GaussianArms, reward_table
 from workbench.worlds.bandits.bandit import BernoulliBandit, GaussianBandit
 from workbench.worlds.bandits.episodes import play
 from workbench.worlds.bandits.oracles import ORACLES, Oracle, make_oracle
+from workbench.worlds.world import World
 
 if TYPE_CHECKING:
     from workbench.worlds.bandits.agents.language_agent import LanguageAgent
 
 __all__ = [
     "ORACLES",
+    "WORLD",
     "BernoulliArms",
     "BernoulliBandit",
     "GaussianArms",
@@ -30,3 +34,15 @@ __all__ = [
 ]
 
 __getattr__, __dir__ = lazy_exports(__name__, {"agents.language_agent": ("LanguageAgent",)})
+
+_TRAINING = f"{__name__}.training"
+WORLD = World(
+    "bandits",
+    "Bandits: buttons and slot machines in words",
+    recipes=(
+        Recipe(
+            "bandit-agent", "train the shipped bandit player from scratch", f"{_TRAINING}.agent", f"{_TRAINING}.quality"
+        ),
+    ),
+    sources={"bandit-steps": attribute(__name__, "probe_source:BANDIT_STEPS")},
+)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.discovery import attribute
 from workbench.lazy import lazy_exports
+from workbench.training import Recipe
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.grids.mazes import GOAL_STRUCTURES, make_layout
 from workbench.worlds.grids.oracles import POLICIES, Policy, astar
@@ -16,6 +18,7 @@ from workbench.worlds.grids.pictures import picture, save_animation, trajectory_
 from workbench.worlds.grids.text import GridText, read_grid
 from workbench.worlds.grids.transforms import TRANSFORMS, Transform
 from workbench.worlds.moves import Cell, Move
+from workbench.worlds.world import World
 
 if TYPE_CHECKING:
     from workbench.worlds.grids.agents.agent import GridAgent
@@ -25,6 +28,7 @@ __all__ = [
     "GOAL_STRUCTURES",
     "POLICIES",
     "TRANSFORMS",
+    "WORLD",
     "Cell",
     "GridAgent",
     "GridText",
@@ -45,3 +49,19 @@ __all__ = [
 
 _MODULES = {"agents.agent": ("GridAgent",), "agents.play": ("episodes_of", "play_grids")}
 __getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+
+_TRAINING = f"{__name__}.training"
+WORLD = World(
+    "grids",
+    "Grids: mazes, keys and doors in words",
+    recipes=(
+        Recipe(
+            "grid-agent", "train the shipped grid walker from scratch", f"{_TRAINING}.agent", f"{_TRAINING}.quality"
+        ),
+    ),
+    sources={"grid-states": attribute(__name__, "probe_source:GRID_STATES")},
+    targets={
+        "map": attribute(__name__, "probes.map_target:MAPS"),
+        "plan": attribute(__name__, "probes.plan_target:PLANS"),
+    },
+)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.lazy import lazy_exports
+from workbench.training import Recipe
+from workbench.worlds.world import World
 
 if TYPE_CHECKING:
     from workbench.worlds.pinpad.beliefs import Beliefs, bayes_filter
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PINPADS",
+    "WORLD",
     "Beliefs",
     "Episodes",
     "Pinpad",
@@ -47,3 +50,19 @@ _MODULES = {
     "tasks": ("held_out_task", "pretraining_tasks"),
 }
 __getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+
+_TRAINING = f"{__name__}.training"
+WORLD = World(
+    "pinpad",
+    "Pinpads: colours to be visited in an order",
+    recipes=(
+        Recipe(
+            "pinpad-base",
+            "train the shipped pinpad sequence model from scratch",
+            f"{_TRAINING}.base",
+            f"{_TRAINING}.quality",
+        ),
+        Recipe("ant-expert", "train the ant's walker with PPO (extra: mujoco)", f"{_TRAINING}.ant_expert", ships=False),
+        Recipe("ant-base", "train the recurrent base on the ant expert's play", f"{_TRAINING}.ant_base", ships=False),
+    ),
+)

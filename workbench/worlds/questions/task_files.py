@@ -42,7 +42,7 @@ def read_task(file: Path, lists: dict[str, tuple[str, ...]]) -> Task:
     raw = read_yaml(file)
     for key in raw:
         if key not in _KEYS:
-            raise DataError(f"{file}: unknown key {key!r}{did_you_mean(str(key), _KEYS)}")
+            raise DataError(f"{file}: unknown key {key!r}{did_you_mean(key, _KEYS)}")
     split = raw.get("split", "train")
     if split not in SPLITS:
         raise DataError(f"{file}: {split!r} is none of {', '.join(SPLITS)}")
@@ -146,7 +146,7 @@ def _slot(file: Path, name: str, raw: Any, lists: dict[str, tuple[str, ...]]) ->
         raise DataError(f"{file}: the slot {name!r} needs either list: NAME or range: [LEAST, MOST]")
     if "list" in raw:
         if raw["list"] not in lists:
-            raise DataError(f"{file}: unknown list {raw['list']!r}{did_you_mean(str(raw['list']), lists)}")
+            raise DataError(f"{file}: unknown list {raw['list']!r}{did_you_mean(raw['list'], lists)}")
         source, entries = str(raw["list"]), lists[raw["list"]]
     else:
         least, most = _pair(file, name, raw["range"])

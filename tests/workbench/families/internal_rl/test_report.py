@@ -12,23 +12,22 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from apps.cli.reports import print_report
-from apps.cli.run import draw
+from workbench.console import log, results
 from workbench.errors import RunError
 from workbench.families.internal_rl.figures import episodes_of
-from workbench.families.internal_rl.views.episode_gifs import save_episode_gifs
-from workbench.families.internal_rl.views.report import print_internal_rl
+from workbench.families.internal_rl.figures.gifs import save_episode_gifs
+from workbench.families.showing import draw, print_report
 from workbench.runs import load_run
 
-MADE = runpy.run_path(str(Path(__file__).parents[1] / "figures" / "internal_rl_run.py"))
+MADE = runpy.run_path(str(Path(__file__).parent / "figures" / "internal_rl_run.py"))
 
 OTHERS = set(MADE["tables"]()) - {"gates", "episodes"}  # fewer tables are drawn faster
 
 
 def report(path: Path, width: int = 160) -> str:
     out = Console(file=io.StringIO(), width=width)
-    print_internal_rl(load_run(path), out)
-    return out.file.getvalue()
+    print_report(load_run(path), out)
+    return out.file.getvalue().rsplit("tables and vectors", 1)[0]
 
 
 def test_every_table_is_printed_with_its_controls_and_intervals(tmp_path: Path) -> None:
@@ -48,7 +47,7 @@ def test_every_table_is_printed_with_its_controls_and_intervals(tmp_path: Path) 
         "gates between the stages: 5 of 6 passed",
         "held-out success with composed codes",
         "at least 0.1",
-        "orderings of the paper: 1 of 2 held",
+        "claims of the paper: 1 of 2 held",
         "share: +0.100 [-0.050, +0.300]",
     ):
         assert text in said, text
@@ -63,7 +62,7 @@ def test_the_method_comes_before_its_baselines(tmp_path: Path) -> None:
 
 def test_a_run_that_stopped_at_a_gate_is_reported_without_what_it_lacks(tmp_path: Path) -> None:
     said = report(MADE["write_run"](tmp_path, leave_out=["final", "final_by_seed", "curves", "episodes"]))
-    assert "after reinforcement" not in said.split("gates between")[0].split("brackets")[0]
+    assert "after reinforcement" not in said
     assert "5 of 6 passed" in said
 
 
@@ -76,7 +75,7 @@ def test_the_report_is_wired_and_names_where_the_files_are(tmp_path: Path, capsy
     path = MADE["write_run"](tmp_path)
     print_report(load_run(path), Console(width=160))
     said = capsys.readouterr().out
-    assert "orderings of the paper" in said and str(path / "artifacts") in said
+    assert "claims of the paper" in said and str(path / "artifacts") in said
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_browser")
 def test_figures_and_animations_land_in_the_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = MADE["write_run"](tmp_path, leave_out=OTHERS)
-    draw(load_run(path))
+    draw(load_run(path), results(), log)
     assert "(5 HTML, 0 PNG, 4 GIF)" in capsys.readouterr().out
     for task, kind in (("held-out", "first"), ("seen-transitions", "farthest")):
         for suffix in ("html", "gif"):
@@ -112,7 +111,7 @@ def test_an_animation_shows_every_move_over_a_caption_that_says_how_it_was_chose
 
 
 def test_captions_of_animations_are_honest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workbench.families.internal_rl.views import episode_gifs
+    from workbench.families.internal_rl.figures import gifs
 
     said: list[list[str]] = []
 
@@ -120,8 +119,8 @@ def test_captions_of_animations_are_honest(tmp_path: Path, monkeypatch: pytest.M
         said.append(genuine(*given))
         return said[-1]
 
-    genuine = episode_gifs._lines
-    monkeypatch.setattr(episode_gifs, "_lines", lines)
+    genuine = gifs._lines
+    monkeypatch.setattr(gifs, "_lines", lines)
     record = load_run(MADE["write_run"](tmp_path))
     save_episode_gifs(record, tmp_path, pytest.fail)
     assert len(said) == 2 * (4 + 9)
@@ -139,12 +138,12 @@ def test_what_cannot_be_written_is_one_line_and_no_failure(
         raise error
 
     path = MADE["write_run"](tmp_path, leave_out=OTHERS)
-    monkeypatch.setattr("workbench.families.internal_rl.views.episode_gifs.write_gif", refuse)
-    draw(load_run(path))
+    monkeypatch.setattr("workbench.families.internal_rl.figures.gifs.write_gif", refuse)
+    draw(load_run(path), results(), log)
     told = capsys.readouterr()
     assert "0 GIF" not in told.out and "(5 HTML, 0 PNG)" in told.out and "the disk is full" in told.err
     monkeypatch.setattr("workbench.figures.saving.make_folder", refuse)
-    draw(load_run(path))
+    draw(load_run(path), results(), log)
     told = capsys.readouterr()
     assert told.err.splitlines()[-1] == "the figures could not be written: the disk is full"
 
@@ -158,7 +157,7 @@ def test_a_broken_table_of_episodes_costs_the_animations_only(tmp_path: Path) ->
 
 
 def test_a_world_with_an_odd_number_of_colours_is_drawn(tmp_path: Path) -> None:
-    from workbench.families.internal_rl.views.episode_gifs import _frames
+    from workbench.families.internal_rl.figures.gifs import _frames
 
     table = MADE["episode"]("held-out", 0, "first").assign(colours="4,20,24")
     assert len(_frames(episodes_of(table)[0], "")) == 9

@@ -1,11 +1,13 @@
 """From a sweep file to cells: every combination once, and mistakes that name the field and the nearest valid name."""
 
+import importlib
+
 import pytest
 from pydantic import ValidationError
 
 from workbench.activations.sources import Source
 from workbench.errors import SiteError, SpecError
-from workbench.families.probe_sweep import SOURCES, SweepSpec, make_plan
+from workbench.families.probe_sweep import SweepSpec, make_plan, sources
 from workbench.sites import Site
 
 
@@ -121,7 +123,7 @@ def test_fields_are_checked_before_anything_is_read(sweep_fields, changes, said)
 
 
 def test_a_source_that_cannot_know_its_labels_needs_their_task(sweep_fields, sweep_base, monkeypatch):
-    monkeypatch.setitem(SOURCES, "blind", "blind_source:BLIND")
+    monkeypatch.setitem(sources(), "blind", lambda: importlib.import_module("blind_source").BLIND)
     import sys
     from types import ModuleType
 

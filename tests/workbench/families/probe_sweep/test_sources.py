@@ -1,5 +1,6 @@
 """What a source is asked for and must return, and which task labels have."""
 
+import importlib
 import sys
 from types import ModuleType
 
@@ -11,7 +12,7 @@ import torch
 from workbench.activations import ActivationSet, capture
 from workbench.activations.sources import Source, infer_task
 from workbench.errors import DataError
-from workbench.families.probe_sweep import SOURCES, SweepSpec, run
+from workbench.families.probe_sweep import SweepSpec, run, sources
 from workbench.models import load_model
 from workbench.models.untrained import untrained
 from workbench.runs import RunFolder, load_results, load_run
@@ -34,7 +35,7 @@ def own(monkeypatch):
     module = ModuleType("own_source")
     vars(module)["OWN"] = Source(take, check=lambda options, positions: {"odd": "classification"})
     monkeypatch.setitem(sys.modules, "own_source", module)
-    monkeypatch.setitem(SOURCES, "own", "own_source:OWN")
+    monkeypatch.setitem(sources(), "own", lambda: importlib.import_module("own_source").OWN)
     return calls
 
 

@@ -10,6 +10,7 @@ from workbench.figures.style import words
 from workbench.runs import RunRecord
 from workbench.views.choices import tabs
 from workbench.views.family import figures, finished_run, orderings, safely
+from workbench.views.text import plain
 
 __all__ = ["east_page"]
 
@@ -24,7 +25,9 @@ def east_page(runs: pd.DataFrame) -> None:
         return
     chosen = run.read_json("chosen") if "chosen.json" in run.artifacts else {}
     picked = [f"{words(r)}: layer {c['layer']}, multiplier {c['multiplier']:g}" for r, c in chosen.items()]
-    st.caption(f"{run.spec.get('model', 'model unknown')}. Chosen on other prompts: {'; '.join(picked) or 'nothing'}.")
+    st.caption(
+        f"{plain(run.spec.get('model', 'model unknown'))}. Chosen on other prompts: {'; '.join(picked) or 'nothing'}."
+    )
     tabs(
         safely({
             "What held": lambda: orderings(run, _CAPTION), "Figures": lambda: _figures(run),

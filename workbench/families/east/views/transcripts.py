@@ -155,10 +155,11 @@ def project_episode(
     ``both``: all steps of the episode by method.  Raises :class:`ArtifactError` when the model is not the one that the
     run was made with.
     """
-    from apps.cli.options import validated
+
     from steering import SteeringVector
     from workbench.families.east.collect import agent_for
     from workbench.families.east.spec import EastSpec
+    from workbench.spec_files import validated
     from workbench.worlds.bandits.agents.rollout import prompts_of
 
     spec = validated(EastSpec, dict(run.spec), f"the spec of {run.experiment}/{run.name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.views.tables import new_table, orderings_table
+from workbench.views.tables import new_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +24,6 @@ def print_goal_directedness(record: RunRecord, out: Console) -> None:
         layer = int(record.read_json("chosen")["layer"])
         out.print(_probes(record, layer))
     out.print("brackets: 95% intervals over layouts; post: after the reasoning; every control is in the run's tables")
-    out.print()
-    out.print(orderings_table(record.load_table("orderings")))
 
 
 def _behaviour(margins: pd.DataFrame) -> Any:

@@ -1,12 +1,12 @@
 """Discovery: training a metacontroller on a frozen model, or together with it (co-training, the control condition).
 
-The loss is ``mean_t [-log p(a_t) + alpha KL_t]`` on clean episodes of the expert; only the metacontroller learns (and the
-base, where both are trained).  At a
-small size the switch collapses (one switch at the start, or a little at every step) when it learns from the first
-step, so a :class:`Course` begins with a random gate at almost no KL, then lets the switch draw open or shut while alpha
-rises, then holds alpha; and its encoder reads a mirrored or turned image of each episode (one under one of the
-eight symmetries of the square, drawn anew each time).  Without it a code says in which direction to go, which is
-of no use anywhere else; a direction in the image says nothing about the episode, and which colour is sought says all.
+The loss is ``mean_t [-log p(a_t) + alpha KL_t]`` on clean episodes of the expert; only the metacontroller learns, or
+it and the base.  At a small size the switch collapses (one switch at the start, or a little at every step) when it
+learns from the first step, so a :class:`Course` begins with a random gate at almost no KL, then lets the switch draw
+open or shut while alpha rises, then holds alpha; and its encoder reads a mirrored or turned image of each episode (one
+under one of the eight symmetries of the square, drawn anew each time).  Without it a code says in which direction to
+go, which is of no use anywhere else; a direction in the image says nothing about the episode, and which colour is
+sought says all.
 Both are deviations from the paper, which ``Course(random_share=0, gate="learned", mirrored=False)`` undoes.
 """
 

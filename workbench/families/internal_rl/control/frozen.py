@@ -1,4 +1,4 @@
-"""Frozen parts, checked: no gradient reaches them and not a bit of their weights changes.  And copies that may learn."""
+"""Frozen parts, checked: no gradient reaches them and not a bit of their weights changes; and copies that learn."""
 
 from __future__ import annotations
 

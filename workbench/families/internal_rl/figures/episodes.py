@@ -132,7 +132,9 @@ def overall_success(final: pd.DataFrame | None) -> Mapping[str, str]:
         return {}
     rows = of_measure(final[final["method"] == METHOD], "success")
     return {
-        str(row.task): f"{METHOD} succeeds in {Interval.of(row).text(3)} of all episodes of the {task_name(str(row.task))} "
+        str(
+            row.task
+        ): f"{METHOD} succeeds in {Interval.of(row).text(3)} of all episodes of the {task_name(str(row.task))} "
         f"({row.seeds} seed{'s' * (int(row.seeds) > 1)})"
         for row in rows.itertuples()
     }

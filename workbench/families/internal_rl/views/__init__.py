@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from workbench.families import Table, View
 from workbench.families.internal_rl.report import final_table
 from workbench.families.internal_rl.views.player import player
-from workbench.figures.record import Record, Tables
+from workbench.figures.record import Record
 
 __all__ = ["views"]
 
@@ -23,13 +23,12 @@ def views() -> tuple[View, ...]:
 
 
 def _final(record: Record) -> Iterator[Table]:
-    rows = Tables(record).table("final")
-    if rows is not None:
-        yield final_table(rows)
+    if "final.parquet" in record.artifacts:
+        yield final_table(record.load_table("final"))
 
 
 def _over_seeds(record: Record) -> Iterator[Table]:
-    rows = Tables(record).table("discovery_over_seeds")
-    if rows is not None:
+    if "discovery_over_seeds.parquet" in record.artifacts:
         caption = "The intervals resample seeds; there is none where there is one seed."
+        rows = record.load_table("discovery_over_seeds")
         yield Table("Every measure of every discovery, means over seeds", rows, caption)

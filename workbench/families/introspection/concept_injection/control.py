@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from workbench.activations import capture
-from workbench.families.introspection.concept_injection.job import Job
 from workbench.families.introspection.concept_injection.prompts import INTENTIONS, intention
 from workbench.families.introspection.concept_injection.vectors import CONTROL_VECTORS
 from workbench.sites import Site
@@ -19,10 +18,12 @@ from workbench.sites import Site
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.families.introspection.concept_injection.context import InjectionContext
+
 __all__ = ["control_rows"]
 
 
-def control_rows(job: Job) -> pd.DataFrame:
+def control_rows(context: InjectionContext) -> pd.DataFrame:
     """Rows ``protocol, arm, vector, layer, strength, concept, trial, text, cosine``, one an arm, vector and layer.
 
     Arms ``think`` and ``avoid``; ``vector`` is what the activations are compared with: the concept's, or one of its
@@ -30,12 +31,12 @@ def control_rows(job: Job) -> pd.DataFrame:
     """
     import pandas as pd
 
-    cosines = {arm: _cosines(job, arm) for arm in INTENTIONS}
-    kinds = ("concept", *(kind for kind in CONTROL_VECTORS if kind in job.spec.controls))
+    cosines = {arm: _cosines(context, arm) for arm in INTENTIONS}
+    kinds = ("concept", *(kind for kind in CONTROL_VECTORS if kind in context.spec.controls))
     rows: list[dict[str, Any]] = []
     for arm in ("think", "avoid"):
-        for layer in job.layers:
-            for k, word in enumerate(job.words.concepts):
+        for layer in context.layers:
+            for k, word in enumerate(context.words.concepts):
                 labels = {"protocol": "control", "arm": arm, "layer": layer, "strength": 0.0}
                 labels |= {"concept": word, "trial": 0, "text": ""}
                 found = {kind: cosines[arm][layer, kind][k] for kind in kinds}
@@ -44,20 +45,20 @@ def control_rows(job: Job) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _cosines(job: Job, arm: str) -> dict[tuple[int, str], list[float]]:
+def _cosines(context: InjectionContext, arm: str) -> dict[tuple[int, str], list[float]]:
     """``{(layer, vector): [concepts]}``, each the mean over the sentence's tokens."""
-    words = list(job.words.concepts)
+    words = list(context.words.concepts)
     asked = [intention(word, arm, k) for k, word in enumerate(words)]
-    lengths = [len(job.model.encode_continuation(conversation.reply)) for conversation in asked]
+    lengths = [len(context.model.encode_continuation(conversation.reply)) for conversation in asked]
     found: dict[tuple[int, str], dict[int, float]] = {}
     for length in sorted(set(lengths)):  # sentences of one length in one capture
         rows = [k for k, each in enumerate(lengths) if each == length]
-        inputs: list[Any] = [list(job.place(asked[k]).tokens) for k in rows]
-        read = capture(job.model, inputs, [Site(layer) for layer in job.layers], list(range(-length, 0)))
-        for site, activations in read.activations.items():  # type: ignore[union-attr]
+        inputs: list[Any] = [list(context.place(asked[k]).tokens) for k in rows]
+        read = capture(context.model, inputs, [Site(layer) for layer in context.layers], list(range(-length, 0)))
+        for site, activations in read.activations.items():
             z = activations.double().reshape(len(rows), length, -1)  # [concepts tokens d]
             for kind in ("concept", *CONTROL_VECTORS):
-                vectors = torch.stack([job.vector(words[k], site.layer, kind).vector.double() for k in rows])
+                vectors = torch.stack([context.vector(words[k], site.layer, kind).vector.double() for k in rows])
                 cosines = torch.cosine_similarity(z, vectors[:, None], dim=-1).mean(1)
                 found.setdefault((site.layer, kind), {}).update(zip(rows, cosines.tolist(), strict=True))
     return {key: [values[k] for k in range(len(words))] for key, values in found.items()}

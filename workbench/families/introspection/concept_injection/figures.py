@@ -6,19 +6,20 @@ injection, and under random and shuffled vectors of the same norm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.errors import DataError, WorkbenchError
+from workbench.figures.record import Record, Tables
 from workbench.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, Look, band, finish, need, words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Record", "by_protocol", "drawings_of", "figures_of", "injection_grid", "intention", "strength_curves"]
+__all__ = ["by_protocol", "figures", "injection_grid", "intention", "strength_curves"]
 
 VECTORS = {
     "concept": Look("concept's vector", BLUE, "solid", "circle"),
@@ -64,48 +65,18 @@ _NONE = ("none", "none_low", "none_high")
 _NOTE = "95% intervals: Wilson for rates, whole concepts resampled for the rest."
 
 
-class Record(Protocol):
-    """What the figures need of a run; :class:`workbench.runs.RunRecord` and an open run folder are both such."""
-
-    @property
-    def artifacts(self) -> list[str]: ...
-    def load_table(self, name: str) -> pd.DataFrame: ...
-
-
-def figures_of(record: Record) -> dict[str, go.Figure]:
-    """All figures for which the run has tables; a table that is missing or broken costs its figures only."""
-    figures: dict[str, go.Figure] = {}
-    for name, draw in drawings_of(record).items():
-        try:
-            figures[name] = draw()
-        except DataError:  # an arm that was not run
-            continue
-    return figures
-
-
-def drawings_of(record: Record) -> dict[str, Callable[[], go.Figure]]:
-    """What draws each figure, by name; drawing raises :class:`DataError` when the table lacks what it needs."""
-    return dict(_drawings(_table(record, "results"), _table(record, "held_out")))
-
-
-def _drawings(
-    results: pd.DataFrame | None, tested: pd.DataFrame | None
-) -> Iterator[tuple[str, Callable[[], go.Figure]]]:
-    if tested is not None:
-        yield "protocols", lambda: by_protocol(tested)
-    if results is not None:
-        for name, (protocol, arm, metric) in GRIDS.items():
-            yield name, lambda p=protocol, a=arm, m=metric: injection_grid(results, p, a, m)  # type: ignore[misc]
-        for name, (protocol, arm, metric) in CURVES.items():
-            yield name, lambda p=protocol, a=arm, m=metric: strength_curves(results, p, a, m)  # type: ignore[misc]
-        yield "intention", lambda: intention(results)
-
-
-def _table(record: Record, name: str) -> pd.DataFrame | None:
-    try:
-        return record.load_table(name) if f"{name}.parquet" in record.artifacts else None
-    except WorkbenchError:
-        return None
+def figures(record: Record) -> dict[str, Callable[[], go.Figure]]:
+    """What draws each figure, by name; drawing raises :class:`DataError` when the table lacks what it needs (an arm
+    that was not run)."""
+    tables = Tables(record)
+    found: dict[str, Callable[[], go.Figure]] = {}
+    if (tested := tables.table("held_out")) is not None:
+        found["protocols"] = partial(by_protocol, tested)
+    if (results := tables.table("results")) is not None:
+        found |= {name: partial(injection_grid, results, *what) for name, what in GRIDS.items()}
+        found |= {name: partial(strength_curves, results, *what) for name, what in CURVES.items()}
+        found["intention"] = partial(intention, results)
+    return found
 
 
 def injection_grid(results: pd.DataFrame, protocol: str, arm: str, metric: str) -> go.Figure:

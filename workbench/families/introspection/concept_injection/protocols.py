@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.families.introspection.concept_injection import prompts
-from workbench.families.introspection.concept_injection.job import Job
 from workbench.families.introspection.concept_injection.prompts import LETTERS, Conversation
 from workbench.families.introspection.concept_injection.scorers import (
     affirmation,
@@ -29,6 +28,8 @@ from workbench.families.introspection.concept_injection.vectors import CONTROL_V
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from workbench.families.introspection.concept_injection.context import InjectionContext
 
 __all__ = ["ARMS", "Arm", "arms_of", "conditions", "options_of", "protocol_rows", "yes_minus_no"]
 
@@ -46,47 +47,47 @@ class Arm:
     """
 
     name: str
-    ask: Callable[[Job, int, str], Conversation]
-    read: Callable[[Job, int, str, str], Numbers] | None = None
+    ask: Callable[[InjectionContext, int, str], Conversation]
+    read: Callable[[InjectionContext, int, str, str], Numbers] | None = None
     answers: str = ""
     control: str = ""
 
 
-def _graded(job: Job, k: int, word: str, text: str) -> Numbers:
-    return {name: float(value) for name, value in vars(grade(text, job.words.concepts[word])).items()}
+def _graded(context: InjectionContext, k: int, word: str, text: str) -> Numbers:
+    return {name: float(value) for name, value in vars(grade(text, context.words.concepts[word])).items()}
 
 
-def _affirmed(job: Job, k: int, word: str, text: str) -> Numbers:
+def _affirmed(context: InjectionContext, k: int, word: str, text: str) -> Numbers:
     return {"coherent": float(is_coherent(text)), "affirms": float(affirmation(text) is not None)}
 
 
-def _named(job: Job, k: int, word: str, text: str) -> Numbers:
-    named = naming_of(text, job.words.concepts[word]) is not None
+def _named(context: InjectionContext, k: int, word: str, text: str) -> Numbers:
+    named = naming_of(text, context.words.concepts[word]) is not None
     return {"coherent": float(is_coherent(text)), "names": float(named)}
 
 
-def _transcribed(job: Job, k: int, word: str, text: str) -> Numbers:
+def _transcribed(context: InjectionContext, k: int, word: str, text: str) -> Numbers:
     sentence = prompts.SENTENCES[k % len(prompts.SENTENCES)]
-    return {"names": _named(job, k, word, text)["names"], "transcription": transcribed(text, sentence)}
+    return {"names": _named(context, k, word, text)["names"], "transcription": transcribed(text, sentence)}
 
 
 ARMS: dict[str, tuple[Arm, ...]] = {
     "detection": (
-        Arm("standard", lambda job, k, word: prompts.detection(), _graded, "yes_no"),
-        Arm("neutral", lambda job, k, word: prompts.neutral(), _graded, "yes_no", control="neutral"),
-        Arm("unrelated", lambda job, k, word: prompts.unrelated(k), _affirmed, "yes_no", control="unrelated"),
-        Arm("choice", lambda job, k, word: prompts.choice(options_of(job, word)), None, "letters", control="choice"),
+        Arm("standard", lambda c, k, word: prompts.detection(), _graded, "yes_no"),
+        Arm("neutral", lambda c, k, word: prompts.neutral(), _graded, "yes_no", control="neutral"),
+        Arm("unrelated", lambda c, k, word: prompts.unrelated(k), _affirmed, "yes_no", control="unrelated"),
+        Arm("choice", lambda c, k, word: prompts.choice(options_of(c, word)), None, "letters", control="choice"),
     ),
-    "naming": (Arm("standard", lambda job, k, word: prompts.naming(), _named),),
+    "naming": (Arm("standard", lambda c, k, word: prompts.naming(), _named),),
     "thought": (
-        Arm("thought", lambda job, k, word: prompts.thought(k), _named),
-        Arm("text", lambda job, k, word: prompts.transcription(k), _transcribed),
+        Arm("thought", lambda c, k, word: prompts.thought(k), _named),
+        Arm("text", lambda c, k, word: prompts.transcription(k), _transcribed),
     ),
-    "prefill": (Arm("standard", lambda job, k, word: prompts.prefill(word, k), _affirmed, "yes_no"),),
+    "prefill": (Arm("standard", lambda c, k, word: prompts.prefill(word, k), _affirmed, "yes_no"),),
     "kv_cache": (
-        Arm("standard", lambda job, k, word: prompts.kv_cache(), None, "yes_no"),
+        Arm("standard", lambda c, k, word: prompts.kv_cache(), None, "yes_no"),
         Arm(
-            "unrelated", lambda job, k, word: prompts.kv_cache(f"{prompts.UNRELATED[k % 10]} Answer yes or no."), None,
+            "unrelated", lambda c, k, word: prompts.kv_cache(f"{prompts.UNRELATED[k % 10]} Answer yes or no."), None,
             "yes_no", control="unrelated",
         ),
     ),
@@ -116,7 +117,7 @@ def conditions(spec: InjectionSpec, protocol: str, arm: Arm, layer: int | None) 
     return [Condition(kind, layer, strength) for kind in kinds for strength in spec.strengths]
 
 
-def protocol_rows(job: Job, protocol: str, layer: int | None) -> pd.DataFrame:
+def protocol_rows(context: InjectionContext, protocol: str, layer: int | None) -> pd.DataFrame:
     """Rows of all arms of a protocol at a layer (None: without injection), one a completion.
 
     Columns ``protocol, arm, vector, layer, strength, concept, trial, text`` and the numbers of the reply (NaN where an
@@ -125,49 +126,48 @@ def protocol_rows(job: Job, protocol: str, layer: int | None) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for arm in arms_of(job.spec, protocol):
-        cases = [
-            (c, k, w) for c in conditions(job.spec, protocol, arm, layer) for k, w in enumerate(job.words.concepts)
-        ]
-        trials = [_trial(job, protocol, arm, *case) for case in cases]
+    for arm in arms_of(context.spec, protocol):
+        asked = conditions(context.spec, protocol, arm, layer)
+        cases = [(condition, k, word) for condition in asked for k, word in enumerate(context.words.concepts)]
+        trials = [_trial(context, protocol, arm, *case) for case in cases]
         outcomes = run_trials(
-            job.model, trials, max_new_tokens=job.spec.max_new_tokens, temperature=job.spec.temperature,
-            progress=job.progress,
+            context.model, trials, max_new_tokens=context.spec.max_new_tokens, temperature=context.spec.temperature,
+            progress=context.progress,
         )  # fmt: skip
         for (condition, k, word), outcome in zip(cases, outcomes, strict=True):
             labels = {"protocol": protocol, "arm": arm.name, **vars(condition), "concept": word}
-            rows += [labels | row for row in _read(job, arm, k, word, outcome)]
+            rows += [labels | row for row in _read(context, arm, k, word, outcome)]
     return pd.DataFrame(rows)
 
 
-def _trial(job: Job, protocol: str, arm: Arm, condition: Condition, k: int, word: str) -> Trial:
+def _trial(context: InjectionContext, protocol: str, arm: Arm, condition: Condition, k: int, word: str) -> Trial:
     if condition.vector == "perturbed":
-        conversation = prompts.perturbed(k, job.words.baselines, job.seed("perturbed", word))
+        conversation = prompts.perturbed(k, context.words.baselines, context.seed("perturbed", word))
     else:
-        conversation = arm.ask(job, k, word)
-    placed = job.place(conversation)
-    vector = job.vector(word, condition.layer, condition.vector) if condition.layer >= 0 else None
+        conversation = arm.ask(context, k, word)
+    placed = context.place(conversation)
+    vector = context.vector(word, condition.layer, condition.vector) if condition.layer >= 0 else None
     texts = {"yes_no": (*YES, *NO), "letters": tuple(LETTERS), "": ()}[arm.answers]
     return Trial(
-        placed.tokens, placed.start, placed.stop, vector, condition.strength, job.seed(protocol, arm.name, word),
-        job.spec.trials if arm.read else 0, tuple(tuple(job.model.encode_continuation(text)) for text in texts),
+        placed.tokens, placed.start, placed.stop, vector, condition.strength, context.seed(protocol, arm.name, word),
+        context.spec.trials if arm.read else 0, tuple(tuple(context.model.encode_continuation(text)) for text in texts),
     )  # fmt: skip
 
 
-def _read(job: Job, arm: Arm, k: int, word: str, outcome: Outcome) -> Iterator[dict[str, Any]]:
-    logits = _logits(job, arm, word, outcome.logprobs)
+def _read(context: InjectionContext, arm: Arm, k: int, word: str, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    logits = _logits(context, arm, word, outcome.logprobs)
     texts = outcome.texts if arm.read else [""]
     for trial, text in enumerate(texts):
-        numbers = arm.read(job, k, word, text) if arm.read else {}
+        numbers = arm.read(context, k, word, text) if arm.read else {}
         yield {"trial": trial, "text": text, **numbers, **(logits if trial == 0 else {})}
 
 
-def _logits(job: Job, arm: Arm, word: str, logprobs: Sequence[float]) -> Numbers:
+def _logits(context: InjectionContext, arm: Arm, word: str, logprobs: Sequence[float]) -> Numbers:
     if arm.answers == "yes_no":
         margin = yes_minus_no(logprobs)
         return {"yes_no": margin, "says_yes": float(margin > 0)}
     if arm.answers == "letters":
-        own = options_of(job, word).index(word)
+        own = options_of(context, word).index(word)
         others = [p for i, p in enumerate(logprobs) if i != own]
         margin = logprobs[own] - float(np.logaddexp.reduce(others))
         return {"correct": float(logprobs[own] > max(others)), "option_logit": margin}
@@ -186,9 +186,9 @@ def yes_minus_no(logprobs: Sequence[float]) -> float:
     return float(np.logaddexp.reduce(yes) - np.logaddexp.reduce(no))
 
 
-def options_of(job: Job, word: str) -> list[str]:
+def options_of(context: InjectionContext, word: str) -> list[str]:
     """The words of a forced choice in their order: the concept and others of the list; its place is random."""
-    rng = np.random.default_rng(job.seed("choice", word))
-    others = [other for other in job.words.concepts if other != word]
+    rng = np.random.default_rng(context.seed("choice", word))
+    others = [other for other in context.words.concepts if other != word]
     options = [word, *rng.choice(others, size=len(LETTERS) - 1, replace=False).tolist()]
     return [options[i] for i in rng.permutation(len(options))]

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import math
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from workbench.errors import did_you_mean
+from workbench.families.specs import ModelSpec
 
-__all__ = ["CONTROLS", "PRESETS", "PROTOCOLS", "SCOPES", "InjectionSpec"]
+__all__ = ["CONTROLS", "PRESETS", "PROTOCOLS", "SCOPES", "InjectionSpec", "layers_between"]
 
 PROTOCOLS = ("detection", "naming", "thought", "prefill", "control", "kv_cache")
 SCOPES = ("trial", "text", "reply", "everything")
 CONTROLS = ("random", "shuffled", "perturbed", "neutral", "unrelated", "choice")
 
 
-class InjectionSpec(BaseModel):
+class InjectionSpec(ModelSpec):
     """One concept-injection run; the defaults are the paper's sizes (its ``gpu`` preset)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     model: str = Field("babbler-a", description="shipped model, Hugging Face folder or hub id; must be a chat model")
-    backend: str = Field("hf", description="hf, transformer_lens or nnsight")
-    device: str | None = Field(None, description="default: CUDA when there is one")
-    device_map: str | None = Field(None, description="auto spreads a large model over several GPUs")
-    dtype: str = Field("auto", description="auto is the checkpoint's")
-    seed: int = 0
     words: str | None = Field(None, description="YAML file with concepts and baselines; default: the shipped words")
     concepts: int = Field(50, ge=4, description="concepts injected, the first of the list")
     baselines: int = Field(100, ge=2, description="words whose mean is taken from every concept's activation")
@@ -39,6 +33,11 @@ class InjectionSpec(BaseModel):
     temperature: float = Field(1.0, ge=0)
     max_new_tokens: int = Field(100, ge=1)
     judge: str | None = Field(None, description="a model that grades replies, beside the rules (a name or folder)")
+
+    def grid(self) -> tuple[int, ...]:
+        """The layers of the grid; :class:`SpecError` for one that the model does not have."""
+        layers = layers_between(self.n_layers(), self.layer_points) if self.layers is None else self.layers
+        return self.known_layers(layers)
 
     @field_validator("protocols", "controls")
     @classmethod
@@ -82,3 +81,17 @@ PRESETS: dict[str, InjectionSpec] = {
     "cpu": InjectionSpec(layer_points=6, max_new_tokens=32),
     "smoke": InjectionSpec(concepts=4, baselines=8, layer_points=2, strengths=(2.0, 8.0), max_new_tokens=8),
 }
+
+
+def layers_between(n_layers: int, points: int) -> tuple[int, ...]:
+    """``points`` evenly spaced layers from the first to the last but one (all of those, when there are fewer).
+
+    The last layer is left out: what is added there reaches no other token.
+
+    >>> layers_between(62, 5), layers_between(6, 9)
+    ((0, 15, 30, 45, 60), (0, 1, 2, 3, 4))
+    """
+    last = max(0, n_layers - 2)
+    if points == 1:
+        return (round(2 * last / 3),)
+    return tuple(dict.fromkeys(round(i * last / (points - 1)) for i in range(points)))

@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from workbench.families.introspection.concept_injection.judge import KEYS
+from workbench.families.introspection.concept_injection.protocols import arms_of
 from workbench.families.introspection.concept_injection.vectors import CONTROL_VECTORS
-from workbench.runs import RunFolder
+from workbench.runs.contents import RunContents
 from workbench.statistics import Interval, cluster_bootstrap, wilson
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from workbench.families.introspection.concept_injection.context import InjectionContext
 
 __all__ = [
     "BESIDE",
@@ -25,6 +28,7 @@ __all__ = [
     "RATES",
     "choose",
     "difference",
+    "finish",
     "gather",
     "held_out",
     "results_table",
@@ -57,13 +61,46 @@ _TIES = ("yes_no", "option_logit")
 _NOWHERE = Interval(float("nan"), float("nan"), float("nan"))
 
 
-def gather(folder: RunFolder) -> pd.DataFrame:
+def finish(context: InjectionContext) -> None:
+    """Write the tables, the chosen cells, the injected positions, and the vectors that steering loads, as artifacts."""
+    folder, rows = context.folder, context.rows
+    selecting, tested = split(rows)
+    chosen = choose(selecting)
+    folder.save_table("results", results_table(rows))
+    folder.save_table("held_out", held_out(tested, chosen))
+    folder.save_table("vectors", folder.read("vectors"))
+    folder.write_json("chosen", chosen)
+    folder.write_json("scopes", _scopes(context))
+    _save_vectors(context, chosen)
+
+
+def _save_vectors(context: InjectionContext, chosen: dict[str, dict[str, float]]) -> None:
+    """The concepts' vectors at the layer chosen for detection (else two thirds up), as files that steering loads."""
+    at = chosen.get("detection/standard", {"layer": context.layers[2 * (len(context.layers) - 1) // 3]})
+    for word, vector in context.vectors[int(at["layer"])].items():
+        vector.save(context.folder.path / "artifacts" / f"vector-{word.replace(' ', '-')}.safetensors")
+
+
+def _scopes(context: InjectionContext) -> list[dict[str, object]]:
+    """The exact injected positions of every arm, for the first concept."""
+    word = next(iter(context.words.concepts))
+    found: list[dict[str, object]] = []
+    for protocol in context.spec.protocols:
+        for arm in arms_of(context.spec, protocol) if protocol != "control" else ():
+            placed = context.place(arm.ask(context, 0, word))
+            where = {"start": placed.start, "stop": placed.stop, "prompt_tokens": len(placed.tokens)}
+            text = context.model.decode(placed.tokens[placed.start : placed.stop])
+            found.append({"protocol": protocol, "arm": arm.name, **where, "text": text})
+    return found
+
+
+def gather(folder: RunContents) -> pd.DataFrame:
     """The rows of all protocols, with the judge's grades in columns of their own."""
     import pandas as pd
 
-    units = [unit for unit in folder.steps() if unit != "vectors"]
-    rows = pd.concat([folder.read(u) for u in units if not u.startswith("judge-")], ignore_index=True)
-    judged = [folder.read(u) for u in units if u.startswith("judge-")]
+    steps = [step for step in folder.steps() if step != "vectors"]
+    rows = pd.concat([folder.read(step) for step in steps if not step.startswith("judge-")], ignore_index=True)
+    judged = [folder.read(step) for step in steps if step.startswith("judge-")]
     if judged:
         rows = rows.merge(pd.concat(judged, ignore_index=True), on=KEYS, how="left", validate="one_to_one")
     return rows.reindex(columns=[*KEYS, "text", *RATES, *MEANS])

@@ -17,7 +17,7 @@ from workbench.sites import Site
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CONTROL_VECTORS", "concept_table", "concept_vectors", "control_vector", "layers_between"]
+__all__ = ["CONTROL_VECTORS", "concept_table", "concept_vectors", "control_vector"]
 
 CONTROL_VECTORS = ("random", "shuffled")
 
@@ -49,7 +49,7 @@ def concept_vectors(
     found = capture(model, inputs, sites, "last", progress=progress)
     details = {"method": "concept injection", "prompt": ABOUT, "baselines": len(baselines)}
     vectors: dict[int, dict[str, SteeringVector]] = {}
-    for site, activations in found.activations.items():  # type: ignore[union-attr]
+    for site, activations in found.activations.items():
         z = activations.double()  # [words d]
         own, common = z[: len(concepts)], z[len(concepts) :].mean(0)
         noted = details | {"residual_norm": float(z.norm(dim=-1).mean())}
@@ -82,17 +82,3 @@ def concept_table(vectors: Mapping[int, Mapping[str, SteeringVector]]) -> pd.Dat
             noted = {"norm": vector.norm, "residual_norm": vector.metadata["residual_norm"], "others": others}
             rows.append({"layer": layer, "concept": word} | noted)
     return pd.DataFrame(rows)
-
-
-def layers_between(n_layers: int, points: int) -> tuple[int, ...]:
-    """``points`` evenly spaced layers from the first to the last but one (all of those, when there are fewer).
-
-    The last layer is left out: what is added there reaches no other token.
-
-    >>> layers_between(62, 5), layers_between(6, 9)
-    ((0, 15, 30, 45, 60), (0, 1, 2, 3, 4))
-    """
-    last = max(0, n_layers - 2)
-    if points == 1:
-        return (round(2 * last / 3),)
-    return tuple(dict.fromkeys(round(i * last / (points - 1)) for i in range(points)))

@@ -23,13 +23,9 @@ from workbench.families.introspection.concept_injection import prompts
 from workbench.families.introspection.concept_injection.judge import FRAME, QUESTIONS
 from workbench.families.introspection.concept_injection.protocols import NO, YES, yes_minus_no
 from workbench.families.introspection.concept_injection.scorers import affirmation, grade, is_coherent
-from workbench.families.introspection.concept_injection.spec import CONTROLS
+from workbench.families.introspection.concept_injection.spec import layers_between
 from workbench.families.introspection.concept_injection.trials import Trial, run_trials
-from workbench.families.introspection.concept_injection.vectors import (
-    concept_vectors,
-    control_vector,
-    layers_between,
-)
+from workbench.families.introspection.concept_injection.vectors import concept_vectors, control_vector
 from workbench.families.introspection.concept_injection.words import Words, load_words
 from workbench.families.introspection.inspect_export.provider import language_model_of
 from workbench.models.language_model import LanguageModel
@@ -69,7 +65,7 @@ def _samples(words: Words, seed: int) -> Iterator[Sample]:
 
 
 def _conversation(k: int, word: str, arm: str, vector: str, words: Words, seed: int) -> prompts.Conversation:
-    if vector == CONTROLS[2]:  # perturbed
+    if vector == "perturbed":
         return prompts.perturbed(k, words.baselines, derive_seed(seed, "perturbed", word))
     return {"standard": prompts.detection(), "neutral": prompts.neutral(), "unrelated": prompts.unrelated(k)}[arm]
 

@@ -44,7 +44,7 @@ class WorkbenchAPI(ModelAPI):
         **options: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
-        self.language_model = language_model or load_model(model_name, **options)
+        self.language_model = language_model or LanguageModel.of(load_model(model_name, **options))
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from workbench.families.introspection.self_prediction.scoring import level
 from workbench.statistics import Interval, cluster_bootstrap
 
 if TYPE_CHECKING:
@@ -76,6 +77,6 @@ def calibration_bins(rows: pd.DataFrame, bins: int) -> pd.DataFrame:
     found = []
     for number in np.unique(index):
         part = rows[index == number]
-        level = cluster_bootstrap(part["object"], part["id"].to_numpy(dtype=str))
-        found.append({"bin": int(number), "hypothetical": part["hypothetical"].mean()} | vars(level) | {"n": len(part)})
+        mean = {"bin": int(number), "hypothetical": part["hypothetical"].mean()}
+        found.append(mean | level(part, column="object"))
     return pd.DataFrame(found)

@@ -12,8 +12,8 @@ from workbench.families.introspection.self_prediction.calibration import (
     deviation_interval,
     points,
 )
-from workbench.families.introspection.self_prediction.job import FIRST, Job
-from workbench.families.introspection.self_prediction.units import pairings
+from workbench.families.introspection.self_prediction.context import FIRST, PredictionContext
+from workbench.families.introspection.self_prediction.steps import pairings
 from workbench.statistics import cluster_bootstrap_difference
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ __all__ = ["calibration_tables"]
 _RESAMPLES = 1000
 
 
-def calibration_tables(job: Job) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def calibration_tables(context: PredictionContext) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Bins ``predictor, learner, split, bin, hypothetical, estimate, low, high, n``; errors ``predictor, learner,
     split, metric, estimate, low, high, n`` (metric ``mad``); differences of errors ``comparison, learner, split,
     estimate, low, high, n``, on the same items."""
     import pandas as pd
 
-    spread, bins = job.folder.read(f"samples-{FIRST}"), job.spec.bins
-    shares = {key: points(spread, job.folder.read(unit)) for key, unit in _predictors(job).items()}
+    spread, bins = context.folder.read(f"samples-{FIRST}"), context.spec.bins
+    shares = {key: points(spread, context.folder.read(step)) for key, step in _predictors(context).items()}
     curves, errors, differences = [], [], []
     for (predictor, learner), table in shares.items():
         for split, part in table.groupby("split"):
@@ -44,10 +44,10 @@ def calibration_tables(job: Job) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
     return pd.concat(curves, ignore_index=True), pd.DataFrame(errors), pd.DataFrame(differences)
 
 
-def _predictors(job: Job) -> dict[tuple[str, str], str]:
-    """(predictor, learner) -> the unit with its sampled predictions."""
+def _predictors(context: PredictionContext) -> dict[tuple[str, str], str]:
+    """(predictor, learner) -> the step with its sampled predictions."""
     found = {("self_before", ""): f"foresight-{FIRST}", ("self", ""): f"foresight-{FIRST}-on-{FIRST}"}
-    for learner, target in pairings(job.spec):
+    for learner, target in pairings(context.spec):
         if target == FIRST != learner:
             found["cross_before", learner] = f"foresight-{learner}"
             found["cross", learner] = f"foresight-{learner}-on-{target}"

@@ -20,7 +20,7 @@ from probes import make_probe
 from probes.controls import shuffled_labels
 from probes.folds import group_folds
 from workbench.activations import capture
-from workbench.families.introspection.self_prediction.job import FIRST, Job, Work
+from workbench.families.introspection.self_prediction.context import FIRST, PredictionContext
 from workbench.families.introspection.self_prediction.protocol import KEYS, asked
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.models.untrained import untrained
@@ -32,39 +32,43 @@ from workbench.worlds.questions.properties import hypothetical
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CONTROLS", "FITS", "chosen_layer", "controls_unit", "fold_predictions", "probe_unit", "read_unit"]
+__all__ = ["CONTROLS", "FITS", "chosen_layer", "controls_rows", "fold_predictions", "probe_rows", "read_rows"]
 
 FITS = ("training", "folds")
 CONTROLS = ("shuffled", "untrained", "second")
 _FEW = 5  # shuffles of the labels
 
 
-def read_unit(job: Job, layers: Sequence[int]) -> pd.DataFrame:
+def read_rows(context: PredictionContext, layers: Sequence[int]) -> pd.DataFrame:
     """The probed pairs, ``task, split, role, id, property, value``; their activations become artifacts."""
-    rows = _probed(job)
-    sources = {"own": job.first, "untrained": untrained(job.first, job.spec.seed), "second": job.model("second-1")}
+    rows = _probed(context)
+    sources = {
+        "own": context.model,
+        "untrained": untrained(context.model, context.spec.seed),
+        "second": context.model_of("second-1"),
+    }
     for source, model in sources.items():
-        sites = {layer: Site(_same_depth(layer, job.first, model)) for layer in layers}
-        wanted, prompts = sorted(set(sites.values()), key=str), _prompts(job, model, rows)
-        found = capture(model, prompts, wanted, "last", dtype="float32", progress=job.progress).activations  # type: ignore[union-attr]
+        sites = {layer: Site(_same_depth(layer, context.model, model)) for layer in layers}
+        wanted, prompts = sorted(set(sites.values()), key=str), _prompts(context, model, rows)
+        found = capture(model, prompts, wanted, "last", dtype="float32", progress=context.progress).activations
         for layer, site in sites.items():
             about = {"model": model.name, "fingerprint": model.fingerprint, "site": str(site), "basis": model.basis}
-            job.folder.save_tensors(_artifact(source, layer), {"activations": found[site]}, about)
+            context.folder.save_tensors(_artifact(source, layer), {"activations": found[site]}, about)
     return rows
 
 
-def _probed(job: Job) -> pd.DataFrame:
+def _probed(context: PredictionContext) -> pd.DataFrame:
     """M1's test rows, and those of at most ``probe_prompts`` training prompts a task, that have a value."""
     import pandas as pd
 
-    kept = {question.item.id for question in job.questions.role("train", job.spec.probe_prompts)}
-    train = job.behaviour(FIRST, "train")
-    rows = pd.concat([train[train["id"].isin(kept)], job.behaviour(FIRST, "test")])
+    kept = {question.item.id for question in context.questions.role("train", context.spec.probe_prompts)}
+    train = context.behaviour(FIRST, "train")
+    rows = pd.concat([train[train["id"].isin(kept)], context.behaviour(FIRST, "test")])
     return rows.dropna(subset=["value"])[[*KEYS, "value"]].reset_index(drop=True)
 
 
-def _prompts(job: Job, model: LanguageModel, rows: pd.DataFrame) -> list[Prompt]:
-    questions = job.questions.by_id
+def _prompts(context: PredictionContext, model: LanguageModel, rows: pd.DataFrame) -> list[Prompt]:
+    questions = context.questions.by_id
     return [
         asked(model, hypothetical(questions[i].item, prop))
         for i, prop in zip(rows["id"], rows["property"], strict=True)
@@ -80,17 +84,12 @@ def _artifact(source: str, layer: int) -> str:
     return f"activations-{source}-{layer}"
 
 
-def probe_unit(layer: int) -> Work:
-    """What the probe of a layer says: rows ``role, task, split, id, property, truth, said, layer, fit, control``."""
-    return lambda job: _at_layer(job, layer, "none")
-
-
-def controls_unit(job: Job) -> pd.DataFrame:
+def controls_rows(context: PredictionContext) -> pd.DataFrame:
     """The same of every control, at the chosen layer; the shuffled labels' rows have the number of their ``draw``."""
     import pandas as pd
 
-    layer = chosen_layer(job.folder, job.layers)
-    return pd.concat([_at_layer(job, layer, control) for control in CONTROLS], ignore_index=True)
+    layer = chosen_layer(context.folder, context.layers)
+    return pd.concat([probe_rows(context, layer, control) for control in CONTROLS], ignore_index=True)
 
 
 def chosen_layer(folder: RunContents, layers: Sequence[int]) -> int:
@@ -103,26 +102,27 @@ def chosen_layer(folder: RunContents, layers: Sequence[int]) -> int:
     return max(right, key=lambda layer: (right[layer], -layer))
 
 
-def _at_layer(job: Job, layer: int, control: str) -> pd.DataFrame:
+def probe_rows(context: PredictionContext, layer: int, control: str = "none") -> pd.DataFrame:
+    """What the probe of a layer says: rows ``role, task, split, id, property, truth, said, layer, fit, control``."""
     import pandas as pd
 
-    rows = job.folder.read("activations")
+    rows = context.folder.read("activations")
     source = control if control in ("untrained", "second") else "own"
-    x = job.folder.load_tensors(_artifact(source, layer))[0]["activations"].numpy()
+    x = context.folder.load_tensors(_artifact(source, layer))[0]["activations"].numpy()
     draws = range(_FEW) if control == "shuffled" else range(1)
     parts = [
         part.assign(fit=fit, layer=layer, control=control, draw=draw)
         for draw in draws
-        for fit, part in _fits(job, rows, x, control, draw)
+        for fit, part in _fits(context, rows, x, control, draw)
     ]
     return pd.concat(parts, ignore_index=True).rename(columns={"value": "truth"})
 
 
 def _fits(
-    job: Job, rows: pd.DataFrame, x: np.ndarray, control: str, draw: int
+    context: PredictionContext, rows: pd.DataFrame, x: np.ndarray, control: str, draw: int
 ) -> Iterator[tuple[str, pd.DataFrame]]:  # fmt: skip
     """Predicted rows by the way the probe was fitted; training rows (control none) are predicted in folds."""
-    spec, seed = job.spec, derive_seed(job.spec.seed, "probe", control, draw)
+    spec, seed = context.spec, context.seed("probe", control, draw)
     train, test = (np.flatnonzero(rows["role"] == role) for role in ("train", "test"))
     if control == "none":
         for _, index in _cells(rows, train, ["property"]):

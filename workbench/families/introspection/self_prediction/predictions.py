@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from workbench.families.introspection.self_prediction.context import PredictionContext
 from workbench.families.introspection.self_prediction.contrasts import contrast
-from workbench.families.introspection.self_prediction.job import Job
 from workbench.families.introspection.self_prediction.scoring import (
     METRICS,
     accuracy_rows,
@@ -20,7 +20,7 @@ from workbench.families.introspection.self_prediction.scoring import (
     judged,
     with_mode,
 )
-from workbench.families.introspection.self_prediction.units import pairings
+from workbench.families.introspection.self_prediction.steps import pairings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,25 +34,25 @@ _PAIRS = (
 )  # fmt: skip
 
 
-def gather_predictions(job: Job) -> pd.DataFrame:
+def gather_predictions(context: PredictionContext) -> pd.DataFrame:
     """Rows ``target, learner, predictor, task, split, id, property, truth, said, correct``, roles being names of
-    :class:`Job`; ``learner`` is the second model of the comparison (empty where there is none)."""
+    :class:`PredictionContext`; ``learner`` is the second model of the comparison (empty where there is none)."""
     import pandas as pd
 
     parts = []
-    for learner, target in pairings(job.spec):
-        truth = job.behaviour(target, "test")
+    for learner, target in pairings(context.spec):
+        truth = context.behaviour(target, "test")
         name = f"{learner}-on-{target}"
         if learner == target:
-            before = judged(truth, job.folder.read(f"foreseen-{learner}"))
-            after = judged(truth, job.folder.read(f"foreseen-{name}"))
-            now = judged(job.folder.read(f"behaviour-{name}"), job.folder.read(f"foreseen-{name}"))
+            before = judged(truth, context.folder.read(f"foreseen-{learner}"))
+            after = judged(truth, context.folder.read(f"foreseen-{name}"))
+            now = judged(context.folder.read(f"behaviour-{name}"), context.folder.read(f"foreseen-{name}"))
             found = {"mode": with_mode(before), "self_before": before, "self": after, "self_after": now}
         else:
-            said = job.folder.read(f"foreseen-{name}")
-            before = judged(truth, job.folder.read(f"foreseen-{learner}"))
+            said = context.folder.read(f"foreseen-{name}")
+            before = judged(truth, context.folder.read(f"foreseen-{learner}"))
             found = {"cross_before": before, "cross": judged(truth, said)}
-            found["cross_itself"] = judged(job.behaviour(learner, "test"), said)
+            found["cross_itself"] = judged(context.behaviour(learner, "test"), said)
         other = "" if learner == target else learner
         parts += [rows.assign(target=target, learner=other, predictor=kind) for kind, rows in found.items()]
     table = pd.concat(parts, ignore_index=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workbench.families.introspection.self_prediction.companion import CONTROLS, FITS, chosen_layer
-from workbench.families.introspection.self_prediction.job import FIRST, Job
+from workbench.families.introspection.self_prediction.context import FIRST, PredictionContext
 from workbench.families.introspection.self_prediction.predictions import comparison_rows
-from workbench.families.introspection.self_prediction.scoring import METRICS, accuracy_rows, with_mode
-from workbench.statistics import cluster_bootstrap
+from workbench.families.introspection.self_prediction.scoring import METRICS, accuracy_rows, level, with_mode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,17 +17,16 @@ __all__ = ["probe_layers", "probe_tables"]
 _ITEM = ["split", "task", "id", "property"]
 
 
-def probe_layers(job: Job) -> pd.DataFrame:
+def probe_layers(context: PredictionContext) -> pd.DataFrame:
     """Accuracy by layer: ``layer, fit, role, split, metric, estimate, low, high, n``."""
     import pandas as pd
 
     rows = []
-    for layer in job.layers:
-        table = _judged(job.folder.read(f"probe-{layer}"))
+    for layer in context.layers:
+        table = _judged(context.folder.read(f"probe-{layer}"))
         for key, part in table.groupby(["fit", "role", "split"], sort=True):
-            level = cluster_bootstrap(part["correct"], part["id"].to_numpy(dtype=str))
             names = dict(zip(("fit", "role", "split"), key, strict=True))
-            rows.append({"layer": layer} | names | {"metric": METRICS[0]} | vars(level) | {"n": len(part)})
+            rows.append({"layer": layer} | names | {"metric": METRICS[0]} | level(part))
     return pd.DataFrame(rows)
 
 
@@ -37,7 +35,7 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(correct=right)
 
 
-def probe_tables(job: Job, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def probe_tables(context: PredictionContext, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Levels ``fit, reader, layer, split, task, property, metric, estimate, low, high, n`` and differences ``fit,
     comparison, layer, split, metric, estimate, low, high, p, n``.
 
@@ -46,9 +44,9 @@ def probe_tables(job: Job, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.
     """
     import pandas as pd
 
-    layer = chosen_layer(job.folder, job.layers)
-    own = _judged(job.folder.read(f"probe-{layer}"))
-    controls = _judged(job.folder.read("probe-controls"))
+    layer = chosen_layer(context.folder, context.layers)
+    own = _judged(context.folder.read(f"probe-{layer}"))
+    controls = _judged(context.folder.read("probe-controls"))
     levels: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
     for fit in FITS:
@@ -62,7 +60,7 @@ def probe_tables(job: Job, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.
             levels += [key | row for row in accuracy_rows(rows)]
             if reader != "probe":
                 key = {"fit": fit, "comparison": f"probe less {reader}", "layer": layer}
-                differences += [key | row for row in comparison_rows(probe, rows, job.spec.seed)]
+                differences += [key | row for row in comparison_rows(probe, rows, context.spec.seed)]
     return pd.DataFrame(levels), pd.DataFrame(differences)
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.statistics import Interval, cluster_bootstrap
+from workbench.statistics import cluster_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METRICS", "accuracy_rows", "balance_weights", "judged", "with_mode"]
+__all__ = ["METRICS", "accuracy_rows", "balance_weights", "judged", "level", "with_mode"]
 
 METRICS = ("accuracy", "balanced_accuracy")
 _ITEM = ["task", "split", "id", "property"]
@@ -72,12 +72,18 @@ def accuracy_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
             names = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True))
             row = {"split": "", "task": "", "property": ""} | names
             for metric in METRICS:
-                found.append(row | {"metric": metric} | vars(_level(part, metric)) | {"n": len(part)})
+                found.append(row | {"metric": metric} | level(part, metric))
     return found
 
 
-def _level(rows: pd.DataFrame, metric: str) -> Interval:
-    values = rows["correct"].to_numpy(dtype=float)
+def level(rows: pd.DataFrame, metric: str = METRICS[0], column: str = "correct") -> dict[str, float]:
+    """``estimate, low, high, n`` of the mean of a column; the interval resamples whole items (column ``id``).
+
+    >>> import pandas as pd
+    >>> level(pd.DataFrame({"id": ["a", "a", "b", "b"], "correct": [0.0, 0.0, 1.0, 1.0]}))
+    {'estimate': 0.5, 'low': 0.0, 'high': 1.0, 'n': 4}
+    """
+    values = rows[column].to_numpy(dtype=float)
     if metric == "balanced_accuracy":
         values = values * balance_weights(rows)
-    return cluster_bootstrap(values, rows["id"].to_numpy(dtype=str))
+    return vars(cluster_bootstrap(values, rows["id"].to_numpy(dtype=str))) | {"n": len(rows)}

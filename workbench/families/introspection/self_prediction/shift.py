@@ -8,13 +8,13 @@ property, each value is old as often as it is new: there a constant answer score
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workbench.families.introspection.self_prediction.contrasts import contrast
+from workbench.families.introspection.self_prediction.scoring import level
 from workbench.seeding import derive_seed
-from workbench.statistics import cluster_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def shift_tables(
         for predictor, table in said.items():
             for split, part in _splits(_compared(rows, table)):
                 key = {"subset": subset, "split": split, "predictor": predictor}
-                levels += _followed(part, key)
+                levels += [key | {"follows": name} | level(part, column=f"is_{name}") for name in ("old", "new")]
                 ids = part["id"].to_numpy(dtype=str)
                 differences.append(key | vars(contrast(part["is_new"], part["is_old"], ids, seed)))
     names = ["subset", "split", "predictor"]
@@ -104,11 +104,3 @@ def _compared(rows: pd.DataFrame, said: pd.DataFrame) -> pd.DataFrame:
 def _splits(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     parts = [("", rows), *((str(split), part) for split, part in rows.groupby("split"))]
     return [(split, part) for split, part in parts if len(part)]
-
-
-def _followed(rows: pd.DataFrame, key: dict[str, Any]) -> list[dict[str, Any]]:
-    ids = rows["id"].to_numpy(dtype=str)
-    return [
-        key | {"follows": name} | vars(cluster_bootstrap(rows[f"is_{name}"], ids)) | {"n": len(rows)}
-        for name in ("old", "new")
-    ]

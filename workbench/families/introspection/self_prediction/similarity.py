@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from workbench.errors import DataError
-from workbench.families.introspection.self_prediction.scoring import judged
-from workbench.statistics import cluster_bootstrap
+from workbench.families.introspection.self_prediction.scoring import judged, level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +33,7 @@ def agreement_table(first: pd.DataFrame, candidates: Mapping[str, pd.DataFrame])
             raise DataError(f"{name}: there is no item on which it and M1 both give an answer that complies")
         for split in ("", *sorted(both["split"].unique())):
             part = both[both["split"] == split] if split else both
-            level = cluster_bootstrap(part["correct"], part["id"].to_numpy(dtype=str))
-            rows.append({"candidate": name, "split": split} | vars(level) | {"n": len(part)})
+            rows.append({"candidate": name, "split": split} | level(part))
     return pd.DataFrame(rows)
 
 

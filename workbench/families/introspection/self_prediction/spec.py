@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from probes import PROBES
 from workbench.errors import did_you_mean
+from workbench.families.specs import ModelSpec
 
 __all__ = ["COPY", "PRESETS", "SelfPredictionSpec"]
 
@@ -15,10 +16,8 @@ COPY = "copy"  # the candidate that is made in the run
 Direction = Literal["forward", "backward"]
 
 
-class SelfPredictionSpec(BaseModel):
+class SelfPredictionSpec(ModelSpec):
     """One self-prediction run; the defaults are the paper's sizes (its ``gpu`` preset)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field("babbler-a", description="M1: shipped model, Hugging Face folder or hub id")
     candidates: tuple[str, ...] = Field(
@@ -29,11 +28,6 @@ class SelfPredictionSpec(BaseModel):
     directions: tuple[Direction, ...] = Field(
         ("forward", "backward"), description="forward: M1 is predicted; backward: M2 is, by itself and by M1"
     )
-    backend: str = Field("hf", description="hf, transformer_lens or nnsight")
-    device: str | None = Field(None, description="default: CUDA when there is one")
-    device_map: str | None = Field(None, description="auto spreads a large model over several GPUs")
-    dtype: str = Field("auto", description="auto is the checkpoint's")
-    seed: int = 0
 
     tasks: tuple[str, ...] | None = Field(None, description="default all that ship (or are in tasks_path)")
     tasks_path: str | None = Field(None, description="folder with tasks of your own")

@@ -1,4 +1,4 @@
-"""From units to tables: everything that follows from the rows, computed again at the end of every session."""
+"""From steps to tables: everything that follows from the rows, computed again at the end of every session."""
 
 from __future__ import annotations
 
@@ -7,91 +7,87 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.families.introspection.self_prediction.calibration_tables import calibration_tables
 from workbench.families.introspection.self_prediction.companion import chosen_layer
-from workbench.families.introspection.self_prediction.job import FIRST, Job
-from workbench.families.introspection.self_prediction.orderings import orderings
+from workbench.families.introspection.self_prediction.context import FIRST, PredictionContext
 from workbench.families.introspection.self_prediction.predictions import (
     accuracy_table,
     comparisons_table,
     gather_predictions,
 )
 from workbench.families.introspection.self_prediction.probe_tables import probe_layers, probe_tables
-from workbench.families.introspection.self_prediction.scoring import judged
+from workbench.families.introspection.self_prediction.scoring import judged, level
 from workbench.families.introspection.self_prediction.shift import shift_tables
 from workbench.families.introspection.self_prediction.similarity import ranked
-from workbench.statistics import cluster_bootstrap, wilson
+from workbench.statistics import wilson
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["save_tables"]
+__all__ = ["finish"]
 
 
-def save_tables(job: Job) -> None:
-    """Write the tables, ``orderings`` among them, and ``chosen`` (second models, probed layer) as artifacts."""
+def finish(context: PredictionContext) -> None:
+    """Write the tables, and ``chosen`` (second models, probed layer), as artifacts."""
     import pandas as pd
 
-    folder, units = job.folder, set(job.folder.steps())
-    predictions = gather_predictions(job)
+    folder, done = context.folder, set(context.folder.steps())
+    predictions = gather_predictions(context)
     tables = {
         "predictions": predictions,
         "accuracy": accuracy_table(predictions),
-        "comparisons": comparisons_table(predictions, job.spec.seed),
-        "similarity": _similarity(job),
-        "compliance": pd.DataFrame(_compliance(job)),
-        "drift": pd.DataFrame(_drift(job)),
+        "comparisons": comparisons_table(predictions, context.spec.seed),
+        "similarity": _similarity(context),
+        "compliance": pd.DataFrame(_compliance(context)),
+        "drift": pd.DataFrame(_drift(context)),
         "finetuning": pd.concat([folder.read(name) for name in folder.steps() if name.startswith("train-")]),
     }
-    if f"foresight-{FIRST}" in units:
+    if f"foresight-{FIRST}" in done:
         names = "calibration", "calibration_error", "calibration_differences"
-        tables |= dict(zip(names, calibration_tables(job), strict=True))
-    if "foreseen-shifted" in units:
-        tables |= dict(zip(("shift", "shift_differences"), _shift(job), strict=True))
-    chosen: dict[str, Any] = {f"second-{k}": job.name(f"second-{k}") for k in range(1, job.spec.seconds + 1)}
-    if "probe-controls" in units:
-        chosen["layer"] = chosen_layer(folder, job.layers)
-        levels, differences = probe_tables(job, predictions)
-        tables |= {"probe_layers": probe_layers(job), "probes": levels, "probe_comparisons": differences}
+        tables |= dict(zip(names, calibration_tables(context), strict=True))
+    if "foreseen-shifted" in done:
+        tables |= dict(zip(("shift", "shift_differences"), _shift(context), strict=True))
+    chosen: dict[str, Any] = {f"second-{k}": context.name(f"second-{k}") for k in range(1, context.spec.seconds + 1)}
+    if "probe-controls" in done:
+        chosen["layer"] = chosen_layer(folder, context.layers)
+        levels, differences = probe_tables(context, predictions)
+        tables |= {"probe_layers": probe_layers(context), "probes": levels, "probe_comparisons": differences}
     for name, table in tables.items():
         folder.save_table(name, table)
-    folder.save_table("orderings", orderings(tables))
     folder.write_json("chosen", chosen)
 
 
-def _similarity(job: Job) -> pd.DataFrame:
+def _similarity(context: PredictionContext) -> pd.DataFrame:
     """Agreement of each candidate with M1, its name, its rank, and whether it was cross-trained."""
-    table = job.agreement
+    table = context.agreement
     rank = {role: k for k, role in enumerate(ranked(table), 1)}
-    ranks = table["candidate"].map(rank)
-    return table.assign(model=table["candidate"].map(job.candidates), rank=ranks, chosen=ranks <= job.spec.seconds)
+    models, ranks = (table["candidate"].map(each) for each in (context.candidates, rank))
+    return table.assign(model=models, rank=ranks, chosen=ranks <= context.spec.seconds)
 
 
-def _compliance(job: Job) -> Iterator[dict[str, Any]]:
-    """Share of answers that comply, by unit, task and property."""
-    for unit in job.folder.steps():
-        if unit.startswith(("behaviour-", "foreseen-")):
-            rows = job.folder.read(unit)
-            kind, _, model = unit.partition("-")
-            for (split, task, name), part in rows.groupby(["split", "task", "property"]):
-                level = wilson(int(part["value"].notna().sum()), len(part))
+def _compliance(context: PredictionContext) -> Iterator[dict[str, Any]]:
+    """Share of answers that comply, by step, task and property."""
+    for step in context.folder.steps():
+        if step.startswith(("behaviour-", "foreseen-")):
+            kind, _, model = step.partition("-")
+            for (split, task, name), part in context.folder.read(step).groupby(["split", "task", "property"]):
+                share = wilson(int(part["value"].notna().sum()), len(part))
                 row = {"asked": kind, "model": model, "split": split, "task": task, "property": name}
-                yield row | vars(level) | {"n": len(part)}
+                yield row | vars(share) | {"n": len(part)}
 
 
-def _drift(job: Job) -> Iterator[dict[str, Any]]:
+def _drift(context: PredictionContext) -> Iterator[dict[str, Any]]:
     """How often a finetuned model's behaviour is that of the model it was made from (test items, by split)."""
-    for unit in job.folder.steps():
-        kind, _, name = unit.partition("-")
+    for step in context.folder.steps():
+        kind, _, name = step.partition("-")
         if kind == "behaviour" and (name == "shifted" or "-on-" in name):
             before = FIRST if name == "shifted" else name.partition("-on-")[0]
-            both = judged(job.behaviour(before, "test"), job.folder.read(unit).dropna(subset=["value"]))
+            both = judged(context.behaviour(before, "test"), context.folder.read(step).dropna(subset=["value"]))
             for split, part in both.groupby("split"):
-                level = cluster_bootstrap(part["correct"], part["id"].to_numpy(dtype=str))
-                yield {"model": name, "before": before, "split": split} | vars(level) | {"n": len(part)}
+                yield {"model": name, "before": before, "split": split} | level(part)
 
 
-def _shift(job: Job) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _shift(context: PredictionContext) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Old is what the self-trained M1 does, new what it does after it learned another model's answers."""
     name = f"{FIRST}-on-{FIRST}"
-    old, new = job.folder.read(f"behaviour-{name}"), job.folder.read("behaviour-shifted")
-    said = {"before": job.folder.read(f"foreseen-{name}"), "after": job.folder.read("foreseen-shifted")}
-    return shift_tables(old, new, said, job.spec.seed)
+    old, new = context.folder.read(f"behaviour-{name}"), context.folder.read("behaviour-shifted")
+    said = {"before": context.folder.read(f"foreseen-{name}"), "after": context.folder.read("foreseen-shifted")}
+    return shift_tables(old, new, said, context.spec.seed)

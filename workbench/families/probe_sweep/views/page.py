@@ -16,6 +16,7 @@ from workbench.views.family import figures, safely
 from workbench.views.processes import SWEEP, Started, command_line, launch, started
 from workbench.views.run_list import pick_run, runs_root
 from workbench.views.run_tables import show_table
+from workbench.views.text import say_error
 
 __all__ = ["sweeps_page"]
 
@@ -93,7 +94,7 @@ def _show(each: Started) -> None:
         elif state == "running":
             st.progress(0.0, text="starting")
         if state == "failed":
-            st.error(_reason(each, record))
+            say_error(_reason(each, record))
         with st.expander("What it says", expanded=state == "running"):
             st.code(each.said() or "nothing yet", language=None, wrap_lines=True)
         _buttons(each, state, record)
@@ -123,7 +124,7 @@ def _open(each: Started, state: str) -> None:
     if each.experiment == SWEEP:
         go_to("Sweeps", view=_RESULTS, run=run)
     elif state == "finished" and each.experiment in _PAGES:
-        go_to(_PAGES[each.experiment], run=run, protocol=each.experiment)
+        go_to(_PAGES[each.experiment], run=run, protocol=each.experiment.replace("-", " ").capitalize())
     else:
         go_to("Runs", run=run, show="One run")
 

@@ -45,7 +45,7 @@ def measure_quality(model: LanguageModel, items: int = 50, progress: bool = Fals
     rows: list[dict[str, Any]] = []
     own = own_speaker(str(getattr(model.config, "speaker", "a")))
     tasks = load_tasks().values()
-    others = {name: load_model(name) for name in shipped_models() if name.startswith(PREFIX)}
+    others = {name: LanguageModel.of(load_model(name)) for name in shipped_models() if name.startswith(PREFIX)}
     others = {name: other for name, other in others.items() if other.fingerprint != model.fingerprint}
     for task in tasks:
         drawn = [draw(task, np.random.default_rng(derive_seed("babbler quality", task.name, k))) for k in range(items)]

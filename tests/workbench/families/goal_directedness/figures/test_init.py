@@ -196,11 +196,12 @@ def test_no_two_looks_of_a_kind_share_colour_and_marker():
 
 
 def test_the_command_line_finds_the_figures_of_an_experiment_whose_name_has_a_dash(goal_run, monkeypatch):
-    from apps.cli import run as cli
+    from workbench.console import log, results
+    from workbench.families.showing import draw
     from workbench.figures import saving
 
     drawn = {}
     monkeypatch.setattr(goal, "figures_of", lambda record: {"calibration": record.name})
     monkeypatch.setattr(saving, "save_figures", lambda figures, folder, say: drawn.update(figures) or [])
-    cli.draw(load_run(goal_run))
+    draw(load_run(goal_run), results(), log)
     assert drawn == {"calibration": "first"}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
 from workbench.errors import RunError

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from workbench.errors import DataError, RunError, SpecError
-from workbench.families.internal_rl.control.learners import ActionLearner, CodeLearner, new_policy
 from workbench.families.internal_rl.control.frozen import frozen, trainable_copy, weights_digest
 from workbench.families.internal_rl.control.internal_rl import CodePolicy, advantages, clipped_objective
+from workbench.families.internal_rl.control.learners import ActionLearner, CodeLearner, new_policy
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
 from workbench.families.internal_rl.control.reinforce import Reinforcement, Trial, play_trials, reinforce
 from workbench.models.sequence_model import SequenceModel

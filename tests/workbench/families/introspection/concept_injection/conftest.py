@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from workbench.families.introspection.concept_injection import InjectionSpec, prompts
+from workbench.families.introspection.concept_injection import prompts
+from workbench.families.introspection.concept_injection.spec import InjectionSpec
 from workbench.families.introspection.concept_injection.words import load_words
 
 
@@ -60,6 +61,6 @@ def small_spec(chat_folder: Path) -> InjectionSpec:
 
 @pytest.fixture(scope="session")
 def injection_run(small_spec: InjectionSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from workbench.families.introspection import concept_injection
+    from workbench.families import get_family, run
 
-    return concept_injection.run(small_spec, tmp_path_factory.mktemp("runs"))
+    return run(get_family("concept-injection"), small_spec, tmp_path_factory.mktemp("runs"))

@@ -1,5 +1,6 @@
 """Figures of a concept-injection run: they show the tables' numbers, controls included, and fail one by one."""
 
+from contextlib import suppress
 from itertools import product
 
 import numpy as np
@@ -68,15 +69,24 @@ class Tables:
         return self.tables[name]
 
 
+def _drawn(record):
+    """The figures that can be drawn."""
+    found = {}
+    for name, draw in drawn.figures(record).items():
+        with suppress(DataError):
+            found[name] = draw()
+    return found
+
+
 def test_a_run_gives_a_figure_for_every_arm_that_was_run(results, tested):
-    figures = drawn.figures_of(Tables(results=results, held_out=tested))
+    figures = _drawn(Tables(results=results, held_out=tested))
     assert set(figures) == {
         "protocols", "grid_detection", "grid_claims", "grid_naming", "logits_detection", "logits_kv_cache", "intention",
     }  # fmt: skip
     for name, figure in figures.items():
         assert figure.layout.title.text and len(figure.data), name
-    assert drawn.figures_of(Tables()) == {}
-    assert set(drawn.figures_of(Tables(held_out=tested))) == {"protocols"}
+    assert drawn.figures(Tables()) == {}
+    assert set(_drawn(Tables(held_out=tested))) == {"protocols"}
 
 
 def test_a_grid_shows_every_cell_with_the_false_positives_and_control_vectors_beside_it(results):

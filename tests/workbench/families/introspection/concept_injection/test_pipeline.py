@@ -15,15 +15,16 @@ import pandas as pd
 import pytest
 
 from workbench.errors import DataError, ModelError, SpecError
-from workbench.families.introspection import concept_injection
-from workbench.families.introspection.concept_injection import InjectionSpec, protocols, summary
-from workbench.families.introspection.concept_injection.orderings import orderings
+from workbench.families import get_family, plan, run
+from workbench.families.introspection.concept_injection import protocols, summary
+from workbench.families.introspection.concept_injection.spec import InjectionSpec
 from workbench.families.introspection.concept_injection.trials import Outcome
 from workbench.runs import load_run
 from workbench.statistics import wilson
 
 INTERVALS = ("", "_low", "_high")
-TABLES = ("results", "held_out", "orderings", "vectors")
+TABLES = ("results", "held_out", "claims", "vectors")
+FAMILY = get_family("concept-injection")
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +37,16 @@ def results(record) -> pd.DataFrame:
     return record.load_table("results")
 
 
-def test_the_plan_names_the_units_and_completions_of_a_run(record, small_spec) -> None:
-    planned = concept_injection.plan(small_spec)
-    assert [name for name, _, _ in planned] == record.steps() and record.status.state == "finished"
-    for name, _, completions in planned:
-        rows = record.read(name)
+def test_the_plan_names_the_steps_and_completions_of_a_run(record, small_spec) -> None:
+    planned = plan(FAMILY, small_spec)
+    assert [step.name for step in planned] == record.steps() and record.status.state == "finished"
+    for step in planned:
+        rows = record.read(step.name)
         drawn = (
             0 if "text" not in rows else int((rows["text"].notna() & rows.get("coherent", rows["text"]).notna()).sum())
         )
-        if name.split("-")[0] in ("detection", "naming", "prefill"):
-            assert drawn == completions, name
+        if step.name.split("-")[0] in ("detection", "naming", "prefill"):
+            assert drawn == step.completions, step.name
 
 
 def test_false_positives_and_control_vectors_stand_beside_every_number_of_an_injected_concept(results) -> None:
@@ -89,14 +90,14 @@ def test_conditions_share_their_prompts_and_random_numbers(small_spec, tmp_path,
 
     monkeypatch.setattr(protocols, "run_trials", recording)
     spec = small_spec.model_copy(update={"controls": ("random", "shuffled", "neutral", "unrelated", "choice")})
-    concept_injection.run(spec, tmp_path)
+    run(FAMILY, spec, tmp_path)
     assert asked[True] == asked[False]
     arms = sum(len(protocols.arms_of(spec, protocol)) for protocol in spec.protocols if protocol != "control")
     assert len(asked[True]) == spec.concepts * arms and len({seed for _, seed in asked[True]}) == spec.concepts * arms
 
 
 def test_the_untrained_model_detects_nothing_and_its_false_positives_are_reported(record) -> None:
-    table = record.load_table("orderings").set_index("ordering")
+    table = record.load_table("claims").set_index("claim")
     assert not table.loc["detection above no injection", "held"]
     assert table.loc["no false detections without injection", "held"]
     scopes = {(each["protocol"], each["arm"]): each for each in record.read_json("scopes")}
@@ -123,9 +124,9 @@ def test_a_model_that_notices_is_found_and_one_that_says_yes_to_anything_is_not(
 
     spec = small_spec.model_copy(update={"concepts": 8, "protocols": ("detection", "naming")})
     monkeypatch.setattr(protocols, "run_trials", noticing)
-    run = load_run(concept_injection.run(spec, tmp_path))
-    assert run.read_json("chosen")["detection/standard"] == {"layer": 1, "strength": 4.0}
-    held = run.load_table("orderings").set_index("ordering")["held"]
+    made = load_run(run(FAMILY, spec, tmp_path))
+    assert made.read_json("chosen")["detection/standard"] == {"layer": 1, "strength": 4.0}
+    held = made.load_table("claims").set_index("claim")["held"]
     for claim in (
         "detection above no injection",
         "detection above a random vector",
@@ -137,32 +138,12 @@ def test_a_model_that_notices_is_found_and_one_that_says_yes_to_anything_is_not(
     assert not held["forced naming above detection"]
 
 
-def test_a_leaning_to_yes_alone_is_no_detection(record) -> None:
-    """Every reply affirms, injected or not: claims are frequent and no ordering of detection holds."""
-    rows = summary.gather(record).assign(affirms=1.0, success=0.0)
-    chosen = summary.choose(summary.split(rows)[0])
-    table = orderings(rows, summary.split(rows)[1], chosen).set_index("ordering")
-    assert not table.loc["no false claims of a thought without injection", "held"]
-    assert table.loc["no false claims of a thought without injection", "estimate"] == 1.0
-    assert not table.loc["claims of a thought above no injection", "held"]
-
-
 def test_cells_are_chosen_on_other_concepts_than_they_are_judged_on(record) -> None:
     rows = summary.gather(record)
     selecting, tested = summary.split(rows)
     assert not set(selecting["concept"]) & set(tested["concept"])
     assert summary.choose(selecting) == record.read_json("chosen")
     assert record.load_table("held_out")["n"].max() == tested["concept"].nunique()
-
-
-def test_a_sentence_that_is_never_repeated_cannot_count_as_still_transcribed(record) -> None:
-    rows = summary.gather(record)
-    claim = "the text is still transcribed"
-    for level, held in ((0.02, False), (0.9, True)):
-        same = rows.assign(transcription=rows["transcription"].where(rows["transcription"].isna(), level))
-        selecting, tested = summary.split(same)
-        table = orderings(same, tested, summary.choose(selecting)).set_index("ordering")
-        assert bool(table.loc[claim, "held"]) is held and f"({level:.3f})" in table.loc[claim, "evidence"]
 
 
 def test_cells_with_the_same_rate_are_parted_by_their_logits(record) -> None:
@@ -186,14 +167,14 @@ def test_differences_are_paired_by_concept() -> None:
     assert np.isnan(summary.difference(a, b.assign(concept="w"), "m").estimate)
 
 
-def test_a_run_that_lost_units_goes_on_to_the_same_tables(record, small_spec, tmp_path) -> None:
+def test_a_run_that_lost_steps_goes_on_to_the_same_tables(record, small_spec, tmp_path) -> None:
     copy = tmp_path / "concept-injection" / record.path.name
     shutil.copytree(record.path, copy)
-    for unit in ("detection-1", "naming-none", "control", "kv_cache-0"):
-        (copy / "rows" / f"{unit}.parquet").unlink()
-    for artifact in ("results.parquet", "orderings.parquet", "chosen.json"):
+    for step in ("detection-1", "naming-none", "control", "kv_cache-0"):
+        (copy / "rows" / f"{step}.parquet").unlink()
+    for artifact in ("results.parquet", "claims.parquet", "chosen.json"):
         (copy / "artifacts" / artifact).unlink()
-    again = load_run(concept_injection.run(small_spec, tmp_path))
+    again = load_run(run(FAMILY, small_spec, tmp_path))
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))
     assert again.artifacts == record.artifacts
@@ -201,8 +182,9 @@ def test_a_run_that_lost_units_goes_on_to_the_same_tables(record, small_spec, tm
 
 def test_a_killed_run_goes_on_where_it_was(record, small_spec, tmp_path) -> None:
     script = (
-        "from workbench.families.introspection import concept_injection as c\n"
-        f"c.run(c.InjectionSpec(**{small_spec.model_dump()!r}), {str(tmp_path)!r})\n"
+        "from workbench.families import get_family, run\n"
+        "family = get_family('concept-injection')\n"
+        f"run(family, family.spec(**{small_spec.model_dump()!r}), {str(tmp_path)!r})\n"
     )
     folder = tmp_path / "concept-injection" / record.path.name
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -219,26 +201,26 @@ def test_a_killed_run_goes_on_where_it_was(record, small_spec, tmp_path) -> None
         process.wait()
     finished = load_run(folder).steps()
     assert "detection-none" in finished and len(finished) < len(record.steps())
-    again = load_run(concept_injection.run(small_spec, tmp_path))
+    again = load_run(run(FAMILY, small_spec, tmp_path))
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))
 
 
 def test_a_judge_grades_beside_the_rules(record, small_spec, tmp_path) -> None:
     spec = small_spec.model_copy(update={"judge": small_spec.model, "protocols": ("naming",), "layers": (1,)})
-    run = load_run(concept_injection.run(spec, tmp_path))
-    assert {"judge-naming-none", "judge-naming-1"} <= set(run.steps())
-    rows = summary.gather(run)
+    made = load_run(run(FAMILY, spec, tmp_path))
+    assert {"judge-naming-none", "judge-naming-1"} <= set(made.steps())
+    rows = summary.gather(made)
     grades = rows[["judge_coherent", "judge_affirms", "judge_names"]]
     assert rows["judge_success"].isin([0.0, 1.0]).all() and (rows["judge_success"] == grades.min(axis=1)).all()
-    assert {"judge_success", "names"} <= set(run.load_table("results")["metric"])
+    assert {"judge_success", "names"} <= set(made.load_table("results")["metric"])
     before = summary.gather(record).query("protocol == 'naming' and layer in [-1, 1]").reset_index(drop=True)
     assert rows["text"].tolist() == before["text"].tolist()  # the judge changes nothing
 
 
 def test_controls_and_protocols_can_be_left_out(small_spec, tmp_path) -> None:
     spec = small_spec.model_copy(update={"protocols": ("detection",), "controls": (), "layers": (1,)})
-    table = load_run(concept_injection.run(spec, tmp_path)).load_table("results")
+    table = load_run(run(FAMILY, spec, tmp_path)).load_table("results")
     assert set(table["arm"]) == {"standard"} and set(table["vector"]) == {"concept", "none"}
     assert table["random"].isna().all() and table.loc[table["vector"] == "concept", "none"].notna().all()
 
@@ -273,10 +255,10 @@ def test_what_cannot_be_run_is_refused_before_a_folder_is_made(small_spec, tmp_p
         ({"judge": str(tmp_path / "gone")}, ModelError, "no such folder"),
     ):
         with pytest.raises(error, match=message):
-            concept_injection.run(small_spec.model_copy(update=changes), root)
+            run(FAMILY, small_spec.model_copy(update=changes), root)
     assert not root.exists()
 
 
 def test_every_preset_can_be_planned() -> None:
-    for spec in concept_injection.PRESETS.values():
-        assert sum(completions for _, _, completions in concept_injection.plan(spec)) > 0
+    for spec in FAMILY.presets.values():
+        assert sum(step.completions for step in plan(FAMILY, spec)) > 0

@@ -38,7 +38,7 @@ def make_babblers(base: Path) -> Path:
 
 def tiny_spec(babblers: Path) -> Any:
     """The spec of a run on them."""
-    from workbench.families.introspection.self_prediction import PRESETS, SelfPredictionSpec
+    from workbench.families.introspection.self_prediction.spec import PRESETS, SelfPredictionSpec
 
     values = PRESETS["smoke"].model_dump() | {
         "model": str(babblers / "m1"), "candidates": (str(babblers / "m2"), "copy"), "lr": 0.02,
@@ -61,9 +61,9 @@ def tiny_self_prediction(tiny_babblers: Path) -> Any:
 @pytest.fixture(scope="session")
 def self_prediction_run(tiny_self_prediction: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished run."""
-    from workbench.families.introspection import self_prediction
+    from workbench.families import get_family, run
 
-    return self_prediction.run(tiny_self_prediction, tmp_path_factory.mktemp("runs"))
+    return run(get_family("self-prediction"), tiny_self_prediction, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from workbench.errors import ModelError, SpecError
-from workbench.families import get_experiment
+from workbench.families import get_family, plan, run
 from workbench.families.introspection.self_prediction.scoring import judged
 from workbench.models import load_model
 from workbench.runs import load_run
@@ -39,8 +39,10 @@ TABLES = {
     "probes": ("fit", "reader", "layer", *LEVEL),
     "probe_comparisons": ("fit", "comparison", "layer", "split", "metric", *ESTIMATE, "p", "n"),
     "probe_layers": ("layer", "fit", "role", "split", "metric", *ESTIMATE, "n"),
-    "orderings": ("ordering", "held", "evidence", *ESTIMATE),
+    "claims": ("claim", "on", "held", "evidence", *ESTIMATE),
 }
+
+FAMILY = get_family("self-prediction")
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +56,8 @@ def test_every_table_is_there_with_its_columns(record, name: str) -> None:
     assert len(table) and set(table.columns) == set(TABLES[name])
 
 
-def test_the_plan_names_the_units_that_a_run_does(record, tiny_self_prediction: Any) -> None:
-    assert [name for name, _, _ in get_experiment("self-prediction").plan(tiny_self_prediction)] == record.steps()
+def test_the_plan_names_the_steps_that_a_run_does(record, tiny_self_prediction: Any) -> None:
+    assert [step.name for step in plan(FAMILY, tiny_self_prediction)] == record.steps()
     assert record.status.state == "finished"
 
 
@@ -110,24 +112,24 @@ def test_training_changed_what_the_model_says_and_the_adapter_is_the_model(recor
 def test_killed_in_a_finetuning_it_goes_on_to_the_same_tables(
     record, tiny_self_prediction: Any, tmp_path: Path, self_prediction_run: Path
 ) -> None:
-    """A real SIGKILL, while the first finetuning runs; the units before it are copied from the finished run."""
+    """A real SIGKILL, while the first finetuning runs; the steps before it are copied from the finished run."""
     target = tmp_path / "self-prediction" / "again"
     shutil.copytree(self_prediction_run, target)
-    units = record.steps()
-    for unit in units[units.index("train-first-on-first") :]:
-        (target / "rows" / f"{unit}.parquet").unlink()
+    steps = record.steps()
+    for step in steps[steps.index("train-first-on-first") :]:
+        (target / "rows" / f"{step}.parquet").unlink()
     shutil.rmtree(target / "adapters" / "first-on-first")
     for file in (target / "artifacts").iterdir():
         file.unlink()
     code = (
-        "import sys; from workbench.training import lora; from workbench.families import get_experiment as get\n"
-        "module = get('self-prediction'); spec = type(module.PRESETS['smoke']).model_validate_json(sys.argv[1])\n"
+        "import sys; from workbench.training import lora; from workbench.families import get_family, run\n"
+        "family = get_family('self-prediction'); spec = family.spec.model_validate_json(sys.argv[1])\n"
         "train, real = lora.train, lora.LoRA\n"
         "def slow(*a, **k):\n"
         "    print('training', flush=True); import time\n"
         "    a = list(a); report = a[5]; a[5] = lambda s: (report(s), time.sleep(0.2)); return train(*a, **k)\n"
         "lora.train = slow\n"
-        "module.run(spec, sys.argv[2], 'again')\n"
+        "run(family, spec, sys.argv[2], 'again')\n"
     )
     words = [sys.executable, "-c", code, tiny_self_prediction.model_dump_json(), str(tmp_path)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -136,7 +138,7 @@ def test_killed_in_a_finetuning_it_goes_on_to_the_same_tables(
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert load_run(target).status.state == "interrupted"
-    get_experiment("self-prediction").run(tiny_self_prediction, tmp_path, "again")
+    run(FAMILY, tiny_self_prediction, tmp_path, "again")
     again = load_run(target)
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))
@@ -147,7 +149,7 @@ def test_a_layer_that_the_model_lacks_is_refused_before_a_folder_is_made(
 ) -> None:
     spec = tiny_self_prediction.model_copy(update={"layers": (0, 7)})
     with pytest.raises(SpecError, match="layer 7 does not exist"):
-        get_experiment("self-prediction").run(spec, tmp_path)
+        run(FAMILY, spec, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -155,8 +157,7 @@ def test_a_candidate_that_is_not_there_is_refused_before_anything_is_run(
     tiny_self_prediction: Any, tmp_path: Path
 ) -> None:
     spec = tiny_self_prediction.model_copy(update={"candidates": (str(tmp_path / "gone"), "copy")})
-    for attempt in ("plan", "run"):
-        ask = getattr(get_experiment("self-prediction"), attempt)
+    for ask in (plan, lambda *given: run(*given, tmp_path / "runs")):
         with pytest.raises(ModelError, match="no such folder"):
-            ask(spec) if attempt == "plan" else ask(spec, tmp_path / "runs")
+            ask(FAMILY, spec)
     assert not (tmp_path / "runs").exists()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from workbench.families.introspection.self_prediction import PRESETS, SelfPredictionSpec
-from workbench.families.introspection.self_prediction.units import pairings
+from workbench.families.introspection.self_prediction.spec import PRESETS, SelfPredictionSpec
+from workbench.families.introspection.self_prediction.steps import pairings
 
 
 def test_the_gpu_preset_has_the_papers_numbers() -> None:

@@ -6,12 +6,11 @@ Nothing is computed here: estimates, intervals and bins are those of the tables.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.errors import WorkbenchError
 from workbench.families.introspection.self_prediction.figures.probes import probe_layers, probes
 from workbench.families.introspection.self_prediction.figures.style import (
     LEVEL,
@@ -33,57 +32,33 @@ from workbench.figures.style import BLUE, GREY, SKY, VERMILION, Look, finish, ne
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.figures.record import Record
+
 __all__ = [
-    "Record", "by_task", "calibration", "drawings_of", "figures_of", "probe_layers", "probes", "self_against_cross",
+    "by_task", "calibration", "figures", "probe_layers", "probes", "self_against_cross",
     "shift", "similarity",
 ]  # fmt: skip
 
 _SHOWN = ("mode", "self_before", "self", "cross_before", "cross")
 
 
-class Record(Protocol):
-    """What the figures need of a run; :class:`workbench.runs.RunRecord` and an open run folder are both such."""
+def figures(record: Record) -> dict[str, Callable[[], go.Figure]]:
+    """What draws each figure of the run's tables, by name; drawing raises a :class:`WorkbenchError` when a table is
+    broken or lacks what the figure needs."""
+    drawn_from: dict[str, tuple[str, Callable[[pd.DataFrame], go.Figure]]] = {
+        "self_against_cross": ("accuracy", self_against_cross),
+        "by_task": ("accuracy", by_task),
+        "similarity": ("similarity", similarity),
+        "calibration": ("calibration", calibration),
+        "shift": ("shift", shift),
+        "probes": ("probes", probes),
+        "probe_layers": ("probe_layers", probe_layers),
+    }
 
-    @property
-    def artifacts(self) -> list[str]: ...
-    def load_table(self, name: str) -> pd.DataFrame: ...
-
-
-def figures_of(record: Record) -> dict[str, go.Figure]:
-    """All figures for which the run has tables; ``{}`` for a run that has none yet.
-
-    A table that is missing, broken or lacks what a figure draws costs that figure only.
-    """
-    figures: dict[str, go.Figure] = {}
-    for name, draw in drawings_of(record).items():
-        try:
-            figures[name] = draw()
-        except WorkbenchError:  # a table of an unfinished or older run; the other figures do not need it
-            continue
-    return figures
-
-
-def drawings_of(record: Record) -> dict[str, Callable[[], go.Figure]]:
-    """What draws each figure of the run's tables, by name; drawing raises :class:`DataError` when a table lacks what
-    the figure needs."""
-    return dict(_drawings(record))
-
-
-def _drawings(record: Record) -> Iterator[tuple[str, Callable[[], go.Figure]]]:
     def drawn(table: str, draw: Callable[[pd.DataFrame], go.Figure]) -> Callable[[], go.Figure]:
         return lambda: draw(record.load_table(table))
 
-    for name, table, draw in (
-        ("self_against_cross", "accuracy", self_against_cross),
-        ("by_task", "accuracy", by_task),
-        ("similarity", "similarity", similarity),
-        ("calibration", "calibration", calibration),
-        ("shift", "shift", shift),
-        ("probes", "probes", probes),
-        ("probe_layers", "probe_layers", probe_layers),
-    ):
-        if f"{table}.parquet" in record.artifacts:
-            yield name, drawn(table, draw)
+    return {name: drawn(*how) for name, how in drawn_from.items() if f"{how[0]}.parquet" in record.artifacts}
 
 
 def self_against_cross(table: pd.DataFrame, metric: str = "accuracy") -> go.Figure:

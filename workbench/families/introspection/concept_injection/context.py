@@ -1,50 +1,68 @@
-"""What the units of one concept-injection run share: the model, the words, and the vectors that the first unit left."""
+"""What the steps of one concept-injection run share: the words, and the vectors that the first step left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from steering.vectors import SteeringVector
-from workbench.errors import SpecError
+from workbench.families.context import Context
 from workbench.families.introspection.concept_injection.prompts import Conversation, Placed, place
 from workbench.families.introspection.concept_injection.spec import InjectionSpec
-from workbench.families.introspection.concept_injection.vectors import control_vector, layers_between
+from workbench.families.introspection.concept_injection.summary import gather
+from workbench.families.introspection.concept_injection.vectors import control_vector
 from workbench.families.introspection.concept_injection.words import Words, load_words
 from workbench.models.language_model import LanguageModel
+from workbench.models.loading import load_model
 from workbench.runs import RunFolder
-from workbench.seeding import derive_seed
 from workbench.sites import Site
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Job", "Work", "layers_of", "save_vectors", "saved_vectors", "words_of"]
+__all__ = ["InjectionContext", "save_vectors", "saved_vectors", "words_of"]
 
 VECTORS = "concepts"
 
 
-class Job:
+class InjectionContext(Context[InjectionSpec]):
     """One run at work."""
 
-    def __init__(self, model: LanguageModel, spec: InjectionSpec, folder: RunFolder, progress: bool = False) -> None:
-        self.model, self.spec, self.folder, self.progress = model, spec, folder, progress
-        self.words, self.layers = words_of(spec), layers_of(spec, model.n_layers)
-        self.judge: LanguageModel | None = None  # loaded by the first unit that needs it
-        self._placed: dict[Conversation, Placed] = {}
+    @cached_property
+    def words(self) -> Words:
+        """The concepts and baseline words of the run."""
+        return words_of(self.spec)
+
+    @cached_property
+    def layers(self) -> tuple[int, ...]:
+        """The layers of the grid."""
+        return self.spec.grid()
+
+    @cached_property  # loaded by the first step that needs it
+    def judge(self) -> LanguageModel:
+        """The model that grades replies."""
+        spec = self.spec
+        found = load_model(str(spec.judge), device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+        return LanguageModel.of(found)
 
     @cached_property  # asked for when the vectors are there, and not before
     def vectors(self) -> dict[int, dict[str, SteeringVector]]:
         """``{layer: {word: vector}}``."""
         return saved_vectors(self.folder)
 
+    @cached_property  # asked for when all steps are done, and not before
+    def rows(self) -> pd.DataFrame:
+        """The rows of all protocols."""
+        return gather(self.folder)
+
+    @cached_property
+    def _placed(self) -> dict[Conversation, Placed]:
+        return {}
+
     def vector(self, word: str, layer: int, kind: str) -> SteeringVector:
         """The concept's vector at a layer, or its ``random`` or ``shuffled`` control."""
         own = self.vectors[layer][word]
-        if kind == "concept":
-            return own
-        return control_vector(own, kind, derive_seed(self.spec.seed, "concept injection", kind, word, layer))
+        return own if kind == "concept" else control_vector(own, kind, self.seed(kind, word, layer))
 
     def place(self, conversation: Conversation) -> Placed:
         """Tokens and injected positions of a conversation."""
@@ -54,24 +72,12 @@ class Job:
 
     def seed(self, *parts: int | str) -> int:
         """A seed that depends on the run's and on ``parts``."""
-        return derive_seed(self.spec.seed, "concept injection", *parts)
-
-
-Work = Callable[[Job], "pd.DataFrame"]
+        return super().seed("concept injection", *parts)
 
 
 def words_of(spec: InjectionSpec) -> Words:
-    """The words of a run."""
+    """The words of a run; :class:`DataError` for a list that is too short or cannot be read."""
     return load_words(spec.words).first(spec.concepts, spec.baselines)
-
-
-def layers_of(spec: InjectionSpec, n_layers: int) -> tuple[int, ...]:
-    """The layers of the grid; :class:`SpecError` for one that the model does not have."""
-    layers = layers_between(n_layers, spec.layer_points) if spec.layers is None else spec.layers
-    for layer in layers:
-        if not 0 <= layer < n_layers:
-            raise SpecError(f"layer {layer} does not exist: {spec.model} has layers 0 to {n_layers - 1}")
-    return layers
 
 
 def save_vectors(folder: RunFolder, vectors: dict[int, dict[str, SteeringVector]]) -> None:

@@ -1,4 +1,4 @@
-"""What the units of one self-prediction run share: the models, the finetuned ones, and what earlier units left.
+"""What the steps of one self-prediction run share: the models, the finetuned ones, and what earlier steps left.
 
 Models go by role: ``first`` (M1), ``candidate-1``... (as named in the spec), ``second-1``... (the candidates, the most
 similar to M1 first).  A finetuned model is named by who learns and whose behaviour it learns.
@@ -8,46 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.errors import DataError
+from workbench.families.context import Context
 from workbench.families.introspection.self_prediction.protocol import asked
 from workbench.families.introspection.self_prediction.questions import Questions
 from workbench.families.introspection.self_prediction.similarity import agreement_table, ranked
 from workbench.families.introspection.self_prediction.spec import COPY, SelfPredictionSpec
 from workbench.models.language_model import LanguageModel
-from workbench.models.loading import load_model
 from workbench.progress import progress_bar
-from workbench.runs import RunFolder
-from workbench.seeding import derive_seed
 from workbench.training.lora import LoRA, Pair, finetune
 from workbench.worlds.questions.properties import PROPERTIES, hypothetical
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FIRST", "Job", "Work"]
+__all__ = ["FIRST", "PredictionContext"]
 
 FIRST = "first"
 
 
-class Job:
-    """One run at work."""
+class PredictionContext(Context[SelfPredictionSpec]):
+    """One run at work; ``model`` is M1."""
 
-    def __init__(
-        self,
-        model: LanguageModel,
-        spec: SelfPredictionSpec,
-        folder: RunFolder,
-        layers: tuple[int, ...],
-        progress: bool = False,
-    ) -> None:
-        self.layers = layers
-        self.first, self.spec, self.folder, self.progress = model, spec, folder, progress
-        self.questions = Questions(spec)
-        self._other: tuple[str, LanguageModel] | None = None
-        self._tuned: tuple[str, LanguageModel] | None = None
+    _other: tuple[str, LanguageModel] | None = None  # another model than M1, by role
+    _tuned: tuple[str, LanguageModel] | None = None  # a finetuned one
+
+    @cached_property
+    def questions(self) -> Questions:
+        """What is asked."""
+        return Questions(self.spec)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Those that are probed."""
+        return self.spec.known_layers(self.spec.layers)
 
     # ---- who is who
 
@@ -77,43 +73,35 @@ class Job:
 
     # ---- models
 
-    def model(self, role: str) -> LanguageModel:
+    def model_of(self, role: str) -> LanguageModel:
         """The model of a role, as it was before this run's finetuning; two are held at a time."""
         role = self.role(role)
         if role == FIRST:
-            return self.first
+            return self.model
         if self._other is None or self._other[0] != role:
             self._other = None  # freed before the next one is loaded
-            self._other = (role, self._copy() if self.candidates[role] == COPY else self._loaded(role))
+            name = self.candidates[role]
+            self._other = (role, self._copy() if name == COPY else self.spec.load(name))
         return self._other[1]
-
-    def _loaded(self, role: str) -> LanguageModel:
-        spec = self.spec
-        return load_model(
-            self.candidates[role], spec.backend, device=spec.device, device_map=spec.device_map, dtype=spec.dtype
-        )
 
     def _copy(self) -> LanguageModel:
         """M1 lightly finetuned on what another candidate answers: alike, and not the same."""
-        pairs = self._imitated(self.first, "copy", self.spec.copy_pairs)
-        return self._finetuned(self.first, "copy", pairs, self._recipe(self.spec.object_lr))
+        return self._imitating(self.model, "copy", self.spec.copy_pairs)
 
     def tuned(self, learner: str, target: str) -> LanguageModel:
         """``learner`` finetuned on (hypothetical question, property of ``target``'s answer); one is held at a time."""
         key = f"{learner}-on-{target}"
         if self._tuned is None or self._tuned[0] != key:
             self._tuned = None
-            model = self.model(learner)
-            pairs = self.training_pairs(model, target)
-            self._tuned = (key, self._finetuned(model, key, pairs, self._recipe()))
+            model = self.model_of(learner)
+            self._tuned = (key, self._finetuned(model, key, self.training_pairs(model, target), self.spec.lr))
         return self._tuned[1]
 
     def shifted(self) -> LanguageModel:
         """MC: the self-trained M1 finetuned on object-level answers of another model."""
         if self._tuned is None or self._tuned[0] != "shifted":
             before = self.tuned(FIRST, FIRST)
-            pairs = self._imitated(before, "shifted", self.spec.shift_pairs)
-            self._tuned = ("shifted", self._finetuned(before, "shifted", pairs, self._recipe(self.spec.object_lr)))
+            self._tuned = ("shifted", self._imitating(before, "shifted", self.spec.shift_pairs))
         return self._tuned[1]
 
     # ---- what they learn from
@@ -135,7 +123,7 @@ class Job:
         rows = self.behaviour(self.other, "train").dropna(subset=["value"]).drop_duplicates("id")
         if rows.empty:
             raise DataError(f"{self.name(self.other)}: no answer to a training prompt complies: none can be imitated")
-        rows = rows.sample(min(most, len(rows)), random_state=derive_seed(self.spec.seed, what) % 2**32)
+        rows = rows.sample(min(most, len(rows)), random_state=self.seed(what) % 2**32)
         questions = self.questions.by_id
         return [Pair(asked(model, questions[row.id].item.prompt), str(row.answer).strip()) for row in rows.itertuples()]
 
@@ -146,30 +134,29 @@ class Job:
 
     # ---- finetuning
 
-    def _recipe(self, lr: float | None = None) -> LoRA:
-        spec = self.spec
-        return LoRA(spec.rank, spec.alpha, lr or spec.lr, spec.batch, spec.epochs, spec.targets)
+    def _imitating(self, model: LanguageModel, key: str, most: int) -> LanguageModel:
+        """``model`` finetuned on answers of another candidate."""
+        return self._finetuned(model, key, self._imitated(model, key, most), self.spec.object_lr or self.spec.lr)
 
-    def _finetuned(self, model: LanguageModel, key: str, pairs: Sequence[Pair], recipe: LoRA) -> LanguageModel:
+    def _finetuned(self, model: LanguageModel, key: str, pairs: Sequence[Pair], lr: float) -> LanguageModel:
         """The finetuned model; its adapter is kept in the run folder, and a killed finetuning goes on from there."""
-        folder = self.adapter(key)
+        spec = self.spec
+        recipe = LoRA(spec.rank, spec.alpha, lr, spec.batch, spec.epochs, spec.targets)
         with progress_bar(100, self.progress, f"finetuning {key}") as advance:
-            shown = 0
-
-            def report(state: dict[str, float]) -> None:
-                nonlocal shown
-                percent = int(100 * state["done"])
-                advance(percent - shown)
-                if percent // 10 > shown // 10:
-                    self.folder.log(f"{key}: {percent}%, step {state['step']:.0f}, loss {state['loss']:.4f}")
-                shown = percent
-
-            seed = derive_seed(self.spec.seed, "finetuning", key)
+            report = self._reporting(key, advance)
+            folder, seed = self.folder.path / "adapters" / key, self.seed("finetuning", key)
             return finetune(model, pairs, folder, recipe, seed=seed, name=f"{model.name} ({key})", report=report)
 
-    def adapter(self, key: str) -> Path:
-        """The adapter's folder."""
-        return self.folder.path / "adapters" / key
+    def _reporting(self, key: str, advance: Callable[[int], object]) -> Callable[[dict[str, float]], None]:
+        """Moves the progress bar, and logs every tenth of a finetuning."""
+        shown = 0
 
+        def report(state: dict[str, float]) -> None:
+            nonlocal shown
+            percent = int(100 * state["done"])
+            advance(percent - shown)
+            if percent // 10 > shown // 10:
+                self.folder.log(f"{key}: {percent}%, step {state['step']:.0f}, loss {state['loss']:.4f}")
+            shown = percent
 
-Work = Callable[[Job], "pd.DataFrame"]
+        return report

@@ -1,36 +1,19 @@
-"""Specs from presets and from files."""
+"""Specs from files: a YAML or JSON file -> its fields -> a pydantic spec; every mistake is one line."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from apps.cli.options import option_value, validated
 from workbench.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
 
-__all__ = ["DEFAULT_PRESET", "base_spec", "read_spec_file"]
+__all__ = ["read_spec_file", "validated"]
 
-DEFAULT_PRESET = "cpu"
-
-
-def base_spec(presets: Mapping[str, BaseModel], argv: Sequence[str]) -> BaseModel:
-    """What the options start from: the preset named in ``argv``, overridden by the file named there.
-
-    A file alone is a whole spec: fields that it leaves out have the spec's own defaults.
-    """
-    preset, file = option_value(argv, "--preset"), option_value(argv, "--spec")
-    if preset is not None and preset not in presets:
-        raise SpecError(f"unknown preset {preset!r}{did_you_mean(preset, presets)}")
-    if file is None:
-        return presets[preset or DEFAULT_PRESET]
-    values = {} if preset is None else presets[preset].model_dump()
-    kind = type(next(iter(presets.values())))
-    return validated(kind, values | read_spec_file(Path(file)), f"spec {file}")
+Spec = TypeVar("Spec", bound="BaseModel")
 
 
 def read_spec_file(path: Path) -> dict[str, Any]:
@@ -64,3 +47,31 @@ def _yaml(text: str, path: Path) -> Any:
         raise SpecError(f"spec {path}{line}: not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:  # such as a control character
         raise SpecError(f"spec {path}: not YAML: {error}") from None
+
+
+def validated(kind: type[Spec], values: dict[str, Any], where: str) -> Spec:
+    """The spec with these values; raises :class:`SpecError` naming the field and what would be right.
+
+    >>> from workbench.families.specs import Spec
+    >>> validated(Spec, {"sed": 1}, "spec.yaml")
+    Traceback (most recent call last):
+    workbench.errors.SpecError: spec.yaml: unknown field 'sed'; did you mean 'seed'?
+    """
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(_explain(error, kind, where)) from None
+
+
+def _explain(error: ValidationError, kind: type[BaseModel], where: str) -> str:
+    first, *others = error.errors(include_url=False)
+    name = ".".join(str(part) for part in first["loc"]) or "spec"
+    more = f" (and {len(others)} more)" if others else ""
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown field {name!r}{did_you_mean(name, kind.model_fields)}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    given = repr(first["input"])
+    shown = given if len(given) <= 60 else given[:57] + "..."
+    return f"{where}: {name} is {shown}: {message[:1].lower() + message[1:]}{more}"

@@ -1,18 +1,31 @@
-"""Where output goes: results to stdout, what happens meanwhile to stderr; and keeping other libraries quiet."""
+"""What commands share: options, consoles (results to stdout, what happens meanwhile to stderr), quiet libraries."""
 
 from __future__ import annotations
 
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["quiet", "results", "say", "show_progress"]
+__all__ = ["Name", "NoProgress", "Runs", "log", "option", "quiet", "results", "show_progress"]
 
 _WIDTH_OF_FILES = 140  # a pipe or file has no width; rich would cut tables at 80
+
+
+def option(text: str, metavar: str | None = None) -> Any:
+    """What ``--help`` says of an option; the second argument of ``Annotated``."""
+    return tyro.conf.arg(metavar=metavar, help=text)
+
+
+Runs = Annotated[Path, option("folder of runs", "DIR")]
+Name = Annotated[str | None, option("of the run folder; default a hash of the spec", "NAME")]
+NoProgress = Annotated[bool, option("draw no progress bars")]
 
 
 def results() -> Console:
@@ -23,9 +36,10 @@ def results() -> Console:
     return Console(width=width, highlight=False)
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """One line about what is being done."""
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def show_progress(wanted: bool) -> bool:

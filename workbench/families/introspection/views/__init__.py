@@ -1,1 +1,0 @@
-"""Introspection on the command line and in the explorer."""
