@@ -147,7 +147,8 @@ for name, added in (("probe's direction", vector), ("shuffled", vector.shuffled(
 # With `spec = PRESETS["cpu"]` in its place the notebook opens what the second command has made.
 
 # %%
-from workbench.families.goal_directedness import PRESETS, run
+from workbench.families import run
+from workbench.families.goal_directedness import GOAL_DIRECTEDNESS, PRESETS
 from workbench.runs import load_run, spec_hash
 
 cut = {
@@ -157,16 +158,16 @@ cut = {
 few = {"layers": (3,), "densities": (1.0,), "structures": 2, "causal_states": 10}
 spec = PRESETS["smoke"].model_copy(update=few) if SMALL else PRESETS["cpu"].model_copy(update=cut)
 print("run folder:", RUNS / "goal-directedness" / spec_hash(spec))
-record = load_run(run(spec, RUNS, say=print))
+record = load_run(run(GOAL_DIRECTEDNESS, spec, RUNS, log=print))
 
 # %% [markdown]
 # ### Behaviour by wall density
 # Answering at once (direct) and after a written reasoning, between random and optimal.
 
 # %%
-from workbench.families.goal_directedness.figures import drawings_of, examples_of, grid_step
+from workbench.families.goal_directedness.figures import examples_of, figures, grid_step
 
-draw = drawings_of(record)  # by name, what draws a figure; figures_of(record) draws all of them
+draw = figures(record)  # by name, what draws a figure
 draw["behaviour_by_density"]().show()
 
 # %% [markdown]
@@ -209,10 +210,10 @@ draw["causal_steering"]().show()
 grid_step(examples_of(record)[0], step=0).show()
 
 # %% [markdown]
-# ### Which orderings held
+# ### Which claims held
 # An interval that includes zero counts as not held.
 
 # %%
-orderings = record.load_table("orderings")
-print(f"{orderings['held'].sum()} of {len(orderings)} held")
-orderings[["ordering", "held", "evidence"]].style.hide()
+claims = record.load_table("claims")
+print(f"{claims['held'].sum()} of {len(claims)} held")
+claims[["claim", "on", "held", "evidence"]].style.hide()

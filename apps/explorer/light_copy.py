@@ -33,13 +33,8 @@ __all__ = ["LARGEST", "light_copy", "main"]
 LARGEST = 3_000_000
 """Bytes that all shipped examples may take together."""
 
-# family -> steps and tensors that its page or figures read, as file name patterns; others: all of them.
-_ROWS = {
-    "east": ("behaviour-*", "steered-*", "vectors-*", "thoughts-*"), "goal-directedness": (),
-}  # fmt: skip
-_TENSORS = {
-    "east": ("vector-*",), "goal-directedness": ("examples",), "sweep": (),
-}  # fmt: skip
+# family -> tensors that its page or figures read, as file name patterns; others: what the family says.
+_TENSORS: dict[str, tuple[str, ...]] = {"sweep": ()}
 
 
 def light_copy(
@@ -59,7 +54,7 @@ def light_copy(
     shutil.rmtree(target, ignore_errors=True)
     for folder in ("rows", "artifacts"):
         make_folder(target / folder)
-    keeps = Keeps(_ROWS.get(run.experiment, ("*",)), _TENSORS.get(run.experiment, ("*",)))
+    keeps = Keeps(("*",), _TENSORS.get(run.experiment, ("*",)))
     if run.experiment in families():
         keeps = families()[run.experiment].keeps
     steps = _matching(run.steps(), keeps.rows if rows is None else rows)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from workbench.families.goal_directedness.views.page import before_and_after
+from workbench.families.goal_directedness.report import readings
+from workbench.figures.record import Tables
 from workbench.runs import load_run
 
 ROOT = Path(__file__).parents[2]
 MADE = runpy.run_path(str(ROOT / "tests/workbench/families/goal_directedness/figures/goal_run.py"))
 WRITE, EVERYTHING = MADE["write_run"], [*MADE["tables"](), "examples"]
 PAGE = "Goal-directedness"
-VIEWS = ("What held", "Behaviour", "Probes", "Before and after", "Grid viewer", "Causal")
+VIEWS = ("What held", "Behaviour", "Probes", "Grid viewer", "Causal")
 
 
 @pytest.fixture
@@ -48,18 +49,21 @@ def test_page_opens_with_what_held_and_draws_nothing_else(open_goal, goal_runs):
 def test_every_table_has_its_figures_in_a_tab(open_goal, goal_runs):
     names = []
     for view, key, title in (
-        ("Behaviour", "behaviour", "Behaviour by wall density"), ("Probes", "probes", "Cognitive map by layer"),
-        ("Causal", "causal", "Steering"),
+        ("Behaviour", "Behaviour", "Behaviour by wall density"), ("Probes", "Probes", "Cognitive map by layer"),
+        ("Causal", "Causal", "Steering"),
     ):  # fmt: skip
         app = open_goal(goal_runs, view=view)
-        names += app.selectbox(key=f"goal-directedness-{key}_figure").options
+        names += app.selectbox(key=f"goal-directedness-{key}-figure").options
         assert len(charts(app)) == 1 and title in titles(app)[0]
     assert len(names) == len(set(names)) == 20
     assert {"map heatmap", "distance heatmap", "map layers"} <= set(names)
 
 
 def test_figure_that_the_address_names_is_drawn(open_goal, goal_runs):
-    assert "Forecast of the next moves" in titles(open_goal(goal_runs, view="Probes", probes_figure="plan prefix"))[0]
+    assert (
+        "Forecast of the next moves"
+        in titles(open_goal(goal_runs, view="Probes", **{"Probes-figure": "plan prefix"}))[0]
+    )
 
 
 def test_viewer_shows_maps_forecast_and_what_the_agent_wrote(open_goal, goal_runs):
@@ -89,11 +93,11 @@ def test_other_trajectory_is_another_grid(open_goal, goal_runs):
 
 def test_before_and_after_are_the_tables_numbers_side_by_side(open_goal, goal_runs):
     run = load_run(goal_runs / PAGE.lower() / "first")
-    table = before_and_after(run, layer=int(run.load_table("maps")["layer"].iloc[0]))
+    table = readings(Tables(run), int(run.load_table("maps")["layer"].iloc[0]))
     maps = run.load_table("maps")
     maps = maps[(maps["metric"] == "accuracy") & (maps["cell"] == "") & (maps["train"] == "all")]
     maps = maps[(maps["layer"] == maps["layer"].iloc[0]) & (maps["probe"] == "mlp") & (maps["control"] == "none")]
-    [row] = table[(table["reading"] == "map accuracy, mlp") & (table["control"] == "")].to_dict("records")
+    [row] = table[(table["reading"] == "map accuracy, MLP") & (table["control"] == "")].to_dict("records")
     for position, title in (("pre", "before the reasoning"), ("post", "after the reasoning")):
         [one] = maps[maps["position"] == position].to_dict("records")
         assert row[title] == f"{one['estimate']:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
@@ -106,9 +110,7 @@ def test_run_without_tables_says_so_in_every_tab(open_goal, tmp_path):
         assert len(app.info) == 1 and not app.error
 
 
-@pytest.mark.parametrize(
-    ("view", "file"), [("What held", "orderings.parquet"), ("Grid viewer", "examples.safetensors")]
-)
+@pytest.mark.parametrize(("view", "file"), [("What held", "claims.parquet"), ("Grid viewer", "examples.safetensors")])
 def test_broken_file_is_a_message(open_goal, tmp_path, view, file):
     (WRITE(tmp_path) / "artifacts" / file).write_bytes(b"cut off")
     [error] = open_goal(tmp_path, view=view).error
@@ -133,10 +135,9 @@ def test_page_without_a_finished_run_shows_the_command_that_makes_one(open_goal,
 
 def test_grid_viewer_does_not_load_torch(goal_runs):
     code = (
-        "import sys; from workbench.families.goal_directedness.views.page import _Arrays; "
-        "from workbench.runs import load_run;"
+        "import sys; from workbench.runs import load_run;"
         "from workbench.families.goal_directedness.figures import examples_of, grid_step;"
-        "grid_step(examples_of(_Arrays(load_run(sys.argv[1])))[0]); print('torch' in sys.modules)"
+        "grid_step(examples_of(load_run(sys.argv[1]))[0]); print('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, str(goal_runs / PAGE.lower() / "first")]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == "False"

@@ -10,7 +10,6 @@ from typing import Any
 from workbench.families import EXPERIMENTS, Family, Step, families, figures_module
 
 _REPORTS = {
-    "goal-directedness": ("orderings", "goal_directedness.views.report:print_goal_directedness"),
     "sweep": ("", "probe_sweep.views.report:print_sweep"),
 }
 

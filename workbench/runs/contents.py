@@ -12,6 +12,7 @@ from workbench.runs.tensors import read_tensors
 from workbench.tables import read_frames
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from torch import Tensor
 
@@ -59,6 +60,10 @@ class RunContents:
     def load_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors (on the CPU) and metadata saved under ``name``."""
         return read_tensors(self._artifact(name, ".safetensors"))
+
+    def load_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The tensors saved under ``name`` as NumPy arrays: a page that reads them need not wait for torch."""
+        return read_tensors(self._artifact(name, ".safetensors"), "np")[0]
 
     def load_table(self, name: str) -> pd.DataFrame:
         """The table saved under ``name``."""

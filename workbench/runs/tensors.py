@@ -34,12 +34,15 @@ def tensor_bytes(tensors: Mapping[str, Tensor | np.ndarray], metadata: Mapping[s
     return save(copies, {_KEY: json.dumps(plain_json(dict(metadata or {}), "metadata"), sort_keys=True)})
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors (on the CPU) and metadata of a file; a missing or broken one raises :class:`RunError` naming it."""
+def read_tensors(path: Path, framework: str = "pt") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors (on the CPU; with ``framework`` "np" NumPy arrays, without a wait for torch) and metadata of a file.
+
+    A missing or broken file raises :class:`RunError` naming it.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework=framework) as file:
             metadata = json.loads((file.metadata() or {}).get(_KEY, "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except FileNotFoundError as error:

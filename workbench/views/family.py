@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
 from workbench.errors import WorkbenchError
 from workbench.families.claims import read_claims
-from workbench.families.family import Table
+from workbench.families.family import Family, Table, View
 from workbench.figures.style import words
 from workbench.runs import RunRecord
 from workbench.views.charts import draw, figure_names, show_figure
-from workbench.views.choices import pick
+from workbench.views.choices import pick, tabs
 from workbench.views.run_list import has_example, pick_run
 from workbench.views.text import say_error
 
-__all__ = ["figures", "finished_run", "orderings", "safely", "show_table"]
+__all__ = ["family_tabs", "figures", "finished_run", "orderings", "safely", "show_table"]
 
 _ROW = 46  # pixels
 _WIDTHS = {"claim": 250, "held": 60, "evidence": 480}
@@ -34,6 +35,29 @@ def finished_run(runs: pd.DataFrame, experiment: str, command: str) -> RunRecord
     st.info(f"No run of {experiment} is finished{others}. This makes one{hint}:")
     st.code(command, language="bash")
     return None
+
+
+def family_tabs(family: Family, run: RunRecord, caption: str) -> None:
+    """What held in a run, with ``caption`` above, and the family's views."""
+    draws = {view.title: partial(_view, run, view) for view in family.views()}
+    tabs(safely({"What held": partial(_held, family, run, caption), **draws}), "view")
+
+
+def _held(family: Family, run: RunRecord, caption: str) -> None:
+    orderings(run, caption)
+    for table in family.report(run):
+        show_table(table)
+
+
+def _view(run: RunRecord, view: View) -> None:
+    if view.caption:
+        st.caption(view.caption)
+    if view.figures:
+        figures(run, f"{view.title}-figure", view.figures)
+    for table in view.tables(run) if view.tables else ():
+        show_table(table)
+    if view.draw:
+        view.draw(run)
 
 
 def safely(draws: dict[str, Callable[[], None]]) -> dict[str, Callable[[], None]]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import RunError, WorkbenchError
+from workbench.families import families
 from workbench.files import disk_errors, make_folder, read_object, write_bytes, write_json
 from workbench.locks import is_locked
 from workbench.runs import RunRecord, load_run
@@ -32,7 +33,6 @@ __all__ = ["SWEEP", "Started", "arguments", "command_line", "launch", "started"]
 SWEEP = "sweep"
 FOLDER = "sweeps"
 _PATIENCE_S = (8.0, 5.0)  # after Ctrl-C, then after a request to end
-_GROUPS = {"self-prediction": "introspection", "concept-injection": "introspection"}
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def arguments(experiment: str, name: str, file: str, root: str) -> list[str]:
     if experiment == SWEEP:
         words = [SWEEP, file]
     else:
-        group = [_GROUPS[experiment]] if experiment in _GROUPS else []
-        words = ["run", *group, experiment, "--spec", file]
+        family = families().get(experiment)
+        words = ["run", *(family.words if family else experiment).split(), "--spec", file]
     return [*words, "--runs", root, "--name", name]
 
 

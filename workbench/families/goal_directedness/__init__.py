@@ -1,27 +1,35 @@
 """Goal-directedness of a language agent in grids (arXiv 2602.08964): behaviour, cognitive maps, plans, causal checks.
 
-``spec`` says what is run, ``layouts`` draws the grids, ``states`` plays and reads the states that are probed,
-``probing`` fits the probes, ``decoded`` scores actions on decoded maps, ``causal`` steers and erases, ``units`` and
-``probe_units`` are the steps of a run and ``job`` is what they share, ``summary`` makes the tables, ``orderings`` says
-what held, ``pipeline`` runs it all.
+``spec`` says what is run, ``steps`` in which order, ``context`` what the steps share; ``probe_steps`` fits the probes
+of ``probing``, ``decoded`` scores actions on decoded maps, ``causal`` steers and erases, ``summary`` makes the tables,
+``claims`` are the paper's.  The mazes, the agent and its probed states are those of :mod:`workbench.worlds.grids`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
+from workbench.families import Family, Keeps, lazily
 from workbench.families.goal_directedness.spec import PRESETS, GoalSpec
 
-if TYPE_CHECKING:
-    from workbench.families.goal_directedness.pipeline import plan, run
+__all__ = ["FAMILIES", "GOAL_DIRECTEDNESS", "PRESETS", "GoalSpec"]
 
-__all__ = ["PRESETS", "GoalSpec", "plan", "run"]
+_here = partial(lazily, __name__)
 
-
-def __getattr__(name: str) -> Any:
-    """``plan`` and ``run`` on first use: they import torch, and ``--help`` must not wait for it."""
-    if name in ("plan", "run"):
-        from workbench.families.goal_directedness import pipeline
-
-        return getattr(pipeline, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+GOAL_DIRECTEDNESS = Family(
+    name="goal-directedness",
+    title="Goal-directedness in grid worlds",
+    paper="arXiv 2602.08964",
+    question="Does an agent that walks grids hold a map and a plan, and does it act on what probes read of them?",
+    spec=GoalSpec,
+    presets=PRESETS,
+    steps=_here("steps:steps"),
+    context=_here("context:GoalRun"),
+    finish=_here("summary:finish"),
+    claims=_here("claims:claims"),
+    figures=_here("figures:figures"),
+    report=_here("report:report"),
+    views=_here("views:views"),
+    keeps=Keeps(rows=(), tensors=("examples",)),
+)
+FAMILIES = (GOAL_DIRECTEDNESS,)

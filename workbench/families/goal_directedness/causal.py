@@ -22,7 +22,6 @@ from workbench.activations import capture
 from workbench.errors import DataError
 from workbench.families.goal_directedness.contrast import contrast
 from workbench.families.goal_directedness.spec import GoalSpec
-from workbench.families.goal_directedness.states import agent_of
 from workbench.models.interventions import Intervention, Scope, Window
 from workbench.models.language_model import LanguageModel
 from workbench.models.sampling import filter_logits
@@ -30,7 +29,9 @@ from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.statistics import cluster_bootstrap
 from workbench.worlds.grids.agents.agent import GridAgent, Place
-from workbench.worlds.grids.layouts import Layout, State
+from workbench.worlds.grids.agents.play import places_of
+from workbench.worlds.grids.agents.probed_states import agent_of
+from workbench.worlds.grids.layouts import Layout
 from workbench.worlds.moves import Move
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ def causal_rows(
             " either side of the agent: raise causal_states or probe_layouts"
         )
     decision = _Decision(model, agent_of(model, spec, "direct"), Site(layer))
-    columns = zip(places["layout"], places["row"], places["column"], places["has_key"], strict=True)
-    where = [(layouts[i], State((int(r), int(c)), bool(k))) for i, r, c, k in columns]
+    where = places_of(places, layouts)
     known = [place for place, held in zip(where, test, strict=True) if not held]
     x, side = decision.read(known), right[~test].astype(int)
     unit = np.asarray(make_probe("mass-mean").fit(x, side).direction_)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from workbench.families.goal_directedness.probing import ProbeData
-from workbench.families.goal_directedness.states import POSITIONS, probe_layouts
 from workbench.runs import RunFolder
+from workbench.worlds.grids.agents.probed_states import POSITIONS
 from workbench.worlds.grids.layouts import State
+from workbench.worlds.grids.maze_sets import probe_layouts
 
 __all__ = ["save_examples"]
 

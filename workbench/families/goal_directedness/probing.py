@@ -8,31 +8,35 @@ hold out their own, balanced over their classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from probes import make_probe
-from probes.evaluation import duplicate_groups, evaluate
+from probes.evaluation import evaluate
 from probes.mdl import online_code
 from workbench.errors import DataError
 from workbench.families.goal_directedness.holdout import held_out_states, other_layouts
 from workbench.families.goal_directedness.spec import GoalSpec
-from workbench.families.goal_directedness.states import maps_of, pictures_of, probe_layouts
 from workbench.seeding import derive_seed
-from workbench.worlds.grids.probes.cognitive_map import CELLS, PADDING, CognitiveMapProbe, cell_class, map_scores
+from workbench.worlds.grids.agents.probed_states import PROPERTIES, ProbedStates
+from workbench.worlds.grids.probes.cognitive_map import (
+    CELLS,
+    PADDING,
+    CognitiveMapProbe,
+    cell_class,
+    encode_maps,
+    map_scores,
+)
 from workbench.worlds.grids.probes.plan import PRESETS as DECODERS
 from workbench.worlds.grids.probes.plan import LinearPlanProbe, PlanDecoder, plan_scores
 from workbench.worlds.grids.probes.plan_scores import N_SYMBOLS
-from workbench.worlds.moves import Move
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "TARGETS",
     "ProbeData",
     "balanced_cell_accuracy",
     "cell_accuracy",
@@ -48,32 +52,21 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ProbeData:
-    """Probed states (``steps``) with what is to be read off them."""
+class ProbeData(ProbedStates):
+    """Probed states with what maps and plans are to be read off them, and on which of them probes are tested."""
 
     spec: GoalSpec
-    steps: pd.DataFrame
 
     @cached_property
     def maps(self) -> np.ndarray:
-        """[states, map_size, map_size]."""
-        return maps_of(self.spec, self.states)
+        """[states, map_size, map_size] numbers of ``CELLS``, padded at the bottom and right."""
+        cells = [[line.split()[1:] for line in picture.split("\n")[1:]] for picture in self.pictures]
+        return encode_maps(cells, self.spec.map_size)
 
     @cached_property
     def plans(self) -> np.ndarray:
         """[states, plan_steps]."""
         return np.array(self.steps["plan"].tolist(), dtype=np.int64)
-
-    @cached_property
-    def states(self) -> list[str]:
-        """The rendered state of each row."""
-        return pictures_of(self.spec, self.steps)
-
-    @cached_property
-    def groups(self) -> np.ndarray:
-        """[states] layouts, those that share a rendered state merged."""
-        return duplicate_groups(self.states, self.steps["layout"].to_numpy())
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -213,41 +206,6 @@ def distance_rows(data: ProbeData, h: np.ndarray, untrained: np.ndarray) -> pd.D
     return found.table.assign(probe="ridge-regression")
 
 
-def _row(data: ProbeData) -> np.ndarray:
-    return data.steps["row"].to_numpy()
-
-
-def _goal(data: ProbeData) -> np.ndarray:
-    layouts = probe_layouts(data.spec).layouts
-    return np.array([layouts[i].goal for i in data.steps["layout"]])
-
-
-def _wall(move: Move) -> Any:
-    def target(data: ProbeData) -> np.ndarray:
-        layouts = probe_layouts(data.spec).layouts
-        columns = zip(data.steps["layout"], data.steps["row"], data.steps["column"], strict=True)
-        return np.array([int(layouts[i].walls[move.of((int(r), int(c)))]) for i, r, c in columns])
-
-    return target
-
-
-# Plain properties of a state: name -> function of the data that gives [states] classes (-1: the state is left out).
-TARGETS: dict[str, Any] = {
-    "agent_row": _row,
-    "agent_column": lambda data: data.steps["column"].to_numpy(),
-    "goal_row": lambda data: _goal(data)[:, 0],
-    "goal_column": lambda data: _goal(data)[:, 1],
-    "goal_right": lambda data: _side(_goal(data)[:, 1] - data.steps["column"].to_numpy()),
-    "goal_below": lambda data: _side(_goal(data)[:, 0] - data.steps["row"].to_numpy()),
-    **{f"wall_{move.name.lower()}": _wall(move) for move in Move},
-    "move": lambda data: data.steps["move"].to_numpy(),
-}
-
-
-def _side(difference: np.ndarray) -> np.ndarray:
-    return np.where(difference == 0, -1, difference > 0)
-
-
 def target_rows(data: ProbeData, h: np.ndarray, untrained: np.ndarray, target: str, mdl: bool = False) -> pd.DataFrame:
     """A plain property by logistic regression, beside its controls; with ``mdl`` also its online code length.
 
@@ -256,7 +214,7 @@ def target_rows(data: ProbeData, h: np.ndarray, untrained: np.ndarray, target: s
     """
     import pandas as pd
 
-    y = TARGETS[target](data)
+    y = PROPERTIES[target](data)
     spread = {label for label in np.unique(y) if len(np.unique(data.groups[y == label])) > 1}
     keep = np.isin(y, list(spread - {-1}))
     if len(np.unique(y[keep])) < 2:

@@ -1,74 +1,69 @@
-"""From units to tables."""
+"""From the rows of steps to tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from workbench.families.goal_directedness.layouts import maze_layouts, structure_layouts
+from workbench.families.goal_directedness.context import GoalRun
+from workbench.families.goal_directedness.examples import save_examples
 from workbench.families.goal_directedness.spec import GoalSpec
-from workbench.families.goal_directedness.states import POSITIONS
-from workbench.runs import RunFolder
+from workbench.seeding import derive_seed
 from workbench.worlds.grids.agents.behaviour import behaviour_by_distance, grid_behaviour
 from workbench.worlds.grids.agents.calibration import calibration_bins
 from workbench.worlds.grids.agents.goals import goal_structures
 from workbench.worlds.grids.agents.play import episodes_of
 from workbench.worlds.grids.agents.states import visited_states
 from workbench.worlds.grids.agents.transforms import compare_transforms
+from workbench.worlds.grids.maze_sets import Layouts
+from workbench.worlds.grids.mazes import GOAL_STRUCTURES, make_layout
 from workbench.worlds.grids.transforms import TRANSFORMS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["chosen_layer", "gather", "save_tables"]
+__all__ = ["finish", "structure_layouts"]
 
 
-def gather(folder: RunFolder, kind: str, but: tuple[str, ...] = ()) -> pd.DataFrame:
-    """The rows of all units whose names begin with ``kind``-, except those that begin with one of ``but``."""
+def structure_layouts(spec: GoalSpec) -> Layouts:
+    """The same number of layouts of each goal structure, sizes in turn."""
+    layouts, labels = [], []
+    for structure in GOAL_STRUCTURES:
+        for k in range(spec.structures):
+            size = spec.structure_sizes[k % len(spec.structure_sizes)]
+            seed = derive_seed(spec.seed, "structure", structure, k)
+            layouts.append(make_layout(size, 0.0, structure, seed, held_out=spec.held_out))
+            labels.append({"structure": structure, "size": size})
+    return Layouts(layouts, labels)
+
+
+def finish(run: GoalRun) -> None:
+    """Everything that follows from the rows: tables of behaviour, of the probes, of the causal checks; examples."""
+    for name, table in _behaviour_tables(run).items():
+        run.folder.save_table(name, table)
+    if run.probed:
+        for name, table in _probe_tables(run).items():
+            run.folder.save_table(name, table)
+        run.folder.write_json("chosen", {"layer": run.layer})
+        save_examples(run.folder, run.data, run.layer)
+
+
+def _probe_tables(run: GoalRun) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
-    names = [name for name in folder.steps() if name.startswith(f"{kind}-")]
-    return pd.concat([folder.read(name) for name in names if not name.startswith(but)], ignore_index=True)
-
-
-def maps_by_layer(folder: RunFolder) -> pd.DataFrame:
-    """The scores of the cognitive map at every layer and position."""
-    return gather(folder, "map", but=("map-controls", "map-sizes"))
-
-
-def chosen_layer(folder: RunFolder, layers: Sequence[int]) -> int:
-    """The layer whose MLP maps are best, the mean of before and after reasoning.
-
-    Judged by the loss on the training layouts that the probes kept for early stopping: the test layouts have no part in
-    the choice, so what is reported at this layer is not the best of many.
-    """
-    losses = {
-        layer: sum(folder.load_tensors(f"decoded-{position}-{layer}")[1]["validation_loss"] for position in POSITIONS)
-        for layer in layers
+    by_layer = run.gather("map", but=("map-controls", "map-sizes"))
+    actions, causal = run.folder.read("decoded-actions"), run.gather("causal")
+    compared, effects = (t[c].str.contains(" less ") for t, c in ((actions, "map"), (causal, "direction")))
+    return {
+        "maps": _plain_maps(pd.concat([by_layer, run.gather("map-controls")])),
+        "maps_by_size": _plain_maps(run.gather("map-sizes")),
+        "plans": run.gather("plan").fillna({"control": "none"}),
+        "distance": run.gather("distance"),
+        "directions": run.gather("directions"),
+        "decoded_actions": actions[~compared].reset_index(drop=True),
+        "decoded_differences": actions[compared].reset_index(drop=True),
+        "causal": causal[~effects].reset_index(drop=True),
+        "causal_differences": causal[effects].reset_index(drop=True),
     }
-    return min(losses, key=lambda layer: (losses[layer], layer))
-
-
-def save_tables(folder: RunFolder, spec: GoalSpec) -> None:
-    """Everything that follows from the rows: tables of behaviour, of the probes, of the causal checks."""
-    import pandas as pd
-
-    for name, table in _behaviour_tables(folder, spec).items():
-        folder.save_table(name, table)
-    if "states" not in folder.steps():
-        return
-    folder.save_table("maps", _plain_maps(pd.concat([maps_by_layer(folder), gather(folder, "map-controls")])))
-    folder.save_table("maps_by_size", _plain_maps(gather(folder, "map-sizes")))
-    folder.save_table("plans", gather(folder, "plan").fillna({"control": "none"}))
-    for name in ("distance", "directions"):
-        folder.save_table(name, gather(folder, name))
-    for name, table, column in (
-        ("decoded", folder.read("decoded-actions"), "map"),
-        ("causal", gather(folder, "causal"), "direction"),
-    ):
-        differences = table[column].str.contains(" less ")
-        folder.save_table("decoded_actions" if name == "decoded" else name, table[~differences].reset_index(drop=True))
-        folder.save_table(f"{name}_differences", table[differences].reset_index(drop=True))
 
 
 def _plain_maps(maps: pd.DataFrame) -> pd.DataFrame:
@@ -80,16 +75,16 @@ def _plain_maps(maps: pd.DataFrame) -> pd.DataFrame:
     return named[kept].drop(columns="padding").reset_index(drop=True)
 
 
-def _behaviour_tables(folder: RunFolder, spec: GoalSpec) -> dict[str, pd.DataFrame]:
+def _behaviour_tables(run: GoalRun) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
-    mazes, steps = maze_layouts(spec, "mazes", spec.layouts), gather(folder, "behaviour")
+    mazes, steps = run.mazes, run.gather("behaviour")
     transformed = {}
     for name in ("original", *TRANSFORMS):
         layouts = mazes.layouts if name == "original" else [TRANSFORMS[name].apply(each) for each in mazes.layouts]
-        transformed[name] = episodes_of(folder.read(f"transform-{name}"), layouts)
+        transformed[name] = episodes_of(run.folder.read(f"transform-{name}"), layouts)
     original = transformed.pop("original")
-    structures = structure_layouts(spec)
+    structures = structure_layouts(run.spec)
     groupings: tuple[list[str], ...] = (["size", "density"], [], ["size"], ["density"])
     cells, whole, *margins = (grid_behaviour(steps, mazes.layouts, by=by, labels=mazes.table) for by in groupings)
     return {
@@ -99,6 +94,6 @@ def _behaviour_tables(folder: RunFolder, spec: GoalSpec) -> dict[str, pd.DataFra
         "calibration": calibration_bins(visited_states(steps, mazes.layouts), by=["player"]),
         "transforms": compare_transforms(original, transformed),
         "structures": goal_structures(
-            gather(folder, "structures"), structures.layouts, structures.table["structure"].tolist()
+            run.gather("structures"), structures.layouts, structures.table["structure"].tolist()
         ),
     }

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pandas as pd
 import streamlit as st
 
-from workbench.families.family import Family, View
 from workbench.families.introspection import FAMILIES
-from workbench.runs import RunRecord
-from workbench.views.choices import pick, tabs
-from workbench.views.family import figures, finished_run, orderings, safely, show_table
+from workbench.views.choices import pick
+from workbench.views.family import family_tabs, finished_run
 
 __all__ = ["introspection_page"]
 
@@ -29,22 +25,4 @@ def introspection_page(runs: pd.DataFrame) -> None:
     st.caption(family.question)
     run = finished_run(runs, family.name, f"workbench run {family.words} --preset smoke")
     if run is not None:
-        draws = {view.title: partial(_view, run, view) for view in family.views()}
-        tabs(safely({"What held": partial(_held, family, run), **draws}), "view")
-
-
-def _held(family: Family, run: RunRecord) -> None:
-    orderings(run, _HELD)
-    for table in family.report(run):
-        show_table(table)
-
-
-def _view(run: RunRecord, view: View) -> None:
-    if view.caption:
-        st.caption(view.caption)
-    if view.figures:
-        figures(run, f"{view.title}-figure", view.figures)
-    for table in view.tables(run) if view.tables else ():
-        show_table(table)
-    if view.draw:
-        view.draw(run)
+        family_tabs(family, run, _HELD)

@@ -16,13 +16,11 @@ from pydantic import ValidationError
 from workbench.activations import ActivationSet, replay
 from workbench.activations.sources import Source, Task, play_once
 from workbench.errors import DataError, SpecError, check_keys, did_you_mean
-from workbench.families.goal_directedness.probing import TARGETS, ProbeData
-from workbench.families.goal_directedness.spec import GoalSpec
-from workbench.families.goal_directedness.states import agent_of, plans_of, play_states, probe_layouts
 from workbench.sites import Site
 from workbench.worlds.grids.agents.agent import GridAgent
 from workbench.worlds.grids.agents.play import play_grids
-from workbench.worlds.grids.layouts import State
+from workbench.worlds.grids.agents.probed_states import PROPERTIES, ProbedStates, agent_of, plans_of, play_states
+from workbench.worlds.grids.maze_sets import MazeSpec, probe_layouts
 from workbench.worlds.grids.probes.map_target import write_map
 from workbench.worlds.grids.probes.plan_target import write_plans
 from workbench.worlds.moves import Move
@@ -35,17 +33,16 @@ if TYPE_CHECKING:
 __all__ = ["GRID_STATES"]
 
 POSITIONS = ("pre", "post", "decision")
-# Option -> field of GoalSpec, where it is called otherwise.
+# Option -> field of MazeSpec, where it is called otherwise.
 _RENAMED = {"layouts": "probe_layouts", "rollouts": "probe_rollouts"}
 _OPTIONS = ("sizes", "densities", "layouts", "rollouts", "seed", "held_out", "tokens", "wording", "temperature",
             "top_p", "attempts", "max_new_tokens")  # fmt: skip
 _DEFAULTS: dict[str, Any] = {"sizes": (7, 9), "layouts": 10, "max_new_tokens": 48}
-# A label holds the whole plan and map; what is decoded of a plan is its probe's horizon.
-_LONGEST_PLAN, _LARGEST = 100, 99
+_LONGEST_PLAN = 100  # a label holds the whole plan; what is decoded of it is its probe's horizon
 _MEASURED: dict[str, Task] = {"distance": "regression", "layout": "regression", "rollout": "regression",
                               "step": "regression"}  # fmt: skip
 _STRUCTURED: dict[str, Task] = {"map": "map", "plan": "plan"}
-_KINDS = ("size", "density", "optimal", *TARGETS)
+_KINDS = ("size", "density", "optimal", *PROPERTIES)
 
 
 class _Where(NamedTuple):
@@ -62,14 +59,14 @@ def _check(options: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str
     return {**dict.fromkeys(_KINDS, "classification"), **_MEASURED, **_STRUCTURED}
 
 
-def _read_options(options: Mapping[str, Any]) -> tuple[GoalSpec, bool]:
+def _read_options(options: Mapping[str, Any]) -> tuple[MazeSpec, bool]:
     """The run whose states these are, and whether its agent reasons; :class:`SpecError` for options of no use."""
     check_keys(options, ("kind", "reasoning", *_OPTIONS), "source grid-states")
     given = _DEFAULTS | {name: value for name, value in options.items() if name in _OPTIONS}
     back = {new: old for old, new in _RENAMED.items()}
     try:
         fields = {_RENAMED.get(name, name): value for name, value in given.items()}
-        spec = GoalSpec.model_validate(fields | {"plan_steps": _LONGEST_PLAN, "map_size": _LARGEST})
+        spec = MazeSpec.model_validate(fields | {"plan_steps": _LONGEST_PLAN})
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
@@ -80,7 +77,7 @@ def _read_options(options: Mapping[str, Any]) -> tuple[GoalSpec, bool]:
     return spec, reasoning
 
 
-def _read_position(value: Any, name: str, spec: GoalSpec, reasoning: bool) -> _Where:
+def _read_position(value: Any, name: str, spec: MazeSpec, reasoning: bool) -> _Where:
     fields = dict(value) if isinstance(value, Mapping) else {"tokens": value}
     check_keys(fields, ("tokens", "sizes"), f"position {name!r}")
     which, sizes = str(fields.get("tokens")), fields.get("sizes")
@@ -112,7 +109,7 @@ def _capture(
     spec, reasoning = _read_options(options)
     wanted = {name: _read_position(value, name, spec, reasoning) for name, value in positions.items()}
     steps = play_once(model, (spec, reasoning), lambda: _play(model, spec, reasoning, progress))
-    data = ProbeData(spec, steps)
+    data = ProbedStates(spec, steps)
     labels = _labels(data)
     ends = _ends(model, data, [w.name for w in wanted.values()], reasoning)
     read = _read(reader, ends, sites, progress)
@@ -126,7 +123,7 @@ def _capture(
     return found
 
 
-def _play(model: LanguageModel, spec: GoalSpec, reasoning: bool, progress: bool) -> pd.DataFrame:
+def _play(model: LanguageModel, spec: MazeSpec, reasoning: bool, progress: bool) -> pd.DataFrame:
     """Steps with a readable move."""
     if reasoning:
         steps = play_states(model, spec, progress)
@@ -141,31 +138,29 @@ def _play(model: LanguageModel, spec: GoalSpec, reasoning: bool, progress: bool)
     return steps
 
 
-def _labels(data: ProbeData) -> pd.DataFrame:
+def _labels(data: ProbedStates) -> pd.DataFrame:
     steps = data.steps
     table = steps[["layout", "rollout", "step", "size", "density", "distance", "optimal"]].copy()
-    for name, values in TARGETS.items():
+    for name, values in PROPERTIES.items():
         classes = np.asarray(values(data))
         table[name] = np.where(classes < 0, np.nan, classes) if (classes < 0).any() else classes
     table["move"] = [Move(int(move)).name for move in steps["move"]]
-    table["map"] = [write_map(state) for state in data.states]
+    table["map"] = [write_map(state) for state in data.pictures]
     table["plan"] = write_plans(np.stack(steps["plan"].tolist()))
     return table
 
 
 def _ends(
-    model: LanguageModel, data: ProbeData, names: Sequence[str], reasoning: bool
+    model: LanguageModel, data: ProbedStates, names: Sequence[str], reasoning: bool
 ) -> dict[str, list[list[list[int]]]]:
     """For each position and state, the beginnings of its text that end in a token to read, in order."""
     agent = agent_of(model, data.spec, "reasoning" if reasoning else "direct")
-    layouts, steps = probe_layouts(data.spec).layouts, data.steps
-    places = zip(steps["layout"], steps["row"], steps["column"], steps["has_key"], strict=True)
-    prompts = [agent.prompt(layouts[i], State((int(r), int(c)), bool(k))) for i, r, c, k in places]
+    prompts = [agent.prompt(*place) for place in data.places]
     k, found = data.spec.tokens, {}
     for name in dict.fromkeys(names):
         said: Iterator[Sequence[int]] = iter([[]] * len(prompts))
         if name == "post":
-            said = iter(steps["reasoning"])
+            said = iter(data.steps["reasoning"])
         elif name == "decision":
             said = iter([_before_move(agent)] * len(prompts))
         texts = [[*prompt, *map(int, tokens)] for prompt, tokens in zip(prompts, said, strict=True)]

@@ -11,11 +11,12 @@ import torch
 
 from workbench.errors import DataError
 from workbench.families.goal_directedness.causal import _Decision, _flattened, _Tested, causal_rows, choose_places
-from workbench.families.goal_directedness.states import agent_of, probe_layouts
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
 from workbench.sites import Site
+from workbench.worlds.grids.agents.probed_states import agent_of
 from workbench.worlds.grids.layouts import State
+from workbench.worlds.grids.maze_sets import probe_layouts
 from workbench.worlds.moves import Move
 
 LAYER = 1  # the last of the tiny model

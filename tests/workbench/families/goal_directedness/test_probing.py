@@ -7,7 +7,6 @@ import pytest
 
 from workbench.errors import DataError
 from workbench.families.goal_directedness.probing import (
-    TARGETS,
     ProbeData,
     balanced_cell_accuracy,
     cell_accuracy,
@@ -21,9 +20,11 @@ from workbench.families.goal_directedness.probing import (
     target_rows,
     without_walls,
 )
-from workbench.families.goal_directedness.states import probe_layouts
+from workbench.worlds.grids.agents.probed_states import PROPERTIES
 from workbench.worlds.grids.layouts import State
+from workbench.worlds.grids.maze_sets import probe_layouts
 from workbench.worlds.grids.probes.cognitive_map import CELLS, PADDING, locate
+from workbench.worlds.grids.text import GridText, read_grid
 from workbench.worlds.moves import Move
 
 
@@ -38,7 +39,7 @@ def told(data: ProbeData, seed: int = 0, **columns: np.ndarray) -> np.ndarray:
 def test_neither_a_layout_nor_a_rendered_state_is_on_both_sides(goal_data: ProbeData) -> None:
     test, steps = goal_data.test, goal_data.steps
     assert not set(steps["layout"][test]) & set(steps["layout"][~test])
-    states = np.array(goal_data.states)
+    states = np.array(goal_data.pictures)
     assert not set(states[test]) & set(states[~test])
     for size in (7, 9):
         share = test[goal_data.sizes == size].mean()
@@ -80,7 +81,7 @@ def test_cell_accuracy_counts_the_cells_inside_the_grid(goal_data: ProbeData) ->
 def test_maps_are_read_where_they_are_and_shuffling_leaves_only_the_size(goal_data: ProbeData) -> None:
     spec = goal_data.spec.model_copy(update={"hidden": (64,), "probe_epochs": 150})
     data = ProbeData(spec, goal_data.steps)
-    row = TARGETS["agent_row"](data)
+    row = PROPERTIES["agent_row"](data)
     h = np.concatenate([0.1 * told(data), np.eye(9)[row], np.eye(2)[data.sizes // 2 - 3]], axis=1).astype(np.float32)
     found, loss = decode_maps(data, h, "mlp")
     other, chance = decode_maps(data, h, "mlp", shuffle=True)
@@ -118,7 +119,7 @@ def test_the_decoder_of_plans_reads_each_activation(goal_data: ProbeData) -> Non
 
 
 def test_distance_and_properties_are_read_above_the_untrained_and_the_shuffled(goal_data: ProbeData) -> None:
-    y = TARGETS["goal_right"](goal_data)
+    y = PROPERTIES["goal_right"](goal_data)
     h, noise = told(goal_data, a=goal_data.steps["distance"], b=2 * y), told(goal_data, seed=1)
     distance = distance_rows(goal_data, h, noise).set_index(["metric", "control"])
     assert distance.loc[("r2", "none"), "estimate"] > 0.9
@@ -128,9 +129,9 @@ def test_distance_and_properties_are_read_above_the_untrained_and_the_shuffled(g
     assert side.loc[("compression", "none"), "estimate"] > 1.5 > side.loc[("compression", "shuffled"), "estimate"]
 
 
-def test_targets_say_what_the_layouts_say(goal_data: ProbeData) -> None:
+def test_properties_say_what_the_layouts_say(goal_data: ProbeData) -> None:
     layouts, steps = probe_layouts(goal_data.spec).layouts, goal_data.steps
-    values = {name: target(goal_data) for name, target in TARGETS.items()}
+    values = {name: target(goal_data) for name, target in PROPERTIES.items()}
     for i, row in enumerate(steps.itertuples()):
         layout, state = layouts[row.layout], State((row.row, row.column))
         assert (values["goal_row"][i], values["goal_column"][i]) == layout.goal
@@ -144,10 +145,10 @@ def test_targets_say_what_the_layouts_say(goal_data: ProbeData) -> None:
 
 def test_classes_of_a_single_group_are_left_out_and_a_constant_is_an_error(goal_data: ProbeData, monkeypatch) -> None:
     rare = goal_data.groups == goal_data.groups[0]
-    monkeypatch.setitem(TARGETS, "rare", lambda data: np.where(rare, 7, data.groups % 2))
+    monkeypatch.setitem(PROPERTIES, "rare", lambda data: np.where(rare, 7, data.groups % 2))
     found = target_rows(goal_data, told(goal_data), told(goal_data, 1), "rare")
     assert found["estimate"].notna().any()
-    monkeypatch.setitem(TARGETS, "rare", lambda data: np.where(rare, 7, 1))
+    monkeypatch.setitem(PROPERTIES, "rare", lambda data: np.where(rare, 7, 1))
     with pytest.raises(DataError, match="rare: fewer than two classes occur in several groups"):
         target_rows(goal_data, told(goal_data), told(goal_data, 1), "rare")
 
@@ -165,3 +166,16 @@ def test_the_control_without_walls_keeps_all_but_the_walls(goal_data: ProbeData)
     true, bare = goal_data.maps[goal_data.test], without_walls(goal_data).argmax(-1)
     wall = true == CELLS.index("#")
     assert (bare[wall] == CELLS.index("_")).all() and (bare[~wall] == true[~wall]).all()
+
+
+def test_maps_are_the_pictures_that_the_agent_was_shown(goal_data, small_spec) -> None:
+    layouts = probe_layouts(small_spec).layouts
+    maps = goal_data.maps
+    assert maps.shape == (len(goal_data.steps), 9, 9)
+    for row, cells in zip(goal_data.steps.itertuples(), maps, strict=True):
+        picture = GridText().picture(layouts[row.layout], State((row.row, row.column)))
+        shown, _ = read_grid(picture)
+        drawn = ["".join(CELLS[c] for c in line).rstrip() for line in cells if (line != PADDING).any()]
+        assert drawn == ["".join(line.split()[1:]) for line in picture.splitlines()[1:]]
+        assert np.argwhere(cells == CELLS.index("A")).tolist() == [[row.row, row.column]]
+        assert (cells == PADDING).sum() == 81 - shown.size**2

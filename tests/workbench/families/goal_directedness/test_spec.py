@@ -21,7 +21,6 @@ from workbench.families.goal_directedness import PRESETS, GoalSpec
         ("modes", (), "name at least one"),
         ("wording", "shrt", "unknown wording 'shrt'; did you mean 'short'"),
         ("layers", (), "name at least one"),
-        ("layers", (-1,), "-1: at least 0 is needed"),
         ("plan_decoders", (0, 1), "0: at least 1 is needed"),
         ("hidden", (64, 0), "0: at least 1 is needed"),
         ("plan_width", 100, "multiple of 8"),

@@ -8,13 +8,13 @@ import torch
 
 from workbench.activations import capture
 from workbench.errors import SpecError
-from workbench.families.goal_directedness.spec import GoalSpec
-from workbench.families.goal_directedness.states import play_states, probe_layouts
 from workbench.models import load_model
 from workbench.models.untrained import untrained
 from workbench.sites import Site
 from workbench.worlds.grids.agents.agent import GridAgent
+from workbench.worlds.grids.agents.probed_states import play_states
 from workbench.worlds.grids.layouts import State
+from workbench.worlds.grids.maze_sets import MazeSpec, probe_layouts
 from workbench.worlds.grids.probe_source import GRID_STATES
 from workbench.worlds.grids.probes.map_target import read_maps
 from workbench.worlds.grids.text import GridText
@@ -47,7 +47,7 @@ def steps(model):
 
 
 def _spec():
-    return GoalSpec(sizes=(7,), densities=(0.4,), probe_layouts=5, max_new_tokens=48)
+    return MazeSpec(sizes=(7,), densities=(0.4,), probe_layouts=5, max_new_tokens=48)
 
 
 def prompts(model, steps, reasoning=True):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.families.family import Table
+from workbench.families.introspection.concept_injection.figures import METRICS
 from workbench.figures.record import Tables
+from workbench.figures.style import words
 from workbench.statistics import Interval
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from workbench.figures.record import Record
 
-__all__ = ["report"]
+__all__ = ["report", "with_controls"]
 
-_METRICS = {"success": "detects and names", "yes_no": "yes minus no, nats", "says_yes": "yes likelier than no"}
 _CONTROLS = {"none": "no injection", "random": "random", "shuffled": "shuffled", "perturbed": "odd input"}
 _CAPTION = (
     "cells (layer, strength) were chosen on every second concept and are shown for the others; brackets: 95% intervals,"
@@ -29,20 +32,18 @@ def report(record: Record) -> Iterator[Table]:
         return
     groups = list(tested.groupby(["protocol", "arm"], sort=False))
     for place, ((protocol, arm), rows) in enumerate(groups, 1):
-        title = f"{protocol}, {arm}".replace("_", "-")
-        yield _of_arm(title, rows, _CAPTION if place == len(groups) else "")
+        cell = f"layer {rows['layer'].iloc[0]}, strength {rows['strength'].iloc[0]:g}"
+        title = f"{protocol}, {arm}".replace("_", "-") + f" ({cell})"
+        yield Table(title, with_controls(rows), _CAPTION if place == len(groups) else "")
 
 
-def _of_arm(name: str, part: Any, caption: str) -> Table:
-    """A row a metric, at the arm's cell: the concept's vector and every control that was run."""
+def with_controls(part: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``results`` or ``held_out`` as text: the concept's vector, and every control that was run."""
     import pandas as pd
 
-    rows = part.to_dict("records")
     shown = {"estimate": "concept"} | {each: label for each, label in _CONTROLS.items() if part[each].notna().any()}
-    found = [
-        {"metric": _METRICS.get(row["metric"], row["metric"].replace("_", " "))}
+    return pd.DataFrame(
+        {"measure": METRICS.get(row["metric"], words(row["metric"]))}
         | {label: Interval.of(row, each).text() for each, label in shown.items()}
-        for row in rows
-    ]
-    title = f"{name} (layer {rows[0]['layer']}, strength {rows[0]['strength']:g})"
-    return Table(title, pd.DataFrame(found), caption)
+        for row in part.to_dict("records")
+    )

@@ -21,26 +21,14 @@ if TYPE_CHECKING:
 
     from workbench.families.introspection.concept_injection.context import InjectionContext
 
-__all__ = [
-    "BESIDE",
-    "MEANS",
-    "PRIMARY",
-    "RATES",
-    "choose",
-    "difference",
-    "finish",
-    "gather",
-    "held_out",
-    "results_table",
-    "split",
-]
+__all__ = ["PRIMARY", "choose", "difference", "finish", "gather", "held_out", "results_table", "split"]
 
-RATES = (
+_RATES = (
     "success", "affirms", "names", "coherent", "says_yes", "correct",
     "judge_success", "judge_affirms", "judge_names", "judge_coherent",
 )  # fmt: skip
-MEANS = ("yes_no", "option_logit", "transcription", "cosine")
-BESIDE = ("none", "random", "shuffled", "perturbed")
+_MEANS = ("yes_no", "option_logit", "transcription", "cosine")
+_BESIDE = ("none", "random", "shuffled", "perturbed")
 # By which metric the cell of an arm is chosen.
 PRIMARY = {
     ("detection", "standard"): "success",
@@ -103,7 +91,7 @@ def gather(folder: RunContents) -> pd.DataFrame:
     judged = [folder.read(step) for step in steps if step.startswith("judge-")]
     if judged:
         rows = rows.merge(pd.concat(judged, ignore_index=True), on=KEYS, how="left", validate="one_to_one")
-    return rows.reindex(columns=[*KEYS, "text", *RATES, *MEANS])
+    return rows.reindex(columns=[*KEYS, "text", *_RATES, *_MEANS])
 
 
 def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -146,7 +134,7 @@ def results_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row an arm, vector, layer, strength and metric.
 
     Columns: ``protocol, arm, vector, layer, strength, metric, kind`` (``rate``: Wilson interval; ``mean``: cluster
-    bootstrap over concepts), ``n``, ``estimate, low, high``; for every control in :data:`BESIDE` its own
+    bootstrap over concepts), ``n``, ``estimate, low, high``; for every control in :data:`_BESIDE` its own
     ``none, none_low, none_high``...; and the paired difference ``over_none, over_none_low, over_none_high``... of the
     concept's vector (of the other vectors: from no injection alone).  A control that was not run is NaN.
     """
@@ -156,7 +144,7 @@ def results_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_arm(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    metrics = [metric for metric in (*RATES, *MEANS) if part[metric].notna().any()]
+    metrics = [metric for metric in (*_RATES, *_MEANS) if part[metric].notna().any()]
     cells = {key: cell for key, cell in part.groupby(["vector", "layer", "strength"], sort=True)}
     means = {key: cell.groupby("concept")[metrics].mean() for key, cell in cells.items()}  # [concept, metric]
     levels = {
@@ -168,9 +156,9 @@ def _of_arm(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for (key, metric), level in levels.items():
         vector, layer, strength = key
         row = {"protocol": part["protocol"].iloc[0], "arm": part["arm"].iloc[0], "vector": vector, "layer": layer}
-        row |= {"strength": strength, "metric": metric, "kind": "rate" if metric in RATES else "mean"}
+        row |= {"strength": strength, "metric": metric, "kind": "rate" if metric in _RATES else "mean"}
         row |= {"n": int(cells[key][metric].notna().sum()), **vars(level)}
-        for control in BESIDE:
+        for control in _BESIDE:
             beside = _beside(cells, control, layer, strength)
             row |= _three(control, levels.get((beside, metric), _NOWHERE))
             compared = vector == "concept" or (control == "none" and vector in CONTROL_VECTORS)
@@ -191,7 +179,7 @@ def _three(name: str, interval: Interval) -> dict[str, float]:
 
 def _level(cell: pd.DataFrame, metric: str) -> Interval:
     part = cell[cell[metric].notna()]
-    if metric in RATES:
+    if metric in _RATES:
         return wilson(int(part[metric].sum()), len(part))
     return cluster_bootstrap(part[metric].to_numpy(), part["concept"].to_numpy())
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from workbench.families.family import Table, View
+from workbench.families.family import View
 from workbench.families.introspection.concept_injection.figures import METRICS, VECTORS
+from workbench.families.introspection.concept_injection.report import report, with_controls
 from workbench.figures.record import Tables
 from workbench.figures.style import words
-from workbench.statistics import Interval
 from workbench.views.choices import pick
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.figures.record import Record
     from workbench.runs import RunRecord
 
-__all__ = ["views", "with_controls"]
+__all__ = ["views"]
 
 _BESIDE = "Every measure at the chosen layer and strength; brackets: 95% intervals."
 _LOGITS = (
@@ -39,20 +37,13 @@ _KEEP = {"all": "", "affirms": "affirms", "names the concept": "names", "detects
 def views() -> list[View]:
     """All tabs but the first."""
     return [
-        View("Beside controls", ("protocols",), _BESIDE, _beside),
+        View("Beside controls", ("protocols",), _BESIDE, report),
         View("Grids", ("grid_",), draw=_cells),
         View("Yes minus no", ("logits_",), _LOGITS),
         View("Intentional control", ("intention",), _INTENTION),
         View("Replies", draw=_replies),
         View("Vectors", caption=_VECTORS, draw=_vectors),
     ]
-
-
-def _beside(record: Record) -> Iterator[Table]:
-    """Every arm at its cell, on the concepts that had no part in choosing it."""
-    tested = Tables(record).table("held_out")
-    if tested is not None:
-        yield Table("Beside controls", with_controls(tested))
 
 
 def _cells(run: RunRecord) -> None:
@@ -69,21 +60,8 @@ def _cells(run: RunRecord) -> None:
         with right:
             metric = pick("Measure", list(dict.fromkeys(part["metric"])), key="metric", show=_metric)
         part = part[(part["metric"] == metric) & (part["vector"] == "concept")]
-        st.dataframe(with_controls(part), hide_index=True, key="cells")
-
-
-def with_controls(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``results`` or ``held_out`` as text: the concept's vector, then each control, with their intervals."""
-    import pandas as pd
-
-    shown = {"concept": "estimate"} | {kind: kind for kind in ("none", "random", "shuffled", "perturbed")}
-    rows = []
-    for row in table.to_dict("records"):
-        found = {"arm": f"{words(row['protocol'])}, {words(row['arm'])}", "measure": _metric(row["metric"])}
-        found |= {"layer": str(row["layer"]), "strength": f"{row['strength']:g}"}
-        found |= {VECTORS[kind].name: Interval.of(row, column).text() for kind, column in shown.items()}
-        rows.append(found | {"over no injection": Interval.of(row, "over_none").text(2, "+"), "replies": int(row["n"])})
-    return pd.DataFrame(rows)
+        cells = part[["layer", "strength", "n"]].reset_index(drop=True).join(with_controls(part))
+        st.dataframe(cells, hide_index=True, key="cells")
 
 
 def _metric(name: str) -> str:

@@ -28,7 +28,7 @@ from workbench.worlds.moves import Move
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GridInterventions", "Player", "episodes_of", "play_grids", "transcripts_of"]
+__all__ = ["GridInterventions", "Player", "episodes_of", "places_of", "play_grids", "transcripts_of"]
 
 Player = GridAgent | Policy
 GridInterventions = Sequence[Intervention] | Callable[[Sequence[int]], Sequence[Intervention]]
@@ -200,12 +200,16 @@ def _end(row: Any, layout: Layout) -> State:
     return state if row.move == _NO_MOVE else layout.after(state, Move(int(row.move)))
 
 
+def places_of(steps: pd.DataFrame, layouts: Sequence[Layout]) -> list[Place]:
+    """Where the agent stood at every row: the layout and the state."""
+    columns = (steps[name] for name in ("layout", "row", "column", "has_key"))
+    return [(layouts[i], State((int(row), int(col)), bool(key))) for i, row, col, key in zip(*columns, strict=True)]
+
+
 def transcripts_of(
     agent: GridAgent, steps: pd.DataFrame, layouts: Sequence[Layout]
 ) -> list[tuple[list[int], list[int]]]:
     """Tokens of the prompt and of the completion of every row, written again from what was seen and said."""
-    columns = (steps[name] for name in ("layout", "row", "column", "has_key", "completion"))
-    return [
-        (agent.prompt(layouts[i], State((int(row), int(column)), bool(key))), agent.model.encode_continuation(said))
-        for i, row, column, key, said in zip(*columns, strict=True)
-    ]
+    places = places_of(steps, layouts)
+    encode = agent.model.encode_continuation
+    return [(agent.prompt(*place), encode(said)) for place, said in zip(places, steps["completion"], strict=True)]

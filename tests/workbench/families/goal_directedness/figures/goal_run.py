@@ -153,16 +153,17 @@ def causal():
     return pd.DataFrame(rows)
 
 
-def orderings():
+def claims():
     return pd.DataFrame({
-        "ordering": ["MLP above linear", "map accuracy before above after the reasoning"],
+        "on": "pre", "estimate": 0.0, "low": 0.0, "high": 0.0,
+        "claim": ["MLP above linear", "map accuracy before above after the reasoning"],
         "held": [True, False], "evidence": ["+0.20 [+0.17, +0.23]", "-0.01 [-0.03, +0.02]"],
     })  # fmt: skip
 
 
 def tables():
     made = (behaviour, by_distance, calibration, transforms, structures, maps, plans, distance, directions,
-            decoded_actions, causal, orderings)  # fmt: skip
+            decoded_actions, causal, claims)  # fmt: skip
     return {make.__name__: make() for make in made}
 
 
@@ -205,8 +206,8 @@ def examples():
 def write_run(root, name="first", leave_out=()):
     """A finished run folder below ``root``, without the tables (or ``examples``) in ``leave_out``."""
     with RunFolder.open(root, "goal-directedness", {"model": "tiny", "seed": 0}, name=name) as run:
-        for unit in run.plan(["behaviour-direct"]):
-            run.write(unit, behaviour())
+        for step in run.plan(["behaviour-direct"]):
+            run.write(step, behaviour())
         for table, frame in tables().items():
             if table not in leave_out:
                 run.save_table(table, frame)

@@ -18,7 +18,7 @@ def test_every_arm_is_told_at_its_cell_beside_the_controls_that_were_run():
     detection, cache = report(MADE["Tables"](held_out=pd.DataFrame(rows)))
     assert detection.title == "detection, standard (layer 4, strength 4)"
     assert detection.frame.iloc[0].to_dict() == {
-        "metric": "detects and names",
+        "measure": "detects and names (share)",
         "concept": "0.45 [0.35, 0.55]",
         "no injection": "0.05 [0.00, 0.15]",
         "random": "0.05 [0.00, 0.15]",

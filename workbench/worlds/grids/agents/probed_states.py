@@ -1,4 +1,4 @@
-"""States that are probed: played with reasoning, then read before and after it.
+"""States that are probed: played with reasoning, read before and after it, and the plain properties that they show.
 
 Before ("pre") are the last tokens of the prompt; after ("post") the last tokens of the reasoning, just before the
 answer.  Where the answer begins is found token by token, since tokenizers may join its brace with what stands before.
@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probes.evaluation import duplicate_groups
 from workbench.activations import capture
 from workbench.errors import DataError
-from workbench.families.goal_directedness.layouts import Layouts, maze_layouts
-from workbench.families.goal_directedness.spec import GoalSpec
 from workbench.models.language_model import LanguageModel
 from workbench.sites import Site
-from workbench.worlds.grids.agents.agent import GridAgent
-from workbench.worlds.grids.agents.play import play_grids, transcripts_of
-from workbench.worlds.grids.layouts import State
-from workbench.worlds.grids.probes.cognitive_map import encode_maps
+from workbench.worlds.grids.agents.agent import GridAgent, Place
+from workbench.worlds.grids.agents.play import places_of, play_grids, transcripts_of
+from workbench.worlds.grids.maze_sets import MazeSpec, probe_layouts
 from workbench.worlds.grids.probes.plan import next_moves
 from workbench.worlds.grids.text import GridText
+from workbench.worlds.moves import Move
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,12 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "POSITIONS",
+    "PROPERTIES",
+    "ProbedStates",
     "agent_of",
-    "maps_of",
-    "pictures_of",
     "plans_of",
     "play_states",
-    "probe_layouts",
     "read_states",
     "reasoning_tokens",
 ]
@@ -46,7 +46,31 @@ POSITIONS = ("pre", "post")
 _AT_ONCE = 2**31  # bytes of activations read in one go
 
 
-def agent_of(model: LanguageModel, spec: GoalSpec, mode: str) -> GridAgent:
+@dataclass(frozen=True)
+class ProbedStates:
+    """The states at which steps were made on the layouts of ``spec``; ``steps``: those of :func:`play_states`."""
+
+    spec: MazeSpec
+    steps: pd.DataFrame
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """The layout and state of each row."""
+        return places_of(self.steps, probe_layouts(self.spec).layouts)
+
+    @cached_property
+    def pictures(self) -> list[str]:
+        """The rendered state of each row."""
+        text = GridText()
+        return [text.picture(layout, state) for layout, state in self.places]
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """[states] layouts, those that share a rendered state merged."""
+        return duplicate_groups(self.pictures, self.steps["layout"].to_numpy())
+
+
+def agent_of(model: LanguageModel, spec: MazeSpec, mode: str) -> GridAgent:
     """The agent that answers in this mode; directly, its move probabilities are exact."""
     text = GridText(reasoning=mode == "reasoning", wording=spec.wording)
     return GridAgent(
@@ -54,12 +78,7 @@ def agent_of(model: LanguageModel, spec: GoalSpec, mode: str) -> GridAgent:
     )
 
 
-def probe_layouts(spec: GoalSpec) -> Layouts:
-    """Layouts whose states are probed, drawn apart from those of the behavioural evaluation."""
-    return maze_layouts(spec, "probe", spec.probe_layouts)
-
-
-def play_states(model: LanguageModel, spec: GoalSpec, progress: bool = False) -> pd.DataFrame:
+def play_states(model: LanguageModel, spec: MazeSpec, progress: bool = False) -> pd.DataFrame:
     """Steps of reasoning episodes whose reasoning has enough tokens to read, with the labels of their layouts.
 
     A column ``reasoning`` holds the tokens of the reasoning and ``plan`` the moves from the step on (lists); the others
@@ -101,51 +120,27 @@ def reasoning_tokens(model: LanguageModel, completion: Sequence[int]) -> list[in
 
 
 def read_states(
-    model: LanguageModel,
-    spec: GoalSpec,
-    steps: pd.DataFrame,
-    sites: Sequence[Site],
-    progress: bool = False,
+    model: LanguageModel, states: ProbedStates, sites: Sequence[Site], progress: bool = False
 ) -> Iterator[tuple[str, Site, Tensor]]:
-    """Activations of every step: (position, site, [steps, tokens * d_model] in the model's precision), one by one.
+    """Activations of every state: (position, site, [states, tokens * d_model] in the model's precision), one by one.
 
     As many sites are read in one pass as fit into memory.
     """
+    spec, count = states.spec, len(states.steps)
     agent = agent_of(model, spec, "reasoning")
-    layouts = probe_layouts(spec).layouts
-    places = zip(steps["layout"], steps["row"], steps["column"], steps["has_key"], strict=True)
-    prompts = [agent.prompt(layouts[i], State((int(r), int(c)), bool(k))) for i, r, c, k in places]
-    inputs = {
-        "pre": prompts,
-        "post": [[*p, *map(int, said)] for p, said in zip(prompts, steps["reasoning"], strict=True)],
-    }
+    prompts = [agent.prompt(*place) for place in states.places]
+    said = states.steps["reasoning"]
+    inputs = {"pre": prompts, "post": [[*p, *map(int, tokens)] for p, tokens in zip(prompts, said, strict=True)]}
     last = list(range(-spec.tokens, 0))
-    share = max(1, _AT_ONCE // (len(steps) * spec.tokens * model.d_model * model.dtype.itemsize))
+    share = max(1, _AT_ONCE // (count * spec.tokens * model.d_model * model.dtype.itemsize))
     for position, tokens in inputs.items():
         for start in range(0, len(sites), share):
             read = capture(model, tokens, list(sites[start : start + share]), last, progress=progress)
             for site, z in read.activations.items():
-                yield position, site, z.reshape(len(steps), -1)
+                yield position, site, z.reshape(count, -1)
 
 
-def pictures_of(spec: GoalSpec, steps: pd.DataFrame) -> list[str]:
-    """The rendered state of every step."""
-    text, layouts = GridText(), probe_layouts(spec).layouts
-    places = zip(steps["layout"], steps["row"], steps["column"], strict=True)
-    return [text.picture(layouts[i], State((int(r), int(c)))) for i, r, c in places]
-
-
-def maps_of(spec: GoalSpec, pictures: Sequence[str]) -> np.ndarray:
-    """[states, map_size, map_size] numbers of ``CELLS``, padded at the bottom and right."""
-    return encode_maps([_cells(picture) for picture in pictures], spec.map_size)
-
-
-def _cells(picture: str) -> list[list[str]]:
-    """The cells of a picture, without its indices."""
-    return [line.split()[1:] for line in picture.split("\n")[1:]]
-
-
-def plans_of(spec: GoalSpec, steps: pd.DataFrame) -> np.ndarray:
+def plans_of(spec: MazeSpec, steps: pd.DataFrame) -> np.ndarray:
     """[steps, plan_steps] the moves executed from each step on, PAD after the end of the episode.
 
     ``steps``: all that have a readable move, an episode's in their order; the others moved nothing.
@@ -154,3 +149,38 @@ def plans_of(spec: GoalSpec, steps: pd.DataFrame) -> np.ndarray:
     for rows in steps.groupby(["layout", "rollout"]).indices.values():
         plans[rows] = next_moves(steps["move"].to_numpy()[rows], spec.plan_steps)
     return plans
+
+
+def _goal(states: ProbedStates) -> np.ndarray:
+    return np.array([layout.goal for layout, _ in states.places])
+
+
+def _cell(states: ProbedStates) -> np.ndarray:
+    return states.steps[["row", "column"]].to_numpy()
+
+
+def _wall(move: Move) -> Any:
+    return lambda states: np.array([int(layout.walls[move.of(state.cell)]) for layout, state in states.places])
+
+
+def _side(axis: int) -> Any:
+    """Whether the goal lies further down (axis 0) or right (1); -1 where it does neither."""
+
+    def target(states: ProbedStates) -> np.ndarray:
+        difference = (_goal(states) - _cell(states))[:, axis]
+        return np.where(difference == 0, -1, difference > 0)
+
+    return target
+
+
+# Plain properties of a state: name -> function of the states that gives [states] classes (-1: the state is left out).
+PROPERTIES: dict[str, Any] = {
+    "agent_row": lambda states: _cell(states)[:, 0],
+    "agent_column": lambda states: _cell(states)[:, 1],
+    "goal_row": lambda states: _goal(states)[:, 0],
+    "goal_column": lambda states: _goal(states)[:, 1],
+    "goal_right": _side(1),
+    "goal_below": _side(0),
+    **{f"wall_{move.name.lower()}": _wall(move) for move in Move},
+    "move": lambda states: states.steps["move"].to_numpy(),
+}

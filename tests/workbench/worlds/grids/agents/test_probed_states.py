@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.families.goal_directedness import GoalSpec, states
-from workbench.families.goal_directedness.states import (
-    maps_of,
-    pictures_of,
-    plans_of,
-    play_states,
-    probe_layouts,
-    read_states,
-)
 from workbench.sites import Site
+from workbench.worlds.grids.agents import probed_states as states
+from workbench.worlds.grids.agents.probed_states import ProbedStates, plans_of, play_states, read_states
 from workbench.worlds.grids.layouts import State
-from workbench.worlds.grids.probes.cognitive_map import CELLS, PADDING
-from workbench.worlds.grids.text import GridText, read_grid
+from workbench.worlds.grids.maze_sets import MazeSpec, probe_layouts
+from workbench.worlds.grids.text import GridText
 from workbench.worlds.grids.training.transcripts import grid_tokenizer
 from workbench.worlds.moves import Move
 
@@ -34,7 +26,13 @@ ANSWERS = [
     '{"why": "near", "action": 0}',
     '{"action": 1} {so}',
 ]
+SPEC = MazeSpec(sizes=(7, 9), densities=(0.4, 1.0), probe_layouts=8, max_new_tokens=48, plan_steps=6)
 REASONS = ["At 3 2. Go UP.\n", "a set {1, 2} of cells\n", 'first {"action": 9} then', "naïve → 🙂\n", "Go.", ""]
+
+
+@pytest.fixture(scope="module")
+def probed(tiny_grid, teaching) -> ProbedStates:
+    return ProbedStates(SPEC, play_states(tiny_grid, SPEC))
 
 
 def merging_tokenizer():
@@ -95,38 +93,36 @@ def test_without_a_readable_answer_there_is_no_reasoning(readers, said: str) -> 
 def test_plans_are_the_next_moves_of_the_same_episode(episodes: list[list[int]], horizon: int) -> None:
     rows = [(i % 2, i // 2, move) for i, moves in enumerate(episodes) for move in moves]
     table = pd.DataFrame(rows, columns=["layout", "rollout", "move"])
-    plans = plans_of(GoalSpec(plan_steps=horizon), table)
+    plans = plans_of(MazeSpec(plan_steps=horizon), table)
     wanted = [(moves[k:] + [4] * horizon)[:horizon] for moves in episodes for k in range(len(moves))]
     assert plans.tolist() == wanted
 
 
-def test_moves_whose_reasoning_is_too_short_stay_in_the_plans_before_them(
-    tiny_grid, small_spec, teaching, monkeypatch
-) -> None:
+def test_moves_whose_reasoning_is_too_short_stay_in_the_plans_before_them(tiny_grid, teaching, monkeypatch) -> None:
     genuine, short = states.reasoning_tokens, []
 
     def every_third_is_short(model, tokens):
         short.append(len(short) % 3 == 2)
         return genuine(model, tokens)[: 2 if short[-1] else None]
 
-    whole = play_states(tiny_grid, small_spec)
+    whole = play_states(tiny_grid, SPEC)
     monkeypatch.setattr(states, "reasoning_tokens", every_third_is_short)
-    part = play_states(tiny_grid, small_spec)
+    part = play_states(tiny_grid, SPEC)
     keys = ["layout", "rollout", "step"]
     both = whole.merge(part, on=keys, suffixes=("", "_part"))
     assert 0.5 < len(both) / len(whole) < 0.8 and len(both) == len(part)
     assert [list(a) for a in both["plan"]] == [list(b) for b in both["plan_part"]]
 
 
-def test_states_are_those_of_a_readable_move_and_reasoning(goal_data, tiny_grid, small_spec) -> None:
-    steps, text = goal_data.steps, GridText(reasoning=True)
+def test_states_are_those_of_a_readable_move_and_reasoning(probed, tiny_grid) -> None:
+    steps, text = probed.steps, GridText(reasoning=True)
     assert steps["valid"].all() and (steps["move"] >= 0).all()
-    layouts = probe_layouts(small_spec).layouts
+    layouts = probe_layouts(SPEC).layouts
     assert all(layout.held_out for layout in layouts)
     for row in steps.itertuples():
         reasoning = tiny_grid.decode(row.reasoning)
         assert row.completion.startswith(reasoning) and text.parse(reasoning) is None
-        assert text.parse(row.completion) == row.move and len(row.reasoning) >= small_spec.tokens
+        assert text.parse(row.completion) == row.move and len(row.reasoning) >= SPEC.tokens
         assert layouts[row.layout].size == row.size and row.plan[0] == row.move
     episodes = steps.groupby(["layout", "rollout"])
     for _, part in episodes:  # the next row is where the move led, unless an unreadable step lay between: then too
@@ -135,29 +131,16 @@ def test_states_are_those_of_a_readable_move_and_reasoning(goal_data, tiny_grid,
             assert after.cell == (two.row, two.column)
 
 
-def test_maps_are_the_pictures_that_the_agent_was_shown(goal_data, small_spec) -> None:
-    layouts = probe_layouts(small_spec).layouts
-    maps = maps_of(small_spec, pictures_of(small_spec, goal_data.steps))
-    assert maps.shape == (len(goal_data.steps), 9, 9)
-    for row, cells in zip(goal_data.steps.itertuples(), maps, strict=True):
-        picture = GridText().picture(layouts[row.layout], State((row.row, row.column)))
-        shown, _ = read_grid(picture)
-        drawn = ["".join(CELLS[c] for c in line).rstrip() for line in cells if (line != PADDING).any()]
-        assert drawn == ["".join(line.split()[1:]) for line in picture.splitlines()[1:]]
-        assert np.argwhere(cells == CELLS.index("A")).tolist() == [[row.row, row.column]]
-        assert (cells == PADDING).sum() == 81 - shown.size**2
-
-
 def test_activations_are_those_of_the_last_tokens_before_and_after_the_reasoning(
-    goal_data, tiny_grid, small_spec, monkeypatch
+    probed, tiny_grid, monkeypatch
 ) -> None:
-    steps = goal_data.steps.iloc[[0, 3, 5, len(goal_data.steps) - 1]].reset_index(drop=True)
+    steps = probed.steps.iloc[[0, 3, 5, len(probed.steps) - 1]].reset_index(drop=True)
     sites = [Site(0), Site(1)]
-    found = {(p, site): z for p, site, z in read_states(tiny_grid, small_spec, steps, sites)}
+    found = {(p, site): z for p, site, z in read_states(tiny_grid, ProbedStates(SPEC, steps), sites)}
     monkeypatch.setattr(states, "_AT_ONCE", 1)  # a pass a site
-    apart = {(p, site): z for p, site, z in read_states(tiny_grid, small_spec, steps, sites)}
+    apart = {(p, site): z for p, site, z in read_states(tiny_grid, ProbedStates(SPEC, steps), sites)}
     assert list(found) == list(apart) and all(torch.equal(found[key], apart[key]) for key in found)
-    agent, layouts = states.agent_of(tiny_grid, small_spec, "reasoning"), probe_layouts(small_spec).layouts
+    agent, layouts = states.agent_of(tiny_grid, SPEC, "reasoning"), probe_layouts(SPEC).layouts
     for i, row in enumerate(steps.itertuples()):
         prompt = agent.prompt(layouts[row.layout], State((row.row, row.column)))
         text = prompt + tiny_grid.encode_continuation(row.completion)

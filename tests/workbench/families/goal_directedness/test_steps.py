@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from workbench.errors import DataError, SpecError
-from workbench.families import get_experiment
-from workbench.families.goal_directedness import GoalSpec, probe_units
-from workbench.families.goal_directedness.states import POSITIONS, play_states
-from workbench.families.goal_directedness.summary import chosen_layer
+from workbench.families import plan, run
+from workbench.families.goal_directedness import GOAL_DIRECTEDNESS, GoalSpec, probing
+from workbench.families.goal_directedness.context import GoalRun
 from workbench.runs import RunFolder, load_run
+from workbench.worlds.grids.agents.probed_states import POSITIONS, play_states
 from workbench.worlds.grids.layouts import Layout, State
 
 ESTIMATE = ("estimate", "low", "high")
@@ -26,7 +26,7 @@ BEHAVIOUR = {
     "calibration": ("player", "bin", "low", "high", "confidence", "accuracy", "n"),
     "transforms": ("player", "transform", "metric", "difference", "low", "high", "n", "differing", "w", "p", "r"),
     "structures": ("player", "structure", "metric", "n", *ESTIMATE),
-    "orderings": ("ordering", "held", "evidence", *ESTIMATE),
+    "claims": ("claim", "on", "held", "evidence", *ESTIMATE),
 }
 PROBES = {
     "maps": ("metric", "cell", "position", "layer", "probe", "train", "control", *ESTIMATE),
@@ -47,19 +47,14 @@ def record(goal_run: Path):
     return load_run(goal_run)
 
 
-@pytest.fixture(scope="module")
-def goal():
-    return get_experiment("goal-directedness")
-
-
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_is_there_with_its_columns(record, name: str) -> None:
     table = record.load_table(name)
     assert len(table) and set(table.columns) == set(TABLES[name])
 
 
-def test_the_plan_names_the_units_that_a_run_does(record, goal, small_spec: GoalSpec) -> None:
-    assert [name for name, _, _ in goal.plan(small_spec)] == record.steps()
+def test_the_plan_names_the_steps_that_a_run_does(record, small_spec: GoalSpec) -> None:
+    assert [step.name for step in plan(GOAL_DIRECTEDNESS, small_spec)] == record.steps()
     assert record.status.state == "finished"
 
 
@@ -89,21 +84,21 @@ def test_oracles_bound_the_agents(record) -> None:
     assert accuracy["optimal"] == 1 and 0.6 < accuracy["reasoning"] < 1  # the teacher errs in a fifth of its moves
 
 
-def test_a_killed_run_with_lost_units_goes_on_to_the_same_tables(
-    record, goal, small_spec: GoalSpec, teaching: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_killed_run_with_lost_steps_goes_on_to_the_same_tables(
+    record, small_spec: GoalSpec, few_properties: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "runs"
     copy = root / "goal-directedness" / record.path.name
     shutil.copytree(record.path, copy)
     lost = ("transform-swap", "states", "activations", "map-pre-0", "plan-pre", "decoded-actions", "causal-1")
-    for unit in lost:
-        (copy / "rows" / f"{unit}.parquet").unlink()
+    for step in lost:
+        (copy / "rows" / f"{step}.parquet").unlink()
     shutil.rmtree(copy / "artifacts")
 
     def kill(*_args: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    for layer in (0, 1):  # what finished units left is still there
+    for layer in (0, 1):  # what finished steps left is still there
         for position in POSITIONS:
             name = f"decoded-{position}-{layer}.safetensors"
             if (position, layer) != ("pre", 0):
@@ -112,39 +107,40 @@ def test_a_killed_run_with_lost_units_goes_on_to_the_same_tables(
     for name in ("map-controls-pre", "map-controls-post", "plans-post"):
         shutil.copy(record.path / "artifacts" / f"{name}.safetensors", copy / "artifacts")
     with monkeypatch.context() as patch:
-        patch.setattr(probe_units, "decode_plans", kill)
+        patch.setattr(probing, "decode_plans", kill)
         with pytest.raises(KeyboardInterrupt):
-            goal.run(small_spec, root)
+            run(GOAL_DIRECTEDNESS, small_spec, root)
     halfway = load_run(copy)
-    assert halfway.status.state == "interrupted" and not halfway.artifacts.count("orderings.parquet")
+    assert halfway.status.state == "interrupted" and not halfway.artifacts.count("claims.parquet")
     assert {"states", "activations", "map-pre-0"} <= set(halfway.steps()) and "plan-pre" not in halfway.steps()
-    again = load_run(goal.run(small_spec, root))
+    again = load_run(run(GOAL_DIRECTEDNESS, small_spec, root))
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))
-    for unit in record.steps():
-        pd.testing.assert_frame_equal(again.read(unit), record.read(unit))
+    for step in record.steps():
+        pd.testing.assert_frame_equal(again.read(step), record.read(step))
     assert again.artifacts == record.artifacts
 
 
-def test_an_agent_that_only_answers_directly_has_behaviour_and_no_probes(
-    goal, small_spec: GoalSpec, tmp_path: Path
-) -> None:
+def test_an_agent_that_only_answers_directly_has_behaviour_and_no_probes(small_spec: GoalSpec, tmp_path: Path) -> None:
     spec = small_spec.model_copy(update={"modes": ("direct",), "sizes": (7,), "densities": (1.0,), "rollouts": 1})
-    found = load_run(goal.run(spec, tmp_path))
+    found = load_run(run(GOAL_DIRECTEDNESS, spec, tmp_path))
     assert {name for name in TABLES if f"{name}.parquet" in found.artifacts} == set(BEHAVIOUR)
-    orderings = found.load_table("orderings")["ordering"]
-    assert orderings.str.contains("direct").sum() == 3  # with distance only: there is one size and one density
-    assert {"transforms have no effect"} == set(orderings[~orderings.str.contains("direct")])
+    claims = found.load_table("claims")  # with distance only: there is one size and one density
+    assert claims["on"].tolist() == ["direct"] * 3 + [""]
+    assert (
+        claims["claim"].tolist()[-1] == "transforms have no effect"
+        and claims["claim"].str.contains("distance").sum() == 3
+    )
 
 
 def test_a_layer_that_the_model_lacks_is_refused_before_anything_is_written(
-    goal, small_spec: GoalSpec, tmp_path: Path
+    small_spec: GoalSpec, tmp_path: Path
 ) -> None:
     spec = small_spec.model_copy(update={"layers": (0, 2)})
     with pytest.raises(SpecError, match=r"layer 2 does not exist: .* has layers 0 to 1"):
-        goal.plan(spec)
+        plan(GOAL_DIRECTEDNESS, spec)
     with pytest.raises(SpecError, match="layer 2"):
-        goal.run(spec, tmp_path / "new")
+        run(GOAL_DIRECTEDNESS, spec, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -157,11 +153,12 @@ def test_an_agent_whose_answers_cannot_be_read_is_one_clear_error(tiny_grid, sma
 
 def test_the_layer_is_chosen_without_a_look_at_the_test_layouts(tmp_path: Path) -> None:
     losses = {("pre", 0): 0.5, ("post", 0): 0.9, ("pre", 1): 0.6, ("post", 1): 0.7}
-    with RunFolder.open(tmp_path, "goal-directedness", {}) as folder:
+    spec = GoalSpec(layers=(0, 1))
+    with RunFolder.open(tmp_path, "goal-directedness", spec) as folder:
         for (position, layer), loss in losses.items():
             accuracy = {"mlp": np.full(3, 1.0 if layer == 0 else 0.0)}  # on the test layouts layer 0 is the best
             folder.save_tensors(f"decoded-{position}-{layer}", accuracy, {"validation_loss": loss})
-        assert chosen_layer(folder, (0, 1)) == 1
+        assert GoalRun(spec, folder).layer == 1
 
 
 def test_examples_are_held_out_trajectories_with_their_decoded_maps(record, goal_data) -> None:

@@ -1,0 +1,119 @@
+"""Sets of mazes that an agent plays, as a table: all follow from the spec, so a resumed run plays the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from workbench.errors import did_you_mean
+from workbench.seeding import derive_seed
+from workbench.worlds.grids.layouts import Layout
+from workbench.worlds.grids.mazes import make_layout
+from workbench.worlds.grids.text import WORDINGS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Layouts", "MazeSpec", "distinct", "maze_layouts", "odd_from", "probe_layouts"]
+
+T = TypeVar("T")
+
+
+def distinct(value: tuple[T, ...] | None) -> tuple[T, ...] | None:
+    """A validator of listed values: at least one, none twice."""
+    if value is not None and not value:
+        raise ValueError("name at least one")
+    if value is not None and len(set(value)) < len(value):
+        raise ValueError("one is named twice")
+    return value
+
+
+def odd_from(least: int) -> Callable[[tuple[int, ...], ValidationInfo], tuple[int, ...]]:
+    """A validator of grid sizes: odd, and at least ``least``."""
+
+    def check(value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        for size in value:
+            if size < least or size % 2 == 0:
+                raise ValueError(f"size {size}: {info.field_name} are odd and at least {least}")
+        return value
+
+    return check
+
+
+class MazeSpec(BaseModel):
+    """Mazes of several sizes and wall densities, and how an agent answers in them while its states are probed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = 0
+    wording: str = Field("short", description="short (what the shipped agent knows) or full (explains the game)")
+    temperature: float = Field(0.7, gt=0)
+    top_p: float = Field(0.95, gt=0, le=1)
+    attempts: int = Field(3, ge=1, description="draws until an answer can be read")
+    max_new_tokens: int = Field(512, ge=8)
+    held_out: bool | None = Field(True, description="layouts kept from the shipped agent's training; None: any layout")
+    sizes: tuple[int, ...] = (7, 9, 11, 13, 15)
+    densities: tuple[float, ...] = Field((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), description="wall densities")
+    probe_layouts: int = Field(50, ge=5, description="layouts a size and density whose states are probed")
+    probe_rollouts: int = Field(1, ge=1)
+    tokens: int = Field(3, ge=1, description="activations that a probe reads: the last ones before the position")
+    plan_steps: int = Field(10, ge=1, description="moves that the plan decoder forecasts")
+
+    _distinct = field_validator("sizes", "densities")(distinct)
+    _odd = field_validator("sizes")(odd_from(5))
+
+    @field_validator("wording")
+    @classmethod
+    def _wording(cls, value: str) -> str:
+        if value not in WORDINGS:
+            raise ValueError(f"unknown wording {value!r}{did_you_mean(value, WORDINGS)}")
+        return value
+
+    @field_validator("densities")
+    @classmethod
+    def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 <= density <= 1 for density in value):
+            raise ValueError("densities lie in 0 to 1")
+        return value
+
+
+class Layouts:
+    """Layouts with their labels: row i of ``table`` describes layout i (``size, density``...)."""
+
+    def __init__(self, layouts: Sequence[Layout], labels: Sequence[dict[str, Any]]) -> None:
+        import pandas as pd
+
+        self.layouts = list(layouts)
+        self.table = pd.DataFrame(labels)
+
+    def label(self, steps: pd.DataFrame) -> pd.DataFrame:
+        """``steps`` with the labels of their layouts."""
+        return steps.join(self.table, on="layout")
+
+    def transformed(self, apply: Callable[[Layout], Layout]) -> Layouts:
+        """The images of the layouts, in the same order."""
+        return Layouts([apply(layout) for layout in self.layouts], self.table.to_dict("records"))
+
+
+@lru_cache(maxsize=8)  # drawn for every step that plays or labels them, and held-out ones are one draw in five
+def maze_layouts(spec: MazeSpec, purpose: str, count: int) -> Layouts:
+    """``count`` mazes of every size and density; another ``purpose`` draws others.  Shared: not to be changed."""
+    found = list(_mazes(spec, purpose, count))
+    return Layouts([layout for layout, _ in found], [labels for _, labels in found])
+
+
+def _mazes(spec: MazeSpec, purpose: str, count: int) -> Iterator[tuple[Layout, dict[str, Any]]]:
+    for size in spec.sizes:
+        for density in spec.densities:
+            for k in range(count):
+                seed = derive_seed(spec.seed, purpose, size, str(density), k)
+                layout = make_layout(size, density, seed=seed, held_out=spec.held_out)
+                yield layout, {"size": size, "density": density}
+
+
+def probe_layouts(spec: MazeSpec) -> Layouts:
+    """Layouts whose states are probed, drawn apart from those of a behavioural evaluation."""
+    return maze_layouts(spec, "probe", spec.probe_layouts)
