@@ -56,6 +56,7 @@ EXPERIMENTS: dict[str, str] = {
     "goal-directedness": "workbench.families.goal_directedness",
     "self-prediction": "workbench.families.introspection.self_prediction",
     "concept-injection": "workbench.families.introspection.concept_injection",
+    "internal-rl": "workbench.families.internal_rl",
 }
 ENTRY_POINTS = "workbench.families"
 
