@@ -70,10 +70,9 @@ class _Probed:
         )  # fmt: skip
         rows = [row("accuracy", self.bayes, control="bayes")]
         for found in result.table.itertuples():
-            rows.append(row("accuracy", Interval(found.estimate, found.low, found.high), control=found.control))
+            rows.append(row("accuracy", Interval.of(found), control=found.control))
             if found.control != "none":
-                lead = Interval(found.difference, found.difference_low, found.difference_high)
-                rows.append(row("lead", lead, control=found.control))
+                rows.append(row("lead", Interval.of(found, "difference"), control=found.control))
         guesses = result.predictions.sort_values("row")
         return rows, (guesses["predicted"] == guesses["y"]).to_numpy()
 

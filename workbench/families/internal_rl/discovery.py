@@ -79,6 +79,7 @@ def _train(
     # Equal seeds see equal episodes, whatever the condition.
     batches = expert_batches(run, "discovery" if start is None else "sweep", seed)
     model = start.model if start else _first_model(run, condition)
+    # "unit" as checkpoints of earlier versions have it, so that they are gone on with.
     given: dict[str, Any] = {"folder": run.checkpoints(step), "seed": seed, "report": run.report(step), "unit": step}
     if isinstance(steers, SegmentModel):
         segments = SegmentCourse(spec.alpha, mirrored=spec.mirrored)

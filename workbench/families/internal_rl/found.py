@@ -23,10 +23,9 @@ from workbench.sites import Site
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pandas as pd
     from torch import Tensor
 
-__all__ = ["Found", "chosen_site", "course_of", "load_found", "new_steering", "save_found", "site_of"]
+__all__ = ["Found", "course_of", "load_found", "new_steering", "save_found", "site_of"]
 
 
 @dataclass(frozen=True)
@@ -50,18 +49,13 @@ class Found:
         return self
 
 
-def chosen_site(table: pd.DataFrame) -> Site:
-    """The site at which supervised controllers do best on the held-out task, of rows of the controllers' steps."""
-    rows = table[(table["control"] == "supervised") & (table["task"] == "held-out") & (table["measure"] == "success")]
-    best = rows.sort_values(["estimate", "layer"], ascending=[False, True]).iloc[0]
-    return Site.parse(str(best["site"]))
-
-
 def site_of(run: InternalRLRun) -> Site:
-    """Where the metacontroller acts: at the spec's layer, or where held-out control was best."""
+    """Where the metacontroller acts: at the spec's layer, or where supervised ones do best on the held-out task."""
     if run.spec.layer is not None:
         return Site(run.spec.layer).resolve(run.base.n_layers)
-    return chosen_site(run.gather("controllers"))
+    rows = run.gather("controllers").query("control == 'supervised' and task == 'held-out' and measure == 'success'")
+    best = rows.sort_values(["estimate", "layer"], ascending=[False, True]).iloc[0]
+    return Site.parse(str(best["site"]))
 
 
 def course_of(spec: InternalRLSpec, alpha: float | None = None, forced: bool = False) -> Course:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import runpy
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from rich.console import Console
 
 from workbench.console import log, results
 from workbench.errors import RunError
+from workbench.families.internal_rl import INTERNAL_RL
 from workbench.families.internal_rl.figures import episodes_of
 from workbench.families.internal_rl.figures.gifs import save_episode_gifs
 from workbench.families.showing import draw, print_report
 from workbench.runs import load_run
+from workbench.views.run_list import EXAMPLES
 
 MADE = runpy.run_path(str(Path(__file__).parent / "figures" / "internal_rl_run.py"))
 
@@ -76,6 +80,26 @@ def test_the_report_is_wired_and_names_where_the_files_are(tmp_path: Path, capsy
     print_report(load_run(path), Console(width=160))
     said = capsys.readouterr().out
     assert "claims of the paper" in said and str(path / "artifacts") in said
+
+
+def test_the_shipped_run_of_the_first_version_is_reported_and_drawn() -> None:
+    record = load_run(EXAMPLES / "internal-rl" / "cpu")
+    tables = list(INTERNAL_RL.report(record))
+    assert [table.title.split(":")[0] for table in tables][-2:] == ["after reinforcement", "gates between the stages"]
+    assert all(len(table.frame) for table in tables)
+    drawn = {name: draw() for name, draw in INTERNAL_RL.figures(record).items()}
+    assert "of 14 held" in drawn["claims"].layout.title.text and len(drawn) > 11
+    for view in INTERNAL_RL.views():
+        assert all(any(name.startswith(prefix) for name in drawn) for prefix in view.figures)
+        assert all(len(table.frame) for table in (view.tables(record) if view.tables else ()))
+
+
+def test_nothing_heavy_is_imported_to_know_the_family() -> None:
+    program = (
+        "import sys, workbench.families.internal_rl; sys.exit(str({*sys.modules} & {'torch', 'pandas', 'plotly'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.strip() == "set()"
 
 
 @pytest.fixture

@@ -215,6 +215,20 @@ def test_a_negative_layer_is_the_true_one_of_the_base_model() -> None:
         site_of(SimpleNamespace(spec=SimpleNamespace(layer=3), base=base))  # type: ignore[arg-type]
 
 
+def test_without_a_layer_the_site_is_where_supervised_controllers_are_best_on_the_held_out_task() -> None:
+    rows = [
+        {"site": str(site), "layer": depth, "control": control, "task": task, "measure": "success", "estimate": value}
+        for depth, site in enumerate((Site(0, "resid_pre"), Site(0), Site(1)))
+        for control, task, value in (
+            ("supervised", "held-out", (0.1, 0.6, 0.6)[depth]),
+            ("supervised", "pretraining", depth / 2),
+            ("random", "held-out", depth / 2),
+        )
+    ]
+    run = SimpleNamespace(spec=SimpleNamespace(layer=None), gather=lambda kind: pd.DataFrame(rows))
+    assert site_of(run) == Site(0)  # type: ignore[arg-type]
+
+
 def test_a_base_of_another_kind_is_one_clear_error(internal_spec: InternalRLSpec, tmp_path: Path) -> None:
     spec = internal_spec.model_copy(update={"base": "grid-agent"})
     with pytest.raises(ModelError, match="grid-agent is no base model of the gridworld pinpad"):

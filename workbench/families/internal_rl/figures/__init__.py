@@ -23,26 +23,8 @@ from workbench.families.internal_rl.figures.verdicts import claims, gates
 from workbench.figures.record import Record, Tables
 
 __all__ = [
-    "PinpadEpisode",
-    "base_model",
-    "belief_history",
-    "beliefs",
-    "claims",
-    "codes",
-    "controllers",
-    "episode_step",
-    "episode_steps",
-    "episodes_of",
-    "figures",
-    "final_success",
-    "gates",
-    "learning_curves",
-    "overall_success",
-    "picked",
-    "rate_distortion",
-    "shown_episodes",
-    "switches",
-]
+    "PinpadEpisode", "episode_step", "episode_steps", "episodes_of", "figures", "picked", "shown_episodes",
+]  # fmt: skip
 Draw = Callable[[], go.Figure]
 
 

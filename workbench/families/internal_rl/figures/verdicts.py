@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from workbench.families.internal_rl.figures.style import ESTIMATE, bars_of
-from workbench.families.internal_rl.gates import ASKS
+from workbench.families.internal_rl.report import gate_table
 from workbench.figures.style import BLUE, GREEN, VERMILION, finish, need
 
 if TYPE_CHECKING:
@@ -21,29 +21,19 @@ _CLEAR = "rgba(0, 0, 0, 0)"
 def gates(table: pd.DataFrame) -> go.Figure:
     """The gates in their order as a table.  ``table``: ``stage, measure, value, low, high, bar, passed, where``."""
     need(table, ["stage", "measure", "value", "low", "high", "bar", "passed", "where"], "gates")
-    asks = [ASKS.get(at, (at[1], "against")) for at in zip(table["stage"], table["measure"], strict=True)]
-    passed = table["passed"].astype(bool)
-    values = [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in table[["value", "low", "high"]].to_numpy()]
-    bars = [f"{side} {bar:g}" for (_, side), bar in zip(asks, table["bar"], strict=True)]
-    verdicts = ["<b>✓ passed</b>" if each else "<b>✗ failed</b>" for each in passed]
-    ink = ["#222"] * len(table)
+    shown = gate_table(table)
+    frame = shown.frame.assign(passed=shown.frame["passed"].map({"yes": "<b>✓ passed</b>", "no": "<b>✗ failed</b>"}))
+    verdicts = [GREEN if passed else VERMILION for passed in table["passed"]]
     figure = go.Figure(go.Table(
-        columnwidth=[95, 320, 190, 130, 95, 190],
-        header={"values": ["stage", "gate", "value [95% interval]", "bar", "verdict", "measured on"], "align": "left",
-                "fill_color": "rgba(127, 127, 127, 0.2)", "font": {"size": 13, "color": "#222"}, "height": 30},
-        cells={"values": [table["stage"], [what for what, _ in asks], values, bars, verdicts, table["where"]],
-               "align": "left", "height": 30, "fill_color": _CLEAR, "line_color": "rgba(127, 127, 127, 0.4)",
-               "font": {"size": 13, "color": [ink, ink, ink, ink, [GREEN if p else VERMILION for p in passed], ink]}},
+        columnwidth=[95, 95, 320, 190, 130, 190],
+        header={"values": list(frame), "align": "left", "fill_color": "rgba(127, 127, 127, 0.2)",
+                "font": {"size": 13, "color": "#222"}, "height": 30},
+        cells={"values": [frame[name] for name in frame], "align": "left", "height": 30, "fill_color": _CLEAR,
+               "line_color": "rgba(127, 127, 127, 0.4)",
+               "font": {"size": 13, "color": [verdicts, *[["#222"] * len(frame)] * (frame.shape[1] - 1)]}},
     ))  # fmt: skip
-    first = next((k for k, each in enumerate(passed) if not each), None)
-    failed = "" if first is None else f"The first that failed: {table['stage'].iloc[first]}, {asks[first][0]}."
-    finish(
-        figure,
-        "Gates between the stages",
-        f"Judged on the estimate. {failed or 'All are passed.'}",
-        1080,
-        32 * len(table) + 165,
-    )
+    note = shown.caption[:1].upper() + shown.caption[1:]
+    finish(figure, "Gates between the stages", f"{note}.", 1080, 32 * len(table) + 165)
     return figure.update_layout(margin={"l": 20, "r": 20, "b": 20})
 
 

@@ -160,8 +160,8 @@ def test_gates_name_the_first_that_failed_and_claims_say_what_held(figures):
         in figures["gates"].layout.title.text
     )
     cells = figures["gates"].data[0].cells.values
-    assert [("✓" in verdict) for verdict in cells[4]] == [True] * 5 + [False]
-    assert cells[2][0] == "0.015 [0.005, 0.025]" and cells[3][0] == "at most 0.02"
+    assert [("✓" in verdict) for verdict in cells[0]] == [True] * 5 + [False]
+    assert cells[3][0] == "0.015 [0.005, 0.025]" and cells[4][0] == "at most 0.02"
     held, failed = figures["claims"].data[:2]
     assert "1 of 2 held" in figures["claims"].layout.title.text
     assert list(held.y) == ["switches: aligned above a random gate of the same rate"]
