@@ -169,7 +169,7 @@ spec = SweepSpec.model_validate({
     "controls": ["majority", "shuffled", "untrained"],
     "folds": 3 if SMALL else 5, "shuffles": 1, "resamples": 200 if SMALL else 2000,
 })  # fmt: skip
-swept = load_run(run_sweep(spec, RUNS, base=folder, jobs=1, say=print))
+swept = load_run(run_sweep(spec, RUNS, base=folder, jobs=1, log=print))
 print(swept.status.state)  # "failed" when a cell did: its row says why, and the rest is there all the same
 
 # %% [markdown]
@@ -177,7 +177,7 @@ print(swept.status.state)  # "failed" when a cell did: its row says why, and the
 # words and not what the model makes of them.
 
 # %%
-from workbench.families.probe_sweep.figures import figures_of
+from workbench.families import figures_of
 
 for name, figure in figures_of(swept).items():
     if name.startswith("layers"):

@@ -181,9 +181,9 @@ PROBES["principal"] = "__main__:PrincipalProbe"
 # and `workbench sweep FILE.yaml --jobs 8` (or `--engine ray`, `slurm`) does the same from a file.
 
 # %%
+from workbench.families import figures_of
 from workbench.families.probe_sweep import SweepSpec
 from workbench.families.probe_sweep import run as run_sweep
-from workbench.families.probe_sweep.figures import figures_of
 from workbench.runs import load_run
 
 spec = SweepSpec.model_validate({
@@ -195,7 +195,7 @@ spec = SweepSpec.model_validate({
     "controls": ["majority", "shuffled", "untrained"],
     "folds": 2 if SMALL else 5, "shuffles": 1, "resamples": 100 if SMALL else 1000,
 })  # fmt: skip
-swept = load_run(run_sweep(spec, RUNS, jobs=1, say=print))
+swept = load_run(run_sweep(spec, RUNS, jobs=1, log=print))
 for name, figure in figures_of(swept).items():
     if name.startswith("layers"):
         figure.show()
@@ -270,7 +270,7 @@ cells += [
 ]  # fmt: skip
 said = {"arms": str(ARMS), "episodes": EPISODES, "horizon": HORIZON, "drawn": DRAWN, "cells": [c.name for c in cells]}
 with RunFolder.open(RUNS, "jackpots", said, provenance=provenance(model, seeds=[0])) as folder:
-    errors = run_cells(folder, cells, steer, context=swept.path, engine=make_engine("local", folder.path, 1), say=print)
+    errors = run_cells(folder, cells, steer, context=swept.path, engine=make_engine("local", folder.path, 1), log=print)
 print("failed:", errors or "none")
 
 # %% [markdown]

@@ -42,8 +42,8 @@ class Structured:
     to see that it can be made).  ``read(labels, params)``: the targets [rows, ...] that the texts stand for.
     ``decode(fitted, x)``: what a fitted probe says of rows [rows, features].  ``score(true, runs, groups, training,
     spec, seed)``: the rows of the results, from what was decoded for each control ("none": by the probe itself).
-    ``kinds(targets)`` [rows]: of each kind (maps of one size) a like share is held out, and controls exchange rows
-    within it.
+    ``metrics``: the names of its scores, or patterns of them.  ``kinds(targets)`` [rows]: of each kind (maps of one
+    size) a like share is held out, and controls exchange rows within it.
     ``majority(training, true)``: what the control says, unless ``score`` sees to it.
     """
 
@@ -53,6 +53,7 @@ class Structured:
     decode: Callable[[Any, np.ndarray], np.ndarray]
     score: Callable[..., pd.DataFrame]
     kinds: Callable[[np.ndarray], np.ndarray]
+    metrics: tuple[str, ...]
     majority: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
 

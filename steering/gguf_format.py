@@ -46,11 +46,11 @@ def export_gguf(vectors: Iterable[SteeringVector], path: str | os.PathLike[str],
         model_hint: llama.cpp's name of the architecture, e.g. ``"llama"``.
 
     >>> import tempfile
-    >>> vector = SteeringVector(Site(3), torch.ones(4), name="east")
+    >>> vector = SteeringVector(Site(3), torch.ones(4), name="calm")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     export_gguf([vector], f"{folder}/east.gguf", model_hint="llama")
-    ...     import_gguf(f"{folder}/east.gguf")
-    [SteeringVector('east', blocks.3.hook_resid_post, d=4, norm=2)]
+    ...     export_gguf([vector], f"{folder}/calm.gguf", model_hint="llama")
+    ...     import_gguf(f"{folder}/calm.gguf")
+    [SteeringVector('calm', blocks.3.hook_resid_post, d=4, norm=2)]
     """
     gguf = _gguf()
     by_block = _by_block(list(vectors))

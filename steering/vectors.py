@@ -81,9 +81,9 @@ class SteeringVector:
         name: shown in tables and figures.
         metadata: any JSON-able dict.
 
-    >>> v = SteeringVector(Site(3), torch.tensor([3.0, 4.0]), name="east")
+    >>> v = SteeringVector(Site(3), torch.tensor([3.0, 4.0]), name="calm")
     >>> v
-    SteeringVector('east', blocks.3.hook_resid_post, d=2, norm=5)
+    SteeringVector('calm', blocks.3.hook_resid_post, d=2, norm=5)
     >>> (2 * v - v / 2).norm
     7.5
     >>> v.project(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))

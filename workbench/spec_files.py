@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,16 +32,35 @@ def read_spec_file(path: Path) -> dict[str, Any]:
 
 def _json(text: str, path: Path) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=partial(_object, path))
     except json.JSONDecodeError as error:
         raise SpecError(f"spec {path}, line {error.lineno}: not JSON: {error.msg}") from None
+
+
+def _object(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for number, (key, _) in enumerate(pairs):
+        if key in dict(pairs[:number]):
+            raise SpecError(f"spec {path}: {key!r} is given twice: leave one")
+    return dict(pairs)
 
 
 def _yaml(text: str, path: Path) -> Any:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """YAML as :func:`yaml.safe_load` reads it, but of a key that is given twice the last one does not win."""
+
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            node = super().compose_mapping_node(anchor)
+            keys = [key.value for key, _ in node.value]
+            for number, (key, _) in enumerate(node.value):
+                if key.value in keys[:number]:
+                    line = key.start_mark.line + 1
+                    raise SpecError(f"spec {path}, line {line}: {key.value!r} is given twice: leave one")
+            return node
+
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""

@@ -24,8 +24,6 @@ from workbench import __version__
 from workbench.console import log, quiet
 from workbench.errors import WorkbenchError
 from workbench.families import Family, families
-from workbench.families.probe_sweep.command import sweep
-from workbench.families.unported import known
 
 __all__ = ["commands", "main"]
 
@@ -93,7 +91,6 @@ def commands(argv: Sequence[str] = ()) -> Commands:
     """Every command by its word; ``argv`` may name a preset and a file that options of ``run`` start from."""
     return {
         **run.commands(argv),
-        "sweep": sweep,
         **{command.name: command.function for family in families().values() for command in family.commands},
         "runs": {"list": runs.list_all, "show": runs.show, "export": runs.export},
         "models": {"list": models.list_all, "check": models.check},
@@ -114,7 +111,7 @@ def _app(known: Commands, argv: Sequence[str]) -> SubcommandApp:
 
 
 def _help() -> str:
-    shown = sorted((each for each in known().values() if each.presets), key=lambda each: "demo" not in each.presets)
+    shown = sorted((each for each in families().values() if each.presets), key=lambda each: "demo" not in each.presets)
     lines = [*(_examples(shown[0]) if shown else ()), *_EXAMPLES]
     return _HELP.format(examples="\n".join(f"  {line:{_WIDTH}}  {what}".rstrip() for line, what in lines))
 

@@ -46,7 +46,7 @@ def _filtered(runs: pd.DataFrame) -> pd.DataFrame:
     with second:
         states = pick_some("Status", sorted(runs["status"].unique()), key="status")
     with third:
-        text = write("Name, model or spec holds", "find", placeholder="such as bandit-agent, or seed 1").strip().lower()
+        text = write("Name, model or spec holds", "find", placeholder="such as cpu, or seed 1").strip().lower()
     shown = runs[runs["experiment"].isin(families or runs["experiment"])]
     shown = shown[shown["status"].isin(states or shown["status"])]
     if text and len(shown):

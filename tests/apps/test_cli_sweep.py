@@ -44,6 +44,13 @@ def _sweep(file: Path, *options: str) -> int:
     return main(["sweep", str(file), "--runs", str(file.parent / "runs"), "--jobs", "1", *options])
 
 
+def _counts(out: str) -> list[str]:
+    """Cells finished, cells failed, steps left, as the report has them."""
+    lines = out.splitlines()
+    (head,) = (number for number, line in enumerate(lines) if line.split() == ["finished", "failed", "steps", "left"])
+    return next(line.split() for line in lines[head + 1 :] if line.strip(" ─"))
+
+
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """No browser: the HTML of figures only."""
@@ -72,7 +79,7 @@ def test_sweep_prints_the_best_site_and_draws(
 ) -> None:
     assert _sweep(file, "--name", "first") == 0
     said = capsys.readouterr()
-    assert "6 of 6 cells" in said.err and "6 cells finished, 0 failed" in said.out
+    assert "6 of 6 cells" in said.err and _counts(said.out) == ["6", "0", "0"]
     (line,) = (line for line in said.out.splitlines() if "mass-mean" in line)
     assert "1.resid_post  1.00 [1.00, 1.00]" in line and "+0.50" in line
     path = file.parent / "runs" / "sweep" / "first"
@@ -106,7 +113,7 @@ def test_report_shows_an_unfinished_sweep_and_runs_nothing(
     (path / "artifacts" / "results.parquet").unlink()
     capsys.readouterr()
     assert _sweep(file, "--name", "first", "--report") == 0
-    assert "5 cells finished, 0 failed, 1 of 7 steps are left" in capsys.readouterr().out
+    assert _counts(capsys.readouterr().out) == ["5", "0", "1"]
     assert len(list((path / "rows").glob("made-up*"))) == 5
 
 
@@ -136,6 +143,8 @@ def test_failed_cells_are_named_and_make_exit_code_1(
         ("seeds: [0]", "seeds: [0]\nmodels: [bandit-agent]", "leave models out"),
         ("seeds: [0]", "seeds: [0]\ncontrols: [untrained]", "needs a model to capture"),
         ("seeds: [0]", "seeds: [0", "line 8: not YAML"),
+        ("seeds: [0]", "seeds: [0]\nfolds: 4", "line 9: 'folds' is given twice"),
+        ("seeds: [0]", "seeds: [0, 0]", "seeds is [0, 0]: 0 stands twice"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_before_anything_runs(

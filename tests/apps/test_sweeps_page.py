@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from workbench.families.probe_sweep.views.form import _LABELS, CONTROLS, TEMPLATES, to_yaml
+from workbench.families import get_family
+from workbench.families.probe_sweep.views.form import _LABELS, TEMPLATES, to_yaml
 from workbench.runs import RunFolder
 from workbench.views import processes
 
@@ -61,11 +62,9 @@ def test_template_is_a_spec_that_the_command_takes(name):
     assert make_plan(spec, ".").cells
 
 
-def test_controls_and_labels_of_the_form_are_known():
+def test_labels_of_the_form_are_known():
     from workbench.families.probe_sweep.sources import find_source
-    from workbench.families.probe_sweep.spec import CONTROLS as KNOWN
 
-    assert set(CONTROLS) == set(KNOWN) - {"control_task"}  # which needs a column of types: by hand
     for kind, labels in _LABELS.items():
         source = {"source": {"kind": kind}, "positions": {"last": "last"}}
         positions = {"pre": "pre"} if kind == "grid-states" else source["positions"]
@@ -89,10 +88,8 @@ def test_form_writes_the_spec_and_the_command_that_does_the_same(open_app, tmp_p
 
 
 def test_form_offers_the_families_with_their_presets(open_app, tmp_path):
-    from workbench.families import get_experiment
-
     app = open_app(tmp_path, page="Sweeps", what="east", preset="demo")
-    assert shown_yaml(app) == get_experiment("east").PRESETS["demo"].model_dump(mode="json")
+    assert shown_yaml(app) == get_family("east").presets["demo"].model_dump(mode="json")
     assert app.code[-1].value.startswith("workbench run east --spec east-")
 
 

@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench.activations.activation_set import ActivationSet
 from workbench.sites import Site
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.activations.activation_set import ActivationSet
     from workbench.models.language_model import LanguageModel
 
 __all__ = ["Capture", "Source", "Stored", "Task", "infer_task", "play_once"]
 
-# Of plain labels, and of structured ones (see probes.structured).
-Task = Literal["classification", "regression", "map", "plan"]
+Task = str  # "classification", "regression", or one of the structured targets (see probes.structured) of a world
 _FEW = 20
 _PLAYED: dict[tuple[object, ...], pd.DataFrame] = {}
 

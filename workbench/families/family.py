@@ -142,6 +142,11 @@ class Family:
     commands: tuple[Command, ...] = ()
 
     @property
+    def page_title(self) -> str:
+        """What its page is called: the group's name, or what stands before the colon of the title."""
+        return self.group.capitalize() or self.title.partition(":")[0]
+
+    @property
     def words(self) -> str:
         """How it is asked for on the command line: the group, where there is one, and the name."""
         return f"{self.group} {self.name}".strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.figures.style import ORANGE, SKY, Look, look
+from workbench.figures.style import GREY, ORANGE, SKY, Look, words
 
 __all__ = ["condition_look"]
 
@@ -11,9 +11,9 @@ _LOOKS |= {"positive": Look("positive", ORANGE), "negative": Look("negative", SK
 
 
 def condition_look(name: str) -> Look:
-    """The look of a condition; others look as in all figures.
+    """The look of a condition; others are grey and named as they are.
 
-    >>> condition_look("steered").colour, condition_look("east").name
-    ('#E69F00', 'EAST')
+    >>> condition_look("steered").colour, condition_look("my_own").name
+    ('#E69F00', 'my own')
     """
-    return _LOOKS.get(name) or look(name)
+    return _LOOKS.get(name, Look(words(name), GREY))

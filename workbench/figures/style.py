@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "ARMS", "METHODS", "Look", "band", "drawn", "finish", "look", "look_in", "need", "ordered", "translucent", "words",
+    "ARMS", "Look", "band", "drawn", "finish", "look_in", "need", "ordered", "translucent", "words",
 ]  # fmt: skip
 
 BLACK, GREY, ORANGE, SKY, GREEN = "#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73"
@@ -36,29 +36,6 @@ class Look:
     colour: str
     dash: str = "solid"
     symbol: str = "circle"
-
-
-METHODS: dict[str, Look] = {
-    "unsteered": Look("unsteered", BLACK, "solid", "square"),
-    "east": Look("EAST", BLUE, "solid", "circle"),
-    "shuffled": Look("shuffled vector", VERMILION, "dash", "x"),
-    "random": Look("random vector", ORANGE, "dot", "cross"),
-    "uncentred": Look("not centred", SKY, "dashdot", "triangle-up"),
-    "unweighted": Look("not weighted", GREEN, "dashdot", "triangle-down"),
-    "mean_difference": Look("mean difference", PURPLE, "longdash", "diamond"),
-    "temperature": Look("temperature", GREY, "dot", "star"),
-    "top_p": Look("top-p", GREY, "dot", "hexagon"),
-    "request": Look("asked to explore", GREEN, "dot", "pentagon"),
-}
-
-
-def look(method: str) -> Look:
-    """The look of a method; one that is not known is grey and named as it is.
-
-    >>> look("east").name
-    'EAST'
-    """
-    return METHODS.get(method, Look(words(method), GREY))
 
 
 def look_in(looks: Mapping[str, Look], name: str) -> Look:

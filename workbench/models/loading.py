@@ -14,7 +14,7 @@ from workbench.models.language_model import LanguageModel
 from workbench.models.sequence import SequenceModelForActions  # its import registers the model type
 from workbench.models.sequence_model import SequenceModel
 
-__all__ = ["BACKENDS", "load_model", "n_layers_of", "shipped_models", "with_backend"]
+__all__ = ["BACKENDS", "check_options", "load_model", "n_layers_of", "shipped_models", "with_backend"]
 
 # name -> where its class is; a new back end is one file and one line here.
 BACKENDS: dict[str, str] = {
@@ -43,7 +43,7 @@ def load_model(
     """Load a causal language model, or a sequence model that acts (``LanguageModel.of(...)`` refuses the latter).
 
     Args:
-        path_or_hub_id: the name of a shipped model (``bandit-agent``), a folder, or a hub id.
+        path_or_hub_id: the name of a shipped model, a folder, or a hub id.
         backend: ``hf``, ``transformer_lens`` or ``nnsight``.
         device: by default CUDA when there is one, else the CPU.
         dtype: ``"auto"`` is the checkpoint's; or e.g. ``"float32"``, ``torch.bfloat16``.
@@ -90,6 +90,16 @@ def n_layers_of(path_or_hub_id: str) -> int:
         return int(AutoConfig.from_pretrained(source).get_text_config().num_hidden_layers)
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot load {path_or_hub_id!r}: {_reason(source, error)}") from error
+
+
+def check_options(backend: str = "hf", device: str | None = None, dtype: str = "auto") -> None:
+    """Raise :class:`SpecError` for a back end, device or dtype that does not exist, without loading anything."""
+    _check_backend_name(backend)
+    _dtype(dtype)
+    try:
+        torch.device(device or "cpu")
+    except RuntimeError:
+        raise SpecError(f"unknown device {device!r}: write cpu, cuda or cuda:0") from None
 
 
 def with_backend(model: LanguageModel, backend: str) -> LanguageModel:

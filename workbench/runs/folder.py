@@ -47,7 +47,7 @@ class RunFolder(RunContents):
 
     >>> import tempfile, pandas as pd
     >>> with tempfile.TemporaryDirectory() as root:
-    ...     with RunFolder.open(root, "east", {"layers": [2, 4]}) as run:
+    ...     with RunFolder.open(root, "mine", {"layers": [2, 4]}) as run:
     ...         for step in run.plan(["layer=2", "layer=4"]):
     ...             run.write(step, pd.DataFrame({"step": [step], "entropy": [0.5]}))
     ...     run.status.state, len(run.rows())

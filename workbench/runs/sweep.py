@@ -21,7 +21,7 @@ from workbench.runs.folder import RunFolder
 
 __all__ = ["Cell", "Worker", "run_cells"]
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 _SAY_EVERY_S = 20
 
 
@@ -34,13 +34,13 @@ def run_cells(
     *,
     before: Sequence[str] = (),
     progress: bool = False,
-    say: Say | None = None,
+    log: Log | None = None,
 ) -> dict[str, str]:
     """Compute the cells that are not finished yet; return the error of each that failed, by its name.
 
     ``worker``: a function at the top of a module (see :mod:`workbench.runs.cells`), called with the cell and
     ``context`` (a path; default the run folder).  ``engine``: default :class:`LocalEngine`.  ``before``: other steps of
-    the run, whose rows come first.  ``progress`` draws a bar with the time left; without it ``say`` gets a line with
+    the run, whose rows come first.  ``progress`` draws a bar with the time left; without it ``log`` gets a line with
     the same every 20 seconds.  Rows come in the order of ``cells``, whatever order they were finished in.
 
     >>> import tempfile, pandas as pd
@@ -66,7 +66,7 @@ def run_cells(
     if not left:
         return errors
     job = partial(attempt, worker, str(Path(context or folder.path).resolve()))
-    pace = _Pace(len(cells), len(left), None if progress else say)
+    pace = _Pace(len(cells), len(left), None if progress else log)
     with progress_bar(len(left), progress, "cells") as advance:
         for outcome in (engine or LocalEngine())(job, left):
             folder.write(outcome.name, outcome.frame)
@@ -95,8 +95,8 @@ def _error(frame: object) -> str | None:
 class _Pace:
     """Says now and then how far a sweep is and how long it will take."""
 
-    def __init__(self, total: int, left: int, say: Say | None) -> None:
-        self.total, self.left, self.say = total, left, say
+    def __init__(self, total: int, left: int, log: Log | None) -> None:
+        self.total, self.left, self.log = total, left, log
         self.began = self.spoke = time.monotonic()
         self.steps = 0
 
@@ -104,11 +104,11 @@ class _Pace:
         """One more cell is finished."""
         self.steps += 1
         now = time.monotonic()
-        if self.say and (now - self.spoke >= _SAY_EVERY_S or self.steps == self.left):
+        if self.log and (now - self.spoke >= _SAY_EVERY_S or self.steps == self.left):
             self.spoke = now
             remaining = (now - self.began) / self.steps * (self.left - self.steps)
             done = self.total - self.left + self.steps
-            self.say(f"{done} of {self.total} cells" + (f", about {_span(remaining)} left" if remaining else ""))
+            self.log(f"{done} of {self.total} cells" + (f", about {_span(remaining)} left" if remaining else ""))
 
 
 def _span(seconds: float) -> str:

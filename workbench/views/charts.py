@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from workbench.errors import DataError
-from workbench.families import figures_module
+from workbench.families import families
 from workbench.runs import RunRecord
 
 if TYPE_CHECKING:
@@ -126,14 +125,6 @@ def _drawn(path: str, updated: str, name: str, _run: RunRecord) -> go.Figure:
 
 
 def _drawings(run: RunRecord) -> dict[str, Callable[[], go.Figure]]:
-    """What draws each figure of a run, in whichever way its family says so."""
-    family = figures_module(run.experiment)
-    if family is None:
-        return {}
-    if hasattr(family, "drawings_of"):
-        return dict(family.drawings_of(run))
-    return {name: partial(_same, figure) for name, figure in family.figures_of(run).items()}
-
-
-def _same(figure: go.Figure) -> go.Figure:
-    return figure
+    """What draws each figure of a run, as its family says."""
+    family = families().get(run.experiment)
+    return dict(family.figures(run)) if family else {}

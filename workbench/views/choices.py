@@ -1,7 +1,7 @@
 """What is chosen on a page: widgets that Streamlit keeps in step with the address, so a view can be sent as a link.
 
 The address names what differs from what the page shows by itself.  Each page has choices of its own, which are there
-again when one comes back: a choice called ``run`` on the page ``east`` stands in the address as ``east-run``.
+again when one comes back: a choice called ``run`` on the page ``sweeps`` stands in the address as ``sweeps-run``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _Number = TypeVar("_Number", int, float)
 def path_of(title: str) -> str:
     """A page's path in the address.
 
-    >>> path_of("Internal RL")
-    'internal-rl'
+    >>> path_of("My page")
+    'my-page'
     """
     return title.lower().replace(" ", "-")
 

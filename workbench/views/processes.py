@@ -16,34 +16,34 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import RunError, WorkbenchError
-from workbench.families import families
 from workbench.files import disk_errors, make_folder, read_object, write_bytes, write_json
 from workbench.locks import is_locked
 from workbench.runs import RunRecord, load_run
 from workbench.runs.names import check_name
 
-__all__ = ["SWEEP", "Started", "arguments", "command_line", "launch", "started"]
+__all__ = ["Started", "arguments", "command_line", "launch", "started"]
 
-SWEEP = "sweep"
 FOLDER = "sweeps"
 _PATIENCE_S = (8.0, 5.0)  # after Ctrl-C, then after a request to end
 
 
 @dataclass(frozen=True)
 class Started:
-    """A run that was started from the app.  ``begun``: UTC, ISO 8601."""
+    """A run that was started from the app.  ``begun``: UTC, ISO 8601; ``words``: what follows ``workbench``."""
 
     root: Path
     experiment: str
     name: str
     pid: int
     begun: str
+    words: tuple[str, ...] = ()
 
     @property
     def run_path(self) -> Path:
@@ -86,7 +86,7 @@ class Started:
 
     def again(self) -> Started:
         """Start it once more: it goes on with what is not finished."""
-        return _start(self.root, self.experiment, self.name)
+        return _start(self.root, self.experiment, self.name, self.words)
 
     def _end(self) -> None:
         asked = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
@@ -103,41 +103,34 @@ class Started:
         return self.root / FOLDER / f"{self.name}{suffix}"
 
 
-def arguments(experiment: str, name: str, file: str, root: str) -> list[str]:
-    """What follows ``workbench`` on the command line that does the same.
+def arguments(command: Sequence[str], name: str, file: str, root: str) -> list[str]:
+    """What follows ``workbench`` on the command line that does the same; ``command`` is what stands before the file.
 
-    >>> " ".join(arguments("sweep", "first", "first.yaml", "runs"))
+    >>> " ".join(arguments(["sweep"], "first", "first.yaml", "runs"))
     'sweep first.yaml --runs runs --name first'
-    >>> " ".join(arguments("concept-injection", "a", "a.yaml", "runs"))
-    'run introspection concept-injection --spec a.yaml --runs runs --name a'
     """
-    if experiment == SWEEP:
-        words = [SWEEP, file]
-    else:
-        family = families().get(experiment)
-        words = ["run", *(family.words if family else experiment).split(), "--spec", file]
-    return [*words, "--runs", root, "--name", name]
+    return [*command, file, "--runs", root, "--name", name]
 
 
-def command_line(experiment: str, name: str, file: str, root: str) -> str:
+def command_line(command: Sequence[str], name: str, file: str, root: str) -> str:
     """The command as one types it."""
-    return shlex.join(["workbench", *arguments(experiment, name, file, root)])
+    return shlex.join(["workbench", *arguments(command, name, file, root)])
 
 
-def launch(root: Path, experiment: str, name: str, text: str) -> Started:
+def launch(root: Path, experiment: str, name: str, text: str, command: Sequence[str]) -> Started:
     """Write the spec (YAML) and start the run; raises :class:`RunError` when one of that name is at work."""
     check_name(name, "run")
-    folder = root / FOLDER
+    folder = (root / FOLDER).resolve()
     make_folder(folder)
     if is_locked(folder / f"{name}.lock"):
         raise RunError(f"{name} is running already: watch or cancel it, or choose another name")
     write_bytes(folder / f"{name}.yaml", text.encode())
-    return _start(root, experiment, name)
+    words = arguments(command, name, str(folder / f"{name}.yaml"), str(root.resolve()))
+    return _start(root, experiment, name, words)
 
 
-def _start(root: Path, experiment: str, name: str) -> Started:
+def _start(root: Path, experiment: str, name: str, words: Sequence[str]) -> Started:
     folder = (root / FOLDER).resolve()
-    words = arguments(experiment, name, str(folder / f"{name}.yaml"), str(root.resolve()))
     begun = datetime.now(UTC).isoformat(timespec="milliseconds")
     lock = folder / f"{name}.lock"
     with disk_errors(lock), lock.open("a+") as held, (folder / f"{name}.log").open("wb") as log:
@@ -153,10 +146,10 @@ def _start(root: Path, experiment: str, name: str) -> Started:
     threading.Thread(target=process.wait, name=f"run {name}", daemon=True).start()  # leaves no zombie
     facts: dict[str, Any] = {"experiment": experiment, "name": name, "pid": process.pid, "begun": begun}
     write_json(folder / f"{name}.json", facts | {"command": ["workbench", *words]})
-    return Started(root, experiment, name, process.pid, begun)
+    return Started(root, experiment, name, process.pid, begun, tuple(words))
 
 
-def _command(words: list[str]) -> list[str]:
+def _command(words: Sequence[str]) -> list[str]:
     """What is executed: this Python's ``workbench``."""
     return [sys.executable, "-m", "apps.cli", *words, "--no-progress"]
 
@@ -172,7 +165,8 @@ def started(root: Path) -> list[Started]:
     for file in sorted((root / FOLDER).glob("*.json")):
         try:
             facts = read_object(file)
-            found.append(Started(root, str(facts["experiment"]), file.stem, int(facts["pid"]), str(facts["begun"])))
+            experiment, begun, words = str(facts["experiment"]), str(facts["begun"]), tuple(facts["command"])[1:]
+            found.append(Started(root, experiment, file.stem, int(facts["pid"]), begun, words))
         except (WorkbenchError, KeyError, TypeError, ValueError):
             continue
     return sorted(found, key=lambda each: each.begun, reverse=True)

@@ -14,6 +14,7 @@ from workbench.training import Recipe
 if TYPE_CHECKING:
     from probes.structured import Structured
     from workbench.activations.sources import Source
+    from workbench.views.games import Game
 
 __all__ = ["World", "get_recipe", "recipes", "worlds"]
 
@@ -28,6 +29,7 @@ class World:
         recipes: how the models that act in it are trained (``workbench train NAME``).
         sources: kind that a sweep file writes -> labelled activations of its agents.
         targets: task -> targets of a sweep that are more than one label a row (a map, a plan).
+        games: name -> what its agents are watched at on the playground.
     """
 
     name: str
@@ -35,6 +37,7 @@ class World:
     recipes: tuple[Recipe, ...] = ()
     sources: Mapping[str, Callable[[], Source]] = field(default_factory=dict)
     targets: Mapping[str, Callable[[], Structured]] = field(default_factory=dict)
+    games: Mapping[str, Callable[[], Game]] = field(default_factory=dict)
 
 
 @cache

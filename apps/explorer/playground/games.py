@@ -3,72 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from apps.explorer.playground.boards import show_bandit, show_grid
 from apps.explorer.playground.sides import Checkpoint, Side, Sides
 from apps.explorer.playground.steering import Push, interventions_of
 from workbench.errors import DataError
-from workbench.views.choices import key_of, number, pick, slide, switch
+from workbench.views.choices import key_of, number
+from workbench.views.games import Game
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
-from workbench.worlds.bandits.playground import BanditSettings, play_bandit
-from workbench.worlds.grids.playground import GridSettings, play_grid
+from workbench.worlds import worlds
 
-__all__ = ["bandit_sides", "grid_sides"]
-
-Play = Callable[..., list[Any]]
-_MOST_GRID = 60
+__all__ = ["game_of", "game_sides", "games"]
 
 
-def bandit_sides(loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
-    """A bandit episode; the sides are its last step."""
-    from workbench.worlds.bandits.text import HELD_OUT_WORDINGS, RENDERINGS, TRAINED_WORDINGS
-
-    with st.expander("The bandit"):
-        first, second, third = st.columns(3)
-        with first:
-            rendering = pick("Rendering", list(RENDERINGS), "rendering", show=lambda name: name.replace("_", " "))
-            wording = pick("Wording", list(map(str, sorted(TRAINED_WORDINGS + HELD_OUT_WORDINGS))), "wording")
-        with second:
-            low = number("Mean of arm 1", 0.0, 1000.0, "mean1", 95.0, 1.0)
-            high = number("Mean of arm 2", 0.0, 1000.0, "mean2", 105.0, 1.0)
-        with third:
-            sigma = number("Standard deviation", 0.0, 1000.0, "sigma", 10.0, 1.0)
-            completions = number("Completions a step", 1, 50, "completions", 10, help="drawn to see how sure it is")
-    count, seed = _steps(BanditSettings.horizon)
-    settings = BanditSettings(rendering, int(wording), (low, high), sigma, completions=completions, seed=seed)
-    found = _played("bandit", loaded, pushes, settings, count, play_bandit)
+def game_sides(name: str, loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
+    """An episode of a game; the sides are its last step."""
+    game = games()[name]()
+    with st.expander(f"The {name.lower()}"):
+        chosen = game.choose()
+    count, seed = _steps(game.most)
+    settings = replace(chosen, seed=seed)
+    found = _played(name, game, loaded, pushes, settings, count)
     if found is None:
         return None
-    show_bandit(found, settings)
-    encode = loaded.model.encode_continuation
-    return _sides(found, pushes, settings, lambda step: (step.prompt, encode(step.completion)))
+    game.show(found, settings)
+    return _sides(found, pushes, settings, partial(game.last, loaded.model))
 
 
-def grid_sides(loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
-    """A grid episode; the sides are its last step."""
-    from workbench.worlds.grids.mazes import GOAL_STRUCTURES
+def games() -> dict[str, Callable[[], Game]]:
+    """The games of all worlds, by name."""
+    return {name: load for world in worlds().values() for name, load in world.games.items()}
 
-    with st.expander("The grid"):
-        first, second, third = st.columns(3)
-        with first:
-            structure = pick("Kind", ["maze", *GOAL_STRUCTURES], "structure")
-        with second:
-            size = pick("Size", ["5", "7", "9"], "size", index=1)
-        with third:
-            density = slide("Wall density", 0.0, 1.0, "density", 0.4, 0.2)
-        reasoning = switch("Reason before answering", "reasoning")
-    count, seed = _steps(_MOST_GRID)
-    settings = GridSettings(structure, int(size), density, reasoning, seed)
-    layout = settings.layout()
-    found = _played("grid", loaded, pushes, settings, count, play_grid)
-    if found is None:
-        return None
-    show_grid(found, layout)
-    return _sides(found, pushes, settings, lambda step: (step.decision.prompt, step.decision.tokens))
+
+def game_of(model: str) -> str | None:
+    """The game that a model was trained to play; None for one that plays none."""
+    found = (world for world in worlds().values() if any(recipe.name == model for recipe in world.recipes))
+    return next((name for world in found for name in world.games), None)
 
 
 def _steps(most: int) -> tuple[int, int]:
@@ -90,12 +65,12 @@ def _steps(most: int) -> tuple[int, int]:
 
 
 def _played(
-    game: str, loaded: LoadedModel, pushes: tuple[Push, ...], settings: Hashable, count: int, play: Play
+    name: str, game: Game, loaded: LoadedModel, pushes: tuple[Push, ...], settings: Hashable, count: int
 ) -> dict[str, list[Any]] | None:
     """Steps of each condition; those played before are not played again."""
     stored = st.session_state.setdefault("_games", {})
-    same = (game, loaded.model.fingerprint, settings)
-    known = {name: stored.get((name, *same, given)) or [] for name, given in (("unsteered", ()), ("steered", pushes))}
+    same = (name, loaded.model.fingerprint, settings)
+    known = {side: stored.get((side, *same, given)) or [] for side, given in (("unsteered", ()), ("steered", pushes))}
 
     def work(job: Job) -> dict[str, list[Any]]:
         given: dict[str, Sequence[Any]] = {"unsteered": []}
@@ -103,21 +78,21 @@ def _played(
             given["steered"] = interventions_of(pushes)
         found = {}
         with loaded.held_by(job) as model:
-            for name, interventions in given.items():
+            for side, interventions in given.items():
                 watch = Checkpoint(job)
 
-                def advance(number: int, name: str = name) -> None:
-                    job.report(done=number, total=count, message=f"steps, {name}")
+                def advance(number: int, side: str = side) -> None:
+                    job.report(done=number, total=count, message=f"steps, {side}")
 
-                found[name] = play(model, settings, [*interventions, watch], count, known[name], advance)
+                found[side] = game.play(model, settings, [*interventions, watch], count, known[side], advance)
         return found
 
     found = computed("game", (*same, pushes, count), "Playing", work)
     if found is not None:
         stored.clear()  # one episode a session
         stored.update({
-            (name, *same, pushes if name == "steered" else ()): max(steps, known[name], key=len)
-            for name, steps in found.items()
+            (side, *same, pushes if side == "steered" else ()): max(steps, known[side], key=len)
+            for side, steps in found.items()
         })  # fmt: skip
     return found
 

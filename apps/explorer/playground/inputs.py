@@ -6,7 +6,7 @@ import re
 
 import streamlit as st
 
-from apps.explorer.playground.games import bandit_sides, grid_sides
+from apps.explorer.playground.games import game_of, game_sides, games
 from apps.explorer.playground.sides import Sides, write_sides
 from apps.explorer.playground.steering import Push, interventions_of
 from workbench.errors import DataError
@@ -16,8 +16,7 @@ from workbench.views.model_cache import LoadedModel
 
 __all__ = ["choose_sides", "read_chat"]
 
-_KINDS = ("Text", "Chat", "Bandit", "Grid")
-_FIRST = {"bandit-agent": "Bandit", "grid-agent": "Grid"}
+_KINDS = ("Text", "Chat")
 _HELP = "A line that begins with system:, user: or assistant: begins a message."
 _ROLE = re.compile(r"^(system|user|assistant):[ \t]?", re.MULTILINE)
 _TEXT = "There are 2 buttons. Each press pays a random number of points. Find out which one pays more on average."
@@ -26,11 +25,9 @@ _CHAT = f"user: {_TEXT} Answer each round with a line that starts with Thought: 
 
 def choose_sides(loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
     """The sides, or None while they are being computed (the page then shows how far it is)."""
-    kind = pick_one("Input", _KINDS, "input", _FIRST.get(loaded.source, "Text"))
-    if kind == "Bandit":
-        return bandit_sides(loaded, pushes)
-    if kind == "Grid":
-        return grid_sides(loaded, pushes)
+    kind = pick_one("Input", (*_KINDS, *games()), "input", game_of(loaded.source) or "Text")
+    if kind in games():
+        return game_sides(kind, loaded, pushes)
     return _written(loaded, pushes, chat=kind == "Chat")
 
 

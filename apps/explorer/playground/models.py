@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -13,7 +14,6 @@ from workbench.views.model_cache import LoadedModel, model_cache
 __all__ = ["choose_model"]
 
 _OTHER = "folder or hub id"
-_FIRST = "bandit-agent"
 _NEXT = (
     "steering",
     "workbench.activations",
@@ -32,7 +32,7 @@ def choose_model() -> LoadedModel | None:
     shipped = [name for name, folder in shipped_models().items() if (folder / "tokenizer.json").exists()]
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
-        choice = pick("Model", [*shipped, _OTHER], "model", index=shipped.index(_FIRST) if _FIRST in shipped else 0)
+        choice = pick("Model", [*shipped, _OTHER], "model", index=_first(shipped))
     source = choice
     if choice == _OTHER:
         with right:
@@ -44,6 +44,14 @@ def choose_model() -> LoadedModel | None:
     if loaded is not None:
         _describe(loaded)
     return loaded
+
+
+def _first(shipped: Sequence[str]) -> int:
+    """The place of the first model that plays a game, for who comes without a choice."""
+    from workbench.worlds import worlds
+
+    players = [recipe.name for world in worlds().values() if world.games for recipe in world.recipes]
+    return next((shipped.index(name) for name in players if name in shipped), 0)
 
 
 def _load(source: str, at_once: bool) -> LoadedModel | None:

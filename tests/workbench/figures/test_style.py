@@ -3,18 +3,9 @@ import plotly.graph_objects as go
 import pytest
 
 from workbench.errors import DataError
-from workbench.figures.style import METHODS, band, finish, look, need
+from workbench.figures.style import band, finish, need
 
 WORDS = pd.DataFrame({"word": ["maybe"], "ratio": [1.5]})
-
-
-def test_no_two_methods_of_one_figure_share_colour_and_marker():
-    looks = [(style.colour, style.symbol) for style in METHODS.values()]
-    assert len(set(looks)) == len(looks)
-
-
-def test_unknown_method_is_drawn_grey_under_its_own_name():
-    assert look("my_method").name == "my method"
 
 
 def test_band_goes_up_along_high_and_back_along_low():

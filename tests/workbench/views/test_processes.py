@@ -12,6 +12,8 @@ from workbench.runs import RunFolder
 from workbench.views import processes
 from workbench.views.processes import arguments, command_line, launch, started
 
+RUN = ["run", "east", "--spec"]
+
 # A stand-in that works on a run folder as the command does: one unit, then waiting for Ctrl-C (deaf: not even that).
 WORK = """
 import signal, sys, time, pandas as pd
@@ -51,7 +53,7 @@ def stand_in(monkeypatch):
 def at_work(tmp_path, stand_in):
     """A started run that has finished one of two units and goes on until it is stopped."""
     stand_in("slow")
-    one = launch(tmp_path, "east", "first", "seed: 0\n")
+    one = launch(tmp_path, "east", "first", "seed: 0\n", RUN)
     wait_for(lambda: one.said() == "one is done")
     yield one
     one.cancel()
@@ -84,7 +86,7 @@ def test_cancelled_run_keeps_what_is_finished_and_goes_on_later(at_work, stand_i
 
 def test_second_start_under_one_name_is_refused_while_the_first_runs(at_work, tmp_path):
     with pytest.raises(RunError, match="first is running already"):
-        launch(tmp_path, "east", "first", "seed: 1\n")
+        launch(tmp_path, "east", "first", "seed: 1\n", RUN)
     with pytest.raises(RunError, match="first is running already"):
         at_work.again()
     assert (tmp_path / "sweeps" / "first.yaml").read_text() == "seed: 0\n"
@@ -93,7 +95,7 @@ def test_second_start_under_one_name_is_refused_while_the_first_runs(at_work, tm
 def test_process_that_takes_no_notice_is_ended(tmp_path, stand_in, monkeypatch):
     stand_in("deaf")
     monkeypatch.setattr(processes, "_PATIENCE_S", (0.2, 5.0))
-    one = launch(tmp_path, "east", "deaf", "seed: 0\n")
+    one = launch(tmp_path, "east", "deaf", "seed: 0\n", RUN)
     wait_for(lambda: one.record() is not None and one.record().steps() == ["one"])
     one.cancel()
     wait_for(lambda: not one.alive)
@@ -102,7 +104,7 @@ def test_process_that_takes_no_notice_is_ended(tmp_path, stand_in, monkeypatch):
 
 def test_ending_an_ended_run_sends_no_signal(tmp_path, stand_in, monkeypatch):
     stand_in("quick")
-    one = launch(tmp_path, "east", "quick", "seed: 0\n")
+    one = launch(tmp_path, "east", "quick", "seed: 0\n", RUN)
     wait_for(lambda: not one.alive)
     sent = []
     monkeypatch.setattr(processes.os, "killpg", lambda *given: sent.append(given))
@@ -112,7 +114,7 @@ def test_ending_an_ended_run_sends_no_signal(tmp_path, stand_in, monkeypatch):
 
 def test_run_that_fails_before_its_folder_is_failed_with_its_last_words(tmp_path, stand_in):
     stand_in("wrong")
-    one = launch(tmp_path, "east", "wrong", "layers: [99]\n")
+    one = launch(tmp_path, "east", "wrong", "layers: [99]\n", RUN)
     wait_for(lambda: not one.alive)
     assert one.state == "failed" and one.record() is None and one.said() == "error: layer 99 does not exist"
 
@@ -122,26 +124,26 @@ def test_failed_start_does_not_borrow_the_state_of_an_older_run(tmp_path, stand_
         run.plan([])
     time.sleep(0.01)
     stand_in("wrong")
-    one = launch(tmp_path, "east", "wrong", "layers: [99]\n")
+    one = launch(tmp_path, "east", "wrong", "layers: [99]\n", RUN)
     wait_for(lambda: not one.alive)
     assert one.record().status.state == "finished" and one.state == "failed"
 
 
 def test_the_command_itself_is_started_and_refuses_a_wrong_spec_in_one_line(tmp_path):
-    one = launch(tmp_path, "east", "typo", "promts: 4\n")
+    one = launch(tmp_path, "east", "typo", "promts: 4\n", RUN)
     wait_for(lambda: not one.alive, 60)
     assert one.state == "failed" and "unknown field 'promts'" in one.said() and "Traceback" not in one.said()
 
 
 def test_command_line_names_a_command_that_there_is():
     known = commands()
-    assert arguments("sweep", "a", "a.yaml", "runs")[0] in known and arguments("east", "a", "a.yaml", "r")[0] in known
-    assert command_line("east", "a", "a b.yaml", "runs") == "workbench run east --spec 'a b.yaml' --runs runs --name a"
+    assert arguments(RUN, "a", "a.yaml", "r")[0] in known
+    assert command_line(RUN, "a", "a b.yaml", "runs") == "workbench run east --spec 'a b.yaml' --runs runs --name a"
 
 
 def test_name_that_would_leave_the_folder_is_refused(tmp_path):
     with pytest.raises(RunError, match="cannot be a file name"):
-        launch(tmp_path, "east", "../up", "seed: 0\n")
+        launch(tmp_path, "east", "../up", "seed: 0\n", RUN)
     assert not list(Path(tmp_path).iterdir())
 
 

@@ -100,29 +100,20 @@ def causal_rows(
 
 @dataclass(frozen=True)
 class _Decision:
-    """The token at which a direct answer is decided: the last one that the answers of all moves share."""
+    """The token at which a direct answer is decided: the last of the agent's ``opening``."""
 
     model: LanguageModel
     agent: GridAgent
     site: Site
 
     @property
-    def before(self) -> list[int]:
-        """The tokens that all answers begin with."""
-        answers = [self.model.encode_continuation(self.agent.text.answer(move).removesuffix("}")) for move in Move]
-        shared = 0
-        while len({tuple(answer[: shared + 1]) for answer in answers}) == 1:
-            shared += 1
-        return answers[0][:shared]
-
-    @property
     def scope(self) -> Scope:
-        n = len(self.before)
+        n = len(self.agent.opening)
         return Scope(None, Window(n - 1, n)) if n else Scope(Window(-1, None), None)
 
     def read(self, places: Sequence[Place]) -> np.ndarray:
         """Activations [places, d], float32."""
-        inputs = [self.agent.prompt(*place) + self.before for place in places]
+        inputs = [self.agent.prompt(*place) + self.agent.opening for place in places]
         found = capture(self.model, inputs, self.site, "last", dtype="float32")
         return np.asarray(found.activations[self.site].numpy())
 
@@ -145,7 +136,7 @@ class _Tested:
 
     def play(self, *interventions: Intervention) -> tuple[np.ndarray, np.ndarray]:
         """p(RIGHT) - p(LEFT) and the probability of an optimal move at each place."""
-        endings = [[self.agent.text.answer(move).removesuffix("}") for move in Move]] * len(self.prompts)
+        endings = [self.agent.answers] * len(self.prompts)
         scores = self.model.score(self.prompts, endings, interventions, self.cache)
         logprobs = torch.tensor([[score.logprob for score in row] for row in scores], dtype=torch.float64)
         p = filter_logits(logprobs, self.agent.temperature, self.agent.top_p).double().softmax(-1).numpy()

@@ -70,6 +70,5 @@ def _best(layout: Layout | None) -> tuple[Move, ...]:
 
 
 def _row(name: str, metric: str, values: np.ndarray, group: np.ndarray) -> dict[str, Any]:
-    interval = cluster_bootstrap(values.astype(float), group)
-    found = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
+    found = vars(cluster_bootstrap(values.astype(float), group))
     return {"map": name, "metric": metric, **found, "n": len(values)}

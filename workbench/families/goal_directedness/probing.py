@@ -100,16 +100,13 @@ def decode_maps(
     return probe.predict_proba(h[keep & data.test]), min(probe.history_)
 
 
-def _scores(data: ProbeData, proba: np.ndarray, rows: np.ndarray | None = None) -> pd.DataFrame:
-    held = data.test if rows is None else data.test & rows
-    return map_scores(data.maps[held], proba, data.groups[held]).rename(columns={"cell_class": "cell"})
-
-
 def map_rows(
     data: ProbeData, proba: np.ndarray, labels: dict[str, Any], rows: np.ndarray | None = None
 ) -> pd.DataFrame:
     """Scores of decoded maps with their labels as columns."""
-    return _scores(data, proba, rows).assign(**labels)
+    held = data.test if rows is None else data.test & rows
+    table = map_scores(data.maps[held], proba, data.groups[held])
+    return table.rename(columns={"cell_class": "cell"}).assign(**labels)
 
 
 def cell_accuracy(data: ProbeData, proba: np.ndarray) -> np.ndarray:

@@ -81,8 +81,8 @@ def _behaviour_tables(run: GoalRun) -> dict[str, pd.DataFrame]:
     mazes, steps = run.mazes, run.gather("behaviour")
     transformed = {}
     for name in ("original", *TRANSFORMS):
-        layouts = mazes.layouts if name == "original" else [TRANSFORMS[name].apply(each) for each in mazes.layouts]
-        transformed[name] = episodes_of(run.folder.read(f"transform-{name}"), layouts)
+        where = mazes if name == "original" else mazes.transformed(TRANSFORMS[name].apply)
+        transformed[name] = episodes_of(run.folder.read(f"transform-{name}"), where.layouts)
     original = transformed.pop("original")
     structures = structure_layouts(run.spec)
     groupings: tuple[list[str], ...] = (["size", "density"], [], ["size"], ["density"])

@@ -7,9 +7,32 @@ order.
 
 from __future__ import annotations
 
-from workbench.families.probe_sweep.pipeline import run
-from workbench.families.probe_sweep.plan import Plan, make_plan
-from workbench.families.probe_sweep.sources import sources
-from workbench.families.probe_sweep.spec import SweepSpec
+from functools import partial
 
-__all__ = ["Plan", "SweepSpec", "make_plan", "run", "sources"]
+from workbench.families import Command, Family, Keeps, lazily
+from workbench.families.probe_sweep.command import sweep
+from workbench.families.probe_sweep.sources import sources
+from workbench.families.probe_sweep.spec import EXPERIMENT, SweepSpec
+
+__all__ = ["FAMILIES", "SWEEP", "SweepSpec", "make_plan", "run", "sources"]
+
+_here = partial(lazily, __name__)
+
+make_plan = _here("plan:make_plan")
+run = _here("pipeline:run")
+
+SWEEP = Family(
+    name=EXPERIMENT,
+    title="Sweeps: grids of models, sites, targets and probes",
+    question="Where can which label be read from a model's activations, by which probe, and better than the controls?",
+    spec=SweepSpec,
+    presets={},
+    steps=_here("pipeline:steps"),
+    run=run,
+    figures=_here("figures:figures"),
+    report=_here("report:report"),
+    page=_here("views.page:sweeps_page"),
+    keeps=Keeps(tensors=()),
+    commands=(Command("sweep", sweep),),
+)
+FAMILIES = (SWEEP,)

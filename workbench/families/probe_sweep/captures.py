@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.activations import ActivationStore
 from workbench.errors import DataError, RunError
+from workbench.families.context import Log
 from workbench.families.probe_sweep.plan import CapturePlan, Plan, capture_key
 from workbench.files import read_object
 from workbench.models.language_model import LanguageModel
@@ -27,38 +28,37 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-__all__ = ["CONTROL", "Rows", "ensure_captures", "load_rows"]
+__all__ = ["CONTROL", "Rows", "capture_rows", "ensure_captures", "load_rows"]
 
 CONTROL = "untrained"
 _FOLDER = "activations"
-Say = Callable[[str], None]
 
 
-def ensure_captures(folder: RunFolder, plan: Plan, progress: bool = False, say: Say = lambda _line: None) -> None:
+def ensure_captures(folder: RunFolder, plan: Plan, progress: bool, log: Log) -> None:
     """Capture what is not there yet.
 
     Raises :class:`RunError` when the source's file, or a model that has cells left, is not what it was when its
     activations were captured.
     """
-    digest = _digest(plan.options)
     for capture in plan.captures:
         if not _is_whole(folder, capture):
-            folder.forget(capture.unit)
-            say(f"capturing {capture.model.name} at {len(capture.sites)} sites")
-            _capture(folder, plan, capture, digest, progress)
+            folder.forget(capture.step)
+            log(f"capturing {capture.model.name} at {len(capture.sites)} sites")
+            folder.write(capture.step, capture_rows(folder, plan, capture, progress))
         elif any(not folder.done(cell.name) for cell in plan.cells_of(capture)):
-            _check_unchanged(folder, plan, capture, digest)
+            _check_unchanged(folder, plan, capture)
 
 
 def _is_whole(folder: RunFolder, capture: CapturePlan) -> bool:
-    if not folder.done(capture.unit) or f"{capture.unit}.json" not in folder.artifacts:
+    if not folder.done(capture.step) or f"{capture.step}.json" not in folder.artifacts:
         return False
-    folders = folder.read_json(capture.unit)["folders"]
+    folders = folder.read_json(capture.step)["folders"]
     places = [place for of_reader in folders.values() for place in of_reader.values()]
     return all(ActivationStore(folder.path / place).exists for place in places)
 
 
-def _capture(folder: RunFolder, plan: Plan, capture: CapturePlan, digest: str, progress: bool) -> None:
+def capture_rows(folder: RunFolder, plan: Plan, capture: CapturePlan, progress: bool) -> pd.DataFrame:
+    """Run the source and keep what it read, in the run folder; the step has no rows of its own."""
     import pandas as pd
 
     if capture.stored:
@@ -68,8 +68,8 @@ def _capture(folder: RunFolder, plan: Plan, capture: CapturePlan, digest: str, p
         model = _load(plan, capture)
         stamp = {"model": model.name, "fingerprint": model.fingerprint}
         folders = {name: _save(folder, plan, capture, model, name, progress) for name in _readers(plan, capture)}
-    folder.write_json(capture.unit, stamp | {"source": digest, "folders": folders})
-    folder.write(capture.unit, pd.DataFrame())  # a finished unit without rows: the table is of cells
+    folder.write_json(capture.step, stamp | {"source": _digest(plan.options), "folders": folders})
+    return pd.DataFrame()
 
 
 def _readers(plan: Plan, capture: CapturePlan) -> list[str]:
@@ -103,10 +103,10 @@ def _load(plan: Plan, capture: CapturePlan) -> LanguageModel:
     return LanguageModel.of(load_model(capture.load_from, spec.backend, device=spec.device, dtype=spec.dtype))
 
 
-def _check_unchanged(folder: RunFolder, plan: Plan, capture: CapturePlan, digest: str) -> None:
-    record = folder.read_json(capture.unit)
+def _check_unchanged(folder: RunFolder, plan: Plan, capture: CapturePlan) -> None:
+    record = folder.read_json(capture.step)
     advice = f"since activations were captured in {folder.path}; choose another --name"
-    if record["source"] != digest:
+    if record["source"] != _digest(plan.options):
         raise RunError(f"{plan.options['path']} has changed {advice}")
     now = capture.stored.fingerprint if capture.stored else _load(plan, capture).fingerprint
     if record["fingerprint"] != now:

@@ -15,7 +15,7 @@ from workbench.spec_files import read_spec_file, validated
 from workbench.views.tables import new_table
 
 if TYPE_CHECKING:
-    from workbench.families.probe_sweep import Plan, SweepSpec
+    from workbench.families.probe_sweep.plan import Plan
 
 __all__ = ["sweep"]
 
@@ -42,9 +42,9 @@ def sweep(
     Activations are captured once a model.  The same file names the same run folder, so the same command goes on where
     it was stopped, and tries failed cells again.  Exit code 1 when cells failed.
     """
-    from workbench.families.probe_sweep import SweepSpec, make_plan
-    from workbench.families.probe_sweep.pipeline import EXPERIMENT
     from workbench.families.probe_sweep.pipeline import run as run_sweep
+    from workbench.families.probe_sweep.plan import make_plan
+    from workbench.families.probe_sweep.spec import EXPERIMENT, SweepSpec
     from workbench.runs import check_root, load_run, spec_hash
 
     parameters = _parameters(slurm)
@@ -57,7 +57,7 @@ def sweep(
     if not report:
         path = run_sweep(
             spec, root, name, base=base, engine=engine, jobs=jobs, parameters=parameters,
-            progress=show_progress(not no_progress), say=log,
+            progress=show_progress(not no_progress), log=log,
         )  # fmt: skip
     record = load_run(path)
     print_report(record, results())
@@ -83,7 +83,7 @@ def _parameters(words: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _print_cells(plan: Plan, path: Path) -> None:
-    spec: SweepSpec = plan.spec
+    spec = plan.spec
     columns = ("model", "position", "site", "target", "probe", "parameters", "seed", "done")
     title = f"{len(plan.captures)} captures, {len(plan.cells)} cells"
     table = new_table(title, *columns, numbers="seed")

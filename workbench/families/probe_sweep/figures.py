@@ -8,14 +8,15 @@ heatmaps are those of the first, and the others are small points beside the line
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.errors import DataError, WorkbenchError
+from workbench.errors import WorkbenchError
 from workbench.figures.style import (
     BLACK,
     BLUE,
@@ -33,7 +34,9 @@ from workbench.figures.style import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Record", "figures_of", "layer_curves", "layer_position_heatmap", "main_metric"]
+    from workbench.figures.record import Record
+
+__all__ = ["figures", "layer_curves", "layer_position_heatmap", "main_metric"]
 
 COLUMNS = ("model", "layer", "component", "position", "target", "task", "probe", "params", "seed", "control", "metric",
            "estimate", "low", "high", "difference_low", "label")  # fmt: skip
@@ -49,13 +52,7 @@ CHANCE = "majority"
 _MOST_FIGURES, _SCALE = 24, "Viridis"
 
 
-class Record(Protocol):
-    """What is read of a run; :class:`workbench.runs.RunRecord` and an open run folder are both such."""
-
-    def rows(self) -> pd.DataFrame: ...
-
-
-def figures_of(record: Record) -> dict[str, go.Figure]:
+def figures(record: Record) -> dict[str, Callable[[], go.Figure]]:
     """Layer curves and heatmaps of each model and target (of the first 24 pairs); ``{}`` before any cell is finished.
 
     Names are ``layers-<model>-<target>`` and ``heatmap-<model>-<target>``; where there are more series than colours,
@@ -66,22 +63,21 @@ def figures_of(record: Record) -> dict[str, go.Figure]:
         need(table, COLUMNS, "sweep")
     except WorkbenchError:
         return {}
-    figures: dict[str, go.Figure] = {}
-    for (model, target), part in list(table.groupby(["model", "target"], sort=False))[:_MOST_FIGURES]:
+    found: dict[str, Callable[[], go.Figure]] = {}
+    for (model, target), part in list(table[table["control"].notna()].groupby(["model", "target"], sort=False))[
+        :_MOST_FIGURES
+    ]:
         for suffix, shown in _by_colour(part):
-            for name, draw in (("layers", layer_curves), ("heatmap", layer_position_heatmap)):
-                try:
-                    figures["-".join([name, _file(model), _file(target), *suffix])] = draw(shown, model, target)
-                except DataError:  # every cell of it failed
-                    continue
-    return figures
+            for kind, draw in (("layers", layer_curves), ("heatmap", layer_position_heatmap)):
+                found["-".join([kind, _file(model), _file(target), *suffix])] = partial(draw, shown, model, target)
+    return found
 
 
 def main_metric(table: pd.DataFrame) -> str:
     """The score that is drawn: balanced accuracy (or accuracy) of classes, R2 (or Spearman's rho) of numbers."""
     task = str(table["task"].iloc[0])
     there = set(table["metric"].dropna())
-    return next((name for name in METRICS[task] if name in there), next(iter(sorted(there)), ""))
+    return next((name for name in METRICS.get(task, ()) if name in there), next(iter(sorted(there)), ""))
 
 
 def layer_curves(table: pd.DataFrame, model: str, target: str) -> go.Figure:

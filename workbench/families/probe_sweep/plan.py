@@ -17,15 +17,16 @@ from workbench.activations.sources import Source, Stored, Task
 from workbench.errors import SiteError, SpecError, did_you_mean
 from workbench.families.probe_sweep.sources import find_source
 from workbench.families.probe_sweep.spec import ALL, ModelEntry, SweepSpec, expand_site
-from workbench.families.probe_sweep.structured import check_structured, structured_probe
-from workbench.models.loading import n_layers_of, shipped_models
+from workbench.families.probe_sweep.structured import check_structured, find_structured, structured, structured_probe
+from workbench.models.loading import check_options, n_layers_of, shipped_models
 from workbench.runs import Cell
+from workbench.runs.status import error_line
 from workbench.sites import Site, SiteMap
 
 __all__ = ["CapturePlan", "Plan", "capture_key", "make_plan"]
 
 _LONGEST = 110
-_SUCH = {"classification": "logistic", "regression": "ridge-regression", "map": "cognitive-map", "plan": "plan"}
+_SUCH = {"classification": "logistic", "regression": "ridge-regression"}
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class CapturePlan:
         return capture_key(self.model.name)
 
     @property
-    def unit(self) -> str:
-        """Its unit in the run folder."""
+    def step(self) -> str:
+        """Its step in the run folder."""
         return f"capture-{self.key}"
 
 
@@ -67,8 +68,9 @@ def make_plan(spec: SweepSpec, base: str | os.PathLike[str] = ".") -> Plan:
     """The captures and cells of a sweep whose file lies in ``base``.
 
     Raises :class:`SpecError` (or :class:`SiteError`) naming the field and the nearest valid name for a source, site,
-    target or probe that does not exist.
+    target, probe, metric, back end or dtype that does not exist: all that can be known before a model is loaded.
     """
+    check_options(spec.backend, spec.device, spec.dtype)
     source = find_source(spec.source["kind"])
     options = dict(spec.source)
     if "path" in options:
@@ -77,7 +79,7 @@ def make_plan(spec: SweepSpec, base: str | os.PathLike[str] = ".") -> Plan:
     targets = list(_targets(spec, columns))
     probes = list(_probes(spec))
     captures = tuple(_captures(spec, source, options, Path(base)))
-    _check_tasks(targets, [task for _, _, task in probes])
+    _check_tasks(spec, targets, [task for _, _, task in probes])
     check_structured(spec, targets)
     cells = tuple(cell for capture in captures for cell in _cells(spec, capture, targets, probes))
     return Plan(spec, source, options, captures, cells)
@@ -144,6 +146,8 @@ def _known_sites(spec: SweepSpec, stored: Stored) -> tuple[Site, ...]:
 
 def _targets(spec: SweepSpec, columns: Mapping[str, Task] | None) -> Iterator[tuple[str, Task]]:
     seen = set()
+    if columns is not None and spec.types is not None and spec.types not in columns:
+        raise SpecError(f"types: there is no label {spec.types!r}{did_you_mean(spec.types, columns)}")
     for entry in spec.targets:
         if columns is None:
             if entry.task is None or "*" in entry.column:
@@ -174,15 +178,45 @@ def _probes(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Any], Task]]:
                 made = None if task else make_probe(name, **params)
             except SpecError as error:
                 raise SpecError(f"probes: {error}") from None
-            yield name, params, task or ("classification" if is_classifier(made) else "regression")
+            kind = task or ("classification" if is_classifier(made) else "regression")
+            if made is not None:
+                _rehearse(made, kind, f"probes: {name} {params}")
+            yield name, params, kind
 
 
-def _check_tasks(targets: list[tuple[str, Task]], of_probes: list[Task]) -> None:
+def _rehearse(probe: Any, task: Task, where: str) -> None:
+    """Fit a probe on made-up rows: a value that it cannot be fitted with is to be known before anything is captured."""
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    given, rng = probe.get_params(), np.random.default_rng(0)
+    if "epochs" in given:
+        probe.set_params(epochs=min(given["epochs"], 1), device=None)  # that of the cells may be another machine's
+    if isinstance(given.get("class_weight"), Mapping):
+        probe.set_params(class_weight=None)  # of classes that are not yet known
+    x, groups = rng.normal(size=(64, 4)), np.arange(64) // 2
+    y = groups % 2 if task == "classification" else rng.normal(size=64)
+    try:
+        with threadpool_limits(1):
+            probe.fit(x, y, groups)
+    except Exception as error:  # of whatever kind: each cell of it would fail
+        raise SpecError(f"{where}: {error_line(error)}") from None
+
+
+def _check_tasks(spec: SweepSpec, targets: list[tuple[str, Task]], of_probes: list[Task]) -> None:
+    from probes.metrics import check_metrics
+
     for column, task in targets:
+        if task not in (*_SUCH, *structured()):
+            raise SpecError(f"targets: unknown task {task!r}{did_you_mean(task, (*_SUCH, *structured()))}")
         if task not in of_probes:
-            raise SpecError(
-                f"probes: none is for the {task} target {column!r}: add one ({_SUCH[task]}), or give its task"
-            )
+            such = _SUCH[task] if task in _SUCH else find_structured(task).probe
+            raise SpecError(f"probes: none is for the {task} target {column!r}: add one ({such}), or give its task")
+        if task in _SUCH:
+            try:
+                check_metrics(spec.metrics or (), task == "classification")
+            except SpecError as error:
+                raise SpecError(f"metrics, for the target {column!r}: {error}") from None
 
 
 def _cells(

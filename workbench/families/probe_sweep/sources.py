@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 
 from workbench.activations.sources import Source
@@ -16,7 +16,7 @@ _FAMILY = __name__.rpartition(".")[0]
 
 
 @cache
-def sources() -> Mapping[str, Callable[[], Source]]:
+def sources() -> dict[str, Callable[[], Source]]:
     """Every source, by the ``kind`` that a sweep file writes; each is loaded when it is first asked for."""
     own = {"texts": attribute(_FAMILY, "texts:TEXTS"), "activations": attribute(_FAMILY, "stored:STORED")}
     return own | {kind: load for world in worlds().values() for kind, load in world.sources.items()}

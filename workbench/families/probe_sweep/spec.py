@@ -12,8 +12,9 @@ from workbench.errors import SpecError, check_keys, did_you_mean
 from workbench.runs.names import check_name
 from workbench.sites import Site, parse_sites
 
-__all__ = ["CONTROLS", "ModelEntry", "SweepSpec", "TargetEntry"]
+__all__ = ["CONTROLS", "EXPERIMENT", "ModelEntry", "SweepSpec", "TargetEntry"]
 
+EXPERIMENT = "sweep"
 CONTROLS = ("majority", "shuffled", "random_features", "control_task", "untrained", "other_groups")
 ALL = "all"
 
@@ -89,12 +90,12 @@ class SweepSpec(BaseModel):
     @field_validator("targets", mode="before")
     @classmethod
     def _targets(cls, value: Any) -> Any:
-        return tuple(_entry(each, TargetEntry, "column") for each in _several(value))
+        return tuple(_unique([_entry(each, TargetEntry, "column") for each in _several(value)]))
 
     @field_validator("sites", mode="before")
     @classmethod
     def _sites(cls, value: Any) -> Any:
-        sites = tuple(str(each) for each in _several(value))
+        sites = tuple(_unique([str(each) for each in _several(value)]))
         if not sites:
             raise SpecError("name at least one site, or all")
         for site in sites:
@@ -104,8 +105,9 @@ class SweepSpec(BaseModel):
     @field_validator("positions", mode="before")
     @classmethod
     def _positions(cls, value: Any) -> Any:
-        several = {f"pos{each}" if isinstance(each, int) else str(each): each for each in _several(value)}
-        named = value if isinstance(value, Mapping) else several
+        named = value
+        if not isinstance(value, Mapping):
+            named = {f"pos{each}" if isinstance(each, int) else str(each): each for each in _unique(_several(value))}
         if not named:
             raise SpecError("name at least one position, such as last")
         for name in named:
@@ -118,16 +120,18 @@ class SweepSpec(BaseModel):
     @field_validator("probes", mode="before")
     @classmethod
     def _probes(cls, value: Any) -> Any:
-        named = value if isinstance(value, Mapping) else {each: None for each in _several(value)}
+        named = value if isinstance(value, Mapping) else {each: None for each in _unique(_several(value))}
         for name, parameters in named.items():
             if not isinstance(parameters, Mapping | None):
                 raise SpecError(f"{name} needs parameters and values, such as {{{name}: {{alpha: [1, 10]}}}}")
+            for parameter, values in (parameters or {}).items():
+                _unique(_several(values), f"{name}: {parameter}: ")
         return {str(name): dict(parameters or {}) for name, parameters in named.items()}
 
     @field_validator("seeds", "controls", "metrics", mode="before")
     @classmethod
     def _lists(cls, value: Any) -> Any:
-        return None if value is None else tuple(_several(value))
+        return None if value is None else tuple(_unique(_several(value)))
 
     @model_validator(mode="after")
     def _known_controls(self) -> SweepSpec:
@@ -155,6 +159,14 @@ def expand_site(text: str, n_layers: int | None = None) -> tuple[Site, ...]:
 
 def _several(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
+
+
+def _unique(values: list[Any], where: str = "") -> list[Any]:
+    """The values, none of which may stand twice: each would be computed, and stored, twice."""
+    for number, each in enumerate(values):
+        if each in values[:number]:
+            raise SpecError(f"{where}{each!r} stands twice: name it once")
+    return values
 
 
 def _entry(value: Any, kind: type[_Entry], main: str) -> Any:

@@ -8,6 +8,7 @@ sense, on the same held-out rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def structured_probe(name: str, params: Mapping[str, Any]) -> Task | None:
         kind = find_structured(task)
         if kind.probe == name:
             kind.make(params, ())
-            return task  # type: ignore[return-value]  # the worlds' targets are tasks
+            return task
     return None
 
 
@@ -62,6 +63,7 @@ def check_structured(spec: SweepSpec, targets: Sequence[tuple[str, Task]]) -> No
     for column, task in targets:
         if task not in structured():
             continue
+        _check_metrics(spec.metrics, find_structured(task).metrics)
         if spec.holdout is None:
             raise SpecError(f"holdout: probes of the target {column!r} are fitted once, not in folds; add holdout: 0.2")
         if "control_task" in spec.controls:
@@ -118,10 +120,14 @@ def evaluate_structured(
 
 def _chosen(table: pd.DataFrame, metrics: Sequence[str] | None) -> pd.DataFrame:
     known = list(dict.fromkeys(table["metric"]))
-    for name in metrics or ():
-        if name not in known:
-            raise SpecError(f"metrics: unknown metric {name!r}{did_you_mean(name, known)}")
+    _check_metrics(metrics, known)
     return table[table["metric"].isin(metrics or known)].reset_index(drop=True)
+
+
+def _check_metrics(names: Sequence[str] | None, known: Sequence[str]) -> None:
+    for name in names or ():
+        if not any(fnmatchcase(name, each) for each in known):
+            raise SpecError(f"metrics: unknown metric {name!r}{did_you_mean(name, known)}")
 
 
 def _others(groups: np.ndarray, seed: int, kinds: np.ndarray | None = None) -> np.ndarray:

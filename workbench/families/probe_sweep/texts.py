@@ -7,6 +7,7 @@ windows, spans and roles take one pass more each.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -128,7 +129,7 @@ def _table(options: Mapping[str, Any]) -> pd.DataFrame:
     for needed in ("path", "text"):
         if needed not in options:
             raise SpecError(f"source texts needs {needed!r}: {'a CSV, Parquet or JSONL file' * (needed == 'path')}")
-    table = _read(Path(options["path"]))
+    table = _read(Path(options["path"]), str(options["text"]))
     for field in ("text", "group"):
         column = options.get(field)
         if column is not None and column not in table:
@@ -140,13 +141,13 @@ def _table(options: Mapping[str, Any]) -> pd.DataFrame:
     return table
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, text: str) -> pd.DataFrame:
     import pandas as pd
 
     readers: dict[str, Any] = {
-        ".csv": pd.read_csv,
+        ".csv": partial(_csv, text=text),
         ".parquet": pd.read_parquet,
-        ".jsonl": lambda file: pd.read_json(file, lines=True),
+        ".jsonl": partial(pd.read_json, lines=True, dtype=False),
     }
     if path.suffix not in readers:
         raise SpecError(f"source: {path.name} is not a table that can be read: {', '.join(readers)}")
@@ -154,6 +155,18 @@ def _read(path: Path) -> pd.DataFrame:
         return readers[path.suffix](path)
     except (OSError, ValueError) as error:
         raise SpecError(f"source: cannot read {path}: {' '.join(str(error).split())[:200]}") from None
+
+
+def _csv(path: Path, text: str) -> pd.DataFrame:
+    """A CSV file in which text stays what it says (None, NA); in columns of numbers such words are missing values."""
+    import pandas as pd
+
+    table, told = pd.read_csv(path), pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={text: str})
+    for name in table:
+        values = table[name].dropna()
+        if name == text or values.empty or pd.api.types.infer_dtype(values) == "string":
+            table[name] = told[name]
+    return table
 
 
 TEXTS = Source(_capture, _check)

@@ -45,4 +45,5 @@ WORLD = World(
         ),
     ),
     sources={"bandit-steps": attribute(__name__, "probe_source:BANDIT_STEPS")},
+    games={"Bandit": attribute(__name__, "playground:GAME")},
 )

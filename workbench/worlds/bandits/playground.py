@@ -5,17 +5,21 @@ An episode is a function of its settings and interventions, so the steps played 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import streamlit as st
+
+from workbench.views.choices import number, pick
+from workbench.views.games import Game
 
 if TYPE_CHECKING:
     from workbench.models import Intervention, LanguageModel
     from workbench.worlds.bandits.agents.language_agent import LanguageAgent
 
-__all__ = ["BanditSettings", "BanditStep", "play_bandit"]
+__all__ = ["GAME", "BanditSettings", "BanditStep", "play_bandit"]
 
 
 @dataclass(frozen=True)
@@ -92,3 +96,59 @@ def play_bandit(
         told = messages[-1]["content"]
         steps.append(BanditStep(prompt, said, decision.arm, reward, told, shares, decision.entropy, decision.valid))
     return steps
+
+
+def _choose() -> BanditSettings:
+    from workbench.worlds.bandits.text import HELD_OUT_WORDINGS, RENDERINGS, TRAINED_WORDINGS
+
+    first, second, third = st.columns(3)
+    with first:
+        rendering = pick("Rendering", list(RENDERINGS), "rendering", show=lambda name: name.replace("_", " "))
+        wording = pick("Wording", list(map(str, sorted(TRAINED_WORDINGS + HELD_OUT_WORDINGS))), "wording")
+    with second:
+        low = number("Mean of arm 1", 0.0, 1000.0, "mean1", 95.0, 1.0)
+        high = number("Mean of arm 2", 0.0, 1000.0, "mean2", 105.0, 1.0)
+    with third:
+        sigma = number("Standard deviation", 0.0, 1000.0, "sigma", 10.0, 1.0)
+        completions = number("Completions a step", 1, 50, "completions", 10, help="drawn to see how sure it is")
+    return BanditSettings(rendering, int(wording), (low, high), sigma, completions=completions)
+
+
+def _show(found: Mapping[str, Sequence[BanditStep]], settings: BanditSettings) -> None:
+    """The choices and the transcript of each condition, side by side."""
+    for column, (name, steps) in zip(st.columns(len(found)), found.items(), strict=True):
+        with column:
+            st.subheader(name)
+            _episode(steps, settings)
+
+
+def _episode(steps: Sequence[BanditStep], settings: BanditSettings) -> None:
+    best = max(range(len(settings.means)), key=lambda arm: settings.means[arm])
+    done = [step for step in steps if step.arm is not None]
+    if len(done) < len(steps):
+        st.warning("None of the completions held a readable action, so the episode ended here.")
+    if not done:
+        return
+    with st.container(horizontal=True):
+        st.metric("Points", f"{sum(step.reward for step in done):.0f}")
+        st.metric("Best arm chosen", f"{sum(step.arm == best for step in done)} of {len(done)}")
+        st.metric("Mean entropy, nats", f"{sum(step.entropy for step in done) / len(done):.2f}")
+    import pandas as pd
+
+    table = pd.DataFrame({
+        "step": range(1, len(done) + 1),
+        "arm": [1 + int(step.arm or 0) for step in done],
+        "paid": [round(step.reward) for step in done],
+        "entropy": [step.entropy for step in done],
+        "valid": [step.valid for step in done],
+    } | {f"p(arm {k + 1})": [step.shares[k] for step in done] for k in range(len(settings.means))})  # fmt: skip
+    st.dataframe(table.iloc[::-1].round(2), hide_index=True, height=min(38 + 35 * len(done), 250))
+    last = done[-1]
+    st.code(f"{last.completion.strip()}\n\n{last.feedback}", language=None, wrap_lines=True)
+
+
+def _last(model: LanguageModel, step: BanditStep) -> tuple[list[int], list[int]]:
+    return step.prompt, model.encode_continuation(step.completion)
+
+
+GAME = Game(BanditSettings.horizon, _choose, play_bandit, _show, _last)

@@ -64,4 +64,5 @@ WORLD = World(
         "map": attribute(__name__, "probes.map_target:MAPS"),
         "plan": attribute(__name__, "probes.plan_target:PLANS"),
     },
+    games={"Grid": attribute(__name__, "playground:GAME")},
 )

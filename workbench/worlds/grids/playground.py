@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from workbench.views.choices import pick, slide, switch
+from workbench.views.games import Game
 
 if TYPE_CHECKING:
     from workbench.models import Intervention, LanguageModel
     from workbench.worlds.grids.agents.agent import GridAgent, GridDecision
     from workbench.worlds.grids.layouts import Layout, State
 
-__all__ = ["CAP", "GridSettings", "GridStep", "play_grid"]
+__all__ = ["CAP", "GAME", "GridSettings", "GridStep", "play_grid"]
 
 CAP = 1.5  # times the optimal number of steps, as in play_grids
+_MOST = 60
 
 
 @dataclass(frozen=True)
@@ -74,3 +80,55 @@ def play_grid(
         steps.append(GridStep(state, decision, after, tuple(map(int, layout.optimal_moves(state)))))
         state = after
     return steps
+
+
+def _choose() -> GridSettings:
+    from workbench.worlds.grids.mazes import GOAL_STRUCTURES
+
+    first, second, third = st.columns(3)
+    with first:
+        structure = pick("Kind", ["maze", *GOAL_STRUCTURES], "structure")
+    with second:
+        size = pick("Size", ["5", "7", "9"], "size", index=1)
+    with third:
+        density = slide("Wall density", 0.0, 1.0, "density", 0.4, 0.2)
+    return GridSettings(structure, int(size), density, switch("Reason before answering", "reasoning"))
+
+
+def _show(found: Mapping[str, Sequence[GridStep]], settings: GridSettings) -> None:
+    """The way walked and the last move's probabilities of each condition, side by side."""
+    from workbench.worlds.grids.pictures import trajectory_picture
+
+    layout = settings.layout()
+    for column, (name, steps) in zip(st.columns(len(found)), found.items(), strict=True):
+        with column:
+            st.subheader(name)
+            states = [steps[0].state, *(step.after for step in steps)]
+            st.image(trajectory_picture(layout, states), width=340)
+            _episode(steps, layout)
+
+
+def _episode(steps: Sequence[GridStep], layout: Layout) -> None:
+    from workbench.worlds.moves import Move
+
+    last, optimal = steps[-1], sum(step.decision.move in step.optimal for step in steps)
+    over = "reached the goal" if last.after.cell == layout.goal else "on the way"
+    st.caption(f"{len(steps)} steps, {optimal} of them optimal; {over}.")
+    move = "no readable move" if last.decision.move is None else last.decision.move.name
+    best = " or ".join(Move(each).name for each in last.optimal)
+    st.write(f"Last move: **{move}** (optimal: {best})")
+    if last.decision.probabilities is not None:
+        import pandas as pd
+
+        p = pd.DataFrame({"move": [each.name for each in Move], "probability": last.decision.probabilities})
+        bar = st.column_config.ProgressColumn("probability", min_value=0.0, max_value=1.0, format="%.3f")
+        st.dataframe(p, hide_index=True, column_config={"probability": bar})
+    else:
+        st.code(last.decision.completion.strip(), language=None, wrap_lines=True)
+
+
+def _last(model: LanguageModel, step: GridStep) -> tuple[list[int], list[int]]:
+    return step.decision.prompt, step.decision.tokens
+
+
+GAME = Game(_MOST, _choose, play_grid, _show, _last)

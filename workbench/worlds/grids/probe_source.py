@@ -17,7 +17,6 @@ from workbench.activations import ActivationSet, replay
 from workbench.activations.sources import Source, Task, play_once
 from workbench.errors import DataError, SpecError, check_keys, did_you_mean
 from workbench.sites import Site
-from workbench.worlds.grids.agents.agent import GridAgent
 from workbench.worlds.grids.agents.play import play_grids
 from workbench.worlds.grids.agents.probed_states import PROPERTIES, ProbedStates, agent_of, plans_of, play_states
 from workbench.worlds.grids.maze_sets import MazeSpec, probe_layouts
@@ -162,7 +161,7 @@ def _ends(
         if name == "post":
             said = iter(data.steps["reasoning"])
         elif name == "decision":
-            said = iter([_before_move(agent)] * len(prompts))
+            said = iter([agent.opening] * len(prompts))
         texts = [[*prompt, *map(int, tokens)] for prompt, tokens in zip(prompts, said, strict=True)]
         found[name] = [_beginnings(text, 1 if name == "decision" else k) for text in texts]
     return found
@@ -172,15 +171,6 @@ def _beginnings(tokens: list[int], k: int) -> list[list[int]]:
     if len(tokens) < k:
         raise DataError(f"tokens: {k} are asked of a text of {len(tokens)}")
     return [tokens[: len(tokens) - back] for back in reversed(range(k))]
-
-
-def _before_move(agent: GridAgent) -> list[int]:
-    """The tokens that the answers of all moves begin with."""
-    answers = [agent.model.encode_continuation(agent.text.answer(move)) for move in Move]
-    for shared, tokens in enumerate(zip(*answers, strict=False)):
-        if len(set(tokens)) > 1:
-            return answers[0][:shared]
-    raise DataError(f"the tokenizer of {agent.model.name} writes the answers of all moves alike")
 
 
 def _read(

@@ -107,10 +107,10 @@ def test_accuracy_and_its_change_are_means_over_the_tested_places(reader, small_
 
 def test_only_the_token_before_the_move_is_read_and_changed(tiny_grid, small_spec, places, layouts) -> None:
     decision = _Decision(tiny_grid, agent_of(tiny_grid, small_spec, "direct"), Site(0))
-    assert tiny_grid.decode(decision.before) == '{"action":'
+    assert tiny_grid.decode(decision.agent.opening) == '{"action":'
     (place,) = where(places, layouts)[:1]
     prompt = decision.agent.prompt(*place)
-    z = tiny_grid.forward([prompt + decision.before], [0]).activations[Site(0)][0, -1]
+    z = tiny_grid.forward([prompt + decision.agent.opening], [0]).activations[Site(0)][0, -1]
     torch.testing.assert_close(torch.from_numpy(decision.read([place])[0]), z, rtol=1e-4, atol=1e-4)
     seen = []
 
@@ -123,7 +123,7 @@ def test_only_the_token_before_the_move_is_read_and_changed(tiny_grid, small_spe
             return activation
 
     _Tested(decision, [place]).play(Watched())
-    assert set(seen) == {len(decision.before) - 1}
+    assert set(seen) == {len(decision.agent.opening) - 1}
 
 
 def test_a_random_direction_is_erased_to_its_mean_as_leace_does() -> None:

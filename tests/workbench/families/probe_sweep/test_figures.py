@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from workbench.errors import DataError
-from workbench.families.probe_sweep.figures import figures_of, layer_curves, layer_position_heatmap, main_metric
+from workbench.families.probe_sweep.figures import figures, layer_curves, layer_position_heatmap, main_metric
 
 SCORES = {("last", 0): 0.5, ("last", 1): 0.9, ("mean", 0): 0.6, ("mean", 1): 0.7}
 METRICS = ("accuracy", "balanced_accuracy")
@@ -82,22 +82,22 @@ def test_heatmap_holds_the_scores_and_brackets_what_a_control_reaches():
 
 def test_every_target_has_its_figures_and_names_are_file_names():
     table = pd.concat([rows(), rows(target="a/b")], ignore_index=True)
-    assert list(figures_of(Rows(table))) == [
+    assert list(figures(Rows(table))) == [
         "layers-some-model-colour", "heatmap-some-model-colour", "layers-some-model-a-b", "heatmap-some-model-a-b",
     ]  # fmt: skip
 
 
 def test_more_series_than_colours_are_one_figure_a_probe():
     many = [("ridge", f'{{"alpha": {alpha}}}') for alpha in range(6)] + [("lda", "{}")]
-    names = list(figures_of(Rows(rows(probes=many))))
+    names = list(figures(Rows(rows(probes=many))))
     assert names == [f"{kind}-some-model-colour-{p}" for p in ("ridge", "lda") for kind in ("layers", "heatmap")]
 
 
 def test_failed_cells_and_empty_runs_draw_nothing():
     failed = pd.DataFrame({"cell": ["x"], "model": ["some/model"], "target": ["size"], "status": ["failed"]})
     both = pd.concat([rows(), failed], ignore_index=True)
-    assert list(figures_of(Rows(both))) == ["layers-some-model-colour", "heatmap-some-model-colour"]
-    assert figures_of(Rows(failed)) == {} and figures_of(Rows(pd.DataFrame())) == {}
+    assert list(figures(Rows(both))) == ["layers-some-model-colour", "heatmap-some-model-colour"]
+    assert figures(Rows(failed)) == {} and figures(Rows(pd.DataFrame())) == {}
     with pytest.raises(DataError, match="layer_curves of size in some/model"):
         layer_curves(both, "some/model", "size")
 

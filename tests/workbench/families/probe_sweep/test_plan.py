@@ -94,6 +94,19 @@ def test_names_of_cells_are_file_names_whatever_the_values(sweep_fields, sweep_b
         ({"positions": {"p": {"spam": "x"}}}, "position 'p': it has no field 'spam'; did you mean 'span'"),
         ({"models": []}, "models: name at least one"),
         ({"models": ["tiny", "tiny"]}, "would have the same files"),
+        ({"backend": "transformerlens"}, "unknown back end 'transformerlens'; did you mean 'transformer_lens'"),
+        ({"dtype": "flaot32"}, "unknown dtype 'flaot32'"),
+        ({"device": "tpu7x"}, "unknown device 'tpu7x'"),
+        (
+            {"metrics": ["accuarcy"]},
+            "metrics, for the target 'kind': unknown metric 'accuarcy'; did you mean 'accuracy",
+        ),
+        ({"metrics": ["accuracy"]}, "metrics, for the target 'vowels': 'accuracy' is of classes"),
+        ({"targets": [{"column": "kind", "task": "classificaton"}]}, "unknown task 'classificaton'; did you mean"),
+        ({"controls": ["control_task"], "types": "topics"}, "types: there is no label 'topics'"),
+        ({"probes": {"logistic": {"C": [1.0, -1.0]}}}, "probes: logistic {'C': -1.0}: "),
+        ({"probes": {"mlp": {"epochs": 0}}}, "probes: mlp {'epochs': 0}: "),
+        ({"probes": {"lda": {"shrinkage": "some"}}}, "probes: lda {'shrinkage': 'some'}: "),
     ],
 )
 def test_what_does_not_exist_is_named_with_what_does(sweep_fields, sweep_base, changes, said):
@@ -115,6 +128,13 @@ def test_what_does_not_exist_is_named_with_what_does(sweep_fields, sweep_base, c
         ({"source": "texts.csv"}, "write kind and options"),
         ({"positions": {"a b": "last"}}, "name it"),
         ({"folds": 1}, "greater than or equal to 2"),
+        ({"seeds": [0, 1, 0]}, "0 stands twice"),
+        ({"sites": [1, "1"]}, "'1' stands twice"),
+        ({"targets": ["kind", "kind"]}, "stands twice"),
+        ({"positions": ["last", "last"]}, "'last' stands twice"),
+        ({"probes": ["lda", "lda"]}, "'lda' stands twice"),
+        ({"probes": {"logistic": {"C": [1, 1.0]}}}, "logistic: C: 1.0 stands twice"),
+        ({"controls": ["majority", "majority"]}, "'majority' stands twice"),
     ],
 )
 def test_fields_are_checked_before_anything_is_read(sweep_fields, changes, said):

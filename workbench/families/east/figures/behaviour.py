@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.figures.style import ARMS, METHODS, band, finish, look, need, translucent, words
+from workbench.families.east.figures.looks import METHODS, look
+from workbench.figures.style import ARMS, band, finish, need, translucent, words
 
 if TYPE_CHECKING:
     import pandas as pd

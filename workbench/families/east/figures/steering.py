@@ -14,7 +14,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.errors import DataError
-from workbench.figures.style import BLACK, DIVERGING, band, finish, look, need, words
+from workbench.families.east.figures.looks import look
+from workbench.figures.style import BLACK, DIVERGING, band, finish, need, words
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.figures.style import BLACK, BLUE, METHODS, VERMILION, band, finish, look, need, words
+from workbench.families.east.figures.looks import METHODS, look
+from workbench.figures.style import BLACK, BLUE, VERMILION, band, finish, need, words
 
 if TYPE_CHECKING:
     import pandas as pd

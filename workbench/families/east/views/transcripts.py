@@ -17,7 +17,8 @@ import pandas as pd
 import streamlit as st
 
 from workbench.errors import ArtifactError, RunError
-from workbench.figures.style import look, words
+from workbench.families.east.figures.looks import look
+from workbench.figures.style import words
 from workbench.runs import RunRecord
 from workbench.views.choices import pick, slide, switch
 from workbench.views.jobs import Job, computed

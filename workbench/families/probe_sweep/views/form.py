@@ -10,12 +10,14 @@ from typing import Any
 
 import streamlit as st
 
+from workbench.families import Family, families
+from workbench.families.probe_sweep.spec import CONTROLS as ALL_CONTROLS
+from workbench.families.probe_sweep.spec import EXPERIMENT
 from workbench.views.choices import pick, pick_some, slide, switch, write
-from workbench.views.processes import SWEEP
 
-__all__ = ["CONTROLS", "TEMPLATES", "chosen_spec", "to_yaml"]
+__all__ = ["CONTROLS", "TEMPLATES", "chosen_spec", "command_of", "to_yaml"]
 
-CONTROLS = ("majority", "shuffled", "random_features", "untrained", "other_groups")
+CONTROLS = tuple(each for each in ALL_CONTROLS if each != "control_task")  # which needs a column of types: by hand
 _LABELS = {
     "bandit-steps": ["entropy", "arm", "best_arm", "reward", "regret", "step"],
     "grid-states": [
@@ -48,19 +50,23 @@ TEMPLATES: dict[str, dict[str, Any]] = {
 _PROBES = "probe sweep"
 
 
-def chosen_spec() -> tuple[str, dict[str, Any]]:
-    """The experiment (``sweep``, or a family) and the spec that the form says."""
-    from workbench.families import EXPERIMENTS
-
+def chosen_spec() -> tuple[Family, dict[str, Any]]:
+    """What is run, and the spec that the form says."""
+    others = [name for name, family in families().items() if family.presets]
     left, right = st.columns(2)
     with left:
-        kind = pick("What to run", [_PROBES, *EXPERIMENTS], key="what")
+        kind = pick("What to run", [_PROBES, *others], key="what")
     if kind == _PROBES:
         with right:
             template = pick("Begin with", list(TEMPLATES), key="template")
-        return SWEEP, _sweep(TEMPLATES[template], list(TEMPLATES).index(template))
+        return families()[EXPERIMENT], _sweep(TEMPLATES[template], list(TEMPLATES).index(template))
     with right:
-        return kind, _preset(kind)
+        return families()[kind], _preset(families()[kind])
+
+
+def command_of(family: Family) -> list[str]:
+    """What stands before the spec's file on the command line."""
+    return ["run", *family.words.split(), "--spec"] if family.presets else [family.name]
 
 
 def to_yaml(spec: dict[str, Any]) -> str:
@@ -74,11 +80,9 @@ def to_yaml(spec: dict[str, Any]) -> str:
     return str(yaml.safe_dump(spec, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True))
 
 
-def _preset(experiment: str) -> dict[str, Any]:
+def _preset(family: Family) -> dict[str, Any]:
     """A family's preset and what is most often changed of it."""
-    from workbench.families import get_experiment
-
-    presets = get_experiment(experiment).PRESETS
+    presets = family.presets
     names = list(presets)[::-1]  # smallest first
     preset = pick("Preset", names, key="preset", index=names.index("smoke") if "smoke" in names else 0)
     spec = presets[preset].model_dump(mode="json")

@@ -8,12 +8,14 @@ import re
 import pandas as pd
 import streamlit as st
 
-from workbench.families.probe_sweep.views.form import chosen_spec, to_yaml
+from workbench.families import families
+from workbench.families.probe_sweep.spec import EXPERIMENT
+from workbench.families.probe_sweep.views.form import chosen_spec, command_of, to_yaml
 from workbench.figures.style import words
 from workbench.runs import RunRecord
 from workbench.views.choices import go_to, pick, tabs, write
 from workbench.views.family import figures, safely
-from workbench.views.processes import SWEEP, Started, command_line, launch, started
+from workbench.views.processes import Started, command_line, launch, started
 from workbench.views.run_list import pick_run, runs_root
 from workbench.views.run_tables import show_table
 from workbench.views.text import say_error
@@ -22,10 +24,6 @@ __all__ = ["sweeps_page"]
 
 _EVERY_S = 2.0
 _START, _WATCH, _RESULTS = "Start", "Watch", "Results"
-_PAGES = {
-    "east": "EAST", "goal-directedness": "Goal-directedness", "internal-rl": "Internal RL",
-    "self-prediction": "Introspection", "concept-injection": "Introspection",
-}  # fmt: skip
 
 
 def sweeps_page(runs: pd.DataFrame) -> None:
@@ -41,7 +39,7 @@ def sweeps_page(runs: pd.DataFrame) -> None:
 
 def _start() -> None:
     st.caption("Runs in a process of its own: it goes on when you leave this page, and can be watched and cancelled.")
-    experiment, spec = chosen_spec()
+    family, spec = chosen_spec()
     text = to_yaml(spec)
     edited = st.toggle("Edit the YAML", key="_edit")
     if edited:
@@ -50,14 +48,15 @@ def _start() -> None:
         text = st.text_area("Spec", text, height=330, key=f"_yaml-{stamp}")
     else:
         st.code(text, language="yaml")
-    default = f"{_slug(experiment)}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    default = f"{_slug(family.name)}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
     name = write("Name of the run", "name", placeholder=default).strip() or default
     root = runs_root()
     st.caption("The same from a shell, with the spec saved as a file:")
-    st.code(command_line(experiment, name, f"{name}.yaml", str(root)), language="bash")
+    command = command_of(family)
+    st.code(command_line(command, name, f"{name}.yaml", str(root)), language="bash")
     with st.container(horizontal=True):
         if st.button("Start", type="primary"):
-            launch(root, experiment, name, text)
+            launch(root, family.name, name, text, command)
             go_to("Sweeps", view=_WATCH)
             st.rerun()
         st.download_button("Save the YAML", text, f"{name}.yaml", "application/yaml", on_click="ignore")
@@ -121,17 +120,17 @@ def _buttons(each: Started, state: str, record: RunRecord | None) -> None:
 
 def _open(each: Started, state: str) -> None:
     run = f"{each.experiment}/{each.name}"
-    if each.experiment == SWEEP:
+    if each.experiment == EXPERIMENT:
         go_to("Sweeps", view=_RESULTS, run=run)
-    elif state == "finished" and each.experiment in _PAGES:
-        go_to(_PAGES[each.experiment], run=run, protocol=each.experiment.replace("-", " ").capitalize())
+    elif state == "finished" and each.experiment in families():
+        go_to(families()[each.experiment].page_title, run=run, protocol=each.experiment.replace("-", " ").capitalize())
     else:
         go_to("Runs", run=run, show="One run")
 
 
 def _results(runs: pd.DataFrame) -> None:
     """A sweep's figures and its table, finished or not."""
-    own = runs[(runs["experiment"] == SWEEP) & (runs["status"] != "broken")]
+    own = runs[(runs["experiment"] == EXPERIMENT) & (runs["status"] != "broken")]
     if own.empty:
         st.info("There is no probe sweep yet. Start one, or:")
         st.code("workbench sweep notebooks/sweeps/bandit-entropy.yaml", language="bash")

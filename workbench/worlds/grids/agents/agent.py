@@ -80,6 +80,20 @@ class GridAgent:
         if self.attempts < 1:
             raise SpecError(f"attempts={self.attempts}: at least one is needed, 3 is usual")
 
+    @property
+    def answers(self) -> list[str]:
+        """The answers of the four moves, without the brace that ends them."""
+        return [self.text.answer(move).removesuffix("}") for move in Move]
+
+    @property
+    def opening(self) -> list[int]:
+        """The tokens that all answers begin with: a direct answer is decided at the last of them."""
+        answers = [self.model.encode_continuation(answer) for answer in self.answers]
+        for shared, tokens in enumerate(zip(*answers, strict=False)):
+            if len(set(tokens)) > 1:
+                return answers[0][:shared]
+        raise DataError(f"the tokenizer of {self.model.name} writes the answers of all moves alike")
+
     def prompt(self, layout: Layout, state: State) -> list[int]:
         """Tokens of the message about a place."""
         message = self.text.prompt(layout, state)
@@ -132,13 +146,12 @@ class GridAgent:
             numbers: dict[tuple[int, ...], int] = {}
             places = np.array([numbers.setdefault(tuple(prompt), len(numbers)) for prompt in prompts])
             rows = [list(prompt) for prompt in numbers]
-        endings = [self.text.answer(move).removesuffix("}") for move in Move]
         whole = bool(interventions) or self.model.device.type != "cpu"
         size = len(rows) if whole else _ROWS
         scores = []
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
-            scores += self.model.score(part, [endings] * len(part), interventions)
+            scores += self.model.score(part, [self.answers] * len(part), interventions)
         logprobs = torch.tensor([[score.logprob for score in row] for row in scores], dtype=torch.float64)
         if self.temperature == 0:
             return np.eye(len(Move))[logprobs.argmax(1).numpy()[places]]

@@ -135,4 +135,7 @@ def _ratios(true: np.ndarray, proba: np.ndarray) -> dict[str, Ratio]:
     return found
 
 
-MAPS = Structured(_NAME, _make, _read, _decode, _score, _sizes, _majority)
+_METRICS = tuple(f"{name}{padded}" for name in ("accuracy", "balanced_accuracy") for padded in ("", "_padded"))
+MAPS = Structured(
+    _NAME, _make, _read, _decode, _score, _sizes, (*_METRICS, "manhattan", "precision", "recall", "f1"), _majority
+)

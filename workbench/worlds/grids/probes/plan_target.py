@@ -109,4 +109,6 @@ def _lead(
     return lead(ratio(ours), ratio(theirs), groups[counted], spec.resamples, seed)
 
 
-PLANS = Structured(_NAME, _make, _read, _decode, _score, lambda plans: np.zeros(len(plans), dtype=np.int64))
+PLANS = Structured(
+    _NAME, _make, _read, _decode, _score, lambda plans: np.zeros(len(plans), dtype=np.int64), ("prefix@*",)
+)
