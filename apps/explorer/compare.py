@@ -10,9 +10,10 @@ import pandas as pd
 import streamlit as st
 
 from workbench.errors import WorkbenchError
+from workbench.families.page import draw, figure_names
 from workbench.figures.style import words
 from workbench.runs import RunRecord, load_run
-from workbench.views.charts import draw, figure_names, show_figure
+from workbench.views.charts import show_figure
 from workbench.views.choices import pick, switch, tabs
 from workbench.views.run_list import name_of
 from workbench.views.run_tables import read_table, show_table, table_names

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,25 +19,13 @@ import streamlit as st
 from apps.explorer.playground_page import playground_page
 from apps.explorer.runs_page import runs_page
 from workbench.errors import WorkbenchError
-from workbench.families.east.views.page import east_page
-from workbench.families.goal_directedness.views.page import goal_page
-from workbench.families.internal_rl.views.page import internal_rl_page
-from workbench.families.introspection.page import introspection_page
-from workbench.families.probe_sweep.views.page import sweeps_page
+from workbench.families import families
+from workbench.families.page import family_page
+from workbench.families.page import pages as family_pages
 from workbench.views import choices
 from workbench.views.run_list import all_runs, runs_root
 from workbench.views.text import say_error
 
-PAGES = {
-    "Runs": runs_page,
-    "EAST": east_page,
-    "Goal-directedness": goal_page,
-    "Internal RL": internal_rl_page,
-    "Introspection": introspection_page,
-    "Playground": playground_page,
-    "Sweeps": sweeps_page,
-}
-NEED_NO_RUNS = ("Playground", "Sweeps")
 SHARED = "examples"  # stands in the address of every page
 _LOG = logging.getLogger(__name__)
 # Less empty margin, figures that scroll on a phone instead of shrinking, and tables that keep within the page.
@@ -57,11 +45,11 @@ def main() -> None:
     st.set_page_config(page_title="Activation workbench", layout="wide")
     st.html(_STYLE)
     runs: list[pd.DataFrame] = []  # filled below: the sidebar is drawn outside of the page, so that it stays
-    pages = [
-        st.Page(partial(_draw, title, runs), title=title, url_path=choices.path_of(title), default=title == "Runs")
-        for title in PAGES
+    found = [
+        st.Page(partial(_draw, show, runs), title=title, url_path=choices.path_of(title), default=title == "Runs")
+        for title, show in pages().items()
     ]
-    page = st.navigation(pages)
+    page = st.navigation(found)
     choices.begin(page.title)
     with _guarded(page.title):
         runs.append(_runs(page.title))
@@ -69,8 +57,14 @@ def main() -> None:
         page.run()
 
 
-def _draw(title: str, runs: list[pd.DataFrame]) -> None:
-    PAGES[title](runs[0])
+def pages() -> dict[str, Callable[[pd.DataFrame], None]]:
+    """What draws each page, by its title: the app's own, and one a family or group of families."""
+    shown = {title: partial(family_page, title, several) for title, several in family_pages().items()}
+    return {"Runs": runs_page, **shown, "Playground": playground_page}
+
+
+def _draw(show: Callable[[pd.DataFrame], None], runs: list[pd.DataFrame]) -> None:
+    show(runs[0])
 
 
 @contextmanager
@@ -100,9 +94,13 @@ def _runs(page: str) -> pd.DataFrame:
             )
         st.caption(f"Run folders in `{root.resolve()}`")
         st.button("Read again", help="look for new runs and new results", width="stretch")
-    if own.empty and page not in NEED_NO_RUNS:
+    if own.empty and _reads_runs(page):
         _say_how_to_begin(root, page, bool(len(shipped)))
     return pd.concat([own, shipped], ignore_index=True) if wanted and len(shipped) else own
+
+
+def _reads_runs(page: str) -> bool:
+    return page == "Runs" or any(family.page is None for family in family_pages().get(page, ()))
 
 
 def _say_how_to_begin(root: Path, page: str, examples: bool) -> None:
@@ -112,7 +110,8 @@ def _say_how_to_begin(root: Path, page: str, examples: bool) -> None:
         return
     these = "; these are small examples that ship with the app" if examples else ""
     st.info(f"There is no run in `{root.resolve()}` yet{these}. This makes one in under a minute:")
-    st.code(f"workbench run east --preset smoke --runs {root}", language="bash")
+    first = next(family for family in families().values() if "smoke" in family.presets)
+    st.code(f"workbench run {first.words} --preset smoke --runs {root}", language="bash")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ import streamlit as st
 
 from apps.explorer.compare import compare_runs
 from workbench.errors import WorkbenchError
+from workbench.families.page import draw, figure_names
 from workbench.figures.style import words
 from workbench.runs import RunRecord, export_run
-from workbench.views.charts import draw, figure_html, figure_names, show_figure
+from workbench.views.charts import figure_html, show_figure
 from workbench.views.choices import pick, pick_some, tabs, write
 from workbench.views.run_list import described, name_of, pick_run
 from workbench.views.run_tables import read_table, show_table, table_names

@@ -45,10 +45,10 @@ def test_a_folder_without_runs_shows_the_command_that_makes_one(open_app, tmp_pa
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("first\nsecond"), KeyError("x")])
 def test_unexpected_error_of_a_page_is_one_line_and_the_other_pages_go_on(open_app, one_run, monkeypatch, error):
-    def broken(runs):
+    def broken(*given):
         raise error
 
-    monkeypatch.setattr("workbench.families.east.views.page.east_page", broken)
+    monkeypatch.setattr("workbench.families.page._finished_run", broken)
     app = open_app(one_run, whole=False, page="EAST")
     [said] = app.error
     assert f"This page could not be drawn ({type(error).__name__}: " in said.value and "\n" not in said.value
@@ -59,8 +59,8 @@ def test_unexpected_error_of_a_page_is_one_line_and_the_other_pages_go_on(open_a
 
 def test_every_page_is_in_the_menu(open_app, one_run):
     app = open_app(one_run)
-    assert [info["page_name"] for info in app._registered_pages.values()] == list(main.PAGES)
-    assert {"Runs", "EAST", "Goal-directedness", "Playground", "Sweeps"} <= set(main.PAGES)
+    assert [info["page_name"] for info in app._registered_pages.values()] == list(main.pages())
+    assert {"Runs", "EAST", "Goal-directedness", "Playground", "Sweeps"} <= set(main.pages())
 
 
 def test_runs_page_lists_the_run_with_what_tells_it_from_others(open_app, tmp_path, write_east_run):

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from apps.explorer.main import NEED_NO_RUNS, PAGES
+from apps.explorer.main import pages
+
+PAGES = list(pages())
+NEED_NO_RUNS = ("Playground", "Sweeps")
 
 # Relative luminance (WCAG) of what lies behind an element, and of its text.
 SHADES = """element => {

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from workbench.errors import DataError
-from workbench.families import families
-from workbench.runs import RunRecord
-
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["draw", "figure_html", "figure_names", "show", "show_figure", "theme"]
+__all__ = ["figure_html", "show", "show_figure", "theme"]
 
 _CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 _CLEAR = "rgba(0, 0, 0, 0)"
@@ -95,36 +90,6 @@ def _darkened(value: Any) -> Any:
     return value
 
 
-def figure_names(run: RunRecord) -> list[str]:
-    """The figures that the run's tables can be drawn as."""
-    return _names(str(run.path), run.status.updated, run)
-
-
-def draw(run: RunRecord, name: str) -> go.Figure:
-    """One of them; raises :class:`DataError` when its table lacks something."""
-    return _drawn(str(run.path), run.status.updated, name, run)
-
-
 def figure_html(figure: go.Figure) -> bytes:
     """A figure as a page that works offline."""
     return str(figure.to_html(include_plotlyjs=True, full_html=True)).encode()
-
-
-# Drawn or read again only when the run was updated.  Few, since Streamlit walks over all that is kept after every run.
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _names(path: str, updated: str, _run: RunRecord) -> list[str]:
-    return list(_drawings(_run))
-
-
-@st.cache_resource(max_entries=24, show_spinner="Drawing")
-def _drawn(path: str, updated: str, name: str, _run: RunRecord) -> go.Figure:
-    drawings = _drawings(_run)
-    if name not in drawings:
-        raise DataError(f"the run {_run.experiment}/{_run.name} has no figure {name!r}")
-    return drawings[name]()
-
-
-def _drawings(run: RunRecord) -> dict[str, Callable[[], go.Figure]]:
-    """What draws each figure of a run, as its family says."""
-    family = families().get(run.experiment)
-    return dict(family.figures(run)) if family else {}

@@ -1,15 +1,9 @@
 """Cells become steps: once each, in order, with their failures; a killed sweep goes on where it was."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
+from tests.killing import kill_run, python, row_files
 from workbench.errors import RunError
 from workbench.runs import load_results, load_run
 from workbench.runs.engines import LocalEngine
@@ -74,9 +68,9 @@ def test_other_steps_of_the_run_come_first_and_are_part_of_the_plan(run_toy, toy
     assert load_run(folder.path).status.state == "interrupted"  # nobody has done the capture
 
 
-def test_what_is_left_is_said_when_no_bar_is_drawn(run_toy, toy):
+def test_what_is_left_is_logged_when_no_bar_is_drawn(run_toy, toy):
     lines = []
-    run_toy(toy.cells(2), HERE, say=lines.append)
+    run_toy(toy.cells(2), HERE, log=lines.append)
     assert lines == ["2 of 2 cells"]
 
 
@@ -86,30 +80,18 @@ def test_the_estimate_is_the_mean_time_of_a_cell_for_each_that_is_left(monkeypat
     clock = iter([0.0, 30.0, 60.0, 70.0])
     monkeypatch.setattr(sweep.time, "monotonic", lambda: next(clock))
     lines = []
-    pace = sweep._Pace(total=10, left=8, say=lines.append)
+    pace = sweep._Pace(total=10, left=8, log=lines.append)
     for _ in range(3):
         pace.step()
     assert lines == ["3 of 10 cells, about 4 min left", "4 of 10 cells, about 3 min left"]
 
 
-def _start(root: Path) -> subprocess.Popen:
-    code = f"import toy_cells; toy_cells.sweep({str(root)!r}, 24, 2)"
-    return subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"TOY_WAIT": "0.1"})
-
-
 def test_killed_sweep_goes_on_at_the_missing_cells_and_gives_the_same_table(toy, tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     killed.mkdir(), whole.mkdir()
-    process = _start(killed)
-    shards = killed / "sweep" / "toy" / "rows"
-    patience = time.monotonic() + 60
-    while len(list(shards.glob("*.parquet"))) < 4 and time.monotonic() < patience:
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)  # the parent alone: its workers must not go on writing
-    process.wait()
-    kept = {path.name for path in shards.glob("*.parquet")}
-    assert 4 <= len(kept) < 24
-    assert load_run(shards.parent).status.state == "interrupted"
+    code = "import sys, toy_cells; toy_cells.sweep(sys.argv[1], 24, 2)"
+    kill_run(killed / "sweep" / "toy", 4, python(code, killed), TOY_WAIT="0.1")
+    kept = {path.name for path in row_files(killed / "sweep" / "toy")}
     toy.sweep(killed, 24, 1)
     toy.sweep(whole, 24, 1)
     ours, theirs = (load_results(root / "sweep" / "toy") for root in (killed, whole))

@@ -18,7 +18,7 @@ _here = partial(lazily, __name__)
 
 GOAL_DIRECTEDNESS = Family(
     name="goal-directedness",
-    title="Goal-directedness in grid worlds",
+    title="Goal-directedness: a language agent in grid worlds",
     paper="arXiv 2602.08964",
     question="Does an agent that walks grids hold a map and a plan, and does it act on what probes read of them?",
     spec=GoalSpec,

@@ -7,8 +7,6 @@ right.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +19,7 @@ import torch
 
 from steering import SteeringVector
 from steering.estimators import entropy_weighted
+from tests.killing import kill_run, python
 from workbench.errors import ArtifactError, DataError, ModelError, SpecError
 from workbench.families import get_family, plan, run
 from workbench.families.east import EAST, PRESETS
@@ -194,18 +193,9 @@ def test_a_finished_run_is_not_done_again_and_its_tables_stay(east_run: Path) ->
 
 
 def test_a_killed_run_goes_on_to_the_same_tables_bit_for_bit(east_run: Path, tmp_path: Path) -> None:
-    code = "from workbench.families import run; from workbench.families.east import EAST, PRESETS;"
-    code += f"run(EAST, PRESETS['smoke'], {str(tmp_path)!r})"
-    child = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    rows = tmp_path / "east" / east_run.name / "rows"
-    deadline = time.monotonic() + 120
-    while len(list(rows.glob("*.parquet"))) < 5 and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    assert 5 <= len(list(rows.glob("*.parquet"))) < len(load_run(east_run).steps())
+    code = "import sys; from workbench.families import run; from workbench.families.east import EAST, PRESETS;"
+    code += "run(EAST, PRESETS['smoke'], sys.argv[1])"
+    kill_run(tmp_path / "east" / east_run.name, 5, python(code, tmp_path))
     again = load_run(run(EAST, SMOKE, tmp_path))
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), load_run(east_run).load_table(name))

@@ -10,11 +10,11 @@ import streamlit as st
 from workbench.families.family import Table, View
 from workbench.families.introspection.self_prediction.figures.style import FITS, SPLITS, role
 from workbench.families.introspection.self_prediction.report import differences, levels, overall, predictor_name
+from workbench.families.page import show_table
 from workbench.figures.record import Tables
 from workbench.figures.style import words
 from workbench.statistics import Interval
 from workbench.views.choices import pick
-from workbench.views.family import show_table
 
 if TYPE_CHECKING:
     import pandas as pd

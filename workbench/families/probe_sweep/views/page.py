@@ -9,12 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from workbench.families import families
+from workbench.families.page import figures, safely
 from workbench.families.probe_sweep.spec import EXPERIMENT
 from workbench.families.probe_sweep.views.form import chosen_spec, command_of, to_yaml
 from workbench.figures.style import words
 from workbench.runs import RunRecord
 from workbench.views.choices import go_to, pick, tabs, write
-from workbench.views.family import figures, safely
 from workbench.views.processes import Started, command_line, launch, started
 from workbench.views.run_list import pick_run, runs_root
 from workbench.views.run_tables import show_table

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.killing import kill_run, python
 from workbench.errors import DataError, ModelError, SpecError
 from workbench.families import get_family, plan, run
 from workbench.families.introspection.concept_injection import protocols, summary
@@ -181,26 +177,13 @@ def test_a_run_that_lost_steps_goes_on_to_the_same_tables(record, small_spec, tm
 
 
 def test_a_killed_run_goes_on_where_it_was(record, small_spec, tmp_path) -> None:
-    script = (
-        "from workbench.families import get_family, run\n"
+    code = (
+        "import sys; from workbench.families import get_family, run\n"
         "family = get_family('concept-injection')\n"
-        f"run(family, family.spec(**{small_spec.model_dump()!r}), {str(tmp_path)!r})\n"
+        "run(family, family.spec.model_validate_json(sys.argv[1]), sys.argv[2])\n"
     )
     folder = tmp_path / "concept-injection" / record.path.name
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and process.poll() is None:
-            if (folder / "rows" / "detection-none.parquet").exists():
-                break
-            time.sleep(0.02)
-        assert process.poll() is None, "the run ended before it could be killed"
-        os.kill(process.pid, signal.SIGKILL)
-    finally:
-        process.kill()
-        process.wait()
-    finished = load_run(folder).steps()
-    assert "detection-none" in finished and len(finished) < len(record.steps())
+    kill_run(folder, 1, python(code, small_spec.model_dump_json(), tmp_path), kind="detection-none")
     again = load_run(run(FAMILY, small_spec, tmp_path))
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from tests.killing import kill_when, python
 from workbench.errors import ModelError, SpecError
 from workbench.families import get_family, plan, run
 from workbench.families.introspection.self_prediction.scoring import judged
@@ -126,17 +122,13 @@ def test_killed_in_a_finetuning_it_goes_on_to_the_same_tables(
         "family = get_family('self-prediction'); spec = family.spec.model_validate_json(sys.argv[1])\n"
         "train, real = lora.train, lora.LoRA\n"
         "def slow(*a, **k):\n"
-        "    print('training', flush=True); import time\n"
+        "    open(sys.argv[3], 'w').close(); import time\n"
         "    a = list(a); report = a[5]; a[5] = lambda s: (report(s), time.sleep(0.2)); return train(*a, **k)\n"
         "lora.train = slow\n"
         "run(family, spec, sys.argv[2], 'again')\n"
     )
-    words = [sys.executable, "-c", code, tiny_self_prediction.model_dump_json(), str(tmp_path)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None and process.stdout.readline() == "training\n"
-    time.sleep(0.5)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    training = tmp_path / "training"
+    kill_when(training.exists, python(code, tiny_self_prediction.model_dump_json(), tmp_path, training), later=0.5)
     assert load_run(target).status.state == "interrupted"
     run(FAMILY, tiny_self_prediction, tmp_path, "again")
     again = load_run(target)
