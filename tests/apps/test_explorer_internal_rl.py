@@ -46,7 +46,7 @@ def test_page_opens_on_the_claims_and_the_gates_with_the_first_that_failed(open_
     claims, *_, gates = (frame.value for frame in app.dataframe)
     assert gates["passed"].tolist() == ["yes"] * 5 + ["no"] and gates["bar"].iloc[-1] == "at least 0.1"
     assert gates["value"].iloc[0] == "0.015 [0.005, 0.025]"
-    assert "the first that failed: discovery, held-out success with composed codes" in app.caption[-1].value
+    assert "the first that failed: discovery, held-out success with composed codes" in said(app.caption)
     assert claims["held"].tolist() == ["yes", "no"] and not app.error
 
 
@@ -99,7 +99,7 @@ def test_an_address_leads_to_task_episode_and_move(open_page, runs):
 
 
 def test_episode_can_be_played_in_one_figure(open_page, runs):
-    app = open_page(runs, view="Episodes", episode=PICKED, play="1")
+    app = open_page(runs, view="Episodes", episode=PICKED, play="true")
     assert len(figure(app)["frames"]) == 8 and not app.get("slider")
 
 
