@@ -76,9 +76,9 @@ ASKED = {
 EVERYWHERE = Scope.everywhere()  # all prompt tokens and all generated ones
 
 
-def yes_minus_no(question, vector=None, strength=0.0):
+def yes_minus_no(question, vector=None, multiplier=0.0):
     """Nats by which yes is likelier than no."""
-    adds = [] if vector is None else [Add(vector, strength, scope=EVERYWHERE)]
+    adds = [] if vector is None else [Add(vector, multiplier, scope=EVERYWHERE)]
     ((yes, no),) = model.score([[{"role": "user", "content": question}]], [["yes", "no"]], adds)
     return yes.logprob - no.logprob
 
@@ -99,7 +99,7 @@ pd.DataFrame(rows).rename(columns={"estimate": "shift, nats"}).round(2)
 
 # %% [markdown]
 # ## The experiment: concept injection
-# Six protocols over a grid of layers and strengths. The cell (layer, strength) of each is chosen on every second
+# Six protocols over a grid of layers and multipliers. The cell (layer, multiplier) of each is chosen on every second
 # concept and judged on the others. The spec below is a cut of the preset `cpu`; the whole is
 #
 # ```
@@ -114,7 +114,7 @@ from workbench.runs import load_run
 
 injection = get_family("concept-injection")
 
-cut = {"concepts": 16, "baselines": 40, "layer_points": 3, "strengths": (2.0, 8.0), "max_new_tokens": 16}
+cut = {"concepts": 16, "baselines": 40, "layer_points": 3, "multipliers": (2.0, 8.0), "max_new_tokens": 16}
 few = {"protocols": ("detection", "control"), "layers": (1,)}
 smoke, cpu = injection.presets["smoke"], injection.presets["cpu"]
 spec = smoke.model_copy(update=few) if SMALL else cpu.model_copy(update=cut)
@@ -147,7 +147,7 @@ tested = record.load_table("held_out").query("protocol == 'detection' and arm ==
 columns = [
     "metric",
     "layer",
-    "strength",
+    "multiplier",
     "estimate",
     "low",
     "high",

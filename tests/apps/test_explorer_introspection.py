@@ -120,17 +120,19 @@ def test_predictions_are_filtered_as_the_address_says(open_app, runs):
 
 def test_a_cell_of_replies_is_shown_beside_the_same_seeds_without_injection(open_app, runs):
     run = load_run(runs / "concept-injection" / "small")
-    cell = {"kind": "naming", "layer": "1", "asked": "standard", "vector": "random vector", "strength": "4"}
+    cell = {"kind": "naming", "layer": "1", "asked": "standard", "vector": "random vector", "multiplier": "4"}
     app = open_app(runs, page=PAGE, protocol="Concept injection", view="Replies", **cell)
     (shown,) = tables(app)
     own = run.read("naming-1")
-    own = own[(own["vector"] == "random") & (own["strength"] == 4.0)].set_index("concept")["text"]
+    own = own[(own["vector"] == "random") & (own["multiplier"] == 4.0)].set_index("concept")["text"]
     plain = run.read("naming-none").set_index("concept")["text"]
     assert shown["reply"].tolist() == own.loc[shown["concept"]].tolist() and len(shown) == 4
     assert shown["without injection"].tolist() == plain.loc[shown["concept"]].tolist()
     assert app.code[0].value.startswith("Trial 1. A thought has been injected")
     app.selectbox(key="introspection-keep").set_value("names the concept").run()
-    assert len(tables(app)[0]) == int(run.read("naming-1").query("vector == 'random' and strength == 4")["names"].sum())
+    assert len(tables(app)[0]) == int(
+        run.read("naming-1").query("vector == 'random' and multiplier == 4")["names"].sum()
+    )
 
 
 def test_a_protocol_that_was_not_run_says_how_to_run_it(open_app, runs, tmp_path):

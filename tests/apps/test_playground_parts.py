@@ -15,6 +15,8 @@ from workbench.models import load_model
 from workbench.models.tiny import tiny_model
 from workbench.runs import list_runs
 from workbench.sites import Site
+from workbench.views.games import Game
+from workbench.worlds import worlds
 from workbench.worlds.bandits.agents.rollout import rollout
 from workbench.worlds.bandits.arms import GaussianArms
 from workbench.worlds.bandits.playground import BanditSettings, play_bandit
@@ -36,6 +38,19 @@ def drawer(tmp_path, monkeypatch):
 def push(model, size=2.0, scope="prompt[-1:]+generation"):
     direction = torch.randn(model.d_model, generator=torch.Generator().manual_seed(0))
     return [Add(direction / direction.norm() * size, site=2, scope=scope)]
+
+
+def test_a_game_of_any_world_is_played_and_is_what_its_models_open_with(monkeypatch):
+    from apps.explorer.playground import games
+    from workbench.training import Recipe
+    from workbench.worlds import World
+
+    game = Game(3, lambda: None, None, None, None)
+    mine = World("mine", "Mine", recipes=(Recipe("my-model", "", ""),), games={"Mine": lambda: game})
+    assert list(games.games()) == ["Bandit", "Grid"] and games.game_of("grid-agent") == "Grid"
+    monkeypatch.setattr(games, "worlds", lambda: worlds() | {"mine": mine})
+    assert games.games()["Mine"]() is game and games.game_of("my-model") == "Mine"
+    assert games.game_of("pinpad-base") is None and games.game_of("another") is None
 
 
 @pytest.mark.parametrize("steered", [False, True])

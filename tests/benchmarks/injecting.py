@@ -20,25 +20,26 @@ from workbench.sites import Site
 
 __all__ = ["grids", "vectors"]
 
-STRENGTHS, NEW = (1.0, 2.0, 4.0, 8.0), 32
+MULTIPLIERS, NEW = (1.0, 2.0, 4.0, 8.0), 32
 
 
 def grids(model_name: str, quick: bool) -> list[Row]:
-    """Strengths x layers x concepts of detection trials, against one ``generate`` for each of them."""
+    """Multipliers x layers x concepts of detection trials, against one ``generate`` for each of them."""
     model = load_model(model_name)
     words = load_words()
     layers, concepts = ([1, 3], list(words.concepts)[:2]) if quick else ([0, 2, 4], list(words.concepts)[:8])
     found = concept_vectors(model, concepts, words.baselines[:10], layers)
     placed = prompts.place(model, prompts.detection())
-    cells = [(found[layer][word], strength) for layer in layers for strength in STRENGTHS for word in concepts]
+    cells = [(found[layer][word], multiplier) for layer in layers for multiplier in MULTIPLIERS for word in concepts]
     trials = [
-        Trial(placed.tokens, placed.start, None, vector, strength, seed=k) for k, (vector, strength) in enumerate(cells)
+        Trial(placed.tokens, placed.start, None, vector, multiplier, seed=k)
+        for k, (vector, multiplier) in enumerate(cells)
     ]
     one = _one_by_one(model, trials)
     ours = lambda: [outcome.texts[0] for outcome in run_trials(model, trials, max_new_tokens=NEW)]  # noqa: E731
     _check(ours(), one())
     (timed,) = compare(ours, [one], 1 if quick else 5)
-    note = f"{model_name}; {len(layers)} layers x {len(STRENGTHS)} strengths x {len(concepts)} concepts, prompts of"
+    note = f"{model_name}; {len(layers)} layers x {len(MULTIPLIERS)} multipliers x {len(concepts)} concepts, prompts of"
     note += f" {len(placed.tokens)} tokens injected from token {placed.start} on, {NEW} new tokens, same replies"
     return [at_least("concept injection: the grid as per-row batches, over cell by cell", timed, 3, note)]
 
@@ -73,7 +74,7 @@ def _one_by_one(model: LanguageModel, trials: list[Trial]) -> Callable[[], list[
         texts = []
         for trial in trials:
             scope = Scope(Window(trial.start, None), Window())
-            steer = [Add(trial.vector, trial.strength, scope=scope)]
+            steer = [Add(trial.vector, trial.multiplier, scope=scope)]
             ((done,),) = model.generate(
                 [list(trial.tokens)], max_new_tokens=NEW, seeds=[trial.seed], interventions=steer
             )

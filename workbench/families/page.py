@@ -68,7 +68,7 @@ def _finished_run(runs: pd.DataFrame, family: Family) -> RunRecord | None:
     others = f" ({len(own)} are not: see the page Runs)" if len(own) else ""
     hint = ", or switch on the shipped examples" if has_example(family.name) else ""
     st.info(f"No run of {family.name} is finished{others}. This makes one{hint}:")
-    st.code(f"workbench run {family.words} --preset {next(reversed(family.presets), 'NAME')}", language="bash")
+    st.code(f"workbench run {family.words} --preset {next(reversed(list(family.presets)), 'NAME')}", language="bash")
     return None
 
 

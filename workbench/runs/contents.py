@@ -20,6 +20,7 @@ __all__ = ["RunContents"]
 
 SPEC_FILE, PROVENANCE_FILE, PLAN_FILE, LOG_FILE = "spec.json", "provenance.json", "plan.json", "log.txt"
 ROWS, ARTIFACTS, FIGURES = "rows", "artifacts", "figures"
+_RENAMED = {"strength": "multiplier"}  # columns of runs before 0.1
 
 
 class RunContents:
@@ -38,14 +39,14 @@ class RunContents:
         path = self._file(ROWS, step, "step", ".parquet")
         if not path.exists():
             raise RunError(f"step {step!r} of {self.path} is not finished{did_you_mean(step, self.steps())}")
-        return read_frames([path])
+        return _tables([path])
 
     def rows(self) -> pd.DataFrame:
         """The rows of all finished steps in the order of :meth:`steps`, whatever order they finished in.
 
         Raises :class:`RunError` naming the file when one is broken.
         """
-        return read_frames([self.path / ROWS / f"{step}.parquet" for step in self.steps()])
+        return _tables([self.path / ROWS / f"{step}.parquet" for step in self.steps()])
 
     @property
     def artifacts(self) -> list[str]:
@@ -67,7 +68,7 @@ class RunContents:
 
     def load_table(self, name: str) -> pd.DataFrame:
         """The table saved under ``name``."""
-        return read_frames([self._artifact(name, ".parquet")])
+        return _tables([self._artifact(name, ".parquet")])
 
     def read_json(self, name: str) -> Any:
         """The JSON data written under ``name``."""
@@ -86,6 +87,10 @@ class RunContents:
         if not path.exists():
             raise RunError(f"run {self.path} has no artifact {path.name!r}{did_you_mean(path.name, self.artifacts)}")
         return path
+
+
+def _tables(paths: list[Path]) -> pd.DataFrame:
+    return read_frames(paths).rename(columns=_RENAMED)
 
 
 def _visible(folder: Path) -> list[str]:

@@ -81,7 +81,8 @@ def _changes(label: str, metric: str, sign: int, run: GoalRun) -> Iterator[Verdi
         else:
             values = run.mazes.table[label]
             many, few = source[label] == values.max(), source[label] == values.min()
-        change = contrast(source[column].to_numpy(float), *map(np.asarray, (many, few)), source["layout"].to_numpy())
+        values, groups = source[column].to_numpy(float), source["layout"].to_numpy()
+        change = contrast(values, many.to_numpy(), few.to_numpy(), groups)
         yield verdict(f"largest less smallest {label}", change, mode, sign)
 
 

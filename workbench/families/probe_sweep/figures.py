@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.errors import WorkbenchError
+from workbench.figures.marks import curve
 from workbench.figures.style import (
     BLACK,
     BLUE,
@@ -25,7 +26,7 @@ from workbench.figures.style import (
     PURPLE,
     SKY,
     VERMILION,
-    band,
+    Look,
     finish,
     need,
     words,
@@ -103,19 +104,11 @@ def layer_curves(table: pd.DataFrame, model: str, target: str) -> go.Figure:
 
 
 def _add_probe(figure: go.Figure, place: Any, rows: pd.DataFrame, series: str, colour: str, seed: int) -> None:
-    first, others = rows[rows["seed"] == seed].sort_values("layer"), rows[rows["seed"] != seed]
+    first, others = rows[rows["seed"] == seed], rows[rows["seed"] != seed]
     if first.empty:
         return
-    bounded = first.dropna(subset=["low", "high"])
-    if len(bounded):
-        figure.add_trace(band(bounded["layer"], bounded["low"], bounded["high"], colour), **place)
-    line = go.Scatter(
-        x=first["layer"], y=first["estimate"], mode="lines+markers", name=series, legendgroup=series,
-        showlegend=place["col"] == 1, line={"color": colour, "width": 2.5}, marker={"size": 7},
-        customdata=first[["low", "high"]],
-        hovertemplate="layer %{x}: %{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]",
-    )  # fmt: skip
-    figure.add_trace(line, **place)
+    for trace in curve(first, "layer", Look(series, colour), place["col"] == 1):
+        figure.add_trace(trace, **place)
     if len(others):
         points = go.Scatter(
             x=others["layer"], y=others["estimate"], mode="markers", marker={"color": colour, "size": 4},
@@ -128,18 +121,14 @@ def _add_controls(figure: go.Figure, place: Any, rows: pd.DataFrame, colour: str
     for control, found in rows[rows["control"] != "none"].groupby("control", sort=False):
         if control == CHANCE and not first:
             continue  # the same for every probe
-        curve = found.sort_values("layer")
+        levels, dash = found.sort_values("layer"), CONTROLS.get(str(control), "longdash")
         line = go.Scatter(
-            x=curve["layer"], y=curve["estimate"], mode="lines", name=f"control: {words(str(control))}",
+            x=levels["layer"], y=levels["estimate"], mode="lines", name=f"control: {words(str(control))}",
             legendgroup=f"control {control}", showlegend=first and place["col"] == 1, opacity=0.8, legendrank=2000,
-            line={"color": BLACK if control == CHANCE else colour, "width": 1.5, "dash": _dash(str(control))},
+            line={"color": BLACK if control == CHANCE else colour, "width": 1.5, "dash": dash},
             hovertemplate="layer %{x}: %{y:.3f}",
         )  # fmt: skip
         figure.add_trace(line, **place)
-
-
-def _dash(control: str) -> str:
-    return CONTROLS.get(control, "longdash")
 
 
 def layer_position_heatmap(table: pd.DataFrame, model: str, target: str) -> go.Figure:

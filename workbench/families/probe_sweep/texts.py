@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def _capture(
     rows = {"labels": table.drop(columns=options["text"]), "groups": _groups(options, table, texts)}
 
     def read(where: Positions) -> ActivationSet:
-        return cast(ActivationSet, capture(reader, texts, sites, where, progress=progress, **rows))
+        return capture(reader, texts, sites, where, progress=progress, **rows)
 
     forms = {name: read_positions(value, name) for name, value in positions.items()}
     counted = {name: (form, joined) for name, (form, joined) in forms.items() if isinstance(form, tuple)}
@@ -85,8 +85,8 @@ def _pick(rows: ActivationSet, places: Sequence[int], each: int, joined: bool) -
         return rows.select((starts[:, None] + np.asarray(places)).ravel())
     first = rows.select(starts + places[0])
     wide = {site: torch.cat([rows.select(starts + place)[site] for place in places], 1) for site in rows.sites}
-    joined = SiteMap(wide, rows.n_layers)
-    return ActivationSet(joined, first.labels, first.groups, rows.fingerprint, rows.basis, rows.model)
+    sites = SiteMap(wide, rows.n_layers)
+    return ActivationSet(sites, first.labels, first.groups, rows.fingerprint, rows.basis, rows.model)
 
 
 def read_positions(value: Any, name: str) -> tuple[Positions, bool]:

@@ -39,11 +39,7 @@ _TRAINING = f"{__name__}.training"
 WORLD = World(
     "bandits",
     "Bandits: buttons and slot machines in words",
-    recipes=(
-        Recipe(
-            "bandit-agent", "train the shipped bandit player from scratch", f"{_TRAINING}.agent", f"{_TRAINING}.quality"
-        ),
-    ),
+    recipes=(Recipe("bandit-agent", "train the shipped bandit player from scratch", f"{_TRAINING}.agent"),),
     sources={"bandit-steps": attribute(__name__, "probe_source:BANDIT_STEPS")},
     games={"Bandit": attribute(__name__, "playground:GAME")},
 )

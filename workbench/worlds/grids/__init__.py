@@ -54,11 +54,7 @@ _TRAINING = f"{__name__}.training"
 WORLD = World(
     "grids",
     "Grids: mazes, keys and doors in words",
-    recipes=(
-        Recipe(
-            "grid-agent", "train the shipped grid walker from scratch", f"{_TRAINING}.agent", f"{_TRAINING}.quality"
-        ),
-    ),
+    recipes=(Recipe("grid-agent", "train the shipped grid walker from scratch", f"{_TRAINING}.agent"),),
     sources={"grid-states": attribute(__name__, "probe_source:GRID_STATES")},
     targets={
         "map": attribute(__name__, "probes.map_target:MAPS"),

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from workbench.activations import ActivationSet, replay
 from workbench.activations.sources import Source, Task, play_once
 from workbench.errors import DataError, SpecError, check_keys, did_you_mean
-from workbench.sites import Site
+from workbench.sites import Site, SiteMap
 from workbench.worlds.grids.agents.play import play_grids
 from workbench.worlds.grids.agents.probed_states import PROPERTIES, ProbedStates, agent_of, plans_of, play_states
 from workbench.worlds.grids.maze_sets import MazeSpec, probe_layouts
@@ -114,7 +114,8 @@ def _capture(
     read = _read(reader, ends, sites, progress)
     found = {}
     for name, where in wanted.items():
-        every = ActivationSet(read[where.name], labels, data.groups, reader.fingerprint, reader.basis, reader.name)
+        seen = SiteMap(read[where.name])
+        every = ActivationSet(seen, labels, data.groups, reader.fingerprint, reader.basis, reader.name)
         rows = np.isin(labels["size"], where.sizes) if where.sizes else np.ones(len(labels), bool)
         if not rows.any():
             raise DataError(f"position {name!r}: no state of sizes {list(where.sizes or ())} was readable")

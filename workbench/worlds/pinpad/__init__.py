@@ -56,12 +56,7 @@ WORLD = World(
     "pinpad",
     "Pinpads: colours to be visited in an order",
     recipes=(
-        Recipe(
-            "pinpad-base",
-            "train the shipped pinpad sequence model from scratch",
-            f"{_TRAINING}.base",
-            f"{_TRAINING}.quality",
-        ),
+        Recipe("pinpad-base", "train the shipped pinpad sequence model from scratch", f"{_TRAINING}.base"),
         Recipe("ant-expert", "train the ant's walker with PPO (extra: mujoco)", f"{_TRAINING}.ant_expert", ships=False),
         Recipe("ant-base", "train the recurrent base on the ant expert's play", f"{_TRAINING}.ant_base", ships=False),
     ),

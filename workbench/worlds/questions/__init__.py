@@ -15,12 +15,5 @@ _TRAINING = f"{__name__}.training"
 WORLD = World(
     "questions",
     "Questions: tasks whose answers have properties",
-    recipes=(
-        Recipe(
-            "babbler",
-            "train a small model with habits of its own (introspection)",
-            f"{_TRAINING}.babbler",
-            f"{_TRAINING}.quality",
-        ),
-    ),
+    recipes=(Recipe("babbler", "train a small model with habits of its own (introspection)", f"{_TRAINING}.babbler"),),
 )

@@ -113,7 +113,7 @@ def test_a_local_model_answers_through_the_provider(chat_model, tmp_path: Path) 
 
 
 def test_concept_injection_reports_every_condition_beside_its_controls(chat_model, tmp_path: Path) -> None:
-    options = {"concepts": 4, "baselines": 3, "max_new_tokens": 3, "layer": 0, "strength": 8.0}
+    options = {"concepts": 4, "baselines": 3, "max_new_tokens": 3, "layer": 0, "multiplier": 8.0}
     task = inspect_export.concept_injection(**options, judge=None)
     log = run(task, inspect_export.local_model(chat_model), tmp_path)
     for name in ("success", "affirms", "names", "coherent", "logit_margin"):

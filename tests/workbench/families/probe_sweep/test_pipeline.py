@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -9,8 +11,10 @@ import pytest
 
 from probes import make_probe
 from probes.evaluation import evaluate
+from workbench import families
 from workbench.activations import capture
 from workbench.errors import RunError
+from workbench.families import Context, get_family
 from workbench.families.probe_sweep import SweepSpec, run
 from workbench.models import load_model
 from workbench.models.hf import HuggingFaceBackend
@@ -59,6 +63,23 @@ def test_rows_are_those_of_a_direct_evaluation(sweep, sweep_base):
     pd.testing.assert_frame_equal(found[direct.columns], direct)
     assert set(found["rows"]) == {60} and set(found["groups"]) == {20}
     assert json.loads(found["params"].iloc[0]) == {"shrinkage": 0.1}
+
+
+def test_the_family_runs_it_as_any_other_and_plans_its_steps(sweep_fields, sweep_base, tmp_path, monkeypatch):
+    monkeypatch.chdir(sweep_base)
+    family, spec = get_family("sweep"), SweepSpec.model_validate(sweep_fields)
+    record = load_run(families.run(family, spec, tmp_path))
+    steps = families.plan(family, spec)
+    assert record.status.state == "finished" and [step.name for step in steps] == record.steps()
+    context = Context(spec, record)
+    pd.testing.assert_frame_equal(steps[-1].work(context), record.read(steps[-1].name))
+
+
+def test_naming_the_family_loads_nothing_heavy():
+    heavy = (
+        "import sys, workbench.families.probe_sweep; print({'torch', 'pandas', 'plotly', 'sklearn'} & {*sys.modules})"
+    )
+    assert subprocess.check_output([sys.executable, "-c", heavy], text=True).strip() == "set()"
 
 
 def test_one_capture_feeds_all_cells_and_resuming_runs_no_model(sweep, passes):

@@ -59,11 +59,11 @@ def _figures(tables: Tables) -> Iterator[tuple[str, Draw]]:
         ("words", words_table, tables.table("words")),
     ):
         yield from ((f"{name}-{r}", partial(draw, part)) for r, part in _by_rendering(table))
-    for name, draw, table in (
-        ("regret", regret, tables.table("behaviour")), ("vector_norms", vector_norms, tables.rows("vectors"))
-    ):  # fmt: skip
-        if table is not None:
-            yield name, partial(draw, table)
+    behaviour, norms = tables.table("behaviour"), tables.rows("vectors")
+    if behaviour is not None:
+        yield "regret", partial(regret, behaviour)
+    if norms is not None:
+        yield "vector_norms", partial(vector_norms, norms)
 
 
 def _by_rendering(table: pd.DataFrame | None) -> Iterator[tuple[str, pd.DataFrame]]:

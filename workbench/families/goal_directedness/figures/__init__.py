@@ -108,9 +108,13 @@ def figures(record: Record) -> dict[str, Draw]:
 
 
 def _examples(record: Record, described: object) -> Iterator[tuple[str, Draw]]:
-    found = cache(lambda: examples_of(record))
+    found = cache(partial(examples_of, record))
+
+    def draw(number: int) -> go.Figure:
+        return grid_steps(found()[number])
+
     for k in range(len(described)) if isinstance(described, list) else ():
-        yield f"example-{k + 1}", lambda k=k: grid_steps(found()[k])
+        yield f"example-{k + 1}", partial(draw, k)
 
 
 def examples_of(record: Record) -> list[GridExample]:

@@ -1,6 +1,6 @@
 """What the paper and its replications say, judged on the rows of a run.
 
-Cells (layer and strength) were chosen on every second concept; everything is judged on the others, paired by concept,
+Cells (layer and multiplier) were chosen on every second concept; everything is judged on the others, paired by concept,
 with intervals that resample whole concepts.  A claim is held when the 95% interval of its difference lies on the
 expected side of zero.
 """
@@ -90,7 +90,7 @@ class _Cells:
     def at(self, name: str, vector: str = "concept", cell: str = "") -> pd.DataFrame:
         """Rows of an arm and vector, at the cell chosen for that arm or for ``cell``."""
         where, part = self.chosen[cell or name], _of(self.rows, name, vector)
-        here = (part["layer"] == where["layer"]) & (part["strength"] == where["strength"])
+        here = (part["layer"] == where["layer"]) & (part["multiplier"] == where["multiplier"])
         return part[here | (part["layer"] == -1) | ((vector == "none") & (part["layer"] == where["layer"]))]
 
     def over(self, name: str, control: str, metric: str, cell: str = "") -> Interval | None:
@@ -103,7 +103,7 @@ class _Cells:
     def where(self, name: str) -> str:
         """The chosen cell in words."""
         cell = self.chosen[name]
-        return f"layer {cell['layer']}, strength {cell['strength']:g}"
+        return f"layer {cell['layer']}, multiplier {cell['multiplier']:g}"
 
 
 def _of(rows: pd.DataFrame, name: str, vector: str) -> pd.DataFrame:

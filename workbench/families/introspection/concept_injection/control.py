@@ -24,7 +24,7 @@ __all__ = ["control_rows"]
 
 
 def control_rows(context: InjectionContext) -> pd.DataFrame:
-    """Rows ``protocol, arm, vector, layer, strength, concept, trial, text, cosine``, one an arm, vector and layer.
+    """Rows ``protocol, arm, vector, layer, multiplier, concept, trial, text, cosine``, one an arm, vector and layer.
 
     Arms ``think`` and ``avoid``; ``vector`` is what the activations are compared with: the concept's, or one of its
     controls.  ``none`` is the concept's vector while nothing is said of the concept (the plain instruction).
@@ -37,7 +37,7 @@ def control_rows(context: InjectionContext) -> pd.DataFrame:
     for arm in ("think", "avoid"):
         for layer in context.layers:
             for k, word in enumerate(context.words.concepts):
-                labels = {"protocol": "control", "arm": arm, "layer": layer, "strength": 0.0}
+                labels = {"protocol": "control", "arm": arm, "layer": layer, "multiplier": 0.0}
                 labels |= {"concept": word, "trial": 0, "text": ""}
                 found = {kind: cosines[arm][layer, kind][k] for kind in kinds}
                 found["none"] = cosines["plain"][layer, "concept"][k]

@@ -19,7 +19,7 @@ from workbench.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILIO
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["by_protocol", "figures", "injection_grid", "intention", "strength_curves"]
+__all__ = ["by_protocol", "figures", "injection_grid", "intention", "multiplier_curves"]
 
 VECTORS = {
     "concept": Look("concept's vector", BLUE, "solid", "circle"),
@@ -60,7 +60,7 @@ CURVES = {
     "logits_kv_unrelated": ("kv_cache", "unrelated", "yes_no"),
 }
 PRIMARY = ("success", "correct", "transcription", "names", "affirms", "says_yes")  # which metric stands for an arm
-_COLUMNS = ("protocol", "arm", "vector", "layer", "strength", "metric", "estimate", "low", "high")
+_COLUMNS = ("protocol", "arm", "vector", "layer", "multiplier", "metric", "estimate", "low", "high")
 _NONE = ("none", "none_low", "none_high")
 _NOTE = "95% intervals: Wilson for rates, whole concepts resampled for the rest."
 
@@ -74,13 +74,13 @@ def figures(record: Record) -> dict[str, Callable[[], go.Figure]]:
         found["protocols"] = partial(by_protocol, tested)
     if (results := tables.table("results")) is not None:
         found |= {name: partial(injection_grid, results, *what) for name, what in GRIDS.items()}
-        found |= {name: partial(strength_curves, results, *what) for name, what in CURVES.items()}
+        found |= {name: partial(multiplier_curves, results, *what) for name, what in CURVES.items()}
         found["intention"] = partial(intention, results)
     return found
 
 
 def injection_grid(results: pd.DataFrame, protocol: str, arm: str, metric: str) -> go.Figure:
-    """A metric by layer and strength: without injection, with the concept's vector, with each control vector.
+    """A metric by layer and multiplier: without injection, with the concept's vector, with each control vector.
 
     ``results``: the table of a run.  All panels share one colour scale; a share's goes from 0 to 1.
     """
@@ -101,7 +101,7 @@ def injection_grid(results: pd.DataFrame, protocol: str, arm: str, metric: str) 
         trace = _heat(part[part["vector"] == kind], layers)
         trace.update(coloraxis="coloraxis")
         figure.add_trace(trace, 1, col)
-        figure.update_xaxes(type="category", title_text="strength" if widths[col - 1] > 1 else "", row=1, col=col)
+        figure.update_xaxes(type="category", title_text="multiplier" if widths[col - 1] > 1 else "", row=1, col=col)
         figure.update_yaxes(type="category", showticklabels=col == 1, row=1, col=col)
         figure.update_yaxes(categoryorder="array", categoryarray=[str(layer) for layer in layers], row=1, col=col)
     figure.update_yaxes(title_text="layer", row=1, col=1)
@@ -126,7 +126,7 @@ def _heat(cells: pd.DataFrame, layers: list[int]) -> go.Heatmap:
     """One panel; rows without a layer (no injection) fill one cell."""
     everywhere = cells["layer"] < 0
     y = ["all" if none else str(int(layer)) for none, layer in zip(everywhere, cells["layer"], strict=True)]
-    x = ["-" if none else f"{s:g}" for none, s in zip(everywhere, cells["strength"], strict=True)]
+    x = ["-" if none else f"{s:g}" for none, s in zip(everywhere, cells["multiplier"], strict=True)]
     if everywhere.any():  # the same whatever the layer: one number, drawn over the height of the grid
         row = cells[everywhere].iloc[0]
         y, x = [str(layer) for layer in layers], ["-"] * len(layers)
@@ -138,20 +138,20 @@ def _heat(cells: pd.DataFrame, layers: list[int]) -> go.Heatmap:
     return go.Heatmap(
         x=x, y=y, z=[v[0] for v in values], customdata=[v[1:] for v in values], text=texts, texttemplate="%{text}",
         xgap=1, ygap=1,
-        hovertemplate="layer %{y}, strength %{x}: %{z:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",
+        hovertemplate="layer %{y}, times %{x}: %{z:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",
     )  # fmt: skip
 
 
-def strength_curves(results: pd.DataFrame, protocol: str, arm: str, metric: str = "yes_no") -> go.Figure:
-    """How far a metric moves from where it is without injection, against the strength, a panel a layer.
+def multiplier_curves(results: pd.DataFrame, protocol: str, arm: str, metric: str = "yes_no") -> go.Figure:
+    """How far a metric moves from where it is without injection, against the multiplier, a panel a layer.
 
     Paired by concept (columns ``over_none*``), for the concept's vector and its controls.
     """
     change = ("over_none", "over_none_low", "over_none_high")
-    need(results, [*_COLUMNS, *change], "strength_curves")
+    need(results, [*_COLUMNS, *change], "multiplier_curves")
     part = _part(results, protocol, arm, metric)
     part = part[part["vector"].isin(["concept", "random", "shuffled"]) & part["over_none"].notna()]
-    need(part, [], f"strength_curves of {protocol}, {arm}, {metric}")
+    need(part, [], f"multiplier_curves of {protocol}, {arm}, {metric}")
     layers = sorted(int(layer) for layer in part["layer"].unique())
     columns = min(5, len(layers))
     rows = -(-len(layers) // columns)
@@ -162,10 +162,10 @@ def strength_curves(results: pd.DataFrame, protocol: str, arm: str, metric: str 
     for i, layer in enumerate(layers):
         row, col = i // columns + 1, i % columns + 1
         for kind in ("shuffled", "random", "concept"):
-            curve = part[(part["layer"] == layer) & (part["vector"] == kind)].sort_values("strength")
+            curve = part[(part["layer"] == layer) & (part["vector"] == kind)].sort_values("multiplier")
             figure.add_traces(_curve(curve, change, VECTORS[kind], i == 0), row, col)
         figure.add_hline(0, line={"color": "#888", "width": 1}, row=row, col=col)
-        figure.update_xaxes(title_text="strength", row=rows, col=col)
+        figure.update_xaxes(title_text="multiplier", row=rows, col=col)
     for row in range(1, rows + 1):
         figure.update_yaxes(title_text="shift", row=row, col=1)
     title = f"{_titled(protocol)}, {words(arm)}: shift of {METRICS.get(metric, words(metric))}"
@@ -178,13 +178,13 @@ def _curve(part: pd.DataFrame, columns: tuple[str, str, str], style: Look, legen
     if part.empty:
         return []
     line = go.Scatter(
-        x=part["strength"], y=part[estimate], mode="lines+markers", name=style.name, legendgroup=style.name,
+        x=part["multiplier"], y=part[estimate], mode="lines+markers", name=style.name, legendgroup=style.name,
         showlegend=legend, line={"color": style.colour, "width": 2.4, "dash": style.dash},
         marker={"symbol": style.symbol, "size": 8}, customdata=part[[low, high]],
         hovertemplate="%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]",
     )  # fmt: skip
     area = part.dropna(subset=[low, high])
-    return [line] if area.empty else [band(area["strength"], area[low], area[high], style.colour), line]
+    return [line] if area.empty else [band(area["multiplier"], area[low], area[high], style.colour), line]
 
 
 def by_protocol(tested: pd.DataFrame) -> go.Figure:
@@ -209,7 +209,7 @@ def by_protocol(tested: pd.DataFrame) -> go.Figure:
         figure.add_trace(_bars(one[columns].to_numpy().tolist(), names, style))
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.05)
     figure.update_yaxes(title_text="share", range=[-0.02, 1.05])
-    note = f"Layer and strength chosen on every second concept, shown for the others. {_NOTE}"
+    note = f"Layer and multiplier chosen on every second concept, shown for the others. {_NOTE}"
     return finish(figure, "Injected concepts and their controls", note, max(820, 150 * len(names) + 120), 560)
 
 
@@ -236,7 +236,7 @@ def intention(results: pd.DataFrame) -> go.Figure:
     }
     figure = go.Figure()
     for (arm, vector), style in lines.items():
-        curve = part[(part["arm"] == arm) & (part["vector"] == vector)].sort_values("layer").assign(strength=_layers)
+        curve = part[(part["arm"] == arm) & (part["vector"] == vector)].sort_values("layer").assign(multiplier=_layers)
         figure.add_traces(_curve(curve, ("estimate", "low", "high"), style, True))
     figure.add_hline(0, line={"color": "#888", "width": 1})
     figure.update_xaxes(title_text="layer", dtick=1 if part["layer"].max() < 20 else None)

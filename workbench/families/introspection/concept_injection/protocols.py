@@ -1,7 +1,7 @@
 """The kinds of trial: what is asked in each arm, and how the reply becomes numbers.
 
 A protocol has arms; an arm asks one question of every concept.  Every arm is run without injection and, at every layer
-and strength, with the concept's vector and with its norm-matched controls.  Seeds belong to (protocol, arm, concept),
+and multiplier, with the concept's vector and with its norm-matched controls.  Seeds belong to (protocol, arm, concept),
 so that conditions are compared under common random numbers.
 """
 
@@ -96,11 +96,11 @@ ARMS: dict[str, tuple[Arm, ...]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """What is done to the model: a kind of vector at a layer and strength (``none``, ``perturbed``: no vector)."""
+    """What is done to the model: a kind of vector at a layer and multiplier (``none``, ``perturbed``: no vector)."""
 
     vector: str
     layer: int = -1
-    strength: float = 0.0
+    multiplier: float = 0.0
 
 
 def arms_of(spec: InjectionSpec, protocol: str) -> list[Arm]:
@@ -114,13 +114,13 @@ def conditions(spec: InjectionSpec, protocol: str, arm: Arm, layer: int | None) 
         odd = protocol == "detection" and arm.name == "standard" and "perturbed" in spec.controls
         return [Condition("none"), *([Condition("perturbed")] if odd else [])]
     kinds = ("concept", *(kind for kind in CONTROL_VECTORS if kind in spec.controls))
-    return [Condition(kind, layer, strength) for kind in kinds for strength in spec.strengths]
+    return [Condition(kind, layer, multiplier) for kind in kinds for multiplier in spec.multipliers]
 
 
 def protocol_rows(context: InjectionContext, protocol: str, layer: int | None) -> pd.DataFrame:
     """Rows of all arms of a protocol at a layer (None: without injection), one a completion.
 
-    Columns ``protocol, arm, vector, layer, strength, concept, trial, text`` and the numbers of the reply (NaN where an
+    Columns ``protocol, arm, vector, layer, multiplier, concept, trial, text`` and numbers of the reply (NaN where an
     arm does not have one); what is read off the logits stands in the rows of trial 0 only.
     """
     import pandas as pd
@@ -149,7 +149,7 @@ def _trial(context: InjectionContext, protocol: str, arm: Arm, condition: Condit
     vector = context.vector(word, condition.layer, condition.vector) if condition.layer >= 0 else None
     texts = {"yes_no": (*YES, *NO), "letters": tuple(LETTERS), "": ()}[arm.answers]
     return Trial(
-        placed.tokens, placed.start, placed.stop, vector, condition.strength, context.seed(protocol, arm.name, word),
+        placed.tokens, placed.start, placed.stop, vector, condition.multiplier, context.seed(protocol, arm.name, word),
         context.spec.trials if arm.read else 0, tuple(tuple(context.model.encode_continuation(text)) for text in texts),
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ __all__ = ["report", "with_controls"]
 
 _CONTROLS = {"none": "no injection", "random": "random", "shuffled": "shuffled", "perturbed": "odd input"}
 _CAPTION = (
-    "cells (layer, strength) were chosen on every second concept and are shown for the others; brackets: 95% intervals,"
+    "cells (layer, multiplier) were chosen on every second concept and shown for the others; brackets: 95% intervals,"
     " Wilson for rates, over concepts for the rest; the grid is in the table results"
 )
 
@@ -32,7 +32,7 @@ def report(record: Record) -> Iterator[Table]:
         return
     groups = list(tested.groupby(["protocol", "arm"], sort=False))
     for place, ((protocol, arm), rows) in enumerate(groups, 1):
-        cell = f"layer {rows['layer'].iloc[0]}, strength {rows['strength'].iloc[0]:g}"
+        cell = f"layer {rows['layer'].iloc[0]}, multiplier {rows['multiplier'].iloc[0]:g}"
         title = f"{protocol}, {arm}".replace("_", "-") + f" ({cell})"
         yield Table(title, with_controls(rows), _CAPTION if place == len(groups) else "")
 

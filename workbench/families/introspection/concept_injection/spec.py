@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
 from workbench.errors import did_you_mean
 from workbench.families.specs import ModelSpec
@@ -25,7 +25,11 @@ class InjectionSpec(ModelSpec):
     baselines: int = Field(100, ge=2, description="words whose mean is taken from every concept's activation")
     layers: tuple[int, ...] | None = Field(None, description="layers of the grid; default: evenly spaced ones")
     layer_points: int = Field(9, ge=1, description="how many evenly spaced layers, if layers is not given")
-    strengths: tuple[float, ...] = Field((1.0, 2.0, 4.0, 8.0), description="multiples of the vector; 0 is always run")
+    multipliers: tuple[float, ...] = Field(
+        (1.0, 2.0, 4.0, 8.0),
+        description="multiples of the vector; 0 is always run",
+        validation_alias=AliasChoices("multipliers", "strengths"),  # the name in runs before 0.1
+    )
     scope: str = Field("trial", description="where detection and naming are injected: trial, text, reply, everything")
     trials: int = Field(1, ge=1, description="completions a concept and cell")
     protocols: tuple[str, ...] = Field(PROTOCOLS, description="kinds of trial")
@@ -48,7 +52,7 @@ class InjectionSpec(ModelSpec):
                 raise ValueError(f"unknown {str(info.field_name)[:-1]} {name!r}{did_you_mean(name, valid)}")
         return value
 
-    @field_validator("protocols", "controls", "layers", "strengths")
+    @field_validator("protocols", "controls", "layers", "multipliers")
     @classmethod
     def _listed(cls, value: tuple[object, ...] | None, info: ValidationInfo) -> tuple[object, ...] | None:
         if value is None:
@@ -66,20 +70,20 @@ class InjectionSpec(ModelSpec):
             raise ValueError(f"unknown scope {value!r}{did_you_mean(value, SCOPES)}")
         return value
 
-    @field_validator("strengths")
+    @field_validator("multipliers")
     @classmethod
     def _doses(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if 0 in value:
-            raise ValueError("a strength of 0 is no injection, which is run in any case: leave it out")
-        if not all(math.isfinite(dose) for dose in value):
-            raise ValueError("strengths are finite numbers")
+            raise ValueError("a multiplier of 0 is no injection, which is run in any case: leave it out")
+        if not all(math.isfinite(multiplier) for multiplier in value):
+            raise ValueError("multipliers are finite numbers")
         return value
 
 
 PRESETS: dict[str, InjectionSpec] = {
     "gpu": InjectionSpec(),
     "cpu": InjectionSpec(layer_points=6, max_new_tokens=32),
-    "smoke": InjectionSpec(concepts=4, baselines=8, layer_points=2, strengths=(2.0, 8.0), max_new_tokens=8),
+    "smoke": InjectionSpec(concepts=4, baselines=8, layer_points=2, multipliers=(2.0, 8.0), max_new_tokens=8),
 }
 
 

@@ -1,6 +1,6 @@
 """From rows to tables: every rate with a Wilson interval, and beside it what the controls give.
 
-Beside each number of an injected concept stand, for the same arm, layer and strength: no injection (false positives),
+Beside each number of an injected concept stand, for the same arm, layer and multiplier: no injection (false positives),
 the random and the shuffled vector of the same norm, and odd input where it was run; and the differences from them, each
 paired by concept, with intervals that resample whole concepts.
 """
@@ -102,17 +102,17 @@ def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def choose(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """``{"protocol/arm": {"layer", "strength"}}``: where the arm's primary metric is largest for the concept's vector.
+    """``{"protocol/arm": {"layer", "multiplier"}}``: where the arm's primary metric is largest for the concept.
 
     Of equal cells the one with the largest logit (yes minus no, or of the right option) where the arm has one, then the
-    first by layer and by strength.
+    first by layer and by multiplier.
     """
     found = {}
     for (protocol, arm), part in rows[rows["vector"] == "concept"].groupby(["protocol", "arm"], sort=False):
         metrics = [PRIMARY[protocol, arm], *(name for name in _TIES if part[name].notna().any())]
-        cells = part.groupby(["layer", "strength"])[list(dict.fromkeys(metrics))].mean()
-        layer, strength = cells.sort_values(list(cells), ascending=False, kind="stable").index[0]
-        found[f"{protocol}/{arm}"] = {"layer": int(layer), "strength": float(strength)}
+        cells = part.groupby(["layer", "multiplier"])[list(dict.fromkeys(metrics))].mean()
+        layer, multiplier = cells.sort_values(list(cells), ascending=False, kind="stable").index[0]
+        found[f"{protocol}/{arm}"] = {"layer": int(layer), "multiplier": float(multiplier)}
     return found
 
 
@@ -124,16 +124,16 @@ def held_out(rows: pd.DataFrame, chosen: dict[str, dict[str, float]]) -> pd.Data
     for name, cell in chosen.items():
         protocol, _, arm = name.partition("/")
         part = rows[(rows["protocol"] == protocol) & (rows["arm"] == arm)]
-        at = (part["layer"] == cell["layer"]) & (part["strength"] == cell["strength"])
+        at = (part["layer"] == cell["layer"]) & (part["multiplier"] == cell["multiplier"])
         parts.append(part[at | part["vector"].isin(["none", "perturbed"])])
     table = results_table(pd.concat(parts))
     return table[table["vector"] == "concept"].reset_index(drop=True)
 
 
 def results_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row an arm, vector, layer, strength and metric.
+    """One row an arm, vector, layer, multiplier and metric.
 
-    Columns: ``protocol, arm, vector, layer, strength, metric, kind`` (``rate``: Wilson interval; ``mean``: cluster
+    Columns: ``protocol, arm, vector, layer, multiplier, metric, kind`` (``rate``: Wilson interval; ``mean``: cluster
     bootstrap over concepts), ``n``, ``estimate, low, high``; for every control in :data:`_BESIDE` its own
     ``none, none_low, none_high``...; and the paired difference ``over_none, over_none_low, over_none_high``... of the
     concept's vector (of the other vectors: from no injection alone).  A control that was not run is NaN.
@@ -145,7 +145,7 @@ def results_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _of_arm(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
     metrics = [metric for metric in (*_RATES, *_MEANS) if part[metric].notna().any()]
-    cells = {key: cell for key, cell in part.groupby(["vector", "layer", "strength"], sort=True)}
+    cells = {key: cell for key, cell in part.groupby(["vector", "layer", "multiplier"], sort=True)}
     means = {key: cell.groupby("concept")[metrics].mean() for key, cell in cells.items()}  # [concept, metric]
     levels = {
         (key, metric): _level(cell, metric)
@@ -154,12 +154,12 @@ def _of_arm(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
         if cell[metric].notna().any()
     }
     for (key, metric), level in levels.items():
-        vector, layer, strength = key
+        vector, layer, multiplier = key
         row = {"protocol": part["protocol"].iloc[0], "arm": part["arm"].iloc[0], "vector": vector, "layer": layer}
-        row |= {"strength": strength, "metric": metric, "kind": "rate" if metric in _RATES else "mean"}
+        row |= {"multiplier": multiplier, "metric": metric, "kind": "rate" if metric in _RATES else "mean"}
         row |= {"n": int(cells[key][metric].notna().sum()), **vars(level)}
         for control in _BESIDE:
-            beside = _beside(cells, control, layer, strength)
+            beside = _beside(cells, control, layer, multiplier)
             row |= _three(control, levels.get((beside, metric), _NOWHERE))
             compared = vector == "concept" or (control == "none" and vector in CONTROL_VECTORS)
             known = compared and beside is not None and (beside, metric) in levels
@@ -167,9 +167,9 @@ def _of_arm(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _beside(cells: Any, control: str, layer: int, strength: float) -> tuple[str, int, float] | None:
-    """Where a control stands beside a cell: at its layer and strength, or without any."""
-    places = ((control, layer, strength), (control, -1, 0.0))
+def _beside(cells: Any, control: str, layer: int, multiplier: float) -> tuple[str, int, float] | None:
+    """Where a control stands beside a cell: at its layer and multiplier, or without any."""
+    places = ((control, layer, multiplier), (control, -1, 0.0))
     return next((key for key in places if key in cells), None)
 
 

@@ -1,4 +1,4 @@
-"""Many trials as one batch: every row has its own vector, layer, strength and injected stretch of tokens.
+"""Many trials as one batch: every row has its own vector, layer, multiplier and injected stretch of tokens.
 
 What comes before the injection is the same in all rows of a question, so it is computed once and its keys and values
 are handed to all rows; a row then costs its own trial text and its reply.  A completion depends on its prompt, vector
@@ -34,7 +34,7 @@ MOST_ROWS = 128  # a larger batch saves little, and its padding and masks cost
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One prompt (tokens) with ``strength`` times ``vector`` added at positions [start, stop) of the vector's site.
+    """One prompt (tokens) with ``multiplier`` times ``vector`` added at positions [start, stop) of the vector's site.
 
     ``stop`` None: to the end, every generated token included.  ``draws`` completions are sampled with ``seed``;
     ``answers`` (tokens each) are scored as the reply's beginning.
@@ -44,7 +44,7 @@ class Trial:
     start: int = 0
     stop: int | None = None
     vector: SteeringVector | None = None
-    strength: float = 0.0
+    multiplier: float = 0.0
     seed: int = 0
     draws: int = 1
     answers: tuple[tuple[int, ...], ...] = ()
@@ -52,7 +52,7 @@ class Trial:
     @property
     def injected(self) -> bool:
         """Whether anything is added at all."""
-        return self.vector is not None and self.strength != 0
+        return self.vector is not None and self.multiplier != 0
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def injections(model: LanguageModel, trials: Sequence[Trial]) -> list[Add]:
     for site in dict.fromkeys(vector.site for vector in vectors if vector is not None):
         own = [v if v is not None and v.site == site else None for v in vectors]
         rows = torch.stack([torch.zeros(model.d_model) if v is None else v.vector for v in own])
-        multipliers = torch.tensor([0.0 if v is None else t.strength for v, t in zip(own, trials, strict=True)])
+        multipliers = torch.tensor([0.0 if v is None else t.multiplier for v, t in zip(own, trials, strict=True)])
         adds.append(Add(rows, multipliers, site=site, scope=_windows(trials)))
     return adds
 

@@ -33,7 +33,7 @@ def concept_vectors(
 
     The vector of a word is the residual stream (``resid_post``) at the last token before the reply to "Tell me about
     {word}." less the mean of the same over the baseline words (arXiv 2601.01828, method).  It is not normalised, so a
-    strength counts in units of it.  ``metadata`` holds the mean norm of the residual stream there (``residual_norm``).
+    multiplier counts in units of it.  ``metadata``: the mean norm of the residual stream there (``residual_norm``).
     Raises :class:`ModelError` for a model without a chat template.
 
     >>> from workbench.models.tiny import tiny_model

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["views"]
 
-_BESIDE = "Every measure at the chosen layer and strength; brackets: 95% intervals."
+_BESIDE = "Every measure at the chosen layer and multiplier; brackets: 95% intervals."
 _LOGITS = (
     "Shifts of log p(yes) - log p(no) from no injection. A model that only leans to yes shifts as far on unrelated "
     "questions whose answer is no."
@@ -60,7 +60,7 @@ def _cells(run: RunRecord) -> None:
         with right:
             metric = pick("Measure", list(dict.fromkeys(part["metric"])), key="metric", show=_metric)
         part = part[(part["metric"] == metric) & (part["vector"] == "concept")]
-        cells = part[["layer", "strength", "n"]].reset_index(drop=True).join(with_controls(part))
+        cells = part[["layer", "multiplier", "n"]].reset_index(drop=True).join(with_controls(part))
         st.dataframe(cells, hide_index=True, key="cells")
 
 
@@ -94,8 +94,8 @@ def _replies(run: RunRecord) -> None:
         vector = pick("Vector", list(dict.fromkeys(rows["vector"])), key="vector", show=lambda name: VECTORS[name].name)
     rows = rows[rows["vector"] == vector]
     with five:
-        strength = pick("Strength", [f"{s:g}" for s in sorted(rows["strength"].unique())], key="strength")
-    rows = rows[rows["strength"] == float(strength)]
+        multiplier = pick("Multiplier", [f"{s:g}" for s in sorted(rows["multiplier"].unique())], key="multiplier")
+    rows = rows[rows["multiplier"] == float(multiplier)]
     where = asked.get(f"{protocol}/{arm}")
     if where:
         st.caption(

@@ -36,7 +36,7 @@ __all__ = ["concept_injection"]
 
 @task
 def concept_injection(
-    layer: int = -1, strength: float = 4.0, concepts: int = 50, baselines: int = 100, words: str | None = None,
+    layer: int = -1, multiplier: float = 4.0, concepts: int = 50, baselines: int = 100, words: str | None = None,
     max_new_tokens: int = 100, temperature: float = 1.0, seed: int = 0, judge: str | None = None,
 ) -> Task:  # fmt: skip
     """Samples: every concept under every condition.  ``layer`` -1 is the one two thirds up.
@@ -47,7 +47,7 @@ def concept_injection(
     graders = [*(_graded(name) for name in ("success", "affirms", "names", "coherent")), logit_margin()]
     return Task(
         dataset=MemoryDataset(list(_samples(listed, seed)), name="concept-injection"),
-        solver=inject(layer, strength, words, concepts, baselines, max_new_tokens, temperature, seed),
+        solver=inject(layer, multiplier, words, concepts, baselines, max_new_tokens, temperature, seed),
         scorer=[*graders, *([judged(judge)] if judge else [])],
     )
 
@@ -77,7 +77,7 @@ def _messages(conversation: prompts.Conversation) -> list[ChatMessage]:
 
 @solver
 def inject(
-    layer: int, strength: float, words: str | None, concepts: int, baselines: int, max_new_tokens: int,
+    layer: int, multiplier: float, words: str | None, concepts: int, baselines: int, max_new_tokens: int,
     temperature: float, seed: int,
 ) -> Solver:  # fmt: skip
     """Answers a sample with its vector added from the trial text on, through every generated token."""
@@ -100,7 +100,7 @@ def inject(
             vector = control_vector(vector, kind, derive_seed(seed, "inspect", kind, word))
         answers = tuple(tuple(model.encode_continuation(text)) for text in (*YES, *NO))
         drawn = derive_seed(seed, "inspect", about["arm"], word)
-        trial = Trial(placed.tokens, placed.start, placed.stop, vector, strength, drawn, 1, answers)
+        trial = Trial(placed.tokens, placed.start, placed.stop, vector, multiplier, drawn, 1, answers)
         (outcome,) = run_trials(model, [trial], max_new_tokens=max_new_tokens, temperature=temperature)
         return outcome.texts[0], yes_minus_no(outcome.logprobs)
 

@@ -37,7 +37,7 @@ def make_chat_model(folder: Path) -> Path:
 def small_injection(folder: Path) -> InjectionSpec:
     """The spec of a small run on it."""
     return InjectionSpec(
-        model=str(folder), device="cpu", concepts=6, baselines=4, layers=(0, 1), strengths=(1.0, 4.0),
+        model=str(folder), device="cpu", concepts=6, baselines=4, layers=(0, 1), multipliers=(1.0, 4.0),
         max_new_tokens=4,
     )  # fmt: skip
 

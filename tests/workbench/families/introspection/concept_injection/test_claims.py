@@ -80,15 +80,15 @@ def _rows():
         control = protocol == "control"
         cells = [("none", layer if control else -1, 0.0) for layer in (LAYERS if control else LAYERS[:1])]
         cells += [("perturbed", -1, 0.0)] if name == DETECTION else []
-        strength = 0.0 if control else STRENGTH
-        cells += [(vector, layer, strength) for vector in ("concept", "random", "shuffled") for layer in LAYERS]
-        for vector, layer, strength in cells:
+        multiplier = 0.0 if control else STRENGTH
+        cells += [(vector, layer, multiplier) for vector in ("concept", "random", "shuffled") for layer in LAYERS]
+        for vector, layer, multiplier in cells:
             best = layer == (2 if protocol == "naming" else 1) and (name != DETECTION or k % 4 in (1, 2))
             seen = vector == "concept" and (best or ("success" not in metrics and protocol != "naming"))
             values = {metric: value * seen for metric, value in metrics.items()}
             if name == "thought/text":
                 values = metrics
-            key = {"protocol": protocol, "arm": arm, "vector": vector, "layer": layer, "strength": strength}
+            key = {"protocol": protocol, "arm": arm, "vector": vector, "layer": layer, "multiplier": multiplier}
             rows.append(key | {"concept": f"word{k}", "trial": 0, "text": ""} | values)
     return pd.DataFrame(rows)
 

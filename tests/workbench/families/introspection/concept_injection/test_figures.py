@@ -19,9 +19,9 @@ ARMS = {
 BESIDE = ("none", "random", "shuffled", "perturbed")
 
 
-def row(protocol, arm, vector, layer, strength, metric, estimate):
+def row(protocol, arm, vector, layer, multiplier, metric, estimate):
     kind = "mean" if metric in ("yes_no", "cosine") else "rate"
-    found = {"protocol": protocol, "arm": arm, "vector": vector, "layer": layer, "strength": strength}
+    found = {"protocol": protocol, "arm": arm, "vector": vector, "layer": layer, "multiplier": multiplier}
     found |= {"metric": metric, "kind": kind, "n": 50, "estimate": estimate, "low": estimate - 0.1}
     found["high"] = estimate + 0.1
     for control in BESIDE:
@@ -32,8 +32,8 @@ def row(protocol, arm, vector, layer, strength, metric, estimate):
     return found
 
 
-def level(vector, layer, strength):
-    return 0.05 + (0.1 * layer * strength / 4 if vector == "concept" else 0.0)
+def level(vector, layer, multiplier):
+    return 0.05 + (0.1 * layer * multiplier / 4 if vector == "concept" else 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def results():
             rows.append(row(protocol, arm, "none", -1, 0.0, metric, 0.05))
             if protocol == "detection":
                 rows.append(row(protocol, arm, "perturbed", -1, 0.0, metric, 0.07))
-            for vector, layer, strength in product(("concept", "random", "shuffled"), LAYERS, STRENGTHS):
-                rows.append(row(protocol, arm, vector, layer, strength, metric, level(vector, layer, strength)))
+            for vector, layer, multiplier in product(("concept", "random", "shuffled"), LAYERS, STRENGTHS):
+                rows.append(row(protocol, arm, vector, layer, multiplier, metric, level(vector, layer, multiplier)))
     for arm, vector, layer in product(("think", "avoid"), ("concept", "none", "random", "shuffled"), LAYERS):
         rows.append(row("control", arm, vector, layer, 0.0, "cosine", 0.01 * layer + 0.1 * (arm == "think")))
     return pd.DataFrame(rows)
@@ -53,7 +53,7 @@ def results():
 
 @pytest.fixture(scope="module")
 def tested(results):
-    cell = (results["layer"] == 4) & (results["strength"] == 4.0) & (results["vector"] == "concept")
+    cell = (results["layer"] == 4) & (results["multiplier"] == 4.0) & (results["vector"] == "concept")
     return results[cell].reset_index(drop=True)
 
 
@@ -97,16 +97,16 @@ def test_a_grid_shows_every_cell_with_the_false_positives_and_control_vectors_be
         title: dict(zip(zip(t.y, t.x, strict=True), t.z, strict=True))
         for title, t in zip(titles, figure.data, strict=True)
     }
-    for layer, strength in product(LAYERS, STRENGTHS):
-        cell = (str(layer), f"{strength:g}")
-        assert shown["concept's vector"][cell] == pytest.approx(level("concept", layer, strength))
+    for layer, multiplier in product(LAYERS, STRENGTHS):
+        cell = (str(layer), f"{multiplier:g}")
+        assert shown["concept's vector"][cell] == pytest.approx(level("concept", layer, multiplier))
         assert shown["random vector"][cell] == shown["shuffled vector"][cell] == 0.05
     assert set(shown["no injection"].values()) == {0.05} and set(shown["odd input"].values()) == {0.07}
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 1)
 
 
 def test_logit_curves_are_the_paired_shifts_of_the_table(results):
-    figure = drawn.strength_curves(results, "kv_cache", "standard")
+    figure = drawn.multiplier_curves(results, "kv_cache", "standard")
     assert [note.text for note in figure.layout.annotations] == [f"layer {layer}" for layer in LAYERS]
     lines = [trace for trace in figure.data if trace.name == "concept's vector"]
     assert [list(line.x) for line in lines] == [list(STRENGTHS)] * len(LAYERS)

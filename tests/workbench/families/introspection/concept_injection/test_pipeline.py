@@ -56,21 +56,21 @@ def test_false_positives_and_control_vectors_stand_beside_every_number_of_an_inj
     assert detection["perturbed"].notna().all() and detection["over_perturbed"].notna().all()
 
 
-def test_every_protocol_arm_layer_and_strength_is_there(results, small_spec) -> None:
+def test_every_protocol_arm_layer_and_multiplier_is_there(results, small_spec) -> None:
     found = {(p, a) for p, a in zip(results["protocol"], results["arm"], strict=True)}
     assert found == set(summary.PRIMARY)
     for (protocol, arm), part in results[results["vector"] == "concept"].groupby(["protocol", "arm"]):
         assert set(part["layer"]) == set(small_spec.layers)
-        assert set(part["strength"]) == ({0.0} if protocol == "control" else set(small_spec.strengths))
+        assert set(part["multiplier"]) == ({0.0} if protocol == "control" else set(small_spec.multipliers))
         assert summary.PRIMARY[protocol, arm] in set(part["metric"])
 
 
 def test_rates_are_wilson_intervals_of_the_rows(record, results) -> None:
     rows = summary.gather(record)
     part = rows[(rows["protocol"] == "detection") & (rows["arm"] == "standard") & (rows["vector"] == "random")]
-    part = part[(part["layer"] == 1) & (part["strength"] == 4.0)]
+    part = part[(part["layer"] == 1) & (part["multiplier"] == 4.0)]
     row = results.query("protocol == 'detection' and arm == 'standard' and vector == 'random' and layer == 1")
-    row = row[(row["strength"] == 4.0) & (row["metric"] == "says_yes")].iloc[0]
+    row = row[(row["multiplier"] == 4.0) & (row["metric"] == "says_yes")].iloc[0]
     expected = wilson(int(part["says_yes"].sum()), 6)
     assert (row["n"], row["estimate"], row["low"], row["high"]) == (6, *vars(expected).values())
 
@@ -105,14 +105,14 @@ def test_the_untrained_model_detects_nothing_and_its_false_positives_are_reporte
 def test_a_model_that_notices_is_found_and_one_that_says_yes_to_anything_is_not(
     small_spec, tmp_path, monkeypatch
 ) -> None:
-    """Planted replies: the concept's vector is noticed and named at layer 1, strength 4; nothing else is."""
+    """Planted replies: the concept's vector is noticed and named at layer 1, multiplier 4; nothing else is."""
 
     def noticing(model, trials, **options):
         found = []
         for trial in trials:
             vector = trial.vector
             seen = vector is not None and "control" not in vector.metadata
-            seen = seen and vector.site.layer == 1 and trial.strength == 4.0
+            seen = seen and vector.site.layer == 1 and trial.multiplier == 4.0
             text = f"Yes, it is about a {vector.name}." if seen else "No."
             logprobs = [-0.1 if seen else -3.0] * (len(trial.answers) // 2) + [-1.0] * (len(trial.answers) // 2)
             found.append(Outcome([text] * trial.draws, logprobs))
@@ -121,7 +121,7 @@ def test_a_model_that_notices_is_found_and_one_that_says_yes_to_anything_is_not(
     spec = small_spec.model_copy(update={"concepts": 8, "protocols": ("detection", "naming")})
     monkeypatch.setattr(protocols, "run_trials", noticing)
     made = load_run(run(FAMILY, spec, tmp_path))
-    assert made.read_json("chosen")["detection/standard"] == {"layer": 1, "strength": 4.0}
+    assert made.read_json("chosen")["detection/standard"] == {"layer": 1, "multiplier": 4.0}
     held = made.load_table("claims").set_index("claim")["held"]
     for claim in (
         "detection above no injection",
@@ -146,13 +146,13 @@ def test_cells_with_the_same_rate_are_parted_by_their_logits(record) -> None:
     """A model that detects nothing anywhere is judged where yes gained most on no, and not in the weakest cell."""
     rows = summary.split(summary.gather(record))[0].assign(success=0.0)
     part = rows[(rows["protocol"] == "detection") & (rows["arm"] == "standard") & (rows["vector"] == "concept")]
-    means = part.groupby(["layer", "strength"])["yes_no"].mean()
-    layer, strength = means.idxmax()
-    assert summary.choose(rows)["detection/standard"] == {"layer": layer, "strength": strength}
-    best = rows.assign(success=((rows["layer"] == 0) & (rows["strength"] == 4.0)).astype(float))
-    assert summary.choose(best)["detection/standard"] == {"layer": 0, "strength": 4.0}
-    flat = rows.assign(names=0.0)  # no logits: the first by layer and strength
-    assert summary.choose(flat)["naming/standard"] == {"layer": 0, "strength": 1.0}
+    means = part.groupby(["layer", "multiplier"])["yes_no"].mean()
+    layer, multiplier = means.idxmax()
+    assert summary.choose(rows)["detection/standard"] == {"layer": layer, "multiplier": multiplier}
+    best = rows.assign(success=((rows["layer"] == 0) & (rows["multiplier"] == 4.0)).astype(float))
+    assert summary.choose(best)["detection/standard"] == {"layer": 0, "multiplier": 4.0}
+    flat = rows.assign(names=0.0)  # no logits: the first by layer and multiplier
+    assert summary.choose(flat)["naming/standard"] == {"layer": 0, "multiplier": 1.0}
 
 
 def test_differences_are_paired_by_concept() -> None:
@@ -213,10 +213,10 @@ def test_controls_and_protocols_can_be_left_out(small_spec, tmp_path) -> None:
     [
         ("protocols", ("detction",), "did you mean 'detection'"),
         ("controls", ("radnom",), "did you mean 'random'"),
-        ("strengths", (0.0, 1.0), "a strength of 0 is no injection"),
-        ("strengths", (1.0, 1.0), "one is named twice"),
+        ("multipliers", (0.0, 1.0), "a multiplier of 0 is no injection"),
+        ("multipliers", (1.0, 1.0), "one is named twice"),
         ("layers", (), "name at least one"),
-        ("strengths", (1.0, float("nan")), "strengths are finite numbers"),
+        ("multipliers", (1.0, float("nan")), "multipliers are finite numbers"),
         ("scope", "replies", "did you mean 'reply'"),
     ],
 )

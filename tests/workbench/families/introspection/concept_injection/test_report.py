@@ -16,7 +16,7 @@ def test_every_arm_is_told_at_its_cell_beside_the_controls_that_were_run():
         MADE["row"]("kv_cache", "standard", "concept", 2, 8.0, "yes_no", 1.25),
     ]
     detection, cache = report(MADE["Tables"](held_out=pd.DataFrame(rows)))
-    assert detection.title == "detection, standard (layer 4, strength 4)"
+    assert detection.title == "detection, standard (layer 4, multiplier 4)"
     assert detection.frame.iloc[0].to_dict() == {
         "measure": "detects and names (share)",
         "concept": "0.45 [0.35, 0.55]",
@@ -25,5 +25,5 @@ def test_every_arm_is_told_at_its_cell_beside_the_controls_that_were_run():
         "shuffled": "0.05 [0.00, 0.15]",
         "odd input": "0.05 [0.00, 0.15]",
     }
-    assert cache.title == "kv-cache, standard (layer 2, strength 8)" and "odd input" not in cache.frame
+    assert cache.title == "kv-cache, standard (layer 2, multiplier 8)" and "odd input" not in cache.frame
     assert list(report(MADE["Tables"]())) == []

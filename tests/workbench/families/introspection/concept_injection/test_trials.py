@@ -24,7 +24,7 @@ def vector_of(model, layer: int, seed: int = 0, norm: float = 5.0) -> SteeringVe
 
 @pytest.fixture(scope="module")
 def grid(chat_model) -> list[Trial]:
-    """Layers x strengths x questions with different windows, and rows without injection between them."""
+    """Layers x multipliers x questions with different windows, and rows without injection between them."""
     answers = tuple(tuple(chat_model.encode_continuation(text)) for text in ("Yes", "No", "Yes no"))
     asked = [prompts.detection(), prompts.naming(), prompts.kv_cache(), prompts.thought(2)]
     found = []
@@ -33,8 +33,8 @@ def grid(chat_model) -> list[Trial]:
         plain = Trial(placed.tokens, placed.start, placed.stop, seed=derive_seed(7, i), draws=2, answers=answers)
         found.append(plain)
         for layer in (0, 2):
-            for strength in (1.0, -3.0):
-                found.append(replace(plain, vector=vector_of(chat_model, layer, i), strength=strength))
+            for multiplier in (1.0, -3.0):
+                found.append(replace(plain, vector=vector_of(chat_model, layer, i), multiplier=multiplier))
     return found
 
 
@@ -42,7 +42,7 @@ def alone(model, trial: Trial) -> tuple[list[str], list[float]]:
     """One trial by ``generate`` and ``score``."""
     stop = len(trial.tokens) if trial.stop is None else trial.stop
     scope = Scope(Window(trial.start, stop), Window() if trial.stop is None else None)
-    steer = [Add(trial.vector, trial.strength, scope=scope)] if trial.injected else []
+    steer = [Add(trial.vector, trial.multiplier, scope=scope)] if trial.injected else []
     tokens = [list(trial.tokens)]
     (texts,) = model.generate(tokens, trial.draws, max_new_tokens=6, seeds=[trial.seed], interventions=steer)
     (scores,) = model.score(tokens, [[list(answer) for answer in trial.answers]], steer)
@@ -60,9 +60,9 @@ def test_a_batch_of_many_cells_gives_what_each_trial_gives_alone(chat_model, gri
     assert min(shifts) > 1e-3  # every injection did something
 
 
-def test_strength_zero_equals_no_injection_bit_for_bit(chat_model, grid) -> None:
+def test_multiplier_zero_equals_no_injection_bit_for_bit(chat_model, grid) -> None:
     plain = grid[0]
-    zero = replace(plain, vector=vector_of(chat_model, 1), strength=0.0)
+    zero = replace(plain, vector=vector_of(chat_model, 1), multiplier=0.0)
     first, second = run_trials(chat_model, [plain, zero], max_new_tokens=6)
     assert first.texts == second.texts and first.logprobs == second.logprobs
 
@@ -121,7 +121,7 @@ def test_what_comes_before_the_injection_is_computed_once(chat_model, monkeypatc
 def test_what_cannot_be_injected_is_refused_in_one_line(chat_model, grid) -> None:
     stranger = replace(vector_of(chat_model, 0), fingerprint="another")
     with pytest.raises(ArtifactError, match="belongs to another model"):
-        run_trials(chat_model, [replace(grid[0], vector=stranger, strength=1.0)])
+        run_trials(chat_model, [replace(grid[0], vector=stranger, multiplier=1.0)])
     with pytest.raises(DataError, match="injects nowhere: positions 5 to 5"):
         run_trials(chat_model, [replace(grid[1], start=5, stop=5)])
     with pytest.raises(ModelError, match="exceed the 512 positions"):
