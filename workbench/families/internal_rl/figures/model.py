@@ -16,13 +16,13 @@ from workbench.families.internal_rl.figures.style import (
     TASKS,
     depth_axis,
     labelled,
-    level,
     looks_in,
     of_measure,
     task_name,
 )
 from workbench.figures.marks import curve
 from workbench.figures.style import BLACK, BLUE, Look, finish, need, ordered
+from workbench.statistics import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def base_model(table: pd.DataFrame) -> go.Figure:
         figure.update_yaxes(range=[len(rows) - 0.4, -0.6], row=1, col=column, **names)
         figure.update_xaxes(range=[-0.03 * top, 1.06 * top], row=1, col=column)
     note = "95% intervals: whole episodes resampled for losses, Wilson for shares. The filter is the best possible."
-    gap = [f" Paired gap to it: {level(row)} nats." for row in of_measure(table, "gap").itertuples()]
+    gap = [f" Paired gap to it: {Interval.of(row).text(3)} nats." for row in of_measure(table, "gap").itertuples()]
     return finish(figure, "The base model without control", note + "".join(gap), 980, 300)
 
 
