@@ -11,9 +11,8 @@ from pydantic import BaseModel
 
 from workbench.console import Name, NoProgress, Runs, log, option, results, show_progress
 from workbench.errors import SpecError, did_you_mean
-from workbench.families import Family, plan, run
+from workbench.families import Family, families, plan, run
 from workbench.families.showing import draw, print_report
-from workbench.families.unported import known
 from workbench.spec_files import read_spec_file, validated
 from workbench.views.tables import new_table
 
@@ -39,7 +38,7 @@ def commands(argv: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _families() -> Iterator[Family]:
-    return (family for family in known().values() if family.presets)
+    return (family for family in families().values() if family.presets)
 
 
 def whole_words(argv: Sequence[str]) -> list[str]:
