@@ -78,8 +78,11 @@ def _held(family: Family, run: RunRecord) -> None:
         source = f" of {family.paper}" if family.paper else ""
         st.caption(f"Claims{source}, judged on this run. Held: the 95% interval lies on the claimed side.")
         _claims(table)
-    for each in family.report(run):
+    tables = list(family.report(run))
+    for each in tables:
         show_table(each)
+    if table is None and not tables:
+        st.info("This run has no claims and no tables to show.")
 
 
 def _claims(table: pd.DataFrame) -> None:

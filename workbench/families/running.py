@@ -130,9 +130,10 @@ def _side_by_side(family: Family, steps: Sequence[Step], context: Context[Any], 
     work = partial(_work, family.name, context.spec.model_dump_json(), str(folder.path), os.getpid())
     by_name = {step.name: step for step in steps}
     for outcome in LocalEngine(context.spec.jobs)(work, [Cell(name, {}) for name in by_name]):
-        if outcome.frame.get("status", [""])[:1] == ["failed"]:  # its process died
-            raise RunError(f"step {outcome.name}: {outcome.frame['error'][0]}")
-        folder.write(outcome.name, outcome.frame)
+        frame = outcome.frame
+        if "error" in frame and list(frame.get("status", ()))[:1] == ["failed"]:  # its process died
+            raise RunError(f"step {outcome.name}: {frame['error'].iloc[0]}")
+        folder.write(outcome.name, frame)
         say(by_name[outcome.name])
 
 

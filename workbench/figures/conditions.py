@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.figures.style import GREY, ORANGE, SKY, Look, words
+from workbench.figures.style import ORANGE, SKY, Look, look_in
 
 __all__ = ["condition_look"]
 
@@ -16,4 +16,4 @@ def condition_look(name: str) -> Look:
     >>> condition_look("steered").colour, condition_look("my_own").name
     ('#E69F00', 'my own')
     """
-    return _LOOKS.get(name, Look(words(name), GREY))
+    return look_in(_LOOKS, name)

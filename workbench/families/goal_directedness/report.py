@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from workbench.families import Table
-from workbench.families.goal_directedness.figures.style import MAPS, POSITIONS, probe_name
+from workbench.families.goal_directedness.figures.looks import MAPS, POSITIONS, probe_name
 from workbench.figures.record import Record, Tables
 from workbench.figures.style import look_in, words
 from workbench.statistics import Interval

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import DataError
-from workbench.families.goal_directedness.figures.style import POSITIONS
+from workbench.families.goal_directedness.figures.looks import POSITIONS
 from workbench.figures.style import ordered
 
 if TYPE_CHECKING:

@@ -153,15 +153,15 @@ class Metacontroller(nn.Module):
         switch and the controller never see it.
         """
         x = self.seen(activation)
-        past = self._past(x)
+        past = self.past(x)
         read = x if mirror_image is None else self.seen(mirror_image)
-        mu, log_sigma = self._posterior(read, past if mirror_image is None else self._past(read), mask)
+        mu, log_sigma = self._posterior(read, past if mirror_image is None else self.past(read), mask)
         noise = _noise(mu, generator) if sample else 0.0
         drawn = mu + log_sigma.exp() * noise
         z, beta, probability = self._hold(x, past, drawn, gate, generator)
         return Controlled(self.hyper(activation, z), mu, log_sigma, z, beta, probability)
 
-    def _past(self, x: Tensor) -> Tensor:
+    def past(self, x: Tensor) -> Tensor:
         """h_t-1 at every position [batch, pos, history]."""
         return functional.pad(self.history(x)[0], (0, 0, 1, -1))
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import DataError
-from workbench.families.internal_rl.figures.style import level, of_measure, task_name
+from workbench.families.internal_rl.figures.style import of_measure, task_name
 from workbench.figures.style import need
+from workbench.statistics import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +132,9 @@ def overall_success(final: pd.DataFrame | None) -> Mapping[str, str]:
         return {}
     rows = of_measure(final[final["method"] == METHOD], "success")
     return {
-        str(row.task): f"{METHOD} succeeds in {level(row)} of all episodes of the {task_name(str(row.task))} "
+        str(
+            row.task
+        ): f"{METHOD} succeeds in {Interval.of(row).text(3)} of all episodes of the {task_name(str(row.task))} "
         f"({row.seeds} seed{'s' * (int(row.seeds) > 1)})"
         for row in rows.itertuples()
     }

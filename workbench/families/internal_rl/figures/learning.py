@@ -16,7 +16,8 @@ from workbench.families.internal_rl.figures.style import (
     of_measure,
     task_name,
 )
-from workbench.figures.style import Look, band, finish, need, ordered
+from workbench.figures.marks import band
+from workbench.figures.style import Look, finish, need, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ def _course(part: pd.DataFrame, measure: str, style: Look, legend: bool) -> Iter
     by = part.groupby("episodes")[measure]
     middle, low, high = (by.quantile(q) for q in (0.5, 0.25, 0.75))
     if part["seed"].nunique() > 1:
-        yield band(middle.index, low, high, style.colour)
+        yield from band(middle.index, low, high, style.colour)
     yield go.Scatter(
         x=middle.index, y=middle, mode="lines+markers", name=style.name, legendgroup=style.name, showlegend=legend,
         line={"color": style.colour, "width": 2.2, "dash": style.dash}, cliponaxis=False,

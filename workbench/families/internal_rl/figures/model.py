@@ -16,13 +16,13 @@ from workbench.families.internal_rl.figures.style import (
     TASKS,
     depth_axis,
     labelled,
-    level,
     looks_in,
     of_measure,
     task_name,
 )
 from workbench.figures.marks import curve
 from workbench.figures.style import BLACK, BLUE, Look, finish, need, ordered
+from workbench.statistics import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def base_model(table: pd.DataFrame) -> go.Figure:
         figure.update_yaxes(range=[len(rows) - 0.4, -0.6], row=1, col=column, **names)
         figure.update_xaxes(range=[-0.03 * top, 1.06 * top], row=1, col=column)
     note = "95% intervals: whole episodes resampled for losses, Wilson for shares. The filter is the best possible."
-    gap = [f" Paired gap to it: {level(row)} nats." for row in of_measure(table, "gap").itertuples()]
+    gap = [f" Paired gap to it: {Interval.of(row).text(3)} nats." for row in of_measure(table, "gap").itertuples()]
     return finish(figure, "The base model without control", note + "".join(gap), 980, 300)
 
 
@@ -71,7 +71,7 @@ def beliefs(table: pd.DataFrame) -> go.Figure:
     need(part, [], "beliefs of the base")
     figure = go.Figure()
     for control, style in looks_in(part["control"], BELIEFS):
-        figure.add_traces(curve(part[part["control"] == control], "layer", style, True, thin=control != "none"))
+        figure.add_traces(curve(part[part["control"] == control], "layer", style, thin=control != "none"))
     depth_axis(figure, list(zip(part["layer"], part["site"], strict=True)))
     figure.update_yaxes(title_text="accuracy (share of steps)", range=[0, 1.03])
     note = f"The subgoal in force is never shown to the model. Linear probes; {_STEPS}"
@@ -93,9 +93,9 @@ def belief_history(table: pd.DataFrame) -> go.Figure:
         own = part[(part["layer"] == depth) & (part["control"] == "none")]
         name = "embedding" if depth == 0 else f"after layer {str(own['site'].iloc[0]).split('.')[1]}"
         colour = "#" + "".join(f"{round(255 * value):02x}" for value in colours[i])
-        figure.add_traces(curve(own, "share", Look(name, colour, "solid", _SYMBOLS[i % 8]), True))
+        figure.add_traces(curve(own, "share", Look(name, colour, "solid", _SYMBOLS[i % 8])))
     filtered = part[(part["layer"] == depths[0]) & (part["control"] == "bayes")]
-    figure.add_traces(curve(filtered, "share", BELIEFS["bayes"], True, thin=True))
+    figure.add_traces(curve(filtered, "share", BELIEFS["bayes"], thin=True))
     figure.update_yaxes(title_text="accuracy (share of steps)", range=[0, 1.03])
     figure.update_xaxes(title_text="share of training", range=[-0.03, 1.03], tickformat=".0%")
     note = f"A second base, trained from scratch with another seed. Linear probes; {_STEPS}"
@@ -119,7 +119,7 @@ def controllers(table: pd.DataFrame) -> go.Figure:
         for control, style in looks_in([*ceiling["control"], *success["control"]], CONTROLLERS):
             own = ceiling if control == "solvable" else success[success["control"] == control]
             thin = control != "supervised"
-            figure.add_traces(curve(own, "layer", style, j == 1, thin=thin, shade=control != "solvable"), 1, j)
+            figure.add_traces(curve(own, "layer", style, thin=thin, shade=control != "solvable"), 1, j)
         depth_axis(figure, list(zip(part["layer"], part["site"], strict=True)), row=1, col=j)
     figure.update_yaxes(range=[-0.03, 1.04])
     figure.update_yaxes(title_text="success (share of episodes)", row=1, col=1)

@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
-from workbench.errors import WorkbenchError
 from workbench.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, Look, look_in, ordered, words
+from workbench.statistics import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
-    from workbench.families.internal_rl.figures import Record
-
 __all__ = [
     "BELIEFS", "CONDITIONS", "CONTROLLERS", "ESTIMATE", "METHODS", "TASKS", "bars_of", "depth_axis", "labelled",
-    "level", "looks_in", "of_measure", "table_of", "task_name",
+    "looks_in", "of_measure", "task_name",
 ]  # fmt: skip
 
 ESTIMATE = ("estimate", "low", "high")
@@ -63,14 +61,6 @@ TASKS = {
 }
 
 
-def table_of(record: Record, name: str) -> pd.DataFrame | None:
-    """A table of the record; None when it is missing or broken."""
-    try:
-        return record.load_table(name) if f"{name}.parquet" in record.artifacts else None
-    except WorkbenchError:
-        return None
-
-
 def task_name(task: str) -> str:
     """A task as titles name it.
 
@@ -90,17 +80,6 @@ def of_measure(table: pd.DataFrame, measure: str) -> pd.DataFrame:
     return table[(table["measure"] == measure) & table["estimate"].notna()]
 
 
-def level(row: Any) -> str:
-    """An estimate with its interval, where there is one.
-
-    >>> from types import SimpleNamespace
-    >>> level(SimpleNamespace(estimate=0.5, low=0.4, high=0.6))
-    '0.500 [0.400, 0.600]'
-    """
-    text = f"{row.estimate:.3f}"
-    return text if row.low != row.low else f"{text} [{row.low:.3f}, {row.high:.3f}]"
-
-
 def bars_of(part: pd.DataFrame, colour: str) -> dict[str, Any]:
     """Plotly's description of the intervals, for either axis."""
     up, down = part["high"] - part["estimate"], part["estimate"] - part["low"]
@@ -115,12 +94,12 @@ def labelled(row: Any, place: float, style: Look, top: float) -> Iterator[go.Sca
     yield go.Scatter(
         x=[estimate], y=[place], mode="markers", name=style.name, showlegend=False, cliponaxis=False,
         marker={"symbol": style.symbol, "size": 10, "color": style.colour}, error_x=error | {"color": style.colour},
-        hovertemplate=f"{style.name}: {level(row)}<extra></extra>",
+        hovertemplate=f"{style.name}: {Interval.of(row).text(3)}<extra></extra>",
     )  # fmt: skip
     right = estimate < 0.55 * top
     yield go.Scatter(
         x=[np.nanmax([high, estimate]) if right else np.nanmin([low, estimate])], y=[place], mode="text",
-        text=[f"\u2007{level(row)}\u2007"], textposition="middle right" if right else "middle left",
+        text=[f"\u2007{Interval.of(row).text(3)}\u2007"], textposition="middle right" if right else "middle left",
         textfont={"size": 11, "color": "#444"}, hoverinfo="skip", showlegend=False,
     )  # fmt: skip
 

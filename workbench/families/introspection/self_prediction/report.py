@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from workbench.families.family import Table
-from workbench.families.introspection.self_prediction.figures.style import FITS, PREDICTORS, SPLITS, role, short
+from workbench.families.introspection.self_prediction.figures.looks import FITS, PREDICTORS, SPLITS, role, short
 from workbench.figures.record import Tables
 from workbench.figures.style import words
 from workbench.statistics import Interval

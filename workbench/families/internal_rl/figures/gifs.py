@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from jaxtyping import UInt8
 
+    from workbench.families.context import Log
     from workbench.families.internal_rl.figures import PinpadEpisode
-    from workbench.runs import RunRecord
+    from workbench.figures.record import Record
 
 __all__ = ["save_episode_gifs"]
 
@@ -30,10 +31,10 @@ _INK = (34, 34, 34)
 _SECONDS = 0.3
 
 
-def save_episode_gifs(record: RunRecord, folder: Path, say: Callable[[str], None]) -> list[Path]:
+def save_episode_gifs(record: Record, folder: Path, log: Log) -> list[Path]:
     """Write ``<name>.gif`` for one episode of each task and each way of choosing; return the files.
 
-    A run without episodes gives none.  What cannot be drawn or written is left out and said in one line.
+    A run without episodes gives none.  What cannot be drawn or written is left out and logged in one line.
     """
     written: list[Path] = []
     try:
@@ -42,7 +43,7 @@ def save_episode_gifs(record: RunRecord, folder: Path, say: Callable[[str], None
             write_gif(folder / f"{name}.gif", _frames(episode, rates.get(episode.task, "")), _SECONDS)
             written.append(folder / f"{name}.gif")
     except (WorkbenchError, OSError) as error:
-        say(f"no animation of an episode beyond {len(written)}: {error}")
+        log(f"no animation of an episode beyond {len(written)}: {error}")
     return written
 
 
