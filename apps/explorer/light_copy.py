@@ -28,8 +28,6 @@ from workbench.runs.names import check_name
 from workbench.runs.status import STATUS_FILE
 from workbench.views.run_list import EXAMPLES
 
-__all__ = ["LARGEST", "light_copy", "main"]
-
 LARGEST = 3_000_000
 """Bytes that all shipped examples may take together."""
 

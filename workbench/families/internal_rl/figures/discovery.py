@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.families.internal_rl.figures.style import CONDITIONS, ESTIMATE, bars_of, looks_in, of_measure
 from workbench.figures.style import BLACK, BLUE, GREY, Look, finish, need, ordered, words
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["codes", "rate_distortion", "switches"]
 
 # What is compared with a random gate: measure -> title of its panel.
 ALIGNMENT = {

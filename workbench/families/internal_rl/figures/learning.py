@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -21,10 +22,6 @@ from workbench.figures.style import Look, finish, need, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pandas as pd
-
-__all__ = ["final_success", "learning_curves"]
 
 EXPERT = "expert"
 MEASURES = {"success": "success (share of episodes)", "progress": "colours reached (mean)"}

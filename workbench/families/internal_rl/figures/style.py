@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, Look, look_in, ordered, words
@@ -16,13 +17,6 @@ from workbench.statistics import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    import pandas as pd
-
-__all__ = [
-    "BELIEFS", "CONDITIONS", "CONTROLLERS", "ESTIMATE", "METHODS", "TASKS", "bars_of", "depth_axis", "labelled",
-    "looks_in", "of_measure", "task_name",
-]  # fmt: skip
 
 ESTIMATE = ("estimate", "low", "high")
 METHODS = {

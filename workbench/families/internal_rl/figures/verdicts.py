@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.families.internal_rl.figures.style import ESTIMATE, bars_of
 from workbench.families.internal_rl.report import gate_table
 from workbench.figures.style import BLUE, GREEN, VERMILION, finish, need
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["claims", "gates"]
 
 _CLEAR = "rgba(0, 0, 0, 0)"
 
