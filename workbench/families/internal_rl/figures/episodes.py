@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import DataError
-from workbench.families.internal_rl.figures.style import of_measure, task_name
+from workbench.families.internal_rl.figures.looks import of_measure, task_name
 from workbench.figures.style import need
 from workbench.statistics import Interval
 
