@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.errors import DataError
-from workbench.families.internal_rl.figures.style import of_measure, task_name
+from workbench.families.internal_rl.figures.looks import of_measure, task_name
 from workbench.figures.style import need
 from workbench.statistics import Interval
 
