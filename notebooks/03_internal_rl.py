@@ -118,7 +118,8 @@ finish(figure, "Which colour is next?", "Depth 0 is the embedding; 95% intervals
 # RUNFOLDER/spec.json --runs ../runs` opens what the notebook has made.
 
 # %%
-from workbench.families.internal_rl import PRESETS, run
+from workbench.families import read_claims, run
+from workbench.families.internal_rl import INTERNAL_RL, PRESETS
 from workbench.runs import load_run, spec_hash
 
 fewer = {"methods": ("internal RL", "raw actions"), "alphas": (), "history": (), "seeds": 1, "baseline_seeds": 1}
@@ -130,7 +131,7 @@ else:
     learning = {"tokens": 600_000, "updates": 10, "rl_batch": 512}
     spec = PRESETS["cpu"].model_copy(update=fewer | cut | learning)
 print("run folder:", RUNS / "internal-rl" / spec_hash(spec))
-record = load_run(run(spec, RUNS, say=print))
+record = load_run(run(INTERNAL_RL, spec, RUNS, log=print))
 
 # %% [markdown]
 # ### Gates
@@ -146,9 +147,9 @@ record.load_table("gates")[["stage", "measure", "value", "low", "high", "bar", "
 # The run's own probes, on fresh episodes: beside them shuffled labels, an untrained model and the Bayes filter.
 
 # %%
-from workbench.families.internal_rl.figures import drawings_of, episode_steps, picked, shown_episodes
+from workbench.families.internal_rl.figures import episode_steps, figures, picked, shown_episodes
 
-draw = drawings_of(record)  # by name, what draws a figure; figures_of(record) draws all of them
+draw = figures(record)  # by name, what draws a figure
 draw["beliefs"]().show()
 
 # %% [markdown]
@@ -187,7 +188,7 @@ episode = next(iter(picked(episodes_shown).values()))
 episode_steps(episode, rates.get(episode.task, "")).show()
 
 # %% [markdown]
-# ### Which orderings held
+# ### Which claims held
 
 # %%
-record.load_table("orderings")[["ordering", "held", "evidence"]].style.hide()
+read_claims(record)[["claim", "on", "held", "evidence"]].style.hide()

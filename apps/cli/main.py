@@ -24,9 +24,6 @@ from workbench import __version__
 from workbench.console import log, quiet
 from workbench.errors import WorkbenchError
 from workbench.families import Family, families
-from workbench.families.unported import known
-
-__all__ = ["commands", "main"]
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -112,7 +109,7 @@ def _app(known: Commands, argv: Sequence[str]) -> SubcommandApp:
 
 
 def _help() -> str:
-    shown = sorted((each for each in known().values() if each.presets), key=lambda each: "demo" not in each.presets)
+    shown = sorted((each for each in families().values() if each.presets), key=lambda each: "demo" not in each.presets)
     lines = [*(_examples(shown[0]) if shown else ()), *_EXAMPLES]
     return _HELP.format(examples="\n".join(f"  {line:{_WIDTH}}  {what}".rstrip() for line, what in lines))
 

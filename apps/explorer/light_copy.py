@@ -28,14 +28,8 @@ from workbench.runs.names import check_name
 from workbench.runs.status import STATUS_FILE
 from workbench.views.run_list import EXAMPLES
 
-__all__ = ["LARGEST", "light_copy", "main"]
-
 LARGEST = 3_000_000
 """Bytes that all shipped examples may take together."""
-
-# family -> steps and tensors that its page or figures read, as file name patterns; others: all of them.
-_ROWS: dict[str, tuple[str, ...]] = {"internal-rl": ()}
-_TENSORS: dict[str, tuple[str, ...]] = {"internal-rl": ()}
 
 
 def light_copy(
@@ -55,9 +49,8 @@ def light_copy(
     shutil.rmtree(target, ignore_errors=True)
     for folder in ("rows", "artifacts"):
         make_folder(target / folder)
-    keeps = Keeps(_ROWS.get(run.experiment, ("*",)), _TENSORS.get(run.experiment, ("*",)))
-    if run.experiment in families():
-        keeps = families()[run.experiment].keeps
+    family = families().get(run.experiment)
+    keeps = family.keeps if family else Keeps()
     steps = _matching(run.steps(), keeps.rows if rows is None else rows)
     for step in steps:
         _table(run.path / "rows" / f"{step}.parquet", target / "rows")

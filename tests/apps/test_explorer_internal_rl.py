@@ -40,30 +40,30 @@ def said(elements):
     return " ".join(str(element.value) for element in elements)
 
 
-def test_page_opens_on_the_gates_with_the_first_that_failed_and_the_orderings(open_page, runs):
+def test_page_opens_on_the_claims_and_the_gates_with_the_first_that_failed(open_page, runs):
     app = open_page(runs)
     assert [tab.label for tab in app.tabs] == TABS
-    gates, orderings = (frame.value for frame in app.dataframe[:2])
+    claims, *_, gates = (frame.value for frame in app.dataframe)
     assert gates["passed"].tolist() == ["yes"] * 5 + ["no"] and gates["bar"].iloc[-1] == "at least 0.1"
     assert gates["value"].iloc[0] == "0.015 [0.005, 0.025]"
-    assert "discovery, held-out success with composed codes" in app.warning[0].value
-    assert orderings["held"].tolist() == ["yes", "no"] and not app.error
+    assert "the first that failed: discovery, held-out success with composed codes" in said(app.caption)
+    assert claims["held"].tolist() == ["yes", "no"] and not app.error
 
 
 @pytest.mark.parametrize(
-    ("view", "tab", "names"),
+    ("view", "names"),
     [
-        ("Learning", "learning", ["learning_curves", "final_success"]),
-        ("Discovery", "discovery", ["rate_distortion", "switches", "codes"]),
-        ("Beliefs and control", "model", ["beliefs", "belief_history", "controllers", "base_model"]),
+        ("Learning", ["learning_curves", "final_success"]),
+        ("Discovery", ["rate_distortion", "switches", "codes"]),
+        ("Beliefs and control", ["beliefs", "belief_history", "controllers", "base_model"]),
     ],
 )
-def test_every_figure_of_a_tab_can_be_shown(open_page, runs, view, tab, names):
+def test_every_figure_of_a_tab_can_be_shown(open_page, runs, view, names):
     app = open_page(runs, view=view)
-    assert len(app.selectbox(key=f"internal-rl-{tab}_figure").options) == len(names)
+    assert len(app.selectbox(key=f"internal-rl-{view}-figure").options) == len(names)
     drawn = set()
     for name in names:
-        app.selectbox(key=f"internal-rl-{tab}_figure").set_value(name).run()
+        app.selectbox(key=f"internal-rl-{view}-figure").set_value(name).run()
         assert not app.exception and not app.error
         drawn.add(title(app))
     assert len(drawn) == len(names)
@@ -71,8 +71,9 @@ def test_every_figure_of_a_tab_can_be_shown(open_page, runs, view, tab, names):
 
 def test_final_numbers_stand_below_the_learning_curves(open_page, runs):
     table = open_page(runs, view="Learning").dataframe[0].value
-    own = table[(table["method"] == "internal RL") & (table["task"] == "held-out task")].iloc[0]
-    assert own["success"] == "0.300 [0.280, 0.320]" and own["relative"] == "0.333 [0.313, 0.353]" and own["seeds"] == 3
+    own = table.set_index("method").loc["internal RL"]
+    assert own["held-out: success"] == "0.300 [0.280, 0.320]" and own["held-out: relative"] == "0.333 [0.313, 0.353]"
+    assert own["seeds"] == "3"
 
 
 def test_player_labels_an_episode_with_how_it_was_chosen_and_the_overall_rate(open_page, runs):
@@ -98,7 +99,7 @@ def test_an_address_leads_to_task_episode_and_move(open_page, runs):
 
 
 def test_episode_can_be_played_in_one_figure(open_page, runs):
-    app = open_page(runs, view="Episodes", episode=PICKED, play="1")
+    app = open_page(runs, view="Episodes", episode=PICKED, play="true")
     assert len(figure(app)["frames"]) == 8 and not app.get("slider")
 
 
@@ -111,7 +112,7 @@ def test_run_without_tables_says_so_in_every_tab(open_page, tmp_path):
 
 def test_broken_files_are_messages(open_page, tmp_path):
     artifacts = WRITE(tmp_path) / "artifacts"
-    for table, view in (("orderings", "What held"), ("episodes", "Episodes"), ("final", "Learning")):
+    for table, view in (("claims", "What held"), ("episodes", "Episodes"), ("final", "Learning")):
         (artifacts / f"{table}.parquet").write_bytes(b"cut off")
         app = open_page(tmp_path, view=view)
         assert len(app.error) == 1 and f"{table}.parquet" in app.error[0].value

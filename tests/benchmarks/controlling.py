@@ -9,8 +9,8 @@ import torch
 from measure import Row, at_least, at_most, compare
 
 from steering.stateful import Carried
-from workbench.families.internal_rl.control.code_learner import new_policy
 from workbench.families.internal_rl.control.internal_rl import CodedControl
+from workbench.families.internal_rl.control.learners import new_policy
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
 from workbench.models.interventions import Scope, Where
 from workbench.models.sequence import SequenceConfig, SequenceModelForActions

@@ -19,7 +19,7 @@ import pytest
 from apps.cli.main import main
 from tests.notebooks.pairing import NOTEBOOKS, paired
 from tests.notebooks.pairing import main as pair
-from workbench.families import EXPERIMENTS
+from workbench.families import families
 from workbench.runs import list_runs
 
 ROOT = NOTEBOOKS.parent
@@ -146,8 +146,8 @@ def test_the_notebook_runs_and_the_command_line_knows_its_runs(
     runs = list_runs(ran.runs)
     assert set(runs["status"]) <= {"finished"}
     for family, folder, units in zip(runs["experiment"], runs["path"], runs["total"], strict=True):
-        if family in EXPERIMENTS:
-            words = ["introspection", family] if family in ("self-prediction", "concept-injection") else [family]
+        if family in families() and families()[family].presets:
+            words = families()[family].words.split()
             spec = ["--spec", str(Path(folder) / "spec.json"), "--runs", str(ran.runs), "--dry-run"]
             assert main(["run", *words, *spec]) == 0
             planned = capsys.readouterr().out

@@ -18,7 +18,6 @@ PACKAGES = (
     "steering",
     "workbench",
     "workbench.activations",
-    "workbench.families.internal_rl.control",
     "workbench.models",
     "workbench.worlds.bandits",
     "workbench.worlds.grids",

@@ -6,14 +6,11 @@
 
 from __future__ import annotations
 
-import importlib
-from contextlib import suppress
-from functools import cache, partial
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING
 
 from workbench.discovery import discover, lazily
-from workbench.errors import SpecError, WorkbenchError, did_you_mean
+from workbench.errors import SpecError, did_you_mean
 from workbench.families.claims import Claim, Verdict, read_claims, verdict
 from workbench.families.context import Context
 from workbench.families.family import Command, Family, Keeps, Step, Table, View
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     from workbench.runs import RunRecord
 
 __all__ = [
-    "EXPERIMENTS",
     "Claim",
     "Command",
     "Context",
@@ -39,9 +35,7 @@ __all__ = [
     "Verdict",
     "View",
     "families",
-    "figures_module",
     "figures_of",
-    "get_experiment",
     "get_family",
     "lazily",
     "plan",
@@ -50,14 +44,6 @@ __all__ = [
     "verdict",
 ]
 
-# name -> module with PRESETS (name -> spec), run(spec, root, ...) and plan(spec); a new family is one line here.
-EXPERIMENTS: dict[str, str] = {
-    "east": "workbench.families.east",
-    "goal-directedness": "workbench.families.goal_directedness",
-    "self-prediction": "workbench.families.introspection.self_prediction",
-    "concept-injection": "workbench.families.introspection.concept_injection",
-    "internal-rl": "workbench.families.internal_rl",
-}
 ENTRY_POINTS = "workbench.families"
 
 
@@ -84,37 +70,3 @@ def figures_of(record: RunRecord) -> dict[str, go.Figure]:
 
     family = families().get(record.experiment)
     return drawn(family.figures(record)) if family else {}
-
-
-def get_experiment(name: str) -> Any:
-    """The module of an experiment family; of a family that is found, what such a module has."""
-    if name in families():
-        family = families()[name]
-        return SimpleNamespace(PRESETS=family.presets, plan=partial(_planned, family), run=partial(_run, family))
-    if name not in EXPERIMENTS:
-        raise SpecError(f"unknown experiment {name!r}{did_you_mean(name, EXPERIMENTS)}")
-    return importlib.import_module(EXPERIMENTS[name])
-
-
-def _planned(family: Family, spec: Any) -> list[tuple[str, str, int]]:
-    return [(step.name, step.what, step.completions) for step in plan(family, spec)]
-
-
-def _run(family: Family, spec: Any, root: Any, name: str | None = None, progress: bool = False, say: Any = None) -> Any:
-    return run(family, spec, root, name, progress, say)
-
-
-def figures_module(name: str) -> Any | None:
-    """The module that draws the figures of a family's runs; None for a run of another kind."""
-    if name in families():
-        return SimpleNamespace(drawings_of=families()[name].figures, figures_of=partial(_drawn, families()[name]))
-    family = EXPERIMENTS.get(name)
-    return importlib.import_module(f"{family}.figures") if family else None
-
-
-def _drawn(family: Family, record: Any) -> dict[str, Any]:
-    found = {}
-    for name, draw in family.figures(record).items():
-        with suppress(WorkbenchError):  # a table of an unfinished or older run; the other figures do not need it
-            found[name] = draw()
-    return found

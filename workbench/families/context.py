@@ -10,8 +10,6 @@ from workbench.seeding import derive_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Context", "Log"]
-
 Log = Callable[[str], None]
 S = TypeVar("S")
 
@@ -30,13 +28,14 @@ class Context(Generic[S]):
         self.spec, self.folder, self.model, self.progress = spec, folder, model, progress
 
     def gather(self, kind: str, but: tuple[str, ...] = ()) -> pd.DataFrame:
-        """The rows of all finished steps whose names begin with ``kind``-, except those that begin with one of ``but``.
+        """The rows of the finished steps called ``kind``, or whose names begin with ``kind``-, except those that begin
+        with one of ``but``.
 
         A table without rows or columns when there is none.
         """
         import pandas as pd
 
-        names = [name for name in self.folder.steps() if name.startswith(f"{kind}-") and not name.startswith(but)]
+        names = [name for name in self.folder.steps() if f"{name}-".startswith(f"{kind}-") and not name.startswith(but)]
         frames = [self.folder.read(name) for name in names]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 

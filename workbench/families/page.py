@@ -23,8 +23,6 @@ from workbench.views.choices import pick, tabs
 from workbench.views.run_list import has_example, pick_run
 from workbench.views.text import say_error
 
-__all__ = ["draw", "family_page", "figure_names", "figures", "pages", "safely", "show_table"]
-
 _ROW = 46  # pixels
 _WIDTHS = {"claim": 250, "held": 60, "evidence": 480}
 
@@ -78,8 +76,11 @@ def _held(family: Family, run: RunRecord) -> None:
         source = f" of {family.paper}" if family.paper else ""
         st.caption(f"Claims{source}, judged on this run. Held: the 95% interval lies on the claimed side.")
         _claims(table)
-    for each in family.report(run):
+    tables = list(family.report(run))
+    for each in tables:
         show_table(each)
+    if table is None and not tables:
+        st.info("This run has no claims and no tables to show.")
 
 
 def _claims(table: pd.DataFrame) -> None:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from workbench.runs import RunFolder
     from workbench.runs.cells import Cell, Outcome
 
-__all__ = ["plan", "run", "run_steps", "waves_of"]
-
 
 def plan(family: Family, spec: BaseModel) -> list[Step]:
     """The steps of a run, in order; raises for a spec that cannot be run."""
@@ -130,9 +128,10 @@ def _side_by_side(family: Family, steps: Sequence[Step], context: Context[Any], 
     work = partial(_work, family.name, context.spec.model_dump_json(), str(folder.path), os.getpid())
     by_name = {step.name: step for step in steps}
     for outcome in LocalEngine(context.spec.jobs)(work, [Cell(name, {}) for name in by_name]):
-        if outcome.frame.get("status", [""])[:1] == ["failed"]:  # its process died
-            raise RunError(f"step {outcome.name}: {outcome.frame['error'][0]}")
-        folder.write(outcome.name, outcome.frame)
+        frame = outcome.frame
+        if "error" in frame and list(frame.get("status", ()))[:1] == ["failed"]:  # its process died
+            raise RunError(f"step {outcome.name}: {frame['error'].iloc[0]}")
+        folder.write(outcome.name, frame)
         say(by_name[outcome.name])
 
 

@@ -16,17 +16,14 @@ if TYPE_CHECKING:
     from workbench.families.family import Family
     from workbench.runs import RunRecord
 
-__all__ = ["draw", "print_report"]
-
 
 def print_report(record: RunRecord, out: Console) -> None:
     """Print the tables of the family's report, the claims, and where the files are."""
-    from workbench.families.unported import known, old_report
+    from workbench.families import families
     from workbench.views.tables import claims_table, text_table
 
-    old_report(record, out)
-    if record.experiment in known():
-        for table in known()[record.experiment].report(record):
+    if record.experiment in families():
+        for table in families()[record.experiment].report(record):
             out.print(text_table(table.title, table.frame))
             out.print(*([table.caption, ""] if table.caption else []), sep="\n", markup=False)
     claims = read_claims(record)
@@ -37,14 +34,14 @@ def print_report(record: RunRecord, out: Console) -> None:
 
 def draw(record: RunRecord, out: Console, log: Log) -> None:
     """Write the figures of a run into its folder and print where they are, or say in one line why there are none."""
-    from workbench.families.unported import known
+    from workbench.families import families
 
-    if record.experiment not in known():
+    if record.experiment not in families():
         log(f"no family {record.experiment!r} is installed that could draw figures")
         return
     log("drawing figures")
     try:
-        files = _write(known()[record.experiment], record, log)
+        files = _write(families()[record.experiment], record, log)
     except (WorkbenchError, OSError) as error:  # the results are written and reported: a picture must not fail them
         log(f"the figures could not be written: {error}")
         return

@@ -28,8 +28,6 @@ from workbench.locks import is_locked
 from workbench.runs import RunRecord, load_run
 from workbench.runs.names import check_name
 
-__all__ = ["Started", "arguments", "command_line", "launch", "started"]
-
 FOLDER = "sweeps"
 _PATIENCE_S = (8.0, 5.0)  # after Ctrl-C, then after a request to end
 

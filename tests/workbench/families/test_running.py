@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from workbench.errors import RunError, SpecError
-from workbench.families import Claim, Context, Family, Spec, Step, plan, run, verdict
+from workbench.errors import DataError, RunError, SpecError
+from workbench.families import Claim, Context, Family, Spec, Step, plan, run, running, verdict
 from workbench.families.claims import read_claims
-from workbench.runs import load_run
+from workbench.runs import RunFolder, load_run
+from workbench.runs.cells import Outcome
 from workbench.statistics import Interval
 
 
@@ -94,6 +99,7 @@ def test_context_gathers_a_kind_of_step_but_not_another_that_begins_alike(tmp_pa
     assert context.gather("level")["level"].unique().tolist() == [1.0, 2.0]
     assert context.gather("level", but=("level-1",))["level"].unique().tolist() == [2.0]
     assert context.gather("nothing").empty
+    assert len(context.gather("first")) == 4  # a step of that very name
 
 
 def test_claims_of_a_run_of_the_first_version_are_read(tmp_path):
@@ -110,3 +116,56 @@ def test_damaged_claims_are_an_error_that_names_the_file(tmp_path):
     pd.DataFrame({"x": [1]}).to_parquet(record.path / "artifacts" / "orderings.parquet")
     with pytest.raises((RunError, ValueError), match=r"orderings\.parquet"):
         read_claims(record)
+
+
+class SideSpec(Spec):
+    jobs: int = 1
+
+
+def _fails(context):
+    raise DataError("nothing drawn")
+
+
+@pytest.fixture
+def side(monkeypatch):
+    """A family of steps that run side by side; the second of its three fails."""
+
+    def steps(spec):
+        yield Step("a", "threads", lambda context: pd.DataFrame({"threads": [torch.get_num_threads()]}))
+        yield Step("b", "fails", _fails, after=("a",))
+        yield Step("c", "goes", lambda context: pd.DataFrame({"x": [2]}), after=("a",))
+
+    family = Family("side", "Side by side", SideSpec, {}, steps, processes=True)
+    monkeypatch.setattr("workbench.families.get_family", lambda name: family)  # as a process asks for it
+    return family
+
+
+def test_an_error_beside_others_is_raised_as_it_is_and_what_was_finished_stays(side, tmp_path):
+    lines = []
+    with pytest.raises(DataError, match="nothing drawn"):
+        run(side, SideSpec(), tmp_path, "run", log=lines.append)
+    record = load_run(tmp_path / "side" / "run")
+    assert record.steps() == ["a"] and record.status.state == "failed" and lines == ["[1/3] threads"]
+    assert record.read("a")["threads"].tolist() == [1]
+
+
+def test_only_steps_that_are_left_are_done_side_by_side(side, tmp_path):
+    with RunFolder.open(tmp_path, "side", SideSpec(), "run") as folder:
+        folder.write("b", pd.DataFrame({"x": [1]}))
+    record = load_run(run(side, SideSpec(), tmp_path, "run"))
+    assert record.steps() == ["a", "b", "c"] and record.rows()["x"].dropna().tolist() == [1, 2]
+
+
+def test_a_step_whose_process_died_is_an_error_that_names_it(side, tmp_path, monkeypatch):
+    dead = pd.DataFrame([{"cell": "a", "status": "failed", "error": "the process that computed it died"}])
+    engine = lambda jobs: lambda work, cells: iter([Outcome("a", dead)])  # noqa: E731
+    monkeypatch.setattr("workbench.runs.engines.LocalEngine", engine)
+    with pytest.raises(RunError, match="step a: the process that computed it died"):
+        run(side, SideSpec(), tmp_path, "run")
+    assert not load_run(tmp_path / "side" / "run").steps()
+
+
+def test_the_owner_of_the_folder_does_not_watch_itself():
+    before = threading.active_count()
+    running._end_with(os.getpid())
+    assert threading.active_count() == before

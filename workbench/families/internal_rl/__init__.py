@@ -1,26 +1,38 @@
 """Internal RL: controllers found in a sequence model's residual stream and reinforced (arXiv 2512.20605).
 
 ``spec`` says what is run; ``base``, ``beliefs``, ``controllers``, ``discovery``, ``reinforcement`` and ``shown`` hold
-the work of the units, ``units`` their order, ``job`` what they share and ``processes`` runs them side by side;
-``gates``, ``orderings`` and ``summary`` make the tables from the rows, ``pipeline`` runs it all.
+the work of the steps, ``steps`` their order, ``context`` what they share; ``summary`` and ``gates`` make the tables
+from the rows, ``claims`` are the paper's.  ``control`` has the controllers and learners themselves.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
+from workbench.families import Family, Keeps, lazily
 from workbench.families.internal_rl.spec import PRESETS, InternalRLSpec
 
-if TYPE_CHECKING:
-    from workbench.families.internal_rl.pipeline import plan, run
+__all__ = ["FAMILIES", "INTERNAL_RL", "PRESETS", "InternalRLSpec"]
 
-__all__ = ["PRESETS", "InternalRLSpec", "plan", "run"]
+_here = partial(lazily, __name__)
 
-
-def __getattr__(name: str) -> Any:
-    """``plan`` and ``run`` on first use: they import torch, and ``--help`` must not wait for it."""
-    if name in ("plan", "run"):
-        from workbench.families.internal_rl import pipeline
-
-        return getattr(pipeline, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+INTERNAL_RL = Family(
+    name="internal-rl",
+    title="Internal RL: controllers in the residual stream",
+    paper="arXiv 2512.20605",
+    question="Are a model's abstract actions found in its residual stream, and reinforced where its moves cannot be?",
+    spec=InternalRLSpec,
+    presets=PRESETS,
+    steps=_here("steps:steps"),
+    context=_here("context:InternalRLRun"),
+    check=_here("context:check"),
+    processes=True,
+    finish=_here("summary:finish"),
+    claims=_here("claims:claims"),
+    figures=_here("figures:figures"),
+    pictures=_here("figures.gifs:save_episode_gifs"),
+    report=_here("report:report"),
+    views=_here("views:views"),
+    keeps=Keeps(rows=(), tensors=()),
+)
+FAMILIES = (INTERNAL_RL,)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import max_pool1d
 
 from probes import make_probe
 from probes.evaluation import evaluate
 from workbench.errors import DataError
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.control.compile_segments import SegmentModel, segmented_pass
 from workbench.families.internal_rl.control.discovery import controlled_pass
 from workbench.families.internal_rl.expert import (
@@ -23,8 +25,7 @@ from workbench.families.internal_rl.expert import (
     task_of,
 )
 from workbench.families.internal_rl.found import Found
-from workbench.families.internal_rl.job import Job
-from workbench.families.internal_rl.rows import counted, mean_by_episode, mean_of, row, share_of
+from workbench.families.internal_rl.intervals import counted, mean_by_episode, mean_of, row, share_of
 from workbench.models.interventions import Scope, Where
 from workbench.sites import Site
 from workbench.worlds.pinpad.expert import Episodes
@@ -32,10 +33,6 @@ from workbench.worlds.pinpad.pinpad import PinpadState
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
-    from torch import Tensor
-
-__all__ = ["HeldCode", "alignment_rows", "cost_rows", "f1_lead_of", "f1_of", "switch_counts"]
-
 RANDOM_GATES = 5  # random gates of the same rate that the alignment is held against
 Row = dict[str, Any]
 
@@ -53,18 +50,18 @@ class HeldCode:
         return self.metacontroller.hyper(activation, self.codes[where.rows])
 
 
-def cost_rows(job: Job, found: Found) -> list[Row]:
+def cost_rows(run: InternalRLRun, found: Found) -> list[Row]:
     """Soft and hard NLL, KL and switches: the two sides of the rate-distortion curve."""
-    return [*_costs(_Passes(job, found))]
+    return [*_costs(_Passes(run, found))]
 
 
-def alignment_rows(job: Job, found: Found) -> tuple[list[Row], dict[str, np.ndarray]]:
+def alignment_rows(run: InternalRLRun, found: Found) -> tuple[list[Row], dict[str, np.ndarray]]:
     """Every measure of a discovery, with intervals over episodes; and the :func:`switch_counts` of its switches
     (``own`` [episodes, 4]) and of the random gates (``random`` [episodes, 4 * gates])."""
-    passes = _Passes(job, found)
-    gates = _random_gates(job, passes)
+    passes = _Passes(run, found)
+    gates = _random_gates(run, passes)
     counts = _counts(passes, gates, 0)
-    rows = [*_costs(passes), *_switching(passes, gates), *_decoding(job, passes), *_composition(job, passes)]
+    rows = [*_costs(passes), *_switching(passes, gates), *_decoding(run, passes), *_composition(run, passes)]
     return rows, counts
 
 
@@ -84,13 +81,13 @@ class _Passes:
     """The measured episodes under the gate as learned (``soft``), cut at one half (``hard``), and with mean codes
     (``mean``, also hard)."""
 
-    def __init__(self, job: Job, found: Found) -> None:
-        self.found, self.episodes = found, measured_episodes(job, "discovery")
+    def __init__(self, run: InternalRLRun, found: Found) -> None:
+        self.found, self.episodes = found, measured_episodes(run, "discovery")
         self.mask, self.changes = self.episodes.mask, changes_of(self.episodes)
         with torch.no_grad():
-            self.soft = self._run("learned", job.generator("discovery", "soft"))
-            self.hard = self._run("hard", job.generator("discovery", "hard"))
-            self.mean = self._run("hard", job.generator("discovery", "hard"), sample=False)
+            self.soft = self._run("learned", run.generator("discovery", "soft"))
+            self.hard = self._run("hard", run.generator("discovery", "hard"))
+            self.mean = self._run("hard", run.generator("discovery", "hard"), sample=False)
         self.switches = (self.hard.beta > 0.5) & self.mask
 
     def _run(self, gate: str, generator: torch.Generator, sample: bool = True) -> _Pass:
@@ -155,12 +152,12 @@ def f1_of(total: np.ndarray) -> np.ndarray:
 SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"precision": _precision, "recall": _recall, "f1": f1_of}
 
 
-def _random_gates(job: Job, passes: _Passes) -> list[Tensor]:
+def _random_gates(run: InternalRLRun, passes: _Passes) -> list[Tensor]:
     """Gates that open at random, as often as the learned one does after the first step."""
     mask, found = passes.mask, []
     rate = float((passes.switches & _later(mask)).sum() / _later(mask).sum())
     for k in range(RANDOM_GATES):
-        chances = torch.rand(mask.shape, generator=job.generator("random gate", k), device=mask.device)
+        chances = torch.rand(mask.shape, generator=run.generator("random gate", k), device=mask.device)
         found.append((chances < rate) & mask)
     return found
 
@@ -212,14 +209,14 @@ def _segments(episodes: Episodes) -> Iterator[tuple[Int[Tensor, " some"], Int[Te
         yield rows, (inside[rows] * steps).amax(1)
 
 
-def _decoding(job: Job, passes: _Passes) -> Iterator[Row]:
+def _decoding(run: InternalRLRun, passes: _Passes) -> Iterator[Row]:
     """The subgoal, read linearly off the mean code that is held at the end of each true segment."""
     subgoals = subgoals_of(passes.episodes)
     for k, (rows, last) in enumerate(_segments(passes.episodes), 1):
         x, y = passes.mean.z[rows, last].cpu().numpy(), subgoals[rows, last].cpu().numpy()
         try:
             result = evaluate(
-                make_probe("logistic"), x, y, np.arange(len(y)), folds=job.spec.folds, controls=("majority",),
+                make_probe("logistic"), x, y, np.arange(len(y)), folds=run.spec.folds, controls=("majority",),
                 metrics=("accuracy",), resamples=500,
             )  # fmt: skip
         except DataError:  # too few episodes got that far, or all to one subgoal
@@ -238,18 +235,18 @@ def first_codes(passes: _Passes, subgoals: int) -> Float[Tensor, "subgoals code"
     return torch.stack(means)
 
 
-def _composition(job: Job, passes: _Passes) -> Iterator[Row]:
+def _composition(run: InternalRLRun, passes: _Passes) -> Iterator[Row]:
     """Success when the mean first-segment code of each subgoal is held until the subgoal is reached; ``_scaled``: the
     code drawn out, as a policy may draw it to overrule what the base expects."""
-    found, size = passes.found, job.world.subgoal
-    first = first_codes(passes, job.world.subgoals)
-    for scale, suffix in ((1.0, ""), (job.spec.compose_scale, "_scaled")):
+    found, size = passes.found, run.world.subgoal
+    first = first_codes(passes, run.world.subgoals)
+    for scale, suffix in ((1.0, ""), (run.spec.compose_scale, "_scaled")):
         codes = scale * first
 
         def steering(state: PinpadState, codes: Tensor = codes) -> Sequence[HeldCode]:
             return [HeldCode(found.site, found.metacontroller, codes[state.target // size])]
 
         for task in ("pretraining", "held-out"):
-            generator = job.generator("composed", task)
-            success, _ = play_task(found.model, task_of(job, task), job.spec.episodes, generator, steering)
+            generator = run.generator("composed", task)
+            success, _ = play_task(found.model, task_of(run, task), run.spec.episodes, generator, steering)
             yield row(f"compose_{task.replace('-', '_')}{suffix}", share_of(success))

@@ -9,18 +9,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from torch import Tensor
 
 from probes import make_probe
 from probes.evaluation import evaluate
 from workbench.activations import capture
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.controllers import sites_of
 from workbench.families.internal_rl.expert import measured_episodes, subgoals_of
-from workbench.families.internal_rl.job import Job
-from workbench.families.internal_rl.rows import row
+from workbench.families.internal_rl.intervals import row
 from workbench.files import make_folder, write_bytes
 from workbench.models.sequence_model import SequenceModel
 from workbench.models.untrained import untrained
@@ -33,24 +35,18 @@ from workbench.worlds.pinpad.expert import Episodes
 from workbench.worlds.pinpad.tasks import pretraining_tasks
 from workbench.worlds.pinpad.training import base as pinpad_base
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
-__all__ = ["beliefs_unit", "history_unit"]
-
 Row = dict[str, Any]
 
 
 class _Probed:
     """The steps that are probed: of each its episode, the subgoal in force and the Bayes filter's guess."""
 
-    def __init__(self, job: Job) -> None:
-        self.job, self.episodes = job, measured_episodes(job, "beliefs", job.spec.probe_episodes)
-        mask, size = self.episodes.mask, job.world.subgoal
+    def __init__(self, run: InternalRLRun) -> None:
+        self.run, self.episodes = run, measured_episodes(run, "beliefs", run.spec.probe_episodes)
+        mask, size = self.episodes.mask, run.world.subgoal
         self.episode = mask.nonzero()[:, 0].cpu().numpy()
         self.subgoal = subgoals_of(self.episodes)[mask].cpu().numpy()
-        colours = bayes_filter(self.episodes, pretraining_tasks(job.world)).colours[mask]
+        colours = bayes_filter(self.episodes, pretraining_tasks(run.world)).colours[mask]
         best = colours.unflatten(-1, (-1, size)).sum(-1).argmax(-1).cpu().numpy()
         self.bayes = cluster_bootstrap(best == self.subgoal, self.episode)
 
@@ -64,35 +60,34 @@ class _Probed:
         """Accuracy of a probe on ``x``, of its controls, and of the Bayes filter; and whether the probe was right at
         each step."""
         result = evaluate(
-            make_probe("logistic"), x, self.subgoal, self.episode, folds=self.job.spec.folds,
-            seed=self.job.seed("folds"), controls=("majority", "shuffled") if shuffled else (), shuffles=1,
+            make_probe("logistic"), x, self.subgoal, self.episode, folds=self.run.spec.folds,
+            seed=self.run.seed("folds"), controls=("majority", "shuffled") if shuffled else (), shuffles=1,
             control_features=controls, metrics=("accuracy",), resamples=1000,
         )  # fmt: skip
         rows = [row("accuracy", self.bayes, control="bayes")]
         for found in result.table.itertuples():
-            rows.append(row("accuracy", Interval(found.estimate, found.low, found.high), control=found.control))
+            rows.append(row("accuracy", Interval.of(found), control=found.control))
             if found.control != "none":
-                lead = Interval(found.difference, found.difference_low, found.difference_high)
-                rows.append(row("lead", lead, control=found.control))
+                rows.append(row("lead", Interval.of(found, "difference"), control=found.control))
         guesses = result.predictions.sort_values("row")
         return rows, (guesses["predicted"] == guesses["y"]).to_numpy()
 
 
-def beliefs_unit(job: Job) -> pd.DataFrame:
+def belief_rows(run: InternalRLRun) -> pd.DataFrame:
     """Every layer of the base: rows ``share, site, layer, control, measure``.
 
     ``control`` is ``none`` for the probe itself, ``majority``, ``shuffled``, ``untrained`` (a model of random weights)
     or ``bayes``; ``lead`` is the probe less the control, step by step.
     """
-    probed, sites = _Probed(job), sites_of(job.model.n_layers)
-    control = untrained(job.model, job.seed("untrained") % 2**32)
+    probed, sites = _Probed(run), sites_of(run.base.n_layers)
+    control = untrained(run.base, run.seed("untrained") % 2**32)
     other = probed.activations(control, sites)
-    return _by_depth(probed, "beliefs", [(1.0, job.model, {site: {"untrained": x} for site, x in other.items()})], True)
+    return _by_depth(probed, "beliefs", [(1.0, run.base, {site: {"untrained": x} for site, x in other.items()})], True)
 
 
-def history_unit(job: Job) -> pd.DataFrame:
+def history_rows(run: InternalRLRun) -> pd.DataFrame:
     """A second base, trained from scratch with another seed and probed along its training: rows as of the beliefs."""
-    return _by_depth(_Probed(job), "history", [(share, model, {}) for share, model in _snapshots(job)], False)
+    return _by_depth(_Probed(run), "history", [(share, model, {}) for share, model in _snapshots(run)], False)
 
 
 Probing = tuple[float, SequenceModel, dict[Site, dict[str, np.ndarray]]]
@@ -101,8 +96,6 @@ Probing = tuple[float, SequenceModel, dict[Site, dict[str, np.ndarray]]]
 
 def _by_depth(probed: _Probed, name: str, models: list[Probing], shuffled: bool) -> pd.DataFrame:
     """The rows of every model and site; which steps were read rightly goes to an artifact, for paired differences."""
-    import pandas as pd
-
     rows: list[Row] = []
     kept = {"episode": torch.tensor(probed.episode)}
     for share, model, controls in models:
@@ -112,19 +105,19 @@ def _by_depth(probed: _Probed, name: str, models: list[Probing], shuffled: bool)
             found, right = probed.rows(x[site], controls.get(site, {}), shuffled)
             rows += [{"share": share, "site": str(site), "layer": depth} | each for each in found]
             kept[f"{share:g}.{depth}"] = torch.tensor(right)
-    probed.job.save_tensors(name, kept)
+    probed.run.save_tensors(name, kept)
     return pd.DataFrame(rows)
 
 
-def _snapshots(job: Job) -> Iterator[tuple[float, SequenceModel]]:
+def _snapshots(run: InternalRLRun) -> Iterator[tuple[float, SequenceModel]]:
     """The second base at every share of its training."""
-    spec = job.spec
-    recipe, seed = replace(pinpad_base.PRESETS[spec.recipe], world=job.world), spec.seed + 1
+    spec = run.spec
+    recipe, seed = replace(pinpad_base.PRESETS[spec.recipe], world=run.world), spec.seed + 1
     if spec.history_tokens is not None:
         recipe = replace(recipe, schedule=replace(recipe.schedule, tokens=spec.history_tokens))
-    model = pinpad_base.new_base(recipe, seed).to(job.model.device)  # type: ignore[arg-type]
-    folder = job.checkpoints("history")
-    _train_with_snapshots(job, model, recipe, seed, folder)
+    model = pinpad_base.new_base(recipe, seed).to(run.base.device)  # type: ignore[arg-type]
+    folder = run.checkpoints("history")
+    _train_with_snapshots(run, model, recipe, seed, folder)
     for share in spec.history:
         weights = read_tensors(_snapshot(folder, share))[0]
         then = copy.deepcopy(model)
@@ -136,15 +129,15 @@ def _snapshot(folder: Any, share: float) -> Any:
     return folder / f"share-{share:g}.safetensors"
 
 
-def _train_with_snapshots(job: Job, model: Any, recipe: pinpad_base.Recipe, seed: int, folder: Any) -> None:
+def _train_with_snapshots(run: InternalRLRun, model: Any, recipe: pinpad_base.Recipe, seed: int, folder: Any) -> None:
     """The recipe, with a snapshot as training passes each share; a resumed training keeps those it has."""
-    data = pinpad_base.ExpertBatches(recipe, seed, job.model.device)
+    data = pinpad_base.ExpertBatches(recipe, seed, run.base.device)
     make_folder(folder)
-    identity = {"model": pinpad_base.NAME, "preset": job.spec.recipe, "seed": seed, "history": True}
+    identity = {"model": pinpad_base.NAME, "preset": run.spec.recipe, "seed": seed, "history": True}
     identity["data"] = pinpad_base.DRAWING
 
     def keep(done: float) -> None:
-        for share in job.spec.history:
+        for share in run.spec.history:
             path = _snapshot(folder, share)
             if share <= done and not path.exists():
                 write_bytes(path, tensor_bytes(model.state_dict()))
@@ -152,9 +145,9 @@ def _train_with_snapshots(job: Job, model: Any, recipe: pinpad_base.Recipe, seed
     def step_loss(step: int, done: float) -> tuple[Tensor, int]:
         keep(done)
         episodes: Episodes = data(step)
-        with torch.autocast(job.model.device.type, dtype=torch.bfloat16):
+        with torch.autocast(run.base.device.type, dtype=torch.bfloat16):
             loss, _ = pinpad_base.sequence_loss(model, episodes, recipe.observation_weight)
         return loss, int(episodes.lengths.sum())
 
-    train(model, step_loss, recipe.schedule, folder, identity, job.report("history"))
+    train(model, step_loss, recipe.schedule, folder, identity, run.report("history"))
     keep(1.0)

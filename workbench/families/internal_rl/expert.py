@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
-from workbench.families.internal_rl.job import Job
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.models.sequence_model import SequenceModel
 from workbench.worlds.pinpad.expert import Episodes, distances, expert_episodes, solvable
 from workbench.worlds.pinpad.pinpad import Pinpad, begin, draw_layouts
@@ -16,34 +17,30 @@ from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks, seen
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
-    from torch import Tensor
-
-__all__ = ["TASKS", "changes_of", "expert_batches", "measured_episodes", "play_task", "subgoals_of", "task_of"]
-
 TASKS = ("one subgoal", "pretraining", "held-out", "seen transitions")
 _AT_ONCE = 4096  # worlds played side by side
 _POOL = 8  # batches drawn at once and sorted by length, so that little of a batch is padding
 _LEFT = 4  # steps that are left of an episode at the least
 
 
-def expert_batches(job: Job, name: str, seed: int) -> Callable[[int], Episodes]:
+def expert_batches(run: InternalRLRun, name: str, seed: int) -> Callable[[int], Episodes]:
     """``batch_of(step)`` on the pretraining tasks: it depends on seeds, ``name`` and the step only.
 
     The spec's share of the episodes begin in their midst: what is told of a colour is then not tied to its place in the
     sequence.
     """
     pool: dict[int, list[Episodes]] = {}
-    tasks, size = pretraining_tasks(job.world), job.spec.batch
+    tasks, size = pretraining_tasks(run.world), run.spec.batch
 
     def batch_of(step: int) -> Episodes:
         number, at = divmod(step, _POOL)
         if number not in pool:
-            generator = job.generator(name, seed, "episodes", number)
-            drawn = expert_episodes(job.world, tasks, _POOL * size, generator)
+            generator = run.generator(name, seed, "episodes", number)
+            drawn = expert_episodes(run.world, tasks, _POOL * size, generator)
             parts = drawn.lengths.argsort(stable=True).view(_POOL, -1)
             order = torch.randperm(_POOL, generator=generator, device=parts.device).tolist()
             pool.clear()
-            pool[number] = [_begun_midway(drawn[parts[i]], job.spec.begun_midway, generator) for i in order]
+            pool[number] = [_begun_midway(drawn[parts[i]], run.spec.begun_midway, generator) for i in order]
         return pool[number][at]
 
     return batch_of
@@ -58,9 +55,9 @@ def _begun_midway(episodes: Episodes, share: float, generator: torch.Generator) 
     return episodes.begun_at(steps)
 
 
-def measured_episodes(job: Job, name: str, n: int | None = None) -> Episodes:
-    """Episodes of the expert on the pretraining tasks to measure on: the same for every unit that asks for ``name``."""
-    return expert_episodes(job.world, pretraining_tasks(job.world), n or job.spec.episodes, job.generator(name))
+def measured_episodes(run: InternalRLRun, name: str, n: int | None = None) -> Episodes:
+    """Episodes of the expert on the pretraining tasks to measure on: the same for every step that asks for ``name``."""
+    return expert_episodes(run.world, pretraining_tasks(run.world), n or run.spec.episodes, run.generator(name))
 
 
 def subgoals_of(episodes: Episodes) -> Int[Tensor, "batch time"]:
@@ -76,14 +73,14 @@ def changes_of(episodes: Episodes) -> Bool[Tensor, "batch time"]:
     return changes & episodes.mask
 
 
-def task_of(job: Job, task: str) -> Int[Tensor, "tasks length"]:
+def task_of(run: InternalRLRun, task: str) -> Int[Tensor, "tasks length"]:
     """The tasks [tasks, colours] of one of :data:`TASKS`."""
-    world = job.world
+    world = run.world
     if task == "one subgoal":
         return torch.arange(world.colours).view(world.subgoals, world.subgoal)
     if task == "pretraining":
         return pretraining_tasks(world)
-    return (held_out_task(world) if task == "held-out" else seen_task(world, job.spec.seen_length))[None]
+    return (held_out_task(world) if task == "held-out" else seen_task(world, run.spec.seen_length))[None]
 
 
 def play_task(

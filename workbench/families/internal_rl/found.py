@@ -11,22 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.control.compile_segments import SegmentModel
 from workbench.families.internal_rl.control.discovery import Course
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
-from workbench.families.internal_rl.job import Job
 from workbench.families.internal_rl.spec import InternalRLSpec
 from workbench.models.sequence_model import SequenceModel
 from workbench.sites import Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pandas as pd
-    from torch import Tensor
-
-__all__ = ["Found", "chosen_site", "course_of", "load_found", "new_steering", "save_found", "site_of"]
 
 
 @dataclass(frozen=True)
@@ -50,21 +46,13 @@ class Found:
         return self
 
 
-def chosen_site(table: pd.DataFrame) -> Site:
-    """The site at which supervised controllers do best on the held-out task, of rows of the controllers' units."""
-    rows = table[(table["control"] == "supervised") & (table["task"] == "held-out") & (table["measure"] == "success")]
+def site_of(run: InternalRLRun) -> Site:
+    """Where the metacontroller acts: at the spec's layer, or where supervised ones do best on the held-out task."""
+    if run.spec.layer is not None:
+        return Site(run.spec.layer).resolve(run.base.n_layers)
+    rows = run.gather("controllers").query("control == 'supervised' and task == 'held-out' and measure == 'success'")
     best = rows.sort_values(["estimate", "layer"], ascending=[False, True]).iloc[0]
     return Site.parse(str(best["site"]))
-
-
-def site_of(job: Job) -> Site:
-    """Where the metacontroller acts: at the spec's layer, or where held-out control was best."""
-    import pandas as pd
-
-    if job.spec.layer is not None:
-        return Site(job.spec.layer).resolve(job.model.n_layers)
-    units = [f"controllers-{depth}" for depth in range(job.model.n_layers + 1)]
-    return chosen_site(pd.concat([job.rows(unit) for unit in units]))
 
 
 def course_of(spec: InternalRLSpec, alpha: float | None = None, forced: bool = False) -> Course:
@@ -78,38 +66,38 @@ def course_of(spec: InternalRLSpec, alpha: float | None = None, forced: bool = F
     )  # fmt: skip
 
 
-def new_steering(job: Job, condition: str, seed: int) -> Metacontroller | SegmentModel:
+def new_steering(run: InternalRLRun, condition: str, seed: int) -> Metacontroller | SegmentModel:
     """What a condition trains, untrained; the conditions of a seed share their start, but for CompILE."""
-    spec = job.spec
+    spec = run.spec
     shape = MetacontrollerShape(
-        d_model=job.model.d_model, history=spec.memory, summary=spec.memory, encoder=spec.hidden, code=spec.code,
+        d_model=run.base.d_model, history=spec.memory, summary=spec.memory, encoder=spec.hidden, code=spec.code,
         hyper=spec.hyper, rank=spec.rank, switch=spec.hidden, log_sigma=spec.log_sigma,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(job.seed("metacontroller", seed) % 2**63)
+        torch.manual_seed(run.seed("metacontroller", seed) % 2**63)
         new = SegmentModel(shape, spec.segments) if condition == "compile" else Metacontroller(shape)
-    return new.to(job.model.device)
+    return new.to(run.base.device)
 
 
-def save_found(job: Job, unit: str, found: Found) -> None:
-    """Keep what a discovery found under the unit's name."""
+def save_found(run: InternalRLRun, step: str, found: Found) -> None:
+    """Keep what a discovery found under the step's name."""
     tensors = {f"steers.{k}": v for k, v in found.steers.state_dict().items()}
-    if found.model is not job.model:
+    if found.model is not run.base:
         tensors |= {f"model.{k}": v for k, v in found.model.backend.hf_model.state_dict().items()}
     stamp = {"site": str(found.site), "fingerprint": found.model.fingerprint}
-    job.save_tensors(unit, tensors, stamp)
+    run.save_tensors(step, tensors, stamp)
 
 
-def load_found(job: Job, unit: str, condition: str, seed: int) -> Found:
-    """What a finished unit found, the base model in a copy where it learned."""
-    tensors, steers = job.load_tensors(unit), new_steering(job, condition, seed)
+def load_found(run: InternalRLRun, step: str, condition: str, seed: int) -> Found:
+    """What a finished step found, the base model in a copy where it learned."""
+    tensors, steers = run.load_tensors(step), new_steering(run, condition, seed)
     steers.load_state_dict(_part(tensors, "steers."))
-    model, own = job.model, _part(tensors, "model.")
+    model, own = run.base, _part(tensors, "model.")
     if own:
-        hf_model = copy.deepcopy(job.model.backend.hf_model)
+        hf_model = copy.deepcopy(run.base.backend.hf_model)
         hf_model.load_state_dict(own)
-        model = SequenceModel(hf_model, unit)
-    return Found(model, site_of(job), steers, condition == "forced").frozen()
+        model = SequenceModel(hf_model, step)
+    return Found(model, site_of(run), steers, condition == "forced").frozen()
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

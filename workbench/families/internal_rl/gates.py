@@ -9,17 +9,12 @@ held-out task.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from workbench.families.internal_rl.tables import gathered
-from workbench.runs.contents import RunContents
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["BARS", "gates"]
+from workbench.families.internal_rl.context import InternalRLRun
 
 # (stage, measure) -> (bar, sign): passed when sign * (value - bar) >= 0.
 BARS: dict[tuple[str, str], tuple[float, int]] = {
@@ -30,16 +25,24 @@ BARS: dict[tuple[str, str], tuple[float, int]] = {
     ("discovery", "decode_segment"): (0.6, 1),
     ("discovery", "compose_held_out_scaled"): (0.1, 1),
 }
+# (stage, measure) -> what the gate asks, and on which side of the bar it is passed.
+ASKS = {
+    ("base", "gap"): ("loss over the exact Bayes filter's (nats)", "at most"),
+    ("base", "uncontrolled_held_out"): ("success on the held-out task without control", "at most"),
+    ("controllers", "held-out success"): ("held-out success under supervised controllers", "at least"),
+    ("discovery", "f1_lead"): ("F1 of switches over a random gate's", "at least"),
+    ("discovery", "decode_segment"): ("subgoal read off the code, worst segment", "at least"),
+    ("discovery", "compose_held_out"): ("held-out success with composed codes", "at least"),  # of older runs
+    ("discovery", "compose_held_out_scaled"): ("held-out success with composed codes, scaled", "at least"),
+}
 
 
-def gates(folder: RunContents) -> pd.DataFrame:
+def gates(run: InternalRLRun) -> pd.DataFrame:
     """One row a gate of the stages that are done: ``stage, measure, value, low, high, bar, passed, where``.
 
     A gate is judged on the estimate; its interval stands beside.
     """
-    import pandas as pd
-
-    rows = [*_base(folder), *_controllers(folder), *_discovery(folder)]
+    rows = [*_base(run.gather("base")), *_controllers(run.gather("controllers")), *_discovery(run.gather("discovery"))]
     return pd.DataFrame(rows, columns=["stage", "measure", "value", "low", "high", "bar", "passed", "where"])
 
 
@@ -51,25 +54,22 @@ def _judged(stage: str, measure: str, row: Any, where: str) -> dict[str, Any]:
     return {"stage": stage, "measure": measure, **numbers, "passed": passed, "where": where}
 
 
-def _base(folder: RunContents) -> Iterator[dict[str, Any]]:
-    table = gathered(folder, "base")
+def _base(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for measure in ("gap", "uncontrolled_held_out") if len(table) else ():
         row = table[table["measure"] == measure].iloc[0]
         yield _judged("base", measure, row, str(row["model"]))
 
 
-def _controllers(folder: RunContents) -> Iterator[dict[str, Any]]:
-    table = gathered(folder, "controllers")
-    if not len(table):
-        return
-    rows = table[(table["control"] == "supervised") & (table["task"] == "held-out") & (table["measure"] == "success")]
-    best = rows.loc[rows["estimate"].idxmax()]
-    yield _judged("controllers", "held-out success", best, str(best["site"]))
+def _controllers(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    if len(table):
+        rows = table[(table["control"] == "supervised") & (table["task"] == "held-out")]
+        rows = rows[rows["measure"] == "success"]
+        best = rows.loc[rows["estimate"].idxmax()]
+        yield _judged("controllers", "held-out success", best, str(best["site"]))
 
 
-def _discovery(folder: RunContents) -> Iterator[dict[str, Any]]:
+def _discovery(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The seed that comes nearest: the most gates passed, then the best composition on the held-out task."""
-    table = gathered(folder, "discovery")
     if not len(table):
         return
     found = []

@@ -6,24 +6,20 @@ picked because they got farthest, and are marked as picked.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
+from torch import Tensor
 
 from steering.stateful import Carried
-from workbench.families.internal_rl.control.code_learner import CodeLearner
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.control.internal_rl import CodedControl
+from workbench.families.internal_rl.control.learners import CodeLearner
 from workbench.families.internal_rl.expert import task_of
-from workbench.families.internal_rl.job import Job
-from workbench.families.internal_rl.reinforcement import learner_of, unit_of
+from workbench.families.internal_rl.reinforcement import learner_of, step_of
 from workbench.worlds.pinpad.pinpad import begin, draw_layouts
 from workbench.worlds.pinpad.play import Played, play_pinpad
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
-__all__ = ["shown_unit"]
 
 _PLAYED = 256  # episodes that those shown are taken from
 METHOD = "internal RL"
@@ -52,24 +48,20 @@ class _Watched(Carried):
         return steered
 
 
-def shown_unit(job: Job) -> pd.DataFrame:
+def shown_rows(run: InternalRLRun) -> pd.DataFrame:
     """Rows ``task, episode, step``: ``agent`` and ``next`` (cells), ``move``, ``target`` (the colour that is next),
     ``subgoal`` (that the target is part of), ``gate, switched, segment``, the code's numbers ``code_0...``; of the
     whole episode ``success``, ``progress`` (colours reached), ``chosen`` (``first`` or ``farthest``) out of ``played``
     episodes, ``sequence`` (the task's colours as text), and the world: ``size, colours, walls`` (cells as text)."""
-    import pandas as pd
-
-    return pd.concat([_shown(job, task) for task in job.spec.tasks], ignore_index=True)
+    return pd.concat([_shown(run, task) for task in run.spec.tasks], ignore_index=True)
 
 
-def _shown(job: Job, task: str) -> pd.DataFrame:
-    import pandas as pd
-
-    learner = learner_of(job, METHOD, task, 0)
+def _shown(run: InternalRLRun, task: str) -> pd.DataFrame:
+    learner = learner_of(run, METHOD, task, 0)
     assert isinstance(learner, CodeLearner) and learner.policy is not None
-    learner.policy.load_state_dict(job.load_tensors(unit_of(METHOD, task, 0)))
-    generator, world = job.generator("shown", task), job.world
-    goal = task_of(job, task)
+    learner.policy.load_state_dict(run.load_tensors(step_of(METHOD, task, 0)))
+    generator, world = run.generator("shown", task), run.world
+    goal = task_of(run, task)
     state = begin(world, draw_layouts(world, _PLAYED, generator), goal.expand(_PLAYED, -1))
     control = CodedControl(learner.site, learner.metacontroller, learner.policy, generator)
     watched = _Watched(control, _PLAYED, world.horizon)
@@ -77,7 +69,7 @@ def _shown(job: Job, task: str) -> pd.DataFrame:
         played = play_pinpad(learner.model, state, generator, [watched])
     steps = [
         _steps(played, watched, i, number).assign(chosen=chosen)
-        for number, (i, chosen) in enumerate(_chosen(played.progress, job.spec.shown))
+        for number, (i, chosen) in enumerate(_chosen(played.progress, run.spec.shown))
     ]
     sequence = ",".join(map(str, goal[0].tolist()))
     return pd.concat(steps).assign(task=task, played=_PLAYED, sequence=sequence)
@@ -96,8 +88,6 @@ def _chosen(progress: Tensor, shown: int) -> list[tuple[int, str]]:
 
 
 def _steps(played: Played, watched: _Watched, i: int, number: int) -> pd.DataFrame:
-    import pandas as pd
-
     episodes, n = played.episodes, int(played.episodes.lengths[i])
     world = episodes.world
     gate = watched.gate[i, :n].cpu()

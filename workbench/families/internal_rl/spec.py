@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from workbench.errors import did_you_mean
+from workbench.families.specs import Spec
 
 if TYPE_CHECKING:
     from typing import Self
-
-__all__ = ["CONDITIONS", "METHODS", "PRESETS", "RL_TASKS", "InternalRLSpec"]
 
 # What is learned by reinforcement, by the names of the tables, and the discovery that each starts from.
 METHODS: dict[str, str | None] = {
@@ -25,22 +24,23 @@ METHODS: dict[str, str | None] = {
 CONDITIONS = ("frozen", "forced", "co-trained", "compile")
 RL_TASKS = ("held-out", "seen transitions")  # what is reinforced on
 
-STARTS = ("base", "untrained")
-GATES = ("sampled", "learned")
+_VALID = {
+    "methods": METHODS,
+    "tasks": RL_TASKS,
+    "co_trained_from": ("base", "untrained"),
+    "gate": ("sampled", "learned"),
+}
 
 
-class InternalRLSpec(BaseModel):
+class InternalRLSpec(Spec):
     """One internal-RL run; the defaults are those of the preset ``cpu``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base: str = Field("pinpad-base", description="shipped base model, a folder, or train: train one in the run folder")
     recipe: str = Field("cpu", description="preset of workbench train pinpad-base, for train and for the history")
     device: str | None = Field(None, description="default: CUDA when there is one")
-    seed: int = 0
     seeds: int = Field(3, ge=1, description="seeds of discovery and of reinforcement")
     baseline_seeds: int = Field(1, ge=1, description="seeds of the baselines, at most those of the method")
-    jobs: int = Field(2, ge=1, description="units computed at once, each in a process of one thread")
+    jobs: int = Field(2, ge=1, description="steps computed at once, each in a process of one thread")
     tensorboard: bool = Field(False, description="write TensorBoard event files in the run folder")
     stop_at_gate: bool = Field(False, description="leave out reinforcement when a gate failed")
 
@@ -99,20 +99,13 @@ class InternalRLSpec(BaseModel):
     policy_std: float = Field(3.0, gt=0, description="standard deviation of a policy's codes at first (paper: 1)")
     shown: int = Field(12, ge=1, description="episodes that are recorded for pictures")
 
-    @field_validator("methods")
+    @field_validator("methods", "tasks", "co_trained_from", "gate")
     @classmethod
-    def _methods(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for method in value:
-            if method not in METHODS:
-                raise ValueError(f"unknown method {method!r}{did_you_mean(method, METHODS)}")
-        return value
-
-    @field_validator("tasks")
-    @classmethod
-    def _tasks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for task in value:
-            if task not in RL_TASKS:
-                raise ValueError(f"unknown task {task!r}{did_you_mean(task, RL_TASKS)}")
+    def _known(cls, value: Any, info: ValidationInfo) -> Any:
+        valid = _VALID[str(info.field_name)]
+        for each in (value,) if isinstance(value, str) else value:
+            if each not in valid:
+                raise ValueError(f"unknown {each!r}{did_you_mean(each, valid)}")
         return value
 
     @field_validator("methods", "tasks", "alphas", "history")
@@ -136,20 +129,11 @@ class InternalRLSpec(BaseModel):
             raise ValueError("weights of the KL are above 0")
         return value
 
-    @field_validator("co_trained_from", "gate")
-    @classmethod
-    def _known(cls, value: str, info: ValidationInfo) -> str:
-        valid = STARTS if info.field_name == "co_trained_from" else GATES
-        if value not in valid:
-            raise ValueError(f"unknown {value!r}{did_you_mean(value, valid)}")
-        return value
-
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.baseline_seeds > self.seeds:
-            raise ValueError(f"baseline_seeds={self.baseline_seeds}: at most seeds={self.seeds}")
-        if self.sweep_seeds > self.seeds:
-            raise ValueError(f"sweep_seeds={self.sweep_seeds}: at most seeds={self.seeds}")
+        for name, count in (("baseline_seeds", self.baseline_seeds), ("sweep_seeds", self.sweep_seeds)):
+            if count > self.seeds:
+                raise ValueError(f"{name}={count}: at most seeds={self.seeds}")
         if self.peak_at < self.random_share:
             raise ValueError(f"peak_at={self.peak_at} lies before the end of the random gate ({self.random_share})")
         return self

@@ -1,67 +1,60 @@
-"""From units to tables: everything that follows from the rows, computed again at the end of every session."""
+"""From rows to tables: everything that follows from the rows, computed again at the end of every session."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from workbench.families.internal_rl.final import EXPERT, Final, final_rows
-from workbench.families.internal_rl.resampling import over_seeds
-from workbench.families.internal_rl.rows import row
-from workbench.families.internal_rl.tables import gathered
-from workbench.runs import RunFolder
-from workbench.runs.contents import RunContents
+from workbench.families.internal_rl.context import InternalRLRun
+from workbench.families.internal_rl.gates import gates
+from workbench.families.internal_rl.intervals import over_seeds, row
 from workbench.statistics import Interval, cluster_bootstrap, wilson
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["save_tables", "summary"]
+EXPERT = "expert"
 
 
-def save_tables(folder: RunFolder) -> None:
-    """The tables of all stages that have rows."""
-    for name, table in _tables(folder):
+def finish(run: InternalRLRun) -> None:
+    """The tables of all stages that have rows; ``summary`` says which gates failed, and final success."""
+    for name, table in _tables(run):
         if len(table):
-            folder.save_table(name, table.reset_index(drop=True))
+            run.folder.save_table(name, table.reset_index(drop=True))
+    judged, final = gates(run), Final.of(run)
+    run.folder.save_table("gates", judged)
+    failed = judged[~judged["passed"].astype(bool)]
+    lines = [f"{g.stage}: {g.measure} {g.value:.4g} (bar {g.bar:g}, {g.where})" for g in failed.itertuples()]
+    success = {f"{method}, {task}": str(_share(final.array(method, task))) for method, task in final.cells}
+    first = lines[0] if lines else None
+    run.folder.write_json("summary", {"failed_gates": lines, "first_failed_gate": first, "success": success})
 
 
-def _tables(folder: RunContents) -> Iterator[tuple[str, pd.DataFrame]]:
-    import pandas as pd
-
-    yield "base", gathered(folder, "base")
-    beliefs, history = gathered(folder, "beliefs"), gathered(folder, "history")
-    yield "beliefs", pd.concat([beliefs.assign(model="base"), history.assign(model="second base")])
-    yield "controllers", gathered(folder, "controllers")
-    discovery = gathered(folder, "discovery")
+def _tables(run: InternalRLRun) -> Iterator[tuple[str, pd.DataFrame]]:
+    yield "base", run.gather("base")
+    models = (("base", run.gather("beliefs")), ("second base", run.gather("history")))
+    yield "beliefs", pd.concat([rows.assign(model=model) for model, rows in models])
+    yield "controllers", run.gather("controllers")
+    discovery = run.gather("discovery")
     yield "discovery", discovery
-    yield "discovery_over_seeds", _over_seeds(discovery)
-    yield "rate_distortion", _rate_distortion(gathered(folder, "alpha"))
-    learning = gathered(folder, "rl")
+    yield "discovery_over_seeds", pd.DataFrame(list(_over_seeds(discovery)))
+    yield "rate_distortion", _rate_distortion(run.gather("alpha"))
+    learning = run.gather("rl")
     if len(learning):
         curves = learning[learning["phase"] == "learning"]
         yield "curves", curves.drop(columns=["phase", "episode"]).astype({"update": int, "episodes": int})
-    final = final_rows(folder)
-    if final is not None:
-        yield "final", pd.DataFrame(list(_final(final)))
-        yield "final_by_seed", pd.DataFrame(list(_final_by_seed(final)))
-    yield "episodes", gathered(folder, "shown")
+    final = Final.of(run)
+    yield "final", pd.DataFrame(list(_final(final)))
+    yield "final_by_seed", pd.DataFrame(list(_final_by_seed(final)))
+    yield "episodes", run.gather("shown")
 
 
-def _over_seeds(discovery: pd.DataFrame) -> pd.DataFrame:
+def _over_seeds(discovery: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Means over seeds of every measure, with intervals that resample seeds (none where there is one)."""
-    import pandas as pd
-
-    rows = []
     for (condition, measure), part in discovery.groupby(["condition", "measure"], sort=False) if len(discovery) else ():
         known = part[np.isfinite(part["estimate"])]
-        interval: Interval | float = float("nan")
-        if len(known):
-            interval = cluster_bootstrap(known["estimate"], known["seed"])
-        rows.append(row(str(measure), interval, condition=condition, seeds=len(known)))
-    return pd.DataFrame(rows)
+        interval = cluster_bootstrap(known["estimate"], known["seed"]) if len(known) else float("nan")
+        yield row(str(measure), interval, condition=condition, seeds=len(known))
 
 
 def _rate_distortion(points: pd.DataFrame) -> pd.DataFrame:
@@ -71,6 +64,38 @@ def _rate_distortion(points: pd.DataFrame) -> pd.DataFrame:
     wide = points.pivot_table(index=["condition", "alpha", "seed"], columns="measure", values="estimate")
     wide = wide.rename(columns={"soft_nll": "nll"}).reset_index().rename_axis(columns=None)
     return wide[["condition", "alpha", "seed", "kl", "nll", "hard_nll", "switches"]]
+
+
+class Final:
+    """Final success of every method as arrays: seeds by episodes, the same worlds for all.
+
+    ``table`` holds one row an episode, ``cells`` are the (method, task) that are there, in the order of its rows.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+        at = zip(table["method"], table["task"], strict=True) if len(table) else ()
+        self.cells: list[tuple[str, str]] = list(dict.fromkeys(at))
+
+    @classmethod
+    def of(cls, run: InternalRLRun) -> Final:
+        """What was evaluated; nothing when nothing was reinforced."""
+        learned = run.gather("rl")
+        if not len(learned):
+            return cls(learned)
+        return cls(pd.concat([run.gather("ceiling"), learned[learned["phase"] == "final"]], ignore_index=True))
+
+    def array(self, method: str, task: str, column: str = "success") -> np.ndarray:
+        """[seeds, episodes, 1]."""
+        return self._wide(method, task, column).to_numpy(float)[..., None]
+
+    def seeds(self, method: str, task: str) -> list[int]:
+        """Its seeds, in the order of :meth:`array`."""
+        return [int(seed) for seed in self._wide(method, task, "success").index]
+
+    def _wide(self, method: str, task: str, column: str) -> pd.DataFrame:
+        rows = self.table[(self.table["method"] == method) & (self.table["task"] == task)]
+        return rows.pivot(index="seed", columns="episode", values=column)
 
 
 def _final(final: Final) -> Iterator[dict[str, Any]]:
@@ -97,22 +122,3 @@ def _final_by_seed(final: Final) -> Iterator[dict[str, Any]]:
     for method, task in final.cells:
         for seed, values in zip(final.seeds(method, task), final.array(method, task), strict=True):
             yield row("success", _share(values[None]), method=method, task=task, seed=seed)
-
-
-def summary(folder: RunContents) -> dict[str, Any]:
-    """What the run says in a few lines: gates in order with those that failed, orderings held or not, final success."""
-    gates, orderings = folder.load_table("gates"), folder.load_table("orderings")
-    failed = gates[~gates["passed"].astype(bool)]
-    lines = [f"{g.stage}: {g.measure} {g.value:.4g} (bar {g.bar:g}, {g.where})" for g in failed.itertuples()]
-    success: dict[str, str] = {}
-    if "final.parquet" in folder.artifacts:
-        table = folder.load_table("final")
-        for each in table[table["measure"] == "success"].itertuples():
-            success[f"{each.method}, {each.task}"] = str(Interval(each.estimate, each.low, each.high))
-    return {
-        "failed_gates": lines,
-        "first_failed_gate": lines[0] if lines else None,
-        "orderings_held": int(orderings["held"].sum()),
-        "orderings": len(orderings),
-        "success": success,
-    }

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from workbench.families.internal_rl import InternalRLSpec
-from workbench.families.internal_rl.job import Job
+from workbench.families import run
+from workbench.families.internal_rl import INTERNAL_RL, InternalRLSpec
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.spec import RL_TASKS
 from workbench.runs import RunFolder
 from workbench.worlds.pinpad.pinpad import Pinpad
@@ -36,13 +37,11 @@ def internal_spec(pinpad_base_folder: Path) -> InternalRLSpec:
 
 @pytest.fixture(scope="session")
 def internal_run(internal_spec: InternalRLSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from workbench.families import internal_rl
-
-    return internal_rl.run(internal_spec, tmp_path_factory.mktemp("runs"))
+    return run(INTERNAL_RL, internal_spec, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture
-def internal_job(internal_spec: InternalRLSpec, tmp_path: Path) -> Job:
-    """A job in an empty run folder."""
+def empty_run(internal_spec: InternalRLSpec, tmp_path: Path) -> InternalRLRun:
+    """A run in an empty folder."""
     with RunFolder.open(tmp_path, "internal-rl", internal_spec) as folder:
-        return Job(internal_spec, folder.path)
+        return InternalRLRun(internal_spec, folder)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.gates import BARS, gates
+from workbench.families.internal_rl.spec import PRESETS
 from workbench.runs import RunFolder
 
 GOOD = {"f1_lead": 0.9, "decode_segment_1": 0.95, "decode_segment_2": 0.8, "compose_held_out_scaled": 0.3}
@@ -30,7 +32,7 @@ def judged(tmp_path: Path):
                 folder.write(f"discovery-frozen-{seed}", rows(labels, measures))
             other = rows({"condition": "forced", "seed": 0, "alpha": 0.1}, dict.fromkeys(GOOD, 0.0))
             folder.write("discovery-forced-0", other)
-            return gates(folder)
+            return gates(InternalRLRun(PRESETS["smoke"], folder))
 
     return judge
 
@@ -62,4 +64,4 @@ def test_discovery_is_judged_on_the_seed_that_comes_nearest(judged) -> None:
 
 def test_a_run_without_rows_has_no_gates(tmp_path: Path) -> None:
     with RunFolder.open(tmp_path, "internal-rl", {}) as folder:
-        assert not len(gates(folder))
+        assert not len(gates(InternalRLRun(PRESETS["smoke"], folder)))

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from workbench.families.internal_rl.figures import drawings_of, episode_steps, picked, shown_episodes
-from workbench.families.internal_rl.views.episode_gifs import save_episode_gifs
-from workbench.families.internal_rl.views.report import print_internal_rl
+from workbench.families.internal_rl.figures import episode_steps, figures, picked, shown_episodes
+from workbench.families.internal_rl.figures.gifs import save_episode_gifs
+from workbench.families.showing import print_report
 from workbench.runs import load_run
 
-FIGURES = {"gates", "orderings", "learning_curves", "final_success", "switches", "codes", "rate_distortion",
+FIGURES = {"gates", "claims", "learning_curves", "final_success", "switches", "codes", "rate_distortion",
            "base_model", "beliefs", "belief_history", "controllers"}  # fmt: skip
 
 
@@ -24,8 +24,8 @@ def record(internal_run: Path):
 
 
 def test_every_figure_is_drawn_from_the_tables_that_a_run_writes(record) -> None:
-    draws = drawings_of(record)
-    assert set(draws) == FIGURES
+    draws = figures(record)
+    assert {name for name in draws if not name.startswith("episode-")} == FIGURES
     for name, draw in draws.items():
         figure = draw()
         assert len(figure.data) and figure.layout.title.text, name
@@ -46,9 +46,9 @@ def test_shown_episodes_are_drawn_with_how_they_were_chosen(record) -> None:
 
 def test_the_report_and_the_animations_need_nothing_that_a_run_does_not_write(record, tmp_path: Path) -> None:
     out = Console(file=io.StringIO(), width=160)
-    print_internal_rl(record, out)
+    print_report(record, out)
     said = out.file.getvalue()
-    for part in ("base model", "which subgoal", "controllers", "switches", "after reinforcement", "gates", "orderings"):
+    for part in ("base model", "which subgoal", "controllers", "switches", "after reinforcement", "gates", "claims"):
         assert part in said, part
     assert len(save_episode_gifs(record, tmp_path, pytest.fail)) == 2 * len(record.spec["tasks"])
 
@@ -58,5 +58,5 @@ def test_a_run_that_stopped_before_reinforcement_is_drawn_without_it(record, tmp
     for name in ("curves", "final", "final_by_seed", "episodes"):
         (path / "artifacts" / f"{name}.parquet").unlink()
     stopped = load_run(path)
-    assert set(drawings_of(stopped)) == FIGURES - {"learning_curves", "final_success"}
+    assert set(figures(stopped)) == FIGURES - {"learning_curves", "final_success"}
     assert shown_episodes(stopped) == ([], {}) and save_episode_gifs(stopped, tmp_path, pytest.fail) == []

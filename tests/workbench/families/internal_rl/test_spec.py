@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from workbench.families.internal_rl.found import course_of
-from workbench.families.internal_rl.processes import waves_of
 from workbench.families.internal_rl.spec import METHODS, PRESETS, InternalRLSpec
-from workbench.families.internal_rl.units import units_of
+from workbench.families.internal_rl.steps import steps
+from workbench.families.running import waves_of
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -44,20 +44,20 @@ def test_a_bad_value_is_refused_with_what_would_be_right(change: dict, message: 
         InternalRLSpec(**change)
 
 
-def test_units_wait_for_what_they_read() -> None:
+def test_steps_wait_for_what_they_read() -> None:
     spec = PRESETS["smoke"].model_copy(update={"layer": None})
-    units = {unit.name: unit for unit in units_of(spec)}
-    assert "controllers-2" in units["discovery-frozen-0"].after  # which choose the layer
-    assert units["rl-internal-rl-held-out-1"].after == ("discovery-frozen-1",)
+    by_name = {step.name: step for step in steps(spec)}
+    assert "controllers-2" in by_name["discovery-frozen-0"].after  # which choose the layer
+    assert by_name["rl-internal-rl-held-out-1"].after == ("discovery-frozen-1",)
     # What needs no discovery is in one wave with what does: a wave lasts as long as its longest unit.
-    waves = [{unit.name for unit in wave} for wave in waves_of(list(units.values()))]
+    waves = [{step.name for step in wave} for wave in waves_of(list(by_name.values()))]
     assert any({"rl-raw-actions-held-out-0", "rl-internal-rl-held-out-0"} <= wave for wave in waves)
-    assert units["alpha-co-trained-0-0.5"].after == ("start-co-trained-0",)
+    assert by_name["alpha-co-trained-0-0.5"].after == ("start-co-trained-0",)
     done: set[str] = set()
-    for wave in waves_of(list(units.values())):
-        assert all(set(unit.after) <= done for unit in wave)
-        done |= {unit.name for unit in wave}
-    assert done == set(units)
+    for wave in waves_of(list(by_name.values())):
+        assert all(set(step.after) <= done for step in wave)
+        done |= {step.name for step in wave}
+    assert done == set(by_name)
 
 
 def test_another_alpha_scales_the_peak() -> None:

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from workbench.families.internal_rl.control.discovery import mirror_activations
+from workbench.families.internal_rl.control.discovery import mirror_activations, steered_pass
 from workbench.families.internal_rl.control.frozen import frozen
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
 from workbench.models.sequence_model import SequenceModel
@@ -39,10 +39,6 @@ from workbench.worlds.pinpad.expert import Episodes
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
-    from torch import Tensor
-
-__all__ = ["SegmentCourse", "SegmentModel", "Segmented", "discover_segments", "segment_masks", "segmented_pass"]
-
 _NEVER = -1e9
 
 
@@ -169,7 +165,7 @@ class SegmentModel(nn.Module):
     def _termination(self, x: Tensor, z: Tensor) -> Tensor:
         """What the causal switch says [batch, pos], given the code held before; the cuts do not learn from it."""
         c, held = self.controller, functional.pad(z.detach(), (0, 0, 1, -1))
-        past = functional.pad(c.history(x)[0], (0, 0, 1, -1))  # h_t-1
+        past = c.past(x)
         return c.switch(x.flatten(0, 1), past.flatten(0, 1), held.flatten(0, 1)).view(x.shape[:2])
 
 
@@ -184,15 +180,10 @@ def segmented_pass(
     mirror_image: Float[Tensor, "batch pos d"] | None = None,
 ) -> tuple[Segmented, Float[Tensor, "batch pos"]]:
     """One pass over whole episodes under CompILE's control: (what was done, nats on each move [batch, time])."""
-    kept: list[Segmented] = []
-
-    def hook(activation: Tensor) -> Tensor:
-        kept.append(segments(activation, episodes.mask, generator, temperature, sample, mirror_image))
-        return kept[0].activation
-
-    logits = model.backend.forward(episodes.observations[:, :-1], hooks={site: hook})
-    assert logits is not None
-    return kept[0], functional.cross_entropy(logits.transpose(1, 2), episodes.moves, reduction="none")
+    return steered_pass(
+        model, site, episodes,
+        lambda e: segments(e, episodes.mask, generator, temperature, sample, mirror_image),
+    )  # fmt: skip
 
 
 def discover_segments(

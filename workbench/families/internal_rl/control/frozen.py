@@ -1,18 +1,29 @@
-"""Frozen parts, checked: no gradient reaches them and not a bit of their weights changes."""
+"""Frozen parts, checked: no gradient reaches them and not a bit of their weights changes; and copies that learn."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
 
 from workbench.errors import RunError
+from workbench.models.sequence_model import SequenceModel
 
-if TYPE_CHECKING:
-    from torch import nn
 
-__all__ = ["frozen", "weights_digest"]
+def trainable_copy(model: SequenceModel, name: str) -> SequenceModel:
+    """A model of its own weights, all of which can learn; ``model`` stays as it is.
+
+    >>> from workbench.models.tiny import tiny_sequence_model
+    >>> model = tiny_sequence_model()
+    >>> copied = trainable_copy(model, "copy")
+    >>> copied.fingerprint == model.fingerprint, all(p.requires_grad for p in copied.backend.hf_model.parameters())
+    (True, True)
+    """
+    return SequenceModel(copy.deepcopy(model.backend.hf_model).requires_grad_(True), name)
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -26,8 +37,6 @@ def weights_digest(module: nn.Module) -> str:
     >>> before == weights_digest(layer)
     False
     """
-    import torch
-
     digest = hashlib.sha256()
     for name, weight in sorted(module.state_dict().items()):
         digest.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())

@@ -23,17 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from einops import rearrange
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench.errors import SpecError
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
-    from torch import Tensor
-
-__all__ = ["Controlled", "Gate", "Metacontroller", "MetacontrollerShape"]
-
 Gate = str | float
 """``learned`` (beta), ``hard`` (beta > 0.5), ``sampled`` (open or shut, drawn with probability beta; gradients pass as
 through a relaxed draw), ``always`` (forced switching), or the probability of a random switch."""
@@ -153,15 +149,15 @@ class Metacontroller(nn.Module):
         switch and the controller never see it.
         """
         x = self.seen(activation)
-        past = self._past(x)
+        past = self.past(x)
         read = x if mirror_image is None else self.seen(mirror_image)
-        mu, log_sigma = self._posterior(read, past if mirror_image is None else self._past(read), mask)
+        mu, log_sigma = self._posterior(read, past if mirror_image is None else self.past(read), mask)
         noise = _noise(mu, generator) if sample else 0.0
         drawn = mu + log_sigma.exp() * noise
         z, beta, probability = self._hold(x, past, drawn, gate, generator)
         return Controlled(self.hyper(activation, z), mu, log_sigma, z, beta, probability)
 
-    def _past(self, x: Tensor) -> Tensor:
+    def past(self, x: Tensor) -> Tensor:
         """h_t-1 at every position [batch, pos, history]."""
         return functional.pad(self.history(x)[0], (0, 0, 1, -1))
 

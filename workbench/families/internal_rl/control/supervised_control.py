@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from steering.low_rank import LowRankControl, LowRankControllers
@@ -21,11 +21,6 @@ from workbench.sites import Site
 from workbench.training.loop import Schedule, train
 from workbench.worlds.pinpad.expert import Episodes
 from workbench.worlds.pinpad.pinpad import Pinpad, PinpadState
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-__all__ = ["fit_supervised", "oracle_control", "random_controllers"]
 
 
 def fit_supervised(
@@ -53,7 +48,8 @@ def fit_supervised(
         assert logits is not None
         return cross_entropy(logits[mask].float(), episodes.moves[mask]), int(mask.sum())
 
-    train(bank, step_loss, schedule, folder, _marks(model, site, seed, rank), report)
+    marks = {"site": str(site), "model": model.fingerprint, "seed": seed, "rank": rank}
+    train(bank, step_loss, schedule, folder, marks, report)
     return bank.requires_grad_(False)
 
 
@@ -62,10 +58,6 @@ def _bank(n: int, d_model: int, rank: int, generator: torch.Generator) -> LowRan
     bank = LowRankControllers(n, d_model, rank)
     bank.down.data.copy_(torch.randn(bank.down.shape, generator=generator) / d_model**0.5)
     return bank
-
-
-def _marks(model: SequenceModel, site: Site, seed: int, rank: int) -> dict[str, Any]:
-    return {"site": str(site), "model": model.fingerprint, "seed": seed, "rank": rank}
 
 
 def random_controllers(like: LowRankControllers, seed: int = 0) -> LowRankControllers:

@@ -8,70 +8,59 @@ how often the method succeeds overall.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
 
 import plotly.graph_objects as go
 
 from workbench.errors import WorkbenchError
+from workbench.families.claims import read_claims
 from workbench.families.internal_rl.figures.discovery import codes, rate_distortion, switches
 from workbench.families.internal_rl.figures.episodes import PinpadEpisode, episodes_of, overall_success, picked
 from workbench.families.internal_rl.figures.learning import final_success, learning_curves
 from workbench.families.internal_rl.figures.model import base_model, belief_history, beliefs, controllers
 from workbench.families.internal_rl.figures.player import episode_step, episode_steps
-from workbench.families.internal_rl.figures.style import table_of
-from workbench.families.internal_rl.figures.verdicts import gates, orderings
-from workbench.figures.style import drawn
-
-if TYPE_CHECKING:
-    import pandas as pd
+from workbench.families.internal_rl.figures.verdicts import claims, gates
+from workbench.figures.record import Record, Tables
 
 __all__ = [
-    "PinpadEpisode",
-    "Record",
-    "base_model",
-    "belief_history",
-    "beliefs",
-    "codes",
-    "controllers",
-    "drawings_of",
-    "episode_step",
-    "episode_steps",
-    "episodes_of",
-    "figures_of",
-    "final_success",
-    "gates",
-    "learning_curves",
-    "orderings",
-    "overall_success",
-    "picked",
-    "rate_distortion",
-    "shown_episodes",
-    "switches",
-]
+    "PinpadEpisode", "episode_step", "episode_steps", "episodes_of", "figures", "picked", "shown_episodes",
+]  # fmt: skip
+Draw = Callable[[], go.Figure]
 
 
-class Record(Protocol):
-    """What the figures need of a run; :class:`workbench.runs.RunRecord` and an open run folder are both such."""
-
-    @property
-    def artifacts(self) -> list[str]: ...
-    def load_table(self, name: str) -> pd.DataFrame: ...
+def figures(record: Record) -> dict[str, Draw]:
+    """What draws each figure that the run has tables for, by name, and ``episode-<task>-<how chosen>`` for one episode
+    of each kind.  Drawing raises :class:`DataError` when a table lacks what the figure needs."""
+    return dict([*_of_tables(record), *_of_episodes(record)])
 
 
-def figures_of(record: Record) -> dict[str, go.Figure]:
-    """All figures for which the run has tables, and ``episode-<task>-<how chosen>`` for one episode of each kind;
-    ``{}`` for a run that has none yet.
+def _of_tables(record: Record) -> Iterator[tuple[str, Draw]]:
+    found = Tables(record)
+    for name, draw, table, beside in (
+        ("gates", gates, "gates", ()),
+        ("learning_curves", learning_curves, "curves", ("final",)),
+        ("final_success", final_success, "final", ("final_by_seed",)),
+        ("switches", switches, "discovery", ()),
+        ("codes", codes, "discovery", ()),
+        ("rate_distortion", rate_distortion, "rate_distortion", ("base",)),
+        ("base_model", base_model, "base", ()),
+        ("beliefs", beliefs, "beliefs", ()),
+        ("belief_history", belief_history, "beliefs", ()),
+        ("controllers", controllers, "controllers", ()),
+    ):
+        if (own := found.table(table)) is not None:
+            yield name, partial(draw, own, *map(found.table, beside))
+    if {"claims.parquet", "orderings.parquet"} & set(record.artifacts):
+        yield "claims", lambda: claims(read_claims(record))
 
-    A table that is missing, broken or lacks what a figure draws costs that figure only.
-    """
-    figures = drawn(drawings_of(record))
+
+def _of_episodes(record: Record) -> Iterator[tuple[str, Draw]]:
     try:
         episodes, rates = shown_episodes(record)
-    except WorkbenchError:
-        return figures
-    return figures | {
-        name: episode_steps(episode, rates.get(episode.task, "")) for name, episode in picked(episodes).items()
-    }
+    except WorkbenchError:  # the other figures do not need them
+        return
+    for name, episode in picked(episodes).items():
+        yield name, partial(episode_steps, episode, rates.get(episode.task, ""))
 
 
 def shown_episodes(record: Record) -> tuple[list[PinpadEpisode], dict[str, str]]:
@@ -82,49 +71,4 @@ def shown_episodes(record: Record) -> tuple[list[PinpadEpisode], dict[str, str]]
     """
     if "episodes.parquet" not in record.artifacts:
         return [], {}
-    return episodes_of(record.load_table("episodes")), dict(overall_success(table_of(record, "final")))
-
-
-def drawings_of(record: Record) -> dict[str, Callable[[], go.Figure]]:
-    """What draws each figure of the run's tables, by name, for who shows one at a time; drawing raises
-    :class:`DataError` when a table lacks what the figure needs."""
-    return dict([*_verdicts(record), *_learning(record), *_discovery(record), *_model(record)])
-
-
-Draws = Iterator[tuple[str, Callable[[], go.Figure]]]
-
-
-def _verdicts(record: Record) -> Draws:
-    judged, compared = table_of(record, "gates"), table_of(record, "orderings")
-    if judged is not None:
-        yield "gates", lambda: gates(judged)
-    if compared is not None:
-        yield "orderings", lambda: orderings(compared)
-
-
-def _learning(record: Record) -> Draws:
-    curves, final, by_seed = (table_of(record, name) for name in ("curves", "final", "final_by_seed"))
-    if curves is not None:
-        yield "learning_curves", lambda: learning_curves(curves, final)
-    if final is not None:
-        yield "final_success", lambda: final_success(final, by_seed)
-
-
-def _discovery(record: Record) -> Draws:
-    found, points, base = (table_of(record, name) for name in ("discovery", "rate_distortion", "base"))
-    if found is not None:
-        yield "switches", lambda: switches(found)
-        yield "codes", lambda: codes(found)
-    if points is not None:
-        yield "rate_distortion", lambda: rate_distortion(points, base)
-
-
-def _model(record: Record) -> Draws:
-    base, probed, steered = (table_of(record, name) for name in ("base", "beliefs", "controllers"))
-    if base is not None:
-        yield "base_model", lambda: base_model(base)
-    if probed is not None:
-        yield "beliefs", lambda: beliefs(probed)
-        yield "belief_history", lambda: belief_history(probed)
-    if steered is not None:
-        yield "controllers", lambda: controllers(steered)
+    return episodes_of(record.load_table("episodes")), dict(overall_success(Tables(record).table("final")))

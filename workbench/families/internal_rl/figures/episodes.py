@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.errors import DataError
-from workbench.families.internal_rl.figures.style import level, of_measure, task_name
+from workbench.families.internal_rl.figures.looks import of_measure, task_name
 from workbench.figures.style import need
+from workbench.statistics import Interval
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
-
-__all__ = ["FARTHEST", "FIRST", "PinpadEpisode", "episodes_of", "overall_success", "picked"]
 
 FIRST, FARTHEST = "first", "farthest"
 METHOD = "internal RL"
@@ -131,7 +130,9 @@ def overall_success(final: pd.DataFrame | None) -> Mapping[str, str]:
         return {}
     rows = of_measure(final[final["method"] == METHOD], "success")
     return {
-        str(row.task): f"{METHOD} succeeds in {level(row)} of all episodes of the {task_name(str(row.task))} "
+        str(
+            row.task
+        ): f"{METHOD} succeeds in {Interval.of(row).text(3)} of all episodes of the {task_name(str(row.task))} "
         f"({row.seeds} seed{'s' * (int(row.seeds) > 1)})"
         for row in rows.itertuples()
     }

@@ -1,79 +1,54 @@
-"""Figures of what an internal-RL run came to: the gates between its stages, and the orderings that it looked for."""
+"""Figures of what an internal-RL run came to: the gates between its stages, and what of the paper held."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import plotly.graph_objects as go
 
-from workbench.families.internal_rl.figures.style import ESTIMATE, bars_of
-from workbench.figures.style import BLUE, GREEN, VERMILION, finish, need
+from workbench.families.internal_rl.report import gate_table
+from workbench.figures.marks import LEVEL, points
+from workbench.figures.panels import name_axis, zero_line
+from workbench.figures.style import BLUE, GREEN, VERMILION, Look, finish, need
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["GATES", "gates", "orderings"]
-
-# (stage, measure) -> what the gate asks, and on which side of the bar it is passed.
-GATES = {
-    ("base", "gap"): ("loss over the exact Bayes filter's (nats)", "at most"),
-    ("base", "uncontrolled_held_out"): ("success on the held-out task without control", "at most"),
-    ("controllers", "held-out success"): ("held-out success under supervised controllers", "at least"),
-    ("discovery", "f1_lead"): ("F1 of switches over a random gate's", "at least"),
-    ("discovery", "decode_segment"): ("subgoal read off the code, worst segment", "at least"),
-    ("discovery", "compose_held_out"): ("held-out success with composed codes", "at least"),  # of older runs
-    ("discovery", "compose_held_out_scaled"): ("held-out success with composed codes, scaled", "at least"),
-}
 _CLEAR = "rgba(0, 0, 0, 0)"
 
 
 def gates(table: pd.DataFrame) -> go.Figure:
     """The gates in their order as a table.  ``table``: ``stage, measure, value, low, high, bar, passed, where``."""
     need(table, ["stage", "measure", "value", "low", "high", "bar", "passed", "where"], "gates")
-    asks = [GATES.get(at, (at[1], "against")) for at in zip(table["stage"], table["measure"], strict=True)]
-    passed = table["passed"].astype(bool)
-    values = [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in table[["value", "low", "high"]].to_numpy()]
-    bars = [f"{side} {bar:g}" for (_, side), bar in zip(asks, table["bar"], strict=True)]
-    verdicts = ["<b>✓ passed</b>" if each else "<b>✗ failed</b>" for each in passed]
-    ink = ["#222"] * len(table)
+    shown = gate_table(table)
+    frame = shown.frame.assign(passed=shown.frame["passed"].map({"yes": "<b>✓ passed</b>", "no": "<b>✗ failed</b>"}))
+    verdicts = [GREEN if passed else VERMILION for passed in table["passed"]]
     figure = go.Figure(go.Table(
-        columnwidth=[95, 320, 190, 130, 95, 190],
-        header={"values": ["stage", "gate", "value [95% interval]", "bar", "verdict", "measured on"], "align": "left",
-                "fill_color": "rgba(127, 127, 127, 0.2)", "font": {"size": 13, "color": "#222"}, "height": 30},
-        cells={"values": [table["stage"], [what for what, _ in asks], values, bars, verdicts, table["where"]],
-               "align": "left", "height": 30, "fill_color": _CLEAR, "line_color": "rgba(127, 127, 127, 0.4)",
-               "font": {"size": 13, "color": [ink, ink, ink, ink, [GREEN if p else VERMILION for p in passed], ink]}},
+        columnwidth=[95, 95, 320, 190, 130, 190],
+        header={"values": list(frame), "align": "left", "fill_color": "rgba(127, 127, 127, 0.2)",
+                "font": {"size": 13, "color": "#222"}, "height": 30},
+        cells={"values": [frame[name] for name in frame], "align": "left", "height": 30, "fill_color": _CLEAR,
+               "line_color": "rgba(127, 127, 127, 0.4)",
+               "font": {"size": 13, "color": [verdicts, *[["#222"] * len(frame)] * (frame.shape[1] - 1)]}},
     ))  # fmt: skip
-    first = next((k for k, each in enumerate(passed) if not each), None)
-    failed = "" if first is None else f"The first that failed: {table['stage'].iloc[first]}, {asks[first][0]}."
-    finish(
-        figure,
-        "Gates between the stages",
-        f"Judged on the estimate. {failed or 'All are passed.'}",
-        1080,
-        32 * len(table) + 165,
-    )
+    note = shown.caption[:1].upper() + shown.caption[1:]
+    finish(figure, "Gates between the stages", f"{note}.", 1080, 32 * len(table) + 165)
     return figure.update_layout(margin={"l": 20, "r": 20, "b": 20})
 
 
-def orderings(table: pd.DataFrame) -> go.Figure:
-    """Every ordering as a difference with its 95% interval; held when the interval lies above 0.
+def claims(table: pd.DataFrame) -> go.Figure:
+    """Every claim as a difference with its 95% interval; held when the interval lies above 0.
 
-    ``table``: ``ordering, held, evidence, estimate, low, high``.
+    ``table``: ``claim, on, held, evidence, estimate, low, high``.
     """
-    need(table, ["ordering", "held", "evidence", *ESTIMATE], "orderings")
-    figure, names, held = go.Figure(), list(table["ordering"]), table["held"].astype(bool)
-    for label, chosen, colour, symbol in (("held", held, BLUE, "circle"), ("not held", ~held, VERMILION, "x")):
-        part = table[chosen]
-        figure.add_scatter(
-            x=part["estimate"], y=part["ordering"], mode="markers", name=f"{label} ({len(part)})", cliponaxis=False,
-            marker={"color": colour, "symbol": symbol, "size": 10}, error_x=bars_of(part, colour),
-            customdata=part["evidence"], hovertemplate="%{customdata}",
-        )  # fmt: skip
-    figure.add_vline(0, line={"color": "#888", "width": 1.2, "dash": "dot"})
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=names[::-1],
-                        range=[-0.7, len(names) - 0.3])  # fmt: skip
+    need(table, ["claim", "on", "held", "evidence", *LEVEL], "claims")
+    names = table["claim"] + table["on"].map(lambda on: f" ({on})" if on else "")
+    figure, held = go.Figure(), table["held"].astype(bool)
+    table = table.assign(place=range(len(table)))
+    for look, part in (
+        (Look(f"held ({held.sum()})", BLUE), table[held]),
+        (Look(f"not held ({(~held).sum()})", VERMILION, symbol="x"), table[~held]),
+    ):
+        shown = {"customdata": part["evidence"], "hovertemplate": "%{customdata}"}
+        figure.add_traces(points(part, look, y=part["place"], **shown))
+    name_axis(zero_line(figure, "x"), list(names))
     figure.update_xaxes(title_text="difference (accuracy, success or F1) with its 95% interval")
     figure.update_layout(showlegend=True)
-    title = f"Orderings of the paper: {int(held.sum())} of {len(names)} held"
+    title = f"Claims of the paper: {int(held.sum())} of {len(names)} held"
     return finish(figure, title, "Held: the interval lies above 0.", 1040, 25 * len(names) + 210)

@@ -10,7 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.families.internal_rl.control.code_learner import CodeLearner
 from workbench.families.internal_rl.control.compile_segments import (
     SegmentCourse,
     SegmentModel,
@@ -21,6 +20,7 @@ from workbench.families.internal_rl.control.compile_segments import (
     segmented_pass,
 )
 from workbench.families.internal_rl.control.frozen import weights_digest
+from workbench.families.internal_rl.control.learners import CodeLearner
 from workbench.families.internal_rl.control.metacontroller import MetacontrollerShape
 from workbench.families.internal_rl.control.reinforce import play_trials
 from workbench.models.tiny import tiny_sequence_model

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from workbench.errors import RunError
-from workbench.families.internal_rl.control.cotraining import co_train
-from workbench.families.internal_rl.control.discovery import Course, controlled_pass, discover
+from workbench.families.internal_rl.control.discovery import Course, co_train, controlled_pass, discover
 from workbench.families.internal_rl.control.frozen import weights_digest
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
 from workbench.models.sequence_model import SequenceModel

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
 from workbench.errors import RunError
@@ -16,7 +15,6 @@ from workbench.families.internal_rl.control.discovery import (
     controlled_pass,
     discover,
     discovery_loss,
-    switch_scores,
 )
 from workbench.families.internal_rl.control.frozen import weights_digest
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
@@ -179,30 +177,3 @@ def test_a_checkpoint_of_another_discovery_is_refused(base, tmp_path: Path, chan
             Course(alpha=0.2) if change == "course" else Course(), tmp_path, seed=2 if change == "seed" else 1,
             batch=8 if change == "identity" else 16,
         )  # fmt: skip
-
-
-# ---- switches against changes
-
-
-def flags(*rows: str) -> Tensor:
-    return torch.tensor([[c == "1" for c in row] for row in rows])
-
-
-def test_scores_count_hits_misses_and_false_alarms_after_the_first_step() -> None:
-    switches, changes = flags("1010010", "1000010"), flags("0010100", "0000010")
-    found = switch_scores(switches, changes, flags("1111111", "1111110"))
-    assert found["precision"] == pytest.approx(2 / 3) and found["recall"] == pytest.approx(2 / 3)
-    assert found["f1"] == pytest.approx(2 / 3) and found["rate"] == pytest.approx(3 / 11)
-    wide = switch_scores(switches, changes, flags("1111111", "1111110"), window=1)
-    assert wide["precision"] == wide["recall"] == wide["f1"] == 1.0
-
-
-def test_what_lies_in_the_padding_or_at_the_start_counts_for_nothing() -> None:
-    found = switch_scores(flags("1001"), flags("1001"), flags("1110"))
-    assert found == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "rate": 0.0}
-
-
-def test_the_masks_that_are_given_stay_as_they_were() -> None:
-    mask = flags("111")
-    switch_scores(flags("111"), flags("111"), mask)
-    assert mask.all()

@@ -12,11 +12,10 @@ import torch
 from torch import nn
 
 from workbench.errors import DataError, RunError, SpecError
-from workbench.families.internal_rl.control.code_learner import CodeLearner, new_policy
-from workbench.families.internal_rl.control.frozen import frozen, weights_digest
+from workbench.families.internal_rl.control.frozen import frozen, trainable_copy, weights_digest
 from workbench.families.internal_rl.control.internal_rl import CodePolicy, advantages, clipped_objective
+from workbench.families.internal_rl.control.learners import ActionLearner, CodeLearner, new_policy
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
-from workbench.families.internal_rl.control.raw_actions import ActionLearner, trainable_copy
 from workbench.families.internal_rl.control.reinforce import Reinforcement, Trial, play_trials, reinforce
 from workbench.models.sequence_model import SequenceModel
 from workbench.models.tiny import tiny_sequence_model

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from workbench.errors import MissingExtraError, ModelError, SiteError, SpecError
-from workbench.families import get_experiment
-from workbench.families.internal_rl import InternalRLSpec
+from workbench.families import plan, run
+from workbench.families.internal_rl import INTERNAL_RL, InternalRLSpec
 from workbench.families.internal_rl import reinforcement as reinforcement_module
 from workbench.families.internal_rl.found import site_of
 from workbench.families.internal_rl.shown import _chosen
-from workbench.families.internal_rl.spec import METHODS
+from workbench.families.internal_rl.spec import METHODS, RL_TASKS
 from workbench.runs import load_run
 from workbench.sites import Site
 
@@ -37,7 +37,7 @@ TABLES = {
     "final": ("method", "task", "seeds", "measure", *ESTIMATE),
     "final_by_seed": ("method", "task", "seed", "measure", *ESTIMATE),
     "gates": ("stage", "measure", "value", "low", "high", "bar", "passed", "where"),
-    "orderings": ("ordering", "held", "evidence", *ESTIMATE),
+    "claims": ("claim", "on", "held", "evidence", *ESTIMATE),
     "episodes": ("task", "episode", "step", "agent", "next", "move", "target", "subgoal", "gate", "switched", "segment",
                  "code_0", "code_1", "success", "progress", "chosen", "played", "sequence", "size", "colours", "walls"),
 }  # fmt: skip
@@ -48,16 +48,11 @@ def record(internal_run: Path):
     return load_run(internal_run)
 
 
-@pytest.fixture(scope="module")
-def internal():
-    return get_experiment("internal-rl")
-
-
 def same(a, b) -> None:
     """Both runs have the same rows and tables, bit for bit."""
     assert sorted(a.steps()) == sorted(b.steps())
-    for unit in a.steps():
-        pd.testing.assert_frame_equal(a.read(unit), b.read(unit), check_exact=True, obj=unit)
+    for step in a.steps():
+        pd.testing.assert_frame_equal(a.read(step), b.read(step), check_exact=True, obj=step)
     for name in TABLES:
         pd.testing.assert_frame_equal(a.load_table(name), b.load_table(name), check_exact=True, obj=name)
 
@@ -68,8 +63,8 @@ def test_every_table_is_there_with_its_columns(record, name: str) -> None:
     assert len(table) and set(table.columns) == set(TABLES[name])
 
 
-def test_the_plan_names_the_units_that_a_run_does(record, internal, internal_spec: InternalRLSpec) -> None:
-    assert [name for name, _, _ in internal.plan(internal_spec)] == record.steps()
+def test_the_plan_names_the_steps_that_a_run_does(record, internal_spec: InternalRLSpec) -> None:
+    assert [step.name for step in plan(INTERNAL_RL, internal_spec)] == record.steps()
     assert record.status.state == "finished"
 
 
@@ -100,15 +95,14 @@ def test_the_failed_gate_is_named(record) -> None:
     failed = gates[~gates["passed"]]
     assert len(failed) and len(summary["failed_gates"]) == len(failed)
     assert summary["first_failed_gate"].startswith("base: gap")  # an untrained base knows nothing
-    orderings = record.load_table("orderings")
-    assert summary["orderings_held"] == orderings["held"].sum() < len(orderings)
+    assert not record.load_table("claims")["held"].all()
 
 
-def test_orderings_speak_of_every_comparison_of_the_paper(record) -> None:
-    names = record.load_table("orderings")["ordering"].tolist()
-    assert "beliefs: probe accuracy rises to mid-depth" in names and "switches: frozen above co-trained" in names
-    for method in METHODS:
-        assert (f"held-out: internal RL above {method}" in names) == (method != "internal RL")
+def test_every_claim_of_the_paper_is_judged(record) -> None:
+    table = record.load_table("claims")
+    assert list(table["claim"].unique()) == [claim.name for claim in INTERNAL_RL.claims()]
+    for method in set(METHODS) - {"internal RL"}:
+        assert list(table.loc[table["claim"] == f"internal RL above {method}", "on"]) == [*RL_TASKS]
 
 
 def test_shown_episodes_are_walks(record) -> None:
@@ -137,7 +131,7 @@ def test_one_shown_episode_still_means_one_of_each_kind() -> None:
 
 
 def test_an_interrupted_run_goes_on_to_the_same_tables(
-    record, internal, internal_spec: InternalRLSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    record, internal_spec: InternalRLSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = internal_spec.model_copy(update={"methods": ("internal RL",), "alphas": (), "history": (), "seeds": 1})
     genuine = reinforcement_module.reinforce
@@ -149,22 +143,22 @@ def test_an_interrupted_run_goes_on_to_the_same_tables(
     with monkeypatch.context() as patch:
         patch.setattr(reinforcement_module, "reinforce", killed)
         with pytest.raises(KeyboardInterrupt):
-            internal.run(small, tmp_path, "small")
+            run(INTERNAL_RL, small, tmp_path, "small")
     halfway = load_run(tmp_path / "internal-rl" / "small")
     assert halfway.status.state == "interrupted" and "discovery-frozen-0" in halfway.steps()
-    again = load_run(internal.run(small, tmp_path, "small"))
-    for unit in again.steps():
-        if unit != "shown":
-            pd.testing.assert_frame_equal(again.read(unit), record.read(unit), check_exact=True)
+    again = load_run(run(INTERNAL_RL, small, tmp_path, "small"))
+    for step in again.steps():
+        if step != "shown":
+            pd.testing.assert_frame_equal(again.read(step), record.read(step), check_exact=True)
 
 
 def test_a_run_of_two_processes_that_is_killed_and_resumed_equals_one_process(
-    record, internal, internal_spec: InternalRLSpec, tmp_path: Path
+    record, internal_spec: InternalRLSpec, tmp_path: Path
 ) -> None:
     spec = internal_spec.model_copy(update={"jobs": 2})
     code = (
-        "import sys; from workbench.families import internal_rl as m\n"
-        "m.run(m.InternalRLSpec.model_validate_json(sys.argv[1]), sys.argv[2], 'killed')"
+        "import sys; from workbench.families import get_family, run; f = get_family('internal-rl')\n"
+        "run(f, f.spec.model_validate_json(sys.argv[1]), sys.argv[2], 'killed')"
     )
     process = subprocess.Popen([sys.executable, "-c", code, spec.model_dump_json(), str(tmp_path)])
     folder, started = tmp_path / "internal-rl" / "killed", time.monotonic()
@@ -179,7 +173,7 @@ def test_a_run_of_two_processes_that_is_killed_and_resumed_equals_one_process(
     assert not any(alive(pid) for pid in workers)  # ...and nobody goes on without the owner of the folder
     assert json.loads((folder / "status.json").read_text())["state"] == "running"  # it had no time to say otherwise
     assert 0 < len(load_run(folder).steps()) < len(record.steps())
-    same(load_run(internal.run(spec, tmp_path, "killed")), record)
+    same(load_run(run(INTERNAL_RL, spec, tmp_path, "killed")), record)
 
 
 def children(pid: int) -> list[int]:
@@ -193,36 +187,49 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_failed_gate_can_stop_the_run(internal, internal_spec: InternalRLSpec, tmp_path: Path) -> None:
+def test_a_failed_gate_can_stop_the_run(internal_spec: InternalRLSpec, tmp_path: Path) -> None:
     spec = internal_spec.model_copy(
         update={"methods": ("internal RL",), "alphas": (), "history": (), "seeds": 1, "stop_at_gate": True}
     )
-    said: list[str] = []
-    found = load_run(internal.run(spec, tmp_path, say=said.append))
-    assert not [unit for unit in found.steps() if unit.startswith(("rl-", "ceiling", "shown"))]
+    found = load_run(run(INTERNAL_RL, spec, tmp_path))
+    assert not [step for step in found.steps() if step.startswith(("rl-", "ceiling", "shown"))]
     assert found.status.state == "finished" and "final.parquet" not in found.artifacts
-    assert [line for line in said if line.startswith("gate failed: base: gap")]
+    assert found.read_json("summary")["first_failed_gate"].startswith("base: gap")
 
 
 def test_what_cannot_be_run_is_refused_before_a_folder_is_made(
-    internal, internal_spec: InternalRLSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    internal_spec: InternalRLSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SpecError, match=r"layer 3 does not exist: .* has layers 0 to 2"):
-        internal.run(internal_spec.model_copy(update={"layer": 3}), tmp_path / "new")
+        run(INTERNAL_RL, internal_spec.model_copy(update={"layer": 3}), tmp_path / "new")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="tensorboard"):
-        internal.run(internal_spec.model_copy(update={"tensorboard": True}), tmp_path / "new")
+        run(INTERNAL_RL, internal_spec.model_copy(update={"tensorboard": True}), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
 def test_a_negative_layer_is_the_true_one_of_the_base_model() -> None:
-    model = SimpleNamespace(n_layers=3)
-    assert site_of(SimpleNamespace(spec=SimpleNamespace(layer=-1), model=model)) == Site(2)  # type: ignore[arg-type]
+    base = SimpleNamespace(n_layers=3)
+    assert site_of(SimpleNamespace(spec=SimpleNamespace(layer=-1), base=base)) == Site(2)  # type: ignore[arg-type]
     with pytest.raises(SiteError, match="layers 0 to 2"):
-        site_of(SimpleNamespace(spec=SimpleNamespace(layer=3), model=model))  # type: ignore[arg-type]
+        site_of(SimpleNamespace(spec=SimpleNamespace(layer=3), base=base))  # type: ignore[arg-type]
 
 
-def test_a_base_of_another_kind_is_one_clear_error(internal, internal_spec: InternalRLSpec, tmp_path: Path) -> None:
+def test_without_a_layer_the_site_is_where_supervised_controllers_are_best_on_the_held_out_task() -> None:
+    rows = [
+        {"site": str(site), "layer": depth, "control": control, "task": task, "measure": "success", "estimate": value}
+        for depth, site in enumerate((Site(0, "resid_pre"), Site(0), Site(1)))
+        for control, task, value in (
+            ("supervised", "held-out", (0.1, 0.6, 0.6)[depth]),
+            ("supervised", "pretraining", depth / 2),
+            ("random", "held-out", depth / 2),
+        )
+    ]
+    run = SimpleNamespace(spec=SimpleNamespace(layer=None), gather=lambda kind: pd.DataFrame(rows))
+    assert site_of(run) == Site(0)  # type: ignore[arg-type]
+
+
+def test_a_base_of_another_kind_is_one_clear_error(internal_spec: InternalRLSpec, tmp_path: Path) -> None:
     spec = internal_spec.model_copy(update={"base": "grid-agent"})
     with pytest.raises(ModelError, match="grid-agent is no base model of the gridworld pinpad"):
-        internal.run(spec, tmp_path)
+        run(INTERNAL_RL, spec, tmp_path)

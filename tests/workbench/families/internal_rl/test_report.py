@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import runpy
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,12 +16,14 @@ from rich.console import Console
 
 from workbench.console import log, results
 from workbench.errors import RunError
+from workbench.families.internal_rl import INTERNAL_RL
 from workbench.families.internal_rl.figures import episodes_of
-from workbench.families.internal_rl.views.episode_gifs import save_episode_gifs
+from workbench.families.internal_rl.figures.gifs import save_episode_gifs
 from workbench.families.showing import draw, print_report
 from workbench.runs import load_run
+from workbench.views.run_list import EXAMPLES
 
-MADE = runpy.run_path(str(Path(__file__).parents[1] / "figures" / "internal_rl_run.py"))
+MADE = runpy.run_path(str(Path(__file__).parent / "figures" / "internal_rl_run.py"))
 
 OTHERS = set(MADE["tables"]()) - {"gates", "episodes"}  # fewer tables are drawn faster
 
@@ -62,7 +66,7 @@ def test_the_method_comes_before_its_baselines(tmp_path: Path) -> None:
 
 def test_a_run_that_stopped_at_a_gate_is_reported_without_what_it_lacks(tmp_path: Path) -> None:
     said = report(MADE["write_run"](tmp_path, leave_out=["final", "final_by_seed", "curves", "episodes"]))
-    assert "after reinforcement" not in said.split("gates between")[0].split("brackets")[0]
+    assert "after reinforcement" not in said
     assert "5 of 6 passed" in said
 
 
@@ -76,6 +80,26 @@ def test_the_report_is_wired_and_names_where_the_files_are(tmp_path: Path, capsy
     print_report(load_run(path), Console(width=160))
     said = capsys.readouterr().out
     assert "claims of the paper" in said and str(path / "artifacts") in said
+
+
+def test_the_shipped_run_of_the_first_version_is_reported_and_drawn() -> None:
+    record = load_run(EXAMPLES / "internal-rl" / "cpu")
+    tables = list(INTERNAL_RL.report(record))
+    assert [table.title.split(":")[0] for table in tables][-2:] == ["after reinforcement", "gates between the stages"]
+    assert all(len(table.frame) for table in tables)
+    drawn = {name: draw() for name, draw in INTERNAL_RL.figures(record).items()}
+    assert "of 14 held" in drawn["claims"].layout.title.text and len(drawn) > 11
+    for view in INTERNAL_RL.views():
+        assert all(any(name.startswith(prefix) for name in drawn) for prefix in view.figures)
+        assert all(len(table.frame) for table in (view.tables(record) if view.tables else ()))
+
+
+def test_nothing_heavy_is_imported_to_know_the_family() -> None:
+    program = (
+        "import sys, workbench.families.internal_rl; sys.exit(str({*sys.modules} & {'torch', 'pandas', 'plotly'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.strip() == "set()"
 
 
 @pytest.fixture
@@ -111,7 +135,7 @@ def test_an_animation_shows_every_move_over_a_caption_that_says_how_it_was_chose
 
 
 def test_captions_of_animations_are_honest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workbench.families.internal_rl.views import episode_gifs
+    from workbench.families.internal_rl.figures import gifs
 
     said: list[list[str]] = []
 
@@ -119,8 +143,8 @@ def test_captions_of_animations_are_honest(tmp_path: Path, monkeypatch: pytest.M
         said.append(genuine(*given))
         return said[-1]
 
-    genuine = episode_gifs._lines
-    monkeypatch.setattr(episode_gifs, "_lines", lines)
+    genuine = gifs._lines
+    monkeypatch.setattr(gifs, "_lines", lines)
     record = load_run(MADE["write_run"](tmp_path))
     save_episode_gifs(record, tmp_path, pytest.fail)
     assert len(said) == 2 * (4 + 9)
@@ -138,7 +162,7 @@ def test_what_cannot_be_written_is_one_line_and_no_failure(
         raise error
 
     path = MADE["write_run"](tmp_path, leave_out=OTHERS)
-    monkeypatch.setattr("workbench.families.internal_rl.views.episode_gifs.write_gif", refuse)
+    monkeypatch.setattr("workbench.families.internal_rl.figures.gifs.write_gif", refuse)
     draw(load_run(path), results(), log)
     told = capsys.readouterr()
     assert "0 GIF" not in told.out and "(5 HTML, 0 PNG)" in told.out and "the disk is full" in told.err
@@ -157,7 +181,7 @@ def test_a_broken_table_of_episodes_costs_the_animations_only(tmp_path: Path) ->
 
 
 def test_a_world_with_an_odd_number_of_colours_is_drawn(tmp_path: Path) -> None:
-    from workbench.families.internal_rl.views.episode_gifs import _frames
+    from workbench.families.internal_rl.figures.gifs import _frames
 
     table = MADE["episode"]("held-out", 0, "first").assign(colours="4,20,24")
     assert len(_frames(episodes_of(table)[0], "")) == 9

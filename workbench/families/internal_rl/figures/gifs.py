@@ -12,28 +12,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.errors import WorkbenchError
-from workbench.families.internal_rl.figures import picked, shown_episodes
+from workbench.families.context import Log
+from workbench.families.internal_rl.figures import PinpadEpisode, picked, shown_episodes
+from workbench.figures.record import Record
 from workbench.worlds.gifs import write_gif
+from workbench.worlds.pinpad.pictures import pinpad_trajectory_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jaxtyping import UInt8
 
-    from workbench.families.internal_rl.figures import PinpadEpisode
-    from workbench.runs import RunRecord
-
-__all__ = ["save_episode_gifs"]
-
 _TILE, _NARROWEST, _LINE, _SIZE = 44, 380, 17, 12  # pixels: a cell, a board, a line of text, its letters
 _INK = (34, 34, 34)
 _SECONDS = 0.3
 
 
-def save_episode_gifs(record: RunRecord, folder: Path, say: Callable[[str], None]) -> list[Path]:
+def save_episode_gifs(record: Record, folder: Path, log: Log) -> list[Path]:
     """Write ``<name>.gif`` for one episode of each task and each way of choosing; return the files.
 
-    A run without episodes gives none.  What cannot be drawn or written is left out and said in one line.
+    A run without episodes gives none.  What cannot be drawn or written is left out and logged in one line.
     """
     written: list[Path] = []
     try:
@@ -42,13 +40,12 @@ def save_episode_gifs(record: RunRecord, folder: Path, say: Callable[[str], None
             write_gif(folder / f"{name}.gif", _frames(episode, rates.get(episode.task, "")), _SECONDS)
             written.append(folder / f"{name}.gif")
     except (WorkbenchError, OSError) as error:
-        say(f"no animation of an episode beyond {len(written)}: {error}")
+        log(f"no animation of an episode beyond {len(written)}: {error}")
     return written
 
 
 def _frames(episode: PinpadEpisode, rate: str) -> list[UInt8[np.ndarray, "height width 3"]]:
     """The way so far after each move, over its caption."""
-    from workbench.worlds.pinpad.pictures import pinpad_trajectory_picture
     from workbench.worlds.pinpad.pinpad import Pinpad
 
     world = Pinpad(size=episode.size, colours=len(episode.colours), walls=len(episode.walls), subgoal=1)

@@ -1,8 +1,9 @@
-"""Codes as actions: the learner of internal RL and of the baselines that act through a metacontroller.
+"""What is reinforced: a policy over codes, or the model's own moves.
 
 Internal RL has a policy over the codes of a frozen metacontroller.  ``policy=None`` draws them from N(0, spread² I)
 (random codes), ``always`` switches at every step (forced switching); co-training and CompILE bring a model or a
-metacontroller of their own (the modules ``cotraining`` and ``compile_segments``).
+metacontroller of their own.  Raw actions are the baseline: the policy is the model's own distribution of actions, and a
+copy of the whole model learns by the same objective, played one cached step at a time and climbed in one pass.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from steering.stateful import Carried
 from workbench.errors import SpecError
@@ -21,13 +22,11 @@ from workbench.families.internal_rl.control.metacontroller import Metacontroller
 from workbench.families.internal_rl.control.reinforce import Trial, random_worlds
 from workbench.models.sequence_model import SequenceModel
 from workbench.sites import Site
+from workbench.worlds.pinpad.expert import Episodes
 from workbench.worlds.pinpad.play import play_pinpad
 
 if TYPE_CHECKING:
     from jaxtyping import Int
-    from torch import Tensor
-
-__all__ = ["CodeLearner", "new_policy"]
 
 
 def new_policy(metacontroller: Metacontroller, seed: int = 0, width: int = 256, std: float = 1.0) -> CodePolicy:
@@ -101,3 +100,48 @@ class CodeLearner:
     def measures(self) -> dict[str, float]:
         """``std``: the mean standard deviation of the codes."""
         return {"std": self.spread if self.policy is None else float(self.policy.log_std.detach().exp().mean())}
+
+
+@dataclass(frozen=True)
+class ActionLearner:
+    """``model`` (a :func:`trainable_copy`) in random worlds on ``task`` [length].
+
+    See ``reinforce.Learner``; a choice is a move.
+    """
+
+    model: SequenceModel
+    task: Int[Tensor, " length"]
+
+    @property
+    def module(self) -> nn.Module:
+        """The whole model."""
+        module: nn.Module = self.model.backend.hf_model
+        return module
+
+    @property
+    def frozen(self) -> Mapping[str, nn.Module]:
+        """Nothing."""
+        return {}
+
+    @property
+    def device(self) -> torch.device:
+        """The model's."""
+        return self.model.device
+
+    def play(self, episodes: int, generator: torch.Generator, greedy: bool = False) -> Trial:
+        """Episodes of drawn moves, or of the likeliest.  ``record`` are the episodes."""
+        state = random_worlds(self.model, self.task, episodes, generator)
+        played = play_pinpad(self.model, state, generator, temperature=0.0 if greedy else 1.0)
+        done = played.episodes
+        return Trial(done.success.float(), played.progress.float(), played.logprobs, done.mask, done, done)
+
+    def log_prob(self, trial: Trial, rows: Tensor, choices: int) -> Tensor:
+        """Log-probabilities of the first moves of some episodes under the model as it is now, in one pass."""
+        record: Episodes = trial.record[rows]
+        logits = self.model.backend.forward(record.observations[:, :choices])
+        assert logits is not None
+        return logits.float().log_softmax(-1).gather(-1, record.moves[:, :choices, None])[..., 0]
+
+    def measures(self) -> dict[str, float]:
+        """Nothing besides."""
+        return {}

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from steering.stateful import Carried
-from workbench.families.internal_rl.control.code_learner import CodeLearner, new_policy
 from workbench.families.internal_rl.control.internal_rl import CodedControl
+from workbench.families.internal_rl.control.learners import CodeLearner, new_policy
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
 from workbench.families.internal_rl.control.reinforce import Trial, play_trials
 from workbench.models.tiny import tiny_sequence_model

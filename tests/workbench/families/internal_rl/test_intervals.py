@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.families.internal_rl.resampling import over_seeds, over_seeds_difference
+from workbench.families.internal_rl.intervals import over_seeds, over_seeds_difference
 from workbench.statistics import cluster_bootstrap, times_drawn
 
 

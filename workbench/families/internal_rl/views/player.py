@@ -1,0 +1,50 @@
+"""An episode that an internal-RL run kept, move by move."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from workbench.families.internal_rl.figures import PinpadEpisode, shown_episodes
+from workbench.families.internal_rl.figures.looks import task_name
+from workbench.families.internal_rl.figures.player import caption, episode_step, episode_steps
+from workbench.runs import RunRecord
+from workbench.views.charts import show_figure
+from workbench.views.choices import pick, slide, switch
+
+
+def player(run: RunRecord) -> None:
+    """One episode, move by move: the grid, the code in force, and the gate over time."""
+    episodes, rates = _episodes(str(run.path), run.status.updated, run)
+    if not episodes:
+        st.info("This run kept no episodes to look at.")
+        return
+    left, middle, right = st.columns([2, 3, 2])
+    with left:
+        task = pick("Task", list(dict.fromkeys(e.task for e in episodes)), key="task", show=task_name)
+    own = {str(episode.number): episode for episode in episodes if episode.task == task}
+    with middle:
+        episode = own[pick("Episode", list(own), key="episode", show=lambda name: _describe(own[name]))]
+    with right:
+        moving = switch("Play it", key="play", help="all moves in one figure, with a play button")
+    st.markdown("  \n".join(caption(episode, rates.get(task, ""))).replace("<b>", "**").replace("</b>", "**"))
+    if moving:
+        show_figure(episode_steps(episode, captioned=False), "chart-moving", recolour=False, narrowest=820)
+        return
+    move = slide("Move", 1, len(episode), key="step", default=len(episode))
+    show_figure(episode_step(episode, move, captioned=False), "chart-episode", recolour=False, narrowest=820)
+    st.caption(
+        "The way takes a new hue with each code; a dot with its number marks where a code was drawn. The frame is the "
+        "colour that is next, which the agent is never shown; triangles over the gate are true changes of the subgoal."
+    )
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading")
+def _episodes(path: str, updated: str, _run: RunRecord) -> tuple[list[PinpadEpisode], dict[str, str]]:
+    """Read again only when the run was updated."""
+    return shown_episodes(_run)
+
+
+def _describe(episode: PinpadEpisode) -> str:
+    kind = {"first": "not picked", "farthest": "picked"}.get(episode.chosen, "shown")
+    done = "task done" if episode.success else f"colours reached: {episode.progress}"
+    return f"{episode.number} ({kind}): {done}"
