@@ -16,8 +16,6 @@ from workbench.families.showing import draw, print_report
 from workbench.spec_files import read_spec_file, validated
 from workbench.views.tables import new_table
 
-__all__ = ["commands", "default_preset", "whole_words"]
-
 DEFAULT_PRESET = "cpu"
 
 
@@ -147,22 +145,24 @@ def _print_plan(family: Family, spec: BaseModel, root: Path, name: str | None) -
     from workbench.runs import spec_hash
 
     steps, path = plan(family, spec), root / family.name / (name or spec_hash(spec))
-    length = int(getattr(spec, "max_new_tokens", 1))
-    tokens = f"forward tokens\n(completions x {length})"
-    table = new_table(
-        f"{family.name}: {len(steps)} steps", "step", "what", "completions", tokens, "done",
-        numbers=f"completions|{tokens}",
-    )  # fmt: skip
+    length, total = int(getattr(spec, "max_new_tokens", 1)), sum(step.completions for step in steps)
+    sizes = ("completions", f"forward tokens\n(completions x {length})") if total else ()
+
+    def size(completions: int) -> tuple[str, ...]:
+        return (f"{completions:,}", f"{completions * length:,}") if total else ()
+
+    out, title = results(), f"{family.name}: {len(steps)} steps"
+    table = new_table(title, "step", "what", *sizes, "done", numbers="|".join(sizes))
     for step in steps:
         done = "yes" if (path / "rows" / f"{step.name}.parquet").exists() else ""
-        table.add_row(step.name, step.what, f"{step.completions:,}", f"{step.completions * length:,}", done)
-    total = sum(step.completions for step in steps)
-    table.add_section()
-    table.add_row("total", "", f"{total:,}", f"{total * length:,}", "")
-    out = results()
+        table.add_row(step.name, step.what, *size(step.completions), done)
+    if total:
+        table.add_section()
+        table.add_row("total", "", *size(total), "")
     out.print(table)
-    out.print(
-        f"Forward tokens are at most completions x max_new_tokens ({length}); answers often end earlier. Prompts come "
-        "on top: they are read once and shared by all completions from them.",
-    )
+    if total:
+        out.print(
+            f"Forward tokens are at most completions x max_new_tokens ({length}); answers often end earlier. Prompts "
+            "come on top: they are read once and shared by all completions from them.",
+        )
     out.print(f"run folder: {path}", markup=False, soft_wrap=True)

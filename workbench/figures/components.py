@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.errors import DataError
 from workbench.figures.conditions import condition_look
+from workbench.figures.marks import line
 from workbench.figures.style import finish, need
 from workbench.figures.token_strip import visible
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["component_scatter"]
 
 
 def component_scatter(
@@ -30,17 +27,11 @@ def component_scatter(
         raise DataError(f"two shares of explained variance are needed, not {len(explained)}")
     figure = go.Figure()
     for condition, rows in table.groupby("condition", sort=False):
-        style = condition_look(str(condition))
-        figure.add_scatter(
-            x=rows["first"], y=rows["second"], name=style.name, mode="lines+markers" if lines else "markers",
-            line={"color": style.colour, "width": 1, "dash": "dot"}, opacity=0.9,
-            marker={"symbol": style.symbol, "size": 9, "color": style.colour},
-            customdata=[visible(text).replace("<", "&lt;") for text in rows["text"]],
-            hovertemplate="%{customdata}<br>(%{x:.3g}, %{y:.3g})<extra>" + style.name + "</extra>",
-        )  # fmt: skip
-    for axis, which, share in (
-        (figure.update_xaxes, "first", explained[0]),
-        (figure.update_yaxes, "second", explained[1]),
-    ):
-        axis(title_text=f"{which} component ({100 * share:.0f}% of the variance)")
+        look = replace(condition_look(str(condition)), dash="dot")
+        shown = {"customdata": [visible(text).replace("<", "&lt;") for text in rows["text"]], "opacity": 0.9}
+        shown |= {"mode": "lines+markers" if lines else "markers"}
+        shown |= {"hovertemplate": "%{customdata}<br>(%{x:.3g}, %{y:.3g})"}
+        figure.add_traces(line(rows["first"], rows["second"], look, 1, 9, **shown))
+    first, second = (f"component ({100 * share:.0f}% of the variance)" for share in explained)
+    figure.update_xaxes(title_text=f"first {first}").update_yaxes(title_text=f"second {second}")
     return finish(figure, title, width=760, height=560)

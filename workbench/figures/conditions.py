@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.figures.style import GREY, ORANGE, SKY, Look, words
-
-__all__ = ["condition_look"]
+from workbench.figures.style import ORANGE, SKY, Look, look_in
 
 _LOOKS = {"unsteered": Look("unsteered", "#8a8a8a", "dot", "square"), "steered": Look("steered", ORANGE)}
 _LOOKS |= {"positive": Look("positive", ORANGE), "negative": Look("negative", SKY, "dot", "square")}
@@ -16,4 +14,4 @@ def condition_look(name: str) -> Look:
     >>> condition_look("steered").colour, condition_look("my_own").name
     ('#E69F00', 'my own')
     """
-    return _LOOKS.get(name, Look(words(name), GREY))
+    return look_in(_LOOKS, name)

@@ -6,24 +6,17 @@ is said by colour alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.errors import DataError, WorkbenchError, did_you_mean
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = [
-    "ARMS", "Look", "band", "drawn", "finish", "look_in", "need", "ordered", "translucent", "words",
-]  # fmt: skip
-
 BLACK, GREY, ORANGE, SKY, GREEN = "#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
-ARMS = (BLUE, VERMILION, GREEN, PURPLE)
 DIVERGING = "PuOr_r"
 FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
 
@@ -39,8 +32,17 @@ class Look:
 
 
 def look_in(looks: Mapping[str, Look], name: str) -> Look:
-    """The look of a name; one that is not known is grey and named as it is."""
+    """The look of a name; one that is not known is grey and named as it is.
+
+    >>> look_in({}, "my_method").name
+    'my method'
+    """
     return looks.get(name, Look(words(name), GREY, "dot", "circle-open"))
+
+
+def looks_in(values: Iterable[Any], looks: Mapping[str, Look]) -> list[tuple[str, Look]]:
+    """The distinct values with their looks: known ones in their order, then the others."""
+    return [(value, look_in(looks, value)) for value in ordered(map(str, values), looks)]
 
 
 def ordered(values: Iterable[str], known: Iterable[str]) -> list[str]:
@@ -68,8 +70,16 @@ def translucent(colour: str, alpha: float) -> str:
     >>> translucent("#0072B2", 0.5)
     'rgba(0, 114, 178, 0.5)'
     """
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {alpha:g})"
+    return f"rgba({', '.join(map(str, rgb(colour)))}, {alpha:g})"
+
+
+def rgb(colour: str) -> list[int]:
+    """Red, green and blue of a ``#rrggbb`` colour, each 0 to 255.
+
+    >>> rgb("#0072B2")
+    [0, 114, 178]
+    """
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 
 
 def need(table: pd.DataFrame, columns: Iterable[str], figure: str) -> None:
@@ -92,23 +102,12 @@ def drawn(drawings: Mapping[str, Callable[[], go.Figure]]) -> dict[str, go.Figur
     return figures
 
 
-def band(
-    x: Sequence[Any] | pd.Series[Any],
-    low: Sequence[float] | pd.Series[float],
-    high: Sequence[float] | pd.Series[float],
-    colour: str,
-    alpha: float = 0.18,
-) -> go.Scatter:
-    """The filled area between ``low`` and ``high``."""
-    x, low, high = list(x), list(low), list(high)
-    return go.Scatter(
-        x=x + x[::-1], y=high + low[::-1], fill="toself", fillcolor=translucent(colour, alpha), line={"width": 0},
-        mode="lines", hoverinfo="skip", showlegend=False,
-    )  # fmt: skip
-
-
 def finish(figure: go.Figure, title: str, note: str = "", width: int = 900, height: int = 520) -> go.Figure:
-    """Title, a note under it (what the marks mean), size, fonts and margins; returns the figure."""
+    """Title, a note under it (what the marks mean), size, fonts and margins; each legend group is named once.
+
+    Returns the figure.
+    """
+    _name_once(figure)
     text = f"<b>{title}</b>" + (f"<br><span style='font-size:12px;color:#444'>{note}</span>" if note else "")
     top = 78 + (26 if figure.layout.annotations else 0)
     legend = {"orientation": "h", "yref": "container", "y": 0.006, "yanchor": "bottom", "x": 0.5, "xanchor": "center"}
@@ -117,13 +116,21 @@ def finish(figure: go.Figure, title: str, note: str = "", width: int = 900, heig
         template="plotly_white", width=width, height=height, font={"family": FONT, "size": 13, "color": "#222"},
         title={"text": text, "font": {"size": 17}} | place, legend=legend, hoverlabel={"namelength": -1},
         margin={"l": 80, "r": 30, "t": top, "b": 115 if _has_legend(figure) else 65},
-        paper_bgcolor="white", plot_bgcolor="white",
+        paper_bgcolor="white", plot_bgcolor="white", bargap=0.3, bargroupgap=0.06,
     )  # fmt: skip
     axis = {"showline": True, "linecolor": "#888", "ticks": "outside", "tickcolor": "#888", "automargin": True}
     figure.update_xaxes(title_font_size=13, zeroline=False, **axis)
     figure.update_yaxes(title_font_size=13, zeroline=False, **axis)
     figure.update_annotations(font_size=14)
     return figure
+
+
+def _name_once(figure: go.Figure) -> None:
+    named = set()
+    for trace in figure.data:
+        if "legendgroup" in trace and trace.legendgroup and trace.showlegend is not False:
+            trace.showlegend = trace.legendgroup not in named
+            named.add(trace.legendgroup)
 
 
 def _has_legend(figure: go.Figure) -> bool:

@@ -7,20 +7,16 @@ Draws tables of :func:`workbench.models.token_probabilities.token_probabilities`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.errors import DataError
 from workbench.figures.conditions import condition_look
+from workbench.figures.marks import line
 from workbench.figures.style import finish, need
 from workbench.figures.token_strip import visible
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["next_token_bars", "probability_lines"]
 
 
 def next_token_bars(tables: Mapping[str, pd.DataFrame], positions: Mapping[str, int], top: int = 8) -> go.Figure:
@@ -59,16 +55,12 @@ def probability_lines(tables: Mapping[str, pd.DataFrame], title: str = "Probabil
     figure = go.Figure()
     for name, table in tables.items():
         need(table, ["position", "text", "logprob", "rank"], "probabilities")
-        known, style = table[table["logprob"].notna()], condition_look(name)
-        figure.add_scatter(
-            x=known["position"], y=np.exp(known["logprob"].astype(float)), name=style.name, mode="lines+markers",
-            line={"color": style.colour, "dash": style.dash}, marker={"symbol": style.symbol, "size": 6},
-            customdata=[
-                f"{visible(text)} (rank {rank})".replace("<", "&lt;")
-                for text, rank in zip(known["text"], known["rank"], strict=True)
-            ],
-            hovertemplate="%{customdata}: %{y:.4f}<extra>" + style.name + "</extra>",
-        )  # fmt: skip
+        known = table[table["logprob"].notna()]
+        ranked = zip(known["text"], known["rank"], strict=True)
+        notes = [f"{visible(text)} (rank {rank})".replace("<", "&lt;") for text, rank in ranked]
+        shown = {"customdata": notes, "hovertemplate": "%{customdata}: %{y:.4f}"}
+        probabilities = np.exp(known["logprob"].astype(float))
+        figure.add_traces(line(known["position"], probabilities, condition_look(name), 2, 6, **shown))
     figure.update_xaxes(title_text="position")
     figure.update_yaxes(title_text="probability", range=[-0.02, 1.02])
     return finish(figure, title, width=900, height=360)

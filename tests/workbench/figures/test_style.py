@@ -3,14 +3,10 @@ import plotly.graph_objects as go
 import pytest
 
 from workbench.errors import DataError
-from workbench.figures.style import band, finish, need
+from workbench.figures.marks import line
+from workbench.figures.style import Look, finish, need
 
 WORDS = pd.DataFrame({"word": ["maybe"], "ratio": [1.5]})
-
-
-def test_band_goes_up_along_high_and_back_along_low():
-    area = band([0, 1], [1.0, 2.0], [3.0, 4.0], "#000000")
-    assert list(area.x) == [0, 1, 1, 0] and list(area.y) == [3.0, 4.0, 2.0, 1.0]
 
 
 def test_missing_column_is_named_with_the_nearest():
@@ -27,3 +23,9 @@ def test_margin_below_is_kept_for_a_legend_only():
     plain = finish(go.Figure(go.Heatmap(z=[[1]])), "a")
     named = finish(go.Figure(go.Scatter(y=[1], name="b")), "a")
     assert plain.layout.margin.b < named.layout.margin.b
+
+
+def test_a_name_stands_in_the_legend_once_and_what_is_kept_out_stays_out():
+    look = Look("probe", "#000000")
+    traces = line([0], [1], look, showlegend=False) + line([0], [1], look) + line([0], [1], look)
+    assert [trace.showlegend for trace in finish(go.Figure(traces), "a").data] == [False, True, False]

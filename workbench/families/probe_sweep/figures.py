@@ -10,34 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from workbench.errors import WorkbenchError
-from workbench.figures.marks import curve
-from workbench.figures.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    Look,
-    finish,
-    need,
-    words,
-)
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.figures.record import Record
-
-__all__ = ["figures", "layer_curves", "layer_position_heatmap", "main_metric"]
+from workbench.figures.marks import Traces, curve, heat, line
+from workbench.figures.panels import colour_axis, panels
+from workbench.figures.record import Record
+from workbench.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Look, finish, need, words
 
 COLUMNS = ("model", "layer", "component", "position", "target", "task", "probe", "params", "seed", "control", "metric",
            "estimate", "low", "high", "difference_low", "label")  # fmt: skip
@@ -84,18 +67,19 @@ def main_metric(table: pd.DataFrame) -> str:
 def layer_curves(table: pd.DataFrame, model: str, target: str) -> go.Figure:
     """Score against layer, a panel a position and a colour a series, with 95% bands; controls in the series' colour."""
     part, metric = _scores(table, model, target, "layer_curves")
-    positions, seeds = list(dict.fromkeys(part["position"])), list(dict.fromkeys(part["seed"]))
-    figure = make_subplots(1, len(positions), shared_yaxes=True, horizontal_spacing=0.03, column_titles=positions)
-    for column, position in enumerate(positions, 1):
-        here = part[part["position"] == position]
-        for number, (series, rows) in enumerate(here.groupby("series", sort=False)):
-            place = {"row": 1, "col": column}
-            colour = COLOURS[number % len(COLOURS)]
-            _add_probe(figure, place, rows[rows["control"] == "none"], str(series), colour, seeds[0])
-            _add_controls(figure, place, rows[rows["seed"] == seeds[0]], colour, number == 0)
-        layers = sorted(here["layer"].unique())
-        figure.update_xaxes(title_text="layer", dtick=max(1, len(layers) // 8), row=1, col=column)
-    figure.update_yaxes(title_text=words(metric), row=1, col=1)
+    seeds = part["seed"].unique()
+
+    def draw(position: str) -> Traces:
+        drawn: Traces = []
+        for k, (name, rows) in enumerate(part[part["position"] == position].groupby("series", sort=False)):
+            look = Look(str(name), COLOURS[k % len(COLOURS)])
+            drawn += _probe(rows[rows["control"] == "none"], look, seeds[0])
+            drawn += _controls(rows[rows["seed"] == seeds[0]], look.colour, k == 0)
+        return drawn
+
+    positions = {position: position for position in part["position"].unique()}
+    figure = panels(positions, draw, x="layer", y=words(metric))
+    figure.update_xaxes(dtick=max(1, part["layer"].nunique() // 8))
     note = (
         "Out-of-fold scores with 95% intervals that resample whole groups. Broken lines, in a probe's colour: controls"
     )
@@ -103,32 +87,25 @@ def layer_curves(table: pd.DataFrame, model: str, target: str) -> go.Figure:
     return finish(figure, f"{words(target)} in {model}, by layer", note, max(640, 330 * len(positions) + 140), 540)
 
 
-def _add_probe(figure: go.Figure, place: Any, rows: pd.DataFrame, series: str, colour: str, seed: int) -> None:
-    first, others = rows[rows["seed"] == seed], rows[rows["seed"] != seed]
-    if first.empty:
-        return
-    for trace in curve(first, "layer", Look(series, colour), place["col"] == 1):
-        figure.add_trace(trace, **place)
-    if len(others):
-        points = go.Scatter(
-            x=others["layer"], y=others["estimate"], mode="markers", marker={"color": colour, "size": 4},
-            name=f"{series}, other seeds", legendgroup=series, showlegend=False,
-        )  # fmt: skip
-        figure.add_trace(points, **place)
+def _probe(rows: pd.DataFrame, look: Look, seed: int) -> Traces:
+    others = rows[rows["seed"] != seed]
+    drawn = curve(rows[rows["seed"] == seed], "layer", look)
+    if drawn and len(others):
+        other = {"name": f"{look.name}, other seeds", "mode": "markers", "showlegend": False}
+        drawn += line(others["layer"], others["estimate"], look, size=4, **other)
+    return drawn
 
 
-def _add_controls(figure: go.Figure, place: Any, rows: pd.DataFrame, colour: str, first: bool) -> None:
-    for control, found in rows[rows["control"] != "none"].groupby("control", sort=False):
+def _controls(rows: pd.DataFrame, colour: str, first: bool) -> Traces:
+    drawn: Traces = []
+    for control, found in rows[rows["control"] != "none"].sort_values("layer").groupby("control", sort=False):
         if control == CHANCE and not first:
             continue  # the same for every probe
-        levels, dash = found.sort_values("layer"), CONTROLS.get(str(control), "longdash")
-        line = go.Scatter(
-            x=levels["layer"], y=levels["estimate"], mode="lines", name=f"control: {words(str(control))}",
-            legendgroup=f"control {control}", showlegend=first and place["col"] == 1, opacity=0.8, legendrank=2000,
-            line={"color": BLACK if control == CHANCE else colour, "width": 1.5, "dash": dash},
-            hovertemplate="layer %{x}: %{y:.3f}",
-        )  # fmt: skip
-        figure.add_trace(line, **place)
+        dash = CONTROLS.get(str(control), "longdash")
+        look = Look(f"control: {words(str(control))}", BLACK if control == CHANCE else colour, dash)
+        more = {"opacity": 0.8, "legendrank": 2000, "hovertemplate": "layer %{x}: %{y:.3f}"}
+        drawn += line(found["layer"], found["estimate"], look, 1.5, **more)
+    return drawn
 
 
 def layer_position_heatmap(table: pd.DataFrame, model: str, target: str) -> go.Figure:
@@ -138,19 +115,13 @@ def layer_position_heatmap(table: pd.DataFrame, model: str, target: str) -> go.F
     """
     part, metric = _scores(table, model, target, "layer_position_heatmap")
     part = part[part["seed"] == part["seed"].iloc[0]]
-    names = list(dict.fromkeys(part["series"]))
-    figure = make_subplots(1, len(names), shared_yaxes=True, horizontal_spacing=0.03, column_titles=names)
-    for column, name in enumerate(names, 1):
-        _add_heatmap(figure, column, part[part["series"] == name])
+    names = {name: name for name in part["series"].unique()}
+    figure = panels(names, lambda name: _cells(part[part["series"] == name]), x="position", y="layer")
     probe = part[part["control"] == "none"]["estimate"]
     chance = part[part["control"] == CHANCE]["estimate"]
     low = float(np.nanmin(chance)) if len(chance) else float(np.nanmin(probe))
-    bar = {"title": {"text": words(metric).replace(" ", "<br>") + "<br> ", "font": {"size": 12}}, "thickness": 14}
     high = max(float(np.nanmax(probe)), low + 1e-3)
-    figure.update_layout(coloraxis={"colorscale": _SCALE, "cmin": low, "cmax": high, "colorbar": bar})
-    figure.update_xaxes(showgrid=False, title_text="position")
-    figure.update_yaxes(showgrid=False, type="category")
-    figure.update_yaxes(title_text="layer", row=1, col=1)
+    colour_axis(figure, words(metric).replace(" ", "<br>") + "<br> ", _SCALE, low, high)
     layers, positions = part["layer"].nunique(), part["position"].nunique()
     size = {"width": max(640, len(names) * (90 * positions + 60) + 200), "height": max(420, 30 * layers + 230)}
     note = "Out-of-fold scores; the scale begins at the majority control." if len(chance) else "Out-of-fold scores."
@@ -158,7 +129,7 @@ def layer_position_heatmap(table: pd.DataFrame, model: str, target: str) -> go.F
                   f"{note} In brackets: does not beat every control.", **size)  # fmt: skip
 
 
-def _add_heatmap(figure: go.Figure, column: int, rows: pd.DataFrame) -> None:
+def _cells(rows: pd.DataFrame) -> Traces:
     probe = rows[rows["control"] == "none"]
     positions, layers = list(dict.fromkeys(probe["position"])), sorted(probe["layer"].unique())
     score = probe.pivot(index="layer", columns="position", values="estimate").reindex(index=layers, columns=positions)
@@ -168,10 +139,7 @@ def _add_heatmap(figure: go.Figure, column: int, rows: pd.DataFrame) -> None:
         [_cell_text(float(score.at[layer, place]), bool(beaten.get((layer, place), True))) for place in positions]
         for layer in layers
     ]
-    figure.add_heatmap(
-        z=score, x=positions, y=[str(layer) for layer in layers], text=text, texttemplate="%{text}", xgap=2, ygap=2,
-        coloraxis="coloraxis", hovertemplate="layer %{y}, %{x}: %{text}<extra></extra>", row=1, col=column,
-    )  # fmt: skip
+    return heat(score, text, "layer %{y}, %{x}: %{text}")
 
 
 def _cell_text(value: float, beats: bool) -> str:

@@ -1,11 +1,13 @@
-"""How the figures of EAST name and draw its methods, in the order in which they are listed."""
+"""How the figures of the EAST family look: methods of steering, and arms.
+
+A method keeps its colour, dash and marker in every figure, so nothing is said by colour alone.
+"""
 
 from __future__ import annotations
 
-from workbench.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Look, words
+from workbench.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Look, look_in
 
-__all__ = ["METHODS", "look"]
-
+ARMS = (BLUE, VERMILION, GREEN, PURPLE)
 METHODS: dict[str, Look] = {
     "unsteered": Look("unsteered", BLACK, "solid", "square"),
     "east": Look("EAST", BLUE, "solid", "circle"),
@@ -21,9 +23,9 @@ METHODS: dict[str, Look] = {
 
 
 def look(method: str) -> Look:
-    """The look of a method; one that is not known is grey and named as it is.
+    """The look of a method.
 
-    >>> look("east").name
-    'EAST'
+    >>> look("east").name, look("my_method").name
+    ('EAST', 'my method')
     """
-    return METHODS.get(method, Look(words(method), GREY))
+    return look_in(METHODS, method)

@@ -7,24 +7,22 @@ share) with ``estimate, low, high`` and the paired ``difference*`` from the unst
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from workbench.errors import DataError
-from workbench.families.east.figures.looks import look
-from workbench.figures.style import BLACK, DIVERGING, band, finish, need, words
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["entropy_by_multiplier", "layer_multiplier_heatmap", "transfer_matrix"]
+from workbench.families.east.figures.looks import METHODS, look
+from workbench.figures.marks import LEVEL, Traces, bounds, curve, each, heat, points
+from workbench.figures.panels import colour_axis, grid, panels
+from workbench.figures.style import BLACK, DIVERGING, Look, finish, need, words
+from workbench.statistics import Interval
 
 Chosen = Mapping[str, float]
 COLUMNS = ("set", "rendering", "source", "method", "layer", "multiplier", "temperature", "top_p", "metric")
-LEVEL, CHANGE = ("estimate", "low", "high"), ("difference", "difference_low", "difference_high")
+CHANGE = ("difference", *bounds("difference"))
 METRICS = {"entropy": "action entropy (nats)", "valid": "valid (share)"}
 CURVES = ("shuffled", "random", "east")
 _SMALLEST_SCALE = 0.05  # nats; noise around 0 must not fill the whole colour scale
@@ -42,19 +40,21 @@ def entropy_by_multiplier(results: pd.DataFrame, rendering: str, chosen: Chosen 
     part = results[(results["set"] == "test") & (results["rendering"] == rendering)]
     part = part[part["source"].isin(["", rendering])]
     need(part, [], f"entropy_by_multiplier of {rendering}")
-    figure = make_subplots(
-        2, 2, shared_xaxes=True, shared_yaxes=True, column_widths=[0.64, 0.36], row_heights=[0.6, 0.4],
-        horizontal_spacing=0.03, vertical_spacing=0.05,
-    )  # fmt: skip
-    for row, (metric, title) in enumerate(METRICS.items(), 1):
+
+    def draw(metric: str, curves: bool) -> Traces:
         table = part[part["metric"] == metric]
-        for method in CURVES:
-            _add_curve(figure, row, table, method)
-        _add_baselines(figure, row, table)
-        for level in table.loc[table["method"] == "unsteered", "estimate"]:
+        if curves:
+            return [trace for method in CURVES for trace in _curve(table, method)]
+        return each(table[table["method"].isin(BASELINES)], "method", METHODS, _baselines)
+
+    figure = grid(
+        METRICS, {True: "", False: ""}, draw, column_widths=[0.64, 0.36], row_heights=[0.6, 0.4], vertical_spacing=0.05
+    )
+    for row, metric in enumerate(METRICS, 1):
+        for level in part.loc[(part["metric"] == metric) & (part["method"] == "unsteered"), "estimate"]:
             figure.add_hline(level, line={"color": BLACK, "width": 1, "dash": "dot"}, row=row, col="all")
-        figure.update_yaxes(title_text=title, row=row, col=1)
     figure.update_yaxes(rangemode="tozero", row=1)
+    figure.update_xaxes(tickangle=-40, row=2, col=2)
     steered = part[(part["method"] == "east") & (part["metric"] == "entropy")]
     _label_multipliers(figure, steered)
     if chosen:
@@ -65,41 +65,20 @@ def entropy_by_multiplier(results: pd.DataFrame, rendering: str, chosen: Chosen 
     return finish(figure, f"Steering with EAST: {words(rendering)}{layer}", note, 1060, 680)
 
 
-def _add_curve(figure: go.Figure, row: int, table: pd.DataFrame, method: str) -> None:
-    import pandas as pd
-
-    curve = table[table["method"] == method]
-    if curve.empty:
-        return
-    curve = pd.concat([curve, table[table["method"] == "unsteered"]]).sort_values("multiplier")
-    curve = curve.dropna(subset=["estimate"])
-    style, x = look(method), curve["multiplier"]
+def _curve(table: pd.DataFrame, method: str) -> Traces:
+    rows = table[table["method"].isin([method, "unsteered"])]
+    if (rows["method"] == "unsteered").all():
+        return []
+    rows = rows.dropna(subset=["estimate"]).sort_values("multiplier")
     hover = "%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}], multiplier %{x:g}, dose %{customdata[2]:.2f}"
-    figure.add_trace(band(x, curve["low"], curve["high"], style.colour, 0.2 if method == "east" else 0.1), row, 1)
-    line = go.Scatter(
-        x=x, y=curve["estimate"], mode="lines+markers", name=style.name, legendgroup=style.name, showlegend=row == 1,
-        line={"color": style.colour, "width": 3 if method == "east" else 2, "dash": style.dash},
-        marker={"symbol": style.symbol, "size": 8}, customdata=curve[["low", "high", "dose"]],
-        hovertemplate=hover, legendrank=1 if method == "east" else 2,
-    )  # fmt: skip
-    figure.add_trace(line, row, 1)
+    more = {"customdata": rows[["low", "high", "dose"]], "hovertemplate": hover}
+    own = method == "east"
+    return curve(rows, "multiplier", look(method), thin=not own, legendrank=1 if own else 2, **more)
 
 
-def _add_baselines(figure: go.Figure, row: int, table: pd.DataFrame) -> None:
-    for method in BASELINES:
-        found = table[table["method"] == method].sort_values(["temperature", "top_p"])
-        if found.empty:
-            continue
-        style = look(method)
-        up, down = found["high"] - found["estimate"], found["estimate"] - found["low"]
-        error = {"type": "data", "array": up, "arrayminus": down, "color": style.colour, "width": 4, "thickness": 1.6}
-        points = go.Scatter(
-            x=[_name(condition) for _, condition in found.iterrows()], y=found["estimate"], mode="markers",
-            marker={"color": style.colour, "symbol": style.symbol, "size": 10}, name=style.name, showlegend=False,
-            error_y=error,
-        )  # fmt: skip
-        figure.add_trace(points, row, 2)
-    figure.update_xaxes(tickangle=-40, row=2, col=2)
+def _baselines(rows: pd.DataFrame, look: Look) -> Traces:
+    rows = rows.sort_values(["temperature", "top_p"])
+    return points(rows, look, x=[_name(condition) for _, condition in rows.iterrows()], showlegend=False)
 
 
 def _name(condition: pd.Series[Any]) -> str:
@@ -135,23 +114,19 @@ def layer_multiplier_heatmap(
     an agent that falls apart.  The chosen cell has a frame.  Drawn on the prompts on which the choice is made.
     """
     need(results, [*COLUMNS, *CHANGE], "layer_multiplier_heatmap")
-    grid = results[(results["set"] == "select") & (results["method"] == "east")]
-    need(grid, [], "layer_multiplier_heatmap")
-    renderings = list(dict.fromkeys(grid["rendering"]))
-    figure = make_subplots(1, len(renderings), shared_yaxes=True, horizontal_spacing=0.04,
-                           column_titles=[words(name) for name in renderings])  # fmt: skip
-    for j, rendering in enumerate(renderings, 1):
-        base = results[(results["set"] == "select") & (results["rendering"] == rendering)]
-        base = base[(base["method"] == "unsteered") & (base["metric"] == "valid")]
-        floor = min_valid * float(base["estimate"].iloc[0]) if len(base) else 0.0
-        _add_grid(figure, j, grid[grid["rendering"] == rendering], floor, (chosen or {}).get(rendering))
+    cells = results[(results["set"] == "select") & (results["method"] == "east")]
+    need(cells, [], "layer_multiplier_heatmap")
+    renderings = {name: words(name) for name in cells["rendering"].unique()}
+    base = results[(results["set"] == "select") & (results["method"] == "unsteered") & (results["metric"] == "valid")]
+    floors = {r: min_valid * float(part["estimate"].iloc[0]) for r, part in base.groupby("rendering")}
+    figure = panels(
+        renderings, lambda r: _cells(cells[cells["rendering"] == r], floors.get(r, 0.0)), x="multiplier", y="layer"
+    )
     limit = max(_SMALLEST_SCALE, *(float(np.nanmax(np.abs(t.z), initial=0)) for t in figure.data if t.coloraxis))
-    bar = {"title": {"text": "Δ entropy<br>(nats)", "font": {"size": 12}}, "thickness": 14}
-    figure.update_layout(coloraxis={"colorscale": DIVERGING, "cmin": -limit, "cmax": limit, "colorbar": bar})
-    figure.update_xaxes(title_text="multiplier", showgrid=False)
-    figure.update_yaxes(showgrid=False, type="category")
-    figure.update_yaxes(title_text="layer", row=1, col=1)
-    layers = grid["layer"].nunique()
+    colour_axis(figure, "Δ entropy (nats)", DIVERGING, -limit, limit)
+    for col, rendering in enumerate(renderings, 1):
+        _frame(figure, col, cells[cells["rendering"] == rendering], (chosen or {}).get(rendering))
+    layers = cells["layer"].nunique()
     size = {"width": max(640, 460 * len(renderings) + 180), "height": max(430, 34 * layers + 230)}
     note = (
         "Difference from unsteered on the selection prompts. Grey: too few valid completions. Frame: the chosen cell."
@@ -159,27 +134,27 @@ def layer_multiplier_heatmap(
     return finish(figure, "Where steering acts: entropy by layer and multiplier", note, **size)
 
 
-def _add_grid(figure: go.Figure, col: int, grid: pd.DataFrame, floor: float, chosen: Chosen | None) -> None:
+def _cells(grid: pd.DataFrame, floor: float) -> Traces:
+    """Cells with their change, and grey ones over those that keep too few valid completions."""
     change, valid = (
-        grid[grid["metric"] == metric].pivot(index="layer", columns="multiplier", values=value)
+        grid[grid["metric"] == metric]
+        .pivot(index="layer", columns="multiplier", values=value)
+        .rename(columns="{:g}".format)
         for metric, value in (("entropy", "difference"), ("valid", "estimate"))
     )
     valid = valid.reindex_like(change)
-    axes = {"x": [f"{m:g}" for m in change.columns], "y": [str(layer) for layer in change.index]}
-    low = valid < floor
-    text = change.map(lambda v: f"{v:+.2f}").where(change.notna(), "")
-    hover = "layer %{y}, multiplier %{x}: %{text} nats, valid %{customdata:.2f}<extra></extra>"
-    common: dict[str, Any] = axes | {"customdata": valid, "hovertemplate": hover, "xgap": 2, "ygap": 2}
-    figure.add_heatmap(
-        z=change.mask(low), text=text.mask(low, ""), texttemplate="%{text}", coloraxis="coloraxis",
-        row=1, col=col, **common,
-    )  # fmt: skip
-    figure.add_heatmap(
-        z=low.astype(float).where(low), text=text.where(low, ""), texttemplate="%{text}", showscale=False,
-        textfont={"color": "#777"}, colorscale=[[0, "#dddddd"], [1, "#dddddd"]], row=1, col=col, **common,
-    )  # fmt: skip
-    if chosen and chosen["multiplier"] in change.columns and chosen["layer"] in change.index:
-        x, y = list(change.columns).index(chosen["multiplier"]), list(change.index).index(chosen["layer"])
+    low, text = valid < floor, change.map("{:+.2f}".format).where(change.notna(), "")
+    hover = "layer %{y}, multiplier %{x}: %{text} nats, valid %{customdata:.2f}"
+    grey = {"coloraxis": None, "colorscale": [[0, "#dddddd"], [1, "#dddddd"]], "showscale": False}
+    shown = heat(change.mask(low), text.mask(low, ""), hover, valid)
+    masked = low.astype(float).where(low)
+    return shown + heat(masked, text.where(low, ""), hover, valid, textfont={"color": "#777"}, **grey)
+
+
+def _frame(figure: go.Figure, col: int, grid: pd.DataFrame, chosen: Chosen | None) -> None:
+    multipliers, layers = (sorted(grid[axis].unique()) for axis in ("multiplier", "layer"))
+    if chosen and chosen["multiplier"] in multipliers and chosen["layer"] in layers:
+        x, y = multipliers.index(chosen["multiplier"]), layers.index(chosen["layer"])
         edges = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
         figure.add_shape(type="rect", line={"color": BLACK, "width": 3}, row=1, col=col, **edges)
 
@@ -229,5 +204,5 @@ def _value(cell: pd.Series[Any] | None) -> float | None:
 def _cell_text(cell: pd.Series[Any] | None) -> str:
     if cell is None:
         return "not run"
-    low, high = cell["difference_low"], cell["difference_high"]
-    return f"<b>{cell['difference']:+.2f}</b><br>[{low:+.2f}, {high:+.2f}]<br>multiplier {cell['multiplier']:g}"
+    level, _, between = Interval.of(cell, "difference").text(sign="+").partition(" ")
+    return f"<b>{level}</b><br>{between}<br>multiplier {cell['multiplier']:g}"

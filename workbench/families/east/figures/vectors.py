@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from math import log10
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from workbench.families.east.figures.looks import METHODS, look
-from workbench.figures.style import BLACK, BLUE, VERMILION, band, finish, need, words
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["thought_trace", "vector_norms", "words_table"]
+from workbench.families.east.figures.looks import METHODS
+from workbench.figures.marks import LEVEL, Traces, curve, each, line
+from workbench.figures.panels import grid, panels
+from workbench.figures.style import BLACK, BLUE, VERMILION, Look, finish, need, words
 
 
 def thought_trace(rows: pd.DataFrame) -> go.Figure:
@@ -28,25 +24,17 @@ def thought_trace(rows: pd.DataFrame) -> go.Figure:
     last = int(rows["step"].max())
     third = (last + 1) / 3
     spans = {"early": rows["step"] < third, "late": rows["step"] >= 2 * third}
-    titles = []
+    titles = {}
     for name, inside in spans.items():
         steps, prompts = rows.loc[inside, "step"], rows.loc[inside, "prompt"].nunique()
-        titles.append(
-            f"{name} steps, {steps.min()} to {steps.max()} ({prompts} prompts)" if prompts else f"no {name} steps"
-        )
-    figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04, column_titles=titles)
-    for j, inside in enumerate(spans.values(), 1):
-        for method in [m for m in METHODS if m in set(rows["method"])]:
-            groups = rows[inside & (rows["method"] == method)].groupby("share")["certainty"]
-            middle, low, high = (groups.quantile(q) for q in (0.5, 0.25, 0.75))
-            style = look(method)
-            figure.add_trace(band(middle.index, low, high, style.colour, 0.14), 1, j)
-            line = go.Scatter(
-                x=middle.index, y=middle, mode="lines+markers", name=style.name, legendgroup=style.name,
-                line={"color": style.colour, "width": 2.5}, marker={"symbol": style.symbol, "size": 8},
-                showlegend=j == 1,
-            )  # fmt: skip
-            figure.add_trace(line, 1, j)
+        seen = f"{name} steps, {steps.min()} to {steps.max()} ({prompts} prompts)"
+        titles[name] = seen if prompts else f"no {name} steps"
+
+    def quartiles(own: pd.DataFrame, look: Look) -> Traces:
+        found = own.groupby("share")["certainty"].quantile([0.5, 0.25, 0.75]).unstack()
+        return curve(found.set_axis(LEVEL, axis=1).reset_index(), "share", look)
+
+    figure = panels(titles, lambda name: each(rows[spans[name]], "method", METHODS, quartiles))
     figure.update_xaxes(title_text="share of the thought that was written", tickformat=".0%", range=[-0.03, 1.03])
     figure.update_yaxes(range=[0.48, 1.02])
     figure.update_yaxes(title_text="probability of the likelier action", row=1, col=1)
@@ -100,30 +88,21 @@ def vector_norms(norms: pd.DataFrame) -> go.Figure:
     vectors of two halves of the runs: near 1 the estimate is determined, near 0 it is noise.
     """
     need(norms, ["rendering", "estimate", "layer", "norm", "residual_norm", "half_cosine"], "vector_norms")
-    renderings = list(dict.fromkeys(norms["rendering"]))
-    figure = make_subplots(2, len(renderings), shared_xaxes=True, shared_yaxes=True, horizontal_spacing=0.04,
-                           vertical_spacing=0.07, column_titles=[words(name) for name in renderings])  # fmt: skip
-    for j, rendering in enumerate(renderings, 1):
-        part = norms[norms["rendering"] == rendering].sort_values("layer")
+    renderings = {name: words(name) for name in norms["rendering"].unique()}
+    norms = norms[norms["estimate"].isin(METHODS)].sort_values("layer")
+
+    def draw(column: str, rendering: str) -> Traces:
+        part = norms[norms["rendering"] == rendering]
+        own = each(part, "estimate", METHODS, lambda rows, look: line(rows["layer"], rows[column], look, size=8))
         stream = part.drop_duplicates("layer")
-        whole = go.Scatter(x=stream["layer"], y=stream["residual_norm"], mode="lines", name="residual stream ‖z‖",
-                           legendgroup="z", showlegend=j == 1, line={"color": BLACK, "width": 3})  # fmt: skip
-        figure.add_trace(whole, 1, j)
-        for estimate in [m for m in METHODS if m in set(part["estimate"])]:
-            each, style = part[part["estimate"] == estimate], look(estimate)
-            for row, column in ((1, "norm"), (2, "half_cosine")):
-                line = go.Scatter(
-                    x=each["layer"], y=each[column], mode="lines+markers", name=style.name, legendgroup=style.name,
-                    showlegend=j == row == 1, marker={"symbol": style.symbol, "size": 8},
-                    line={"color": style.colour, "dash": style.dash, "width": 2.5},
-                )  # fmt: skip
-                figure.add_trace(line, row, j)
+        whole = line(stream["layer"], stream["residual_norm"], Look("residual stream ‖z‖", BLACK), 3)
+        return whole + own if column == "norm" else own
+
+    rows = {"norm": "norm (log scale)", "half_cosine": "cosine of two halves"}
+    figure = grid(rows, renderings, draw, "layer")
     figure.update_yaxes(type="log", dtick=1, minor={"showgrid": True}, row=1)
-    figure.update_yaxes(title_text="norm (log scale)", row=1, col=1)
-    figure.update_yaxes(title_text="cosine of two halves", row=2, col=1)
     figure.update_yaxes(range=[min(-0.05, norms["half_cosine"].min() - 0.05), 1.05], row=2)
     figure.update_xaxes(dtick=max(1, norms["layer"].nunique() // 12))
-    figure.update_xaxes(title_text="layer", row=2)
     note = "Above: ‖u‖ of each estimate and the mean ‖z‖. Below: cosine between vectors from two halves of the runs."
     return finish(
         figure, "How large and how well determined the vectors are", note, max(640, 420 * len(renderings) + 120), 620

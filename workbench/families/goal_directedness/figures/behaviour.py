@@ -6,20 +6,19 @@ Every number, interval and test is read from the tables; all intervals are 95% a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.errors import DataError, did_you_mean
-from workbench.families.goal_directedness.figures.style import INTERVAL, LEVEL, METRICS, PLAYERS, label, share_axis
-from workbench.figures.marks import curve, grouped_bars, lay_out
-from workbench.figures.style import GREY, finish, look_in, need, ordered, words
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["behaviour_by", "behaviour_by_distance", "calibration", "structures", "transforms"]
+from workbench.families.goal_directedness.figures.looks import LEVEL, METRICS, PLAYERS, label, score_axes, score_axis
+from workbench.figures.marks import Traces, bars, curve, diagonal, each, line, numbers, points
+from workbench.figures.panels import grid, name_axis, panels, zero_line
+from workbench.figures.style import Look, finish, looks_in, need, ordered, words
+from workbench.statistics import Interval
 
 DIFFICULTY = {"density": "wall density", "size": "grid size"}
 _SHOWN = ("success", "accuracy", "jsd", "entropy")
@@ -39,20 +38,16 @@ def behaviour_by(table: pd.DataFrame, along: str = "density") -> go.Figure:
     table = _numbers(table, *DIFFICULTY).dropna(subset=list(DIFFICULTY))
     metrics = [m for m in _SHOWN if m in set(table["metric"])]
     need(table[table["metric"].isin(metrics)], [], f"behaviour by {along}")
-    columns = sorted(table[other].unique())
-    figure = make_subplots(
-        len(metrics), len(columns), shared_xaxes=True, shared_yaxes=True, horizontal_spacing=0.025,
-        vertical_spacing=0.035, column_titles=[f"{DIFFICULTY[other]} {value:g}" for value in columns],
-    )  # fmt: skip
+    columns = {value: f"{DIFFICULTY[other]} {value:g}" for value in sorted(table[other].unique())}
+
+    def draw(metric: str, value: float) -> Traces:
+        return _players(table[(table["metric"] == metric) & (table[other] == value)], along)
+
+    rows = {metric: label(metric).replace(" (", "<br>(") for metric in metrics}
+    figure = grid(rows, columns, draw, DIFFICULTY[along])
     for i, metric in enumerate(metrics, 1):
-        for j, value in enumerate(columns, 1):
-            part = table[(table["metric"] == metric) & (table[other] == value)]
-            _add_players(figure, part, along, i, j, legend=i == j == 1)
-        top = table.loc[table["metric"] == metric, ["estimate", "high"]].max().max()
-        share_axis(figure, metric, i, top=top if top > 0 else None)
-        figure.update_yaxes(title_text=label(metric).replace(" (", "<br>("), row=i, col=1)
+        score_axis(figure, metric, table.loc[table["metric"] == metric, ["estimate", "high"]].max().max(), row=i)
     figure.update_xaxes(tickvals=sorted(table[along].unique()))
-    figure.update_xaxes(title_text=DIFFICULTY[along], row=len(metrics))
     size = {"width": max(680, 250 * len(columns) + 130), "height": 175 * len(metrics) + 220}
     return finish(figure, f"Behaviour by {DIFFICULTY[along]}", _NOTE, **size)
 
@@ -66,20 +61,16 @@ def behaviour_by_distance(table: pd.DataFrame) -> go.Figure:
     table = _numbers(table, "distance").dropna(subset=["distance"])
     metrics = [m for m in _SHOWN if m in set(table["metric"])]
     need(table[table["metric"].isin(metrics)], [], "behaviour by distance")
-    titles = [label(metric) for metric in metrics]
-    figure = make_subplots(1, len(metrics), horizontal_spacing=0.08, subplot_titles=titles)
-    for j, metric in enumerate(metrics, 1):
-        _add_players(figure, table[table["metric"] == metric], "distance", 1, j, legend=j == 1)
-        share_axis(figure, metric, 1, j)
+    titles = {metric: label(metric) for metric in metrics}
+    figure = panels(titles, lambda m: _players(table[table["metric"] == m], "distance"), shared=False)
+    score_axes(figure, metrics)
     figure.update_xaxes(title_text="distance to the goal (steps)")
     return finish(figure, "Behaviour by distance to the goal", _NOTE, max(680, 370 * len(metrics) + 60), 460)
 
 
-def _add_players(figure: go.Figure, part: pd.DataFrame, x: str, row: int, col: int, legend: bool) -> None:
-    for player in ordered(part["player"], PLAYERS):
-        thin = player in ("random", "optimal")
-        traces = curve(part[part["player"] == player], x, look_in(PLAYERS, player), legend, thin=thin)
-        figure.add_traces(traces, row, col)
+def _players(part: pd.DataFrame, x: str) -> Traces:
+    references = (PLAYERS["random"], PLAYERS["optimal"])
+    return each(part, "player", PLAYERS, lambda rows, look: curve(rows, x, look, thin=look in references))
 
 
 def calibration(table: pd.DataFrame, behaviour: pd.DataFrame | None = None) -> go.Figure:
@@ -93,24 +84,15 @@ def calibration(table: pd.DataFrame, behaviour: pd.DataFrame | None = None) -> g
     need(table, [], "calibration")
     errors = _overall_errors(behaviour)
     figure = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.72, 0.28], vertical_spacing=0.05)
-    figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot", "width": 1.5}, name="calibrated",
-        hoverinfo="skip",
-    )  # fmt: skip
-    for player in ordered(table["player"], PLAYERS):
-        part, style = table[table["player"] == player].sort_values("bin"), look_in(PLAYERS, player)
-        name = style.name + errors.get(player, "")
-        common: dict[str, Any] = {"x": part["confidence"], "name": name, "legendgroup": name, "customdata": part["n"]}
-        figure.add_scatter(
-            y=part["accuracy"], mode="lines+markers", line={"color": style.colour, "width": 2, "dash": style.dash},
-            marker={"size": 9, "symbol": style.symbol}, cliponaxis=False,
-            hovertemplate="confidence %{x:.2f}, accuracy %{y:.2f}, %{customdata} cells", row=1, col=1, **common,
-        )  # fmt: skip
-        figure.add_scatter(
-            y=part["n"], mode="markers+lines", marker={"symbol": style.symbol, "size": 7}, showlegend=False,
-            line={"color": style.colour, "width": 1, "dash": style.dash}, hovertemplate="%{y} cells", row=2, col=1,
-            **common,
-        )  # fmt: skip
+    figure.add_traces(diagonal(), 1, 1)
+    for player, base in looks_in(table["player"], PLAYERS):
+        part = table[table["player"] == player].sort_values("bin")
+        look = replace(base, name=base.name + errors.get(player, ""))
+        hover = "confidence %{x:.2f}, accuracy %{y:.2f}, %{customdata} cells"
+        right = line(part["confidence"], part["accuracy"], look, 2, 9, customdata=part["n"], hovertemplate=hover)
+        figure.add_traces(right, 1, 1)
+        met = line(part["confidence"], part["n"], look, 1, 7, showlegend=False, hovertemplate="%{y} cells")
+        figure.add_traces(met, 2, 1)
     figure.update_yaxes(title_text="accuracy", range=[-0.02, 1.04], row=1)
     figure.update_yaxes(title_text="visited cells", rangemode="tozero", row=2)
     figure.update_xaxes(range=[0, 1.02])
@@ -124,7 +106,7 @@ def _overall_errors(behaviour: pd.DataFrame | None) -> dict[str, str]:
         return {}
     rows = _numbers(behaviour[behaviour["metric"] == "ece"], *DIFFICULTY)
     rows = rows[rows["size"].isna() & rows["density"].isna()]
-    return {r.player: f": ECE {r.estimate:.2f} [{r.low:.2f}, {r.high:.2f}]" for r in rows.itertuples()}
+    return {row.player: f": ECE {Interval.of(row).text()}" for row in rows.itertuples()}
 
 
 def transforms(table: pd.DataFrame) -> go.Figure:
@@ -133,45 +115,34 @@ def transforms(table: pd.DataFrame) -> go.Figure:
     ``table`` has ``player, transform, metric, n, difference, low, high, p, r``; a column of panels a metric.
     """
     need(table, ["player", "transform", "metric", "n", "difference", "low", "high", "p", "r"], "transforms")
-    metrics = ordered(table["metric"], METRICS)
+    metrics = {metric: label(metric) for metric in ordered(table["metric"], METRICS)}
     names = ordered(table["transform"], ("reflect", "rotate", "transpose", "swap"))
     players = ordered(table["player"], PLAYERS)
-    figure = make_subplots(1, len(metrics), shared_yaxes=True, horizontal_spacing=0.03,
-                           column_titles=[label(metric) for metric in metrics])  # fmt: skip
     limit = 1.1 * max(0.01, *(float(table[side].abs().max()) for side in ("low", "high", "difference")))
-    for j, metric in enumerate(metrics, 1):
-        part = table[table["metric"] == metric]
-        for k, player in enumerate(players):
-            rows = part[part["player"] == player]
-            shift = (k - (len(players) - 1) / 2) * 0.7 / len(players)
-            y = [names.index(t) + shift for t in rows["transform"]]
-            _add_forest(figure, rows, y, player, limit, j)
-        figure.add_vline(0, line={"color": "#666", "width": 1}, row=1, col=j)
+    shift = {player: (k - (len(players) - 1) / 2) * 0.7 / len(players) for k, player in enumerate(players)}
+    places = table["transform"].map(names.index) + table["player"].map(shift)
+    table = table.assign(place=places, difference_low=table["low"], difference_high=table["high"])
+
+    def draw(metric: str) -> Traces:
+        return each(table[table["metric"] == metric], "player", PLAYERS, lambda *own: _forest(*own, 1.05 * limit))
+
+    figure = zero_line(panels(metrics, draw), "x")
     figure.update_xaxes(title_text="change (transformed minus original)", range=[-limit, 2.3 * limit], nticks=6)
+    name_axis(figure, [words(name) for name in names]).update_yaxes(showgrid=False)
     for k in range(1, len(names)):
-        figure.add_hline(k - 0.5, line={"color": "#ddd", "width": 1}, row=1, col="all")
-    figure.update_yaxes(tickvals=list(range(len(names))), ticktext=[words(n) for n in names], showgrid=False,
-                        range=[len(names) - 0.5, -0.5])  # fmt: skip
+        figure.add_hline(k - 0.5, line={"color": "#ddd", "width": 1})
     note = "Mean paired difference of layouts with its 95% interval; p, r: paired Wilcoxon signed-rank test."
     height = 220 + max(70, 34 * len(players)) * len(names)
     return finish(figure, "Iso-difficulty transforms", note, max(760, 400 * len(metrics) + 110), height)
 
 
-def _add_forest(figure: go.Figure, rows: pd.DataFrame, y: list[float], player: str, limit: float, col: int) -> None:
-    style = look_in(PLAYERS, player)
-    up, down = rows["high"] - rows["difference"], rows["difference"] - rows["low"]
-    figure.add_scatter(
-        x=rows["difference"], y=y, mode="markers", name=style.name, legendgroup=style.name, showlegend=col == 1,
-        marker={"color": style.colour, "symbol": style.symbol, "size": 9}, customdata=rows[["low", "high", "n"]],
-        error_x={"type": "data", "array": up, "arrayminus": down, "thickness": 1.6, "width": 4, "color": style.colour},
-        hovertemplate="%{x:+.3f} [%{customdata[0]:+.3f}, %{customdata[1]:+.3f}], %{customdata[2]} layouts",
-        row=1, col=col,
-    )  # fmt: skip
-    text = [_test_text(row) for _, row in rows.iterrows()]
-    figure.add_scatter(
-        x=[1.05 * limit] * len(rows), y=y, mode="text", text=text, textposition="middle right", showlegend=False,
-        textfont={"size": 11, "color": "#222"}, hoverinfo="skip", row=1, col=col,
-    )  # fmt: skip
+def _forest(rows: pd.DataFrame, look: Look, side: float) -> Traces:
+    """Differences with their intervals, and their tests at ``side``."""
+    shown: dict[str, Any] = {"customdata": rows[["low", "high", "n"]]}
+    shown["hovertemplate"] = "%{x:+.3f} [%{customdata[0]:+.3f}, %{customdata[1]:+.3f}], %{customdata[2]} layouts"
+    texts = [_test_text(row) for _, row in rows.iterrows()]
+    marks = points(rows, look, y=rows["place"], of="difference", **shown)
+    return marks + numbers([side] * len(rows), rows["place"], texts)
 
 
 def _test_text(row: pd.Series[Any]) -> str:
@@ -189,31 +160,22 @@ def structures(table: pd.DataFrame) -> go.Figure:
     ``table`` has ``player, structure, metric, estimate, low, high``.
     """
     need(table, ["player", "structure", *LEVEL], "structures")
-    table = table.dropna(subset=[*INTERVAL[:1]])
+    table = table.dropna(subset=["estimate"])
     need(table, [], "structures")
-    metrics = ordered(table["metric"], METRICS)
+    metrics = {metric: label(metric) for metric in ordered(table["metric"], METRICS)}
     names = ordered(table["structure"], ("KeyDoor", "KeyNoDoor", "2PathKey"))
-    places = lay_out(len(metrics), 3)
-    figure = make_subplots(places[-1][0], min(3, len(metrics)), horizontal_spacing=0.07, vertical_spacing=0.16,
-                           subplot_titles=[label(metric) for metric in metrics])  # fmt: skip
-    seen: set[str] = set()
-    for metric, (row, col) in zip(metrics, places, strict=True):
+
+    def draw(metric: str) -> Traces:
         part = table[table["metric"] == metric]
-        for player in ordered(part["player"], PLAYERS):
-            rows = part[part["player"] == player]
-            rows = rows.set_index("structure").reindex([n for n in names if n in set(rows["structure"])]).reset_index()
-            bar = grouped_bars(rows, rows["structure"], look_in(PLAYERS, player), player not in seen)
-            figure.add_trace(bar, row, col)
-            seen.add(player)
-        share_axis(figure, metric, row, col)
+        return each(part, "player", PLAYERS, lambda rows, look: bars(rows, rows["structure"], look))
+
+    figure = panels(metrics, draw, 3, shared=False, shared_xaxes=False)
+    score_axes(figure, list(metrics), 3)
     figure.update_xaxes(categoryorder="array", categoryarray=names, showgrid=False, range=[-0.5, len(names) - 0.5])
-    figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.08)
-    size = {"width": max(620, 340 * min(3, len(metrics)) + 80), "height": 270 * places[-1][0] + 200}
+    size = {"width": max(620, 340 * min(3, len(metrics)) + 80), "height": 270 * -(-len(metrics) // 3) + 200}
     return finish(figure, "Keys, doors and useless keys", _NOTE, **size)
 
 
 def _numbers(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """The columns as numbers; what is none (a row over all) becomes missing."""
-    import pandas as pd
-
     return table.assign(**{name: pd.to_numeric(table[name], errors="coerce") for name in columns})

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import DataError
-from workbench.families.goal_directedness.figures.style import POSITIONS
+from workbench.families.goal_directedness.figures.looks import POSITIONS
 from workbench.figures.style import ordered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-__all__ = ["CELLS", "PLAN", "GridExample", "grid_examples"]
 
 CELLS = ("_", "#", "A", "G", "K", "D", " ")
 """Cell classes by number: open, wall, agent, goal, key, door, padding (the order of the tables)."""

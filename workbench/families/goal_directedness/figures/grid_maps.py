@@ -8,7 +8,7 @@ a sure wall is dark, a sure open cell white, and a doubtful one in between.  Its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,13 +16,13 @@ from plotly.subplots import make_subplots
 
 from workbench.errors import DataError
 from workbench.families.goal_directedness.figures.examples import CELLS, PLAN, GridExample
-from workbench.families.goal_directedness.figures.style import POSITIONS
-from workbench.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, finish, look_in
+from workbench.families.goal_directedness.figures.looks import POSITIONS
+from workbench.figures.animation import animate
+from workbench.figures.marks import Traces, cell_lines
+from workbench.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, finish, look_in, rgb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-__all__ = ["grid_step", "grid_steps"]
 
 _NAMES = ("open", "wall", "agent", "goal", "key", "door", "padding")
 _COLOURS = ("#FFFFFF", "#3A3A3A", VERMILION, GREEN, ORANGE, PURPLE, "#DAD7E8")
@@ -32,8 +32,6 @@ _DELTAS = ((0, -1), (0, 1), (-1, 0), (1, 0))  # (row, column) of LEFT, RIGHT, UP
 _ARROWS = ("triangle-left", "triangle-right", "triangle-up", "triangle-down")
 _PANEL = 270  # pixels a map is wide
 _NOTHING = [None]  # a trace without any point would lose its place in the legend
-
-Trace: TypeAlias = Any  # go.Image, go.Scatter or go.Heatmap; plotly has no types
 
 
 def grid_step(example: GridExample, step: int = 0) -> go.Figure:
@@ -73,27 +71,9 @@ def grid_step(example: GridExample, step: int = 0) -> go.Figure:
 
 def grid_steps(example: GridExample) -> go.Figure:
     """All steps of a trajectory as one figure with a slider and a play button."""
-    figure = grid_step(example, 0)
-    numbers, start, count = list(range(len(figure.data))), _title(example, 0), len(example.steps)
-    figure.frames = [
-        go.Frame(
-            name=str(k), traces=numbers, data=[trace for trace, _ in _traces(example, k)],
-            layout={"title": {"text": figure.layout.title.text.replace(start, _title(example, k), 1)}},
-        )
-        for k in range(count)
-    ]  # fmt: skip
-    still = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    moving = {"fromcurrent": True, "frame": {"duration": 700, "redraw": True}, "transition": {"duration": 0}}
-    stops = [{"label": str(k + 1), "method": "animate", "args": [[str(k)], still]} for k in range(count)]
-    play = [
-        {"label": "play", "method": "animate", "args": [None, moving]},
-        {"label": "stop", "method": "animate", "args": [[None], still]},
-    ]
-    place = {"y": 0, "yanchor": "top", "xanchor": "left"}
-    slider = {"steps": stops, "currentvalue": {"visible": False}, "x": 0.14, "len": 0.86, "pad": {"t": 62}}
-    buttons = {"type": "buttons", "direction": "right", "buttons": play, "showactive": False, "x": 0, "pad": {"t": 58}}
-    figure.update_layout(sliders=[slider | place], updatemenus=[buttons | place], height=figure.layout.height + 75)
-    return figure.update_layout(margin_b=figure.layout.margin.b + 75)
+    figure, count = grid_step(example, 0), len(example.steps)
+    frames = [(_title(example, k), [trace for trace, _ in _traces(example, k)]) for k in range(count)]
+    return animate(figure, frames, list(range(len(figure.data))), shown=0, pace=700)
 
 
 def _title(example: GridExample, step: int) -> str:
@@ -105,11 +85,11 @@ def _title(example: GridExample, step: int) -> str:
     return f"Step {step + 1} of {len(example.steps)}: {PLAN[int(here['move'])]} ({verdict})"
 
 
-def _traces(example: GridExample, step: int) -> list[tuple[Trace, tuple[int, int]]]:
+def _traces(example: GridExample, step: int) -> list[tuple[Any, tuple[int, int]]]:
     """The marks of a step with their panels; every step has the same ones, so that frames can replace them."""
     true = example.true[step]
     sure = np.eye(len(CELLS))[true]  # [size, size, classes]
-    found: list[tuple[Trace, tuple[int, int]]] = [(trace, (1, 1)) for trace in _map(sure, true)]
+    found: list[tuple[Any, tuple[int, int]]] = [(trace, (1, 1)) for trace in _map(sure, true)]
     found += [(trace, (1, 1)) for trace in _moves(example, step)]
     for j, position in enumerate(example.positions, 2):
         if position in example.decoded:
@@ -122,9 +102,9 @@ def _traces(example: GridExample, step: int) -> list[tuple[Trace, tuple[int, int
     return found
 
 
-def _map(probabilities: NDArray[np.float64], true: NDArray[np.int_]) -> list[Trace]:
+def _map(probabilities: NDArray[np.float64], true: NDArray[np.int_]) -> Traces:
     """Cells coloured by their class probabilities [size, size, classes], with marks and hover."""
-    palette = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in _COLOURS])
+    palette = np.array([rgb(colour) for colour in _COLOURS])
     mixed = np.clip(probabilities @ palette, 0, 255)  # [size, size, rgb]
     best, rows, columns = probabilities.argmax(-1), *np.indices(true.shape)
     bright = (mixed @ np.array([0.299, 0.587, 0.114])).ravel()
@@ -136,17 +116,8 @@ def _map(probabilities: NDArray[np.float64], true: NDArray[np.int_]) -> list[Tra
         marker={"symbol": "square", "size": 0.9 * cell, "color": "rgba(0, 0, 0, 0)"},
         hovertext=[_hover(probabilities[at], int(true[at]), at) for at in np.ndindex(true.shape)], hoverinfo="text",
     )  # fmt: skip
-    return [go.Image(z=mixed.round().astype(np.uint8).tolist(), hoverinfo="skip"), _borders(len(true)), marks]
-
-
-def _borders(size: int) -> go.Scatter:
-    """Lines between the cells, in their coordinates: they stay between them when the figure is shown smaller."""
-    low, high, x, y = -0.5, size - 0.5, [], []
-    for edge in np.arange(1, size) - 0.5:
-        x += [edge, edge, None, low, high, None]
-        y += [low, high, None, edge, edge, None]
-    line = {"color": "rgba(120, 120, 120, 0.4)", "width": 1}
-    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+    borders = cell_lines(len(true), "rgba(120, 120, 120, 0.4)")
+    return [go.Image(z=mixed.round().astype(np.uint8).tolist(), hoverinfo="skip"), *borders, marks]
 
 
 def _hover(probabilities: NDArray[np.float64], true: int, at: tuple[int, ...]) -> str:
@@ -157,7 +128,7 @@ def _hover(probabilities: NDArray[np.float64], true: int, at: tuple[int, ...]) -
     return "<br>".join(lines)
 
 
-def _moves(example: GridExample, step: int) -> list[Trace]:
+def _moves(example: GridExample, step: int) -> Traces:
     """The way so far, the optimal moves and the move taken, on the true map."""
     past, here, cell = example.steps[: step + 1], example.steps[step], _PANEL / example.size
     way = go.Scatter(
@@ -179,11 +150,11 @@ def _arrows(here: Mapping[str, Any], moves: list[int], name: str, marker: dict[s
     )  # fmt: skip
 
 
-def _findings(probabilities: NDArray[np.float64], true: NDArray[np.int_], legend: bool) -> list[Trace]:
+def _findings(probabilities: NDArray[np.float64], true: NDArray[np.int_], legend: bool) -> Traces:
     """Frames around wrong cells; rings around the likeliest cell of the agent and of the goal."""
     cell = _PANEL / len(true)
     rows, columns = np.nonzero(probabilities.argmax(-1) != true)
-    traces: list[Trace] = [_outline(columns, rows, "square-open", 0.75 * cell, SKY, "wrong cell", legend)]
+    traces: Traces = [_outline(columns, rows, "square-open", 0.75 * cell, SKY, "wrong cell", legend)]
     for number, name in ((_AGENT, "likeliest agent"), (_GOAL, "likeliest goal")):
         row, column = np.unravel_index(int(probabilities[..., number].argmax()), true.shape)
         traces.append(_outline([column], [row], "circle-open", 0.8 * cell, _COLOURS[number], name, legend))
@@ -197,7 +168,7 @@ def _outline(x: Any, y: Any, symbol: str, size: float, colour: str, name: str, l
                       legendgroup=name, showlegend=legend, hoverinfo="skip")  # fmt: skip
 
 
-def _plan(example: GridExample, position: str, step: int) -> list[Trace]:
+def _plan(example: GridExample, position: str, step: int) -> Traces:
     """Probabilities of the next moves, with the moves that came."""
     plan = example.plans[position][step].T  # [5, ahead]
     ahead = list(range(1, plan.shape[1] + 1))

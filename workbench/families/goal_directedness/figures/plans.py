@@ -4,27 +4,22 @@ the map that was decoded (arXiv 2602.08964)."""
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from workbench.families.goal_directedness.figures.style import (
+from workbench.families.goal_directedness.figures.looks import (
     CONTROLS,
     LEVEL,
     MAPS,
     POSITIONS,
     best_layer,
     label,
-    share_axis,
+    score_axes,
 )
-from workbench.figures.marks import curve, grouped_bars
-from workbench.figures.style import Look, finish, look_in, need, ordered
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["decoded_actions", "plan_controls", "plan_layers", "plan_prefix"]
+from workbench.figures.marks import Traces, bars, curve, each
+from workbench.figures.panels import panels, share_axis
+from workbench.figures.style import Look, finish, look_in, looks_in, need, ordered
 
 _COLUMNS = ["position", "layer", "decoder", "control", "prefix", "padding", "estimate", "low", "high"]
 _DASHES = {0: ("dot", "-open"), 1: ("solid", ""), 2: ("dash", "-dot"), 4: ("dashdot", "-open-dot")}
@@ -41,22 +36,18 @@ def plan_prefix(plans: pd.DataFrame) -> go.Figure:
     need(plans, _COLUMNS, "plan_prefix")
     probes = plans[plans["control"] == "none"]
     need(probes, [], "plan_prefix")
-    paddings = ordered(plans["padding"], ("without", "with"))
-    figure = make_subplots(1, len(paddings), shared_yaxes=True, horizontal_spacing=0.04,
-                           subplot_titles=[_PADDING.get(p, p) for p in paddings])  # fmt: skip
-    for j, padding in enumerate(paddings, 1):
-        part = plans[plans["padding"] == padding]
-        for position, decoder in product(ordered(probes["position"], POSITIONS), sorted(probes["decoder"].unique())):
-            rows = _best(probes[(probes["position"] == position) & (probes["decoder"] == decoder)], padding)
-            if len(rows):
-                figure.add_traces(curve(rows, "prefix", _decoder_look(position, decoder, rows), j == 1), 1, j)
-        for control in ("majority", "uniform"):
-            rows = part[part["control"] == control].drop_duplicates(["prefix"])
-            if len(rows):
-                figure.add_traces(curve(rows, "prefix", CONTROLS[control], j == 1, thin=True), 1, j)
-    _axes(figure, plans)
+    paddings = {p: _PADDING.get(p, p) for p in ordered(plans["padding"], ("without", "with"))}
+
+    def draw(padding: str) -> Traces:
+        found = [(look, _best(rows, padding)) for look, rows in _decoders(probes)]
+        part = plans[plans["padding"] == padding].drop_duplicates(["control", "prefix"])
+        guessed = part[part["control"].isin(["majority", "uniform"])]
+        controls = each(guessed, "control", CONTROLS, lambda rows, look: curve(rows, "prefix", look, thin=True))
+        return [trace for look, rows in found for trace in curve(rows, "prefix", look)] + controls
+
     note = "Each at the layer where its prefix@1 is highest. 95% intervals resample whole layouts."
-    return finish(figure, "Forecast of the next moves", note, max(700, 480 * len(paddings) + 80), 580)
+    width = max(700, 480 * len(paddings) + 80)
+    return finish(_axes(panels(paddings, draw), plans), "Forecast of the next moves", note, width, 580)
 
 
 def _best(rows: pd.DataFrame, padding: str) -> pd.DataFrame:
@@ -66,11 +57,15 @@ def _best(rows: pd.DataFrame, padding: str) -> pd.DataFrame:
     return rows[rows["layer"] == best_layer(first)] if len(first) else rows[:0]
 
 
-def _decoder_look(position: str, decoder: int, rows: pd.DataFrame | None = None) -> Look:
-    base = look_in(POSITIONS, position)
-    dash, marker = _DASHES.get(int(decoder), ("longdashdot", "-open"))
-    kind = "linear" if decoder == 0 else f"{decoder}-layer decoder"
-    return Look(f"{kind}, {base.name.replace('the ', '')}", base.colour, dash, base.symbol + marker)
+def _decoders(probes: pd.DataFrame) -> list[tuple[Look, pd.DataFrame]]:
+    """The rows of each position and decoder with their look."""
+    found = []
+    for (position, base), decoder in product(looks_in(probes["position"], POSITIONS), sorted(set(probes["decoder"]))):
+        dash, marker = _DASHES.get(int(decoder), ("longdashdot", "-open"))
+        kind = "linear" if decoder == 0 else f"{decoder}-layer decoder"
+        look = Look(f"{kind}, {base.name.replace('the ', '')}", base.colour, dash, base.symbol + marker)
+        found.append((look, probes[(probes["position"] == position) & (probes["decoder"] == decoder)]))
+    return found
 
 
 def plan_controls(plans: pd.DataFrame) -> go.Figure:
@@ -81,30 +76,25 @@ def plan_controls(plans: pd.DataFrame) -> go.Figure:
     need(plans, _COLUMNS, "plan_controls")
     padding = ordered(plans["padding"], ("without", "with"))[0]
     decoder = plans.loc[plans["control"] == "none", "decoder"].max()
-    positions = ordered(plans["position"], POSITIONS)
-    figure = make_subplots(1, len(positions), shared_yaxes=True, horizontal_spacing=0.04,
-                           subplot_titles=[look_in(POSITIONS, p).name for p in positions])  # fmt: skip
-    seen: set[str] = set()
-    for j, position in enumerate(positions, 1):
-        part = plans[(plans["position"] == position) & (plans["padding"] == padding)]
-        for control in ordered(part["control"], CONTROLS):
-            rows = part[part["control"] == control]
-            fitted = rows[rows["decoder"] == decoder]
-            rows = _best(fitted if len(fitted) else rows, padding).drop_duplicates("prefix")
-            if rows.empty:
-                continue
-            style = look_in(CONTROLS, control)
-            figure.add_traces(curve(rows, "prefix", style, control not in seen, thin=control != "none"), 1, j)
-            seen.add(control)
-    _axes(figure, plans)
+    plans = plans[plans["padding"] == padding]
+    positions = {position: look.name for position, look in looks_in(plans["position"], POSITIONS)}
+
+    def course(rows: pd.DataFrame, look: Look) -> Traces:
+        fitted = rows[rows["decoder"] == decoder]
+        best = _best(fitted if len(fitted) else rows, padding).drop_duplicates("prefix")
+        return curve(best, "prefix", look, thin=look != CONTROLS["none"])
+
+    def draw(position: str) -> Traces:
+        return each(plans[plans["position"] == position], "control", CONTROLS, course)
+
     note = "Black: the decoder. Each line at its own best layer. 95% intervals resample whole layouts."
-    return finish(figure, "Forecasts beside their controls", note, max(700, 460 * len(positions) + 80), 500)
+    width = max(700, 460 * len(positions) + 80)
+    return finish(_axes(panels(positions, draw), plans), "Forecasts beside their controls", note, width, 500)
 
 
-def _axes(figure: go.Figure, plans: pd.DataFrame) -> None:
+def _axes(figure: go.Figure, plans: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title_text="N (moves ahead)", tickvals=sorted(plans["prefix"].unique()))
-    figure.update_yaxes(range=[-0.03, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1])
-    figure.update_yaxes(title_text=_SHARE, row=1, col=1)
+    return share_axis(figure).update_yaxes(title_text=_SHARE, col=1)
 
 
 def plan_layers(plans: pd.DataFrame, prefix: int = 1) -> go.Figure:
@@ -116,10 +106,7 @@ def plan_layers(plans: pd.DataFrame, prefix: int = 1) -> go.Figure:
     padding = ordered(plans["padding"], ("without", "with"))[0]
     rows = plans[(plans["control"] == "none") & (plans["prefix"] == prefix) & (plans["padding"] == padding)]
     need(rows, [], "plan_layers")
-    figure = go.Figure()
-    for position, decoder in product(ordered(rows["position"], POSITIONS), sorted(rows["decoder"].unique())):
-        part = rows[(rows["position"] == position) & (rows["decoder"] == decoder)]
-        figure.add_traces(curve(part, "layer", _decoder_look(position, decoder), True))
+    figure = go.Figure([trace for look, own in _decoders(rows) for trace in curve(own, "layer", look)])
     figure.update_xaxes(title_text="layer", tickvals=sorted(rows["layer"].unique()))
     figure.update_yaxes(title_text=f"prefix@{prefix} (share)", range=[-0.03, 1.04])
     note = "Share of states whose next move is forecast." if prefix == 1 else ""
@@ -133,19 +120,15 @@ def decoded_actions(table: pd.DataFrame) -> go.Figure:
     are optimal on the map.
     """
     need(table, ["position", "map", *LEVEL], "decoded_actions")
-    metrics = [m for m in ("accuracy", "recovery") if m in set(table["metric"])]
+    metrics = {m: label(m) for m in ("accuracy", "recovery") if m in set(table["metric"])}
+    table = table.dropna(subset=["estimate"])
     need(table[table["metric"].isin(metrics)], [], "decoded_actions")
-    figure = make_subplots(1, len(metrics), horizontal_spacing=0.09, subplot_titles=[label(m) for m in metrics])
-    seen: set[str] = set()
-    for j, metric in enumerate(metrics, 1):
-        part = table[(table["metric"] == metric)].dropna(subset=["estimate"])
-        for name in ordered(part["map"], MAPS):
-            rows = part[part["map"] == name]
-            where = [look_in(POSITIONS, p).name for p in rows["position"]]
-            figure.add_trace(grouped_bars(rows, where, look_in(MAPS, name), name not in seen), 1, j)
-            seen.add(name)
-        share_axis(figure, metric, 1, j)
+
+    def shares(rows: pd.DataFrame, look: Look) -> Traces:
+        return bars(rows, [look_in(POSITIONS, position).name for position in rows["position"]], look)
+
+    figure = panels(metrics, lambda m: each(table[table["metric"] == m], "map", MAPS, shares), shared=False)
+    score_axes(figure, list(metrics))
     figure.update_xaxes(title_text="map decoded", showgrid=False)
-    figure.update_layout(barmode="group", bargap=0.3, bargroupgap=0.06)
     note = "Are the moves optimal on the map? Recovery: share of truly sub-optimal moves that are optimal there."
     return finish(figure, "Moves against the decoded map", note, max(800, 420 * len(metrics) + 60), 460)

@@ -6,13 +6,13 @@ would find without the activations (majority), the labels (shuffled) or the trai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from workbench.families.goal_directedness.figures.style import (
+from workbench.families.goal_directedness.figures.looks import (
     CONTROLS,
     LEVEL,
     POSITIONS,
@@ -20,26 +20,16 @@ from workbench.families.goal_directedness.figures.style import (
     best_layer,
     label,
     probe_name,
-    share_axis,
+    score_axes,
+    score_axis,
 )
-from workbench.figures.marks import curve, grouped_bars, lay_out
-from workbench.figures.style import Look, finish, look_in, need, ordered, words
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = [
-    "control_curves",
-    "direction_curves",
-    "layer_curves",
-    "layer_heatmap",
-    "map_cells",
-    "map_training",
-    "over_all",
-]
+from workbench.figures.marks import Traces, bars, curve, each, heat
+from workbench.figures.panels import colour_axis, panels, whole_axis
+from workbench.figures.style import Look, finish, look_in, looks_in, need, ordered, words
+from workbench.statistics import Interval
 
 _NOTE = "95% intervals resample whole layouts."
-_DASHES = {"linear": ("dot", "circle-open"), "mlp": ("solid", "circle")}
+_DASHES = {"linear": ("dot", "-open"), "mlp": ("solid", "")}
 _CELLS = {"_": "open _", "#": "wall #", "A": "agent A", "G": "goal G", "K": "key K", "D": "door D"}
 _SCORES = ("balanced_accuracy", "accuracy", "auroc", "r2")
 _PROBE = ["position", "layer", "probe", "control"]
@@ -59,23 +49,26 @@ def layer_curves(table: pd.DataFrame, metrics: tuple[str, ...], title: str) -> g
     need(table, [*_PROBE, *LEVEL], title)
     table = table[(table["control"] == "none") & table["metric"].isin(metrics)]
     need(table, [], title)
-    shown = [m for m in metrics if m in set(table["metric"])]
-    figure = make_subplots(1, len(shown), horizontal_spacing=0.08, subplot_titles=[label(m) for m in shown])
-    pairs = product(ordered(table["probe"], PROBES), ordered(table["position"], POSITIONS))
-    for probe, position in pairs:
-        rows = table[(table["probe"] == probe) & (table["position"] == position)]
-        base, (dash, symbol) = look_in(POSITIONS, position), _DASHES.get(probe, ("dash", "square-open"))
-        style = Look(f"{probe_name(probe)}, {base.name}", base.colour, dash, _marker(symbol, base.symbol))
-        for j, metric in enumerate(shown, 1):
-            figure.add_traces(curve(rows[rows["metric"] == metric], "layer", style, legend=j == 1), 1, j)
-    for j, metric in enumerate(shown, 1):
-        share_axis(figure, metric, 1, j)
-    _layers(figure, table)
+    shown = {metric: label(metric) for metric in metrics if metric in set(table["metric"])}
+
+    def draw(metric: str) -> Traces:
+        part = table[table["metric"] == metric]
+        pairs = product(ordered(part["probe"], PROBES), looks_in(part["position"], POSITIONS))
+        rows = [(probe, base, _of(part, probe, position)) for probe, (position, base) in pairs]
+        return [trace for probe, base, own in rows for trace in curve(own, "layer", _probe_look(probe, base))]
+
+    figure = whole_axis(panels(shown, draw, x="layer", shared=False), table["layer"])
+    score_axes(figure, list(shown))
     return finish(figure, title, _NOTE, max(680, 400 * len(shown) + 60), 480)
 
 
-def _marker(symbol: str, of_position: str) -> str:
-    return of_position + ("-open" if symbol.endswith("open") else "")
+def _of(table: pd.DataFrame, probe: str, position: str) -> pd.DataFrame:
+    return table[(table["probe"] == probe) & (table["position"] == position)]
+
+
+def _probe_look(probe: str, position: Look) -> Look:
+    dash, hollow = _DASHES.get(probe, ("dash", "-open"))
+    return Look(f"{probe_name(probe)}, {position.name}", position.colour, dash, position.symbol + hollow)
 
 
 def control_curves(table: pd.DataFrame, metric: str, title: str) -> go.Figure:
@@ -86,30 +79,21 @@ def control_curves(table: pd.DataFrame, metric: str, title: str) -> go.Figure:
     need(table, [*_PROBE, *LEVEL], title)
     table = table[table["metric"] == metric]
     need(table, [], title)
-    panels = [
-        (probe, position)
-        for probe, position in product(ordered(table["probe"], PROBES), ordered(table["position"], POSITIONS))
-        if len(table[(table["probe"] == probe) & (table["position"] == position)])
-    ]
-    titles = [f"{probe_name(probe)}, {look_in(POSITIONS, position).name}" for probe, position in panels]
-    figure = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.02, subplot_titles=titles)
-    seen: set[str] = set()
-    for j, (probe, position) in enumerate(panels, 1):
-        part = table[(table["probe"] == probe) & (table["position"] == position)]
-        _add_controls(figure, part, 1, j, seen)
-    share_axis(figure, metric, 1)
-    figure.update_yaxes(title_text=label(metric), row=1, col=1)
-    _layers(figure, table)
+    titles = {
+        (probe, position): f"{probe_name(probe)}, {look.name}"
+        for probe, (position, look) in product(ordered(table["probe"], PROBES), looks_in(table["position"], POSITIONS))
+        if len(_of(table, probe, position))
+    }
+    figure = panels(
+        titles, lambda which: each(_of(table, *which), "control", CONTROLS, _course), 0, "layer", label(metric)
+    )
+    score_axis(whole_axis(figure, table["layer"]), metric)
     note = f"Black: the probe. Others: its controls. {_NOTE}"
-    return finish(figure, title, note, max(700, 280 * len(panels) + 100), 470)
+    return finish(figure, title, note, max(700, 280 * len(titles) + 100), 470)
 
 
-def _add_controls(figure: go.Figure, part: pd.DataFrame, row: int, col: int, seen: set[str]) -> None:
-    for control in ordered(part["control"], CONTROLS):
-        rows, style = part[part["control"] == control], look_in(CONTROLS, control)
-        traces = curve(rows, "layer", style, control not in seen, thin=control != "none")
-        figure.add_traces(traces, row, col)
-        seen.add(control)
+def _course(rows: pd.DataFrame, look: Look) -> Traces:
+    return curve(rows, "layer", look, thin=look != CONTROLS["none"])
 
 
 def direction_curves(table: pd.DataFrame) -> go.Figure:
@@ -121,27 +105,19 @@ def direction_curves(table: pd.DataFrame) -> go.Figure:
     need(table, [*_PROBE, "target", *LEVEL], "direction_curves")
     table = _one_metric(table)
     need(table, [], "direction_curves")
-    targets = list(dict.fromkeys(table["target"]))
-    places = lay_out(len(targets), 4)
-    metrics = table.groupby("target")["metric"].first()
-    figure = make_subplots(
-        places[-1][0], min(4, len(targets)), shared_xaxes=True, horizontal_spacing=0.05, vertical_spacing=0.13,
-        subplot_titles=[f"{words(t)}<br><span style='font-size:11px'>{label(metrics[t])}</span>" for t in targets],
-    )  # fmt: skip
-    seen: set[str] = set()
-    for target, (row, col) in zip(targets, places, strict=True):
-        for style, rows in _lines(table[table["target"] == target]):
-            thin = " · " in style.name
-            traces = curve(rows, "layer", style, style.name not in seen, thin=thin, shade=not thin)
-            figure.add_traces(traces, row, col)
-            seen.add(style.name)
-    _layers(figure, table, titles=False)
-    for col in range(1, min(4, len(targets)) + 1):
-        last = max(row for row, c in places if c == col)
-        figure.update_xaxes(title_text="layer", showticklabels=True, row=last, col=col)
-    figure = finish(figure, "Single directions by layer", _NOTE, max(680, 290 * min(4, len(targets)) + 80),
-                    240 * places[-1][0] + 230)  # fmt: skip
-    return figure.update_layout(margin_t=125)
+    measured = table.groupby("target", sort=False)["metric"].first()
+    titles = {
+        str(target): f"{words(target)}<br><span style='font-size:11px'>{label(metric)}</span>"
+        for target, metric in measured.items()
+    }
+
+    def draw(target: str) -> Traces:
+        found = [(look, rows, " · " in look.name) for look, rows in _lines(table[table["target"] == target])]
+        return [t for look, rows, thin in found for t in curve(rows, "layer", look, thin=thin, shade=not thin)]
+
+    figure = whole_axis(panels(titles, draw, 4, "layer", shared=False), table["layer"])
+    size = {"width": max(680, 290 * min(4, len(titles)) + 80), "height": 240 * -(-len(titles) // 4) + 230}
+    return finish(figure, "Single directions by layer", _NOTE, **size).update_layout(margin_t=125)
 
 
 def _lines(part: pd.DataFrame) -> list[tuple[Look, pd.DataFrame]]:
@@ -163,8 +139,6 @@ def _lines(part: pd.DataFrame) -> list[tuple[Look, pd.DataFrame]]:
 
 def _one_metric(table: pd.DataFrame) -> pd.DataFrame:
     """For each target the rows of the first score it has."""
-    import pandas as pd
-
     parts = []
     for _, part in table.groupby("target", sort=False):
         metric = next((m for m in _SCORES if m in set(part["metric"])), None)
@@ -180,29 +154,19 @@ def layer_heatmap(table: pd.DataFrame, metric: str, title: str) -> go.Figure:
     need(table, [*_PROBE, *LEVEL], title)
     table = table[(table["control"] == "none") & (table["metric"] == metric)]
     need(table, [], title)
-    probes, positions = ordered(table["probe"], PROBES), ordered(table["position"], POSITIONS)
-    figure = make_subplots(1, len(probes), shared_yaxes=True, horizontal_spacing=0.05,
-                           subplot_titles=[probe_name(probe) for probe in probes])  # fmt: skip
-    for j, probe in enumerate(probes, 1):
-        rows = table[table["probe"] == probe]
-        z, low, high = (
-            rows.pivot(index="layer", columns="position", values=v).reindex(columns=positions)
-            for v in ("estimate", "low", "high")
-        )
-        text = z.map("{:.2f}".format).where(z.notna(), "")
-        hover = [[f"[{a:.3f}, {b:.3f}]" for a, b in zip(*pair, strict=True)]
-                 for pair in zip(low.to_numpy(), high.to_numpy(), strict=True)]  # fmt: skip
-        figure.add_heatmap(
-            z=z, x=[look_in(POSITIONS, p).name.replace(" the ", "<br>the ") for p in positions],
-            y=[str(layer) for layer in z.index], text=text, texttemplate="%{text}", customdata=hover, xgap=2, ygap=2,
-            coloraxis="coloraxis", hovertemplate="layer %{y}, %{x}: %{z:.3f} %{customdata}<extra></extra>",
-            row=1, col=j,
-        )  # fmt: skip
-    bar = {"title": {"text": label(metric).replace(" (", "<br>("), "font": {"size": 12}}, "thickness": 14}
-    figure.update_layout(coloraxis={"colorscale": "Cividis", "colorbar": bar})
-    figure.update_xaxes(showgrid=False)
-    figure.update_yaxes(showgrid=False, type="category")
-    figure.update_yaxes(title_text="layer", row=1, col=1)
+    texts = [Interval.of(row).text(3) for row in table.itertuples()]
+    table = table.assign(interval=texts, shown=table["estimate"].map("{:.2f}".format))
+    probes = {probe: probe_name(probe) for probe in ordered(table["probe"], PROBES)}
+    positions = {p: look.name.replace(" the ", "<br>the ") for p, look in looks_in(table["position"], POSITIONS)}
+
+    def draw(probe: str) -> Traces:
+        cells = table[table["probe"] == probe].pivot(index="layer", columns="position")
+        z, shown, notes = (cells[each].reindex(columns=positions).rename(columns=positions)
+                           for each in ("estimate", "shown", "interval"))  # fmt: skip
+        return heat(z, shown.fillna(""), "layer %{y}, %{x}: %{customdata}", notes)
+
+    figure = panels(probes, draw, y="layer")
+    colour_axis(figure, label(metric), "Cividis")
     width = max(560, (130 * len(positions) + 60) * len(probes) + 200)
     return finish(figure, title, "Hover for 95% intervals.", width, max(380, 36 * table["layer"].nunique() + 210))
 
@@ -216,27 +180,12 @@ def map_cells(maps: pd.DataFrame, metric: str = "f1") -> go.Figure:
     maps = maps[(maps["train"] == "all") & (maps["control"] == "none")]
     cells = maps[(maps["metric"] == metric) & (maps["cell"] != "")]
     need(cells, [], "map_cells")
-    probes, classes = ordered(cells["probe"], PROBES), ordered(cells["cell"], _CELLS)
-    figure = make_subplots(1, len(probes), shared_yaxes=True, horizontal_spacing=0.04,
-                           subplot_titles=[probe_name(probe) for probe in probes])  # fmt: skip
-    for j, probe in enumerate(probes, 1):
-        for position in ordered(cells["position"], POSITIONS):
-            rows = cells[(cells["probe"] == probe) & (cells["position"] == position)]
-            rows = _at_best_layer(rows, maps[(maps["probe"] == probe) & (maps["position"] == position)])
-            rows = rows.set_index("cell").reindex([c for c in classes if c in set(rows["cell"])]).reset_index()
-            names = [_CELLS.get(c, c.strip() or "padding") for c in rows["cell"]]
-            figure.add_trace(grouped_bars(rows, names, look_in(POSITIONS, position), j == 1), 1, j)
-    share_axis(figure, metric, 1)
-    figure.update_yaxes(title_text=label(metric), row=1, col=1)
-    figure.update_layout(barmode="group", bargap=0.3, bargroupgap=0.06)
-    note = f"At the layer where the probe's accuracy over all cells is highest. {_NOTE}"
-    return finish(figure, "Which cells the map knows", note, max(720, 440 * len(probes) + 80), 460)
-
-
-def _at_best_layer(rows: pd.DataFrame, maps: pd.DataFrame) -> pd.DataFrame:
+    rank = {cell: place for place, cell in enumerate(ordered(cells["cell"], _CELLS))}
     overall = maps[(maps["cell"] == "") & (maps["metric"] == "accuracy")]
-    overall = overall if len(overall) else rows
-    return rows[rows["layer"] == best_layer(overall)] if len(overall) else rows
+    cells = _at_best_layer(cells.sort_values("cell", key=lambda cell: cell.map(rank)), ["probe", "position"], overall)
+    names = {cell: _CELLS.get(cell, cell.strip() or "padding") for cell in rank}
+    note = f"At the layer where the probe's accuracy over all cells is highest. {_NOTE}"
+    return finish(_bars(cells, metric, "cell", names), "Which cells the map knows", note, **_size(cells))
 
 
 def map_training(maps: pd.DataFrame, metric: str = "accuracy") -> go.Figure:
@@ -247,29 +196,33 @@ def map_training(maps: pd.DataFrame, metric: str = "accuracy") -> go.Figure:
     need(maps, [*_PROBE, "train", "cell", *LEVEL], "map_training")
     rows = maps[(maps["control"] == "none") & (maps["cell"] == "") & (maps["metric"] == metric)]
     need(rows, [], "map_training")
-    probes, trains = ordered(rows["probe"], PROBES), ordered(rows["train"], ["all"])
-    figure = make_subplots(1, len(probes), shared_yaxes=True, horizontal_spacing=0.04,
-                           subplot_titles=[probe_name(probe) for probe in probes])  # fmt: skip
-    for (j, probe), position in product(enumerate(probes, 1), ordered(rows["position"], POSITIONS)):
-        part = rows[(rows["probe"] == probe) & (rows["position"] == position)]
-        best = [p[p["layer"] == best_layer(p)] for t in trains if len(p := part[part["train"] == t])]
-        if best:
-            import pandas as pd
-
-            found = pd.concat(best)
-            names = ["all sizes" if t == "all" else f"{t} only" for t in found["train"]]
-            figure.add_trace(grouped_bars(found, names, look_in(POSITIONS, position), j == 1), 1, j)
-    share_axis(figure, metric, 1)
-    figure.update_yaxes(title_text=label(metric), row=1, col=1)
-    figure.update_layout(barmode="group", bargap=0.3, bargroupgap=0.06)
-    note = f"Each at the layer where it is best. {_NOTE}"
-    return finish(figure, "One map probe for all sizes, or one a size", note, max(700, 400 * len(probes) + 80), 440)
+    rank = {train: place for place, train in enumerate(ordered(rows["train"], ["all"]))}
+    rows = _at_best_layer(rows.sort_values("train", key=lambda t: t.map(rank)), ["probe", "position", "train"], rows)
+    names = {train: "all sizes" if train == "all" else f"{train} only" for train in rank}
+    title = "One map probe for all sizes, or one a size"
+    return finish(
+        _bars(rows, metric, "train", names), title, f"Each at the layer where it is best. {_NOTE}", **_size(rows)
+    )
 
 
-def _layers(figure: go.Figure, table: pd.DataFrame, titles: bool = True) -> None:
-    """Whole layers on the axis, thinned when there are many."""
-    layers = sorted(int(layer) for layer in table["layer"].unique())
-    step = max(1, -(-len(layers) // 10))
-    figure.update_xaxes(tickvals=layers[::step])
-    if titles:
-        figure.update_xaxes(title_text="layer")
+def _at_best_layer(rows: pd.DataFrame, by: list[str], scored: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the layer where those of ``scored`` that agree with them in ``by`` are highest (else their own)."""
+    best = {which: best_layer(part) for table in (rows, scored) for which, part in table.groupby(by)}
+    alike = rows[by].itertuples(index=False, name=None)
+    return rows[[layer == best[which] for layer, which in zip(rows["layer"], alike, strict=True)]]
+
+
+def _bars(rows: pd.DataFrame, metric: str, column: str, names: Mapping[str, str]) -> go.Figure:
+    """A panel a probe, and in it a bar a position for each value of a column."""
+
+    def draw(probe: str) -> Traces:
+        part = rows[rows["probe"] == probe]
+        return each(part, "position", POSITIONS, lambda own, look: bars(own, own[column].map(names), look))
+
+    figure = panels({probe: probe_name(probe) for probe in ordered(rows["probe"], PROBES)}, draw, y=label(metric))
+    score_axis(figure, metric)
+    return figure
+
+
+def _size(rows: pd.DataFrame) -> dict[str, int]:
+    return {"width": max(720, 420 * rows["probe"].nunique() + 80), "height": 450}

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
+from workbench.figures.marks import Traces, bars, bounds, curve, each, heat
+from workbench.figures.panels import colour_axis, panels, share_axis, zero_line
 from workbench.figures.record import Record, Tables
-from workbench.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, Look, band, finish, need, words
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["by_protocol", "figures", "injection_grid", "intention", "multiplier_curves"]
+from workbench.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, Look, finish, need, words
+from workbench.statistics import Interval
 
 VECTORS = {
     "concept": Look("concept's vector", BLUE, "solid", "circle"),
@@ -61,7 +58,6 @@ CURVES = {
 }
 PRIMARY = ("success", "correct", "transcription", "names", "affirms", "says_yes")  # which metric stands for an arm
 _COLUMNS = ("protocol", "arm", "vector", "layer", "multiplier", "metric", "estimate", "low", "high")
-_NONE = ("none", "none_low", "none_high")
 _NOTE = "95% intervals: Wilson for rates, whole concepts resampled for the rest."
 
 
@@ -84,29 +80,23 @@ def injection_grid(results: pd.DataFrame, protocol: str, arm: str, metric: str) 
 
     ``results``: the table of a run.  All panels share one colour scale; a share's goes from 0 to 1.
     """
-    need(results, [*_COLUMNS, *_NONE], "injection_grid")
+    need(results, [*_COLUMNS, "none", *bounds("none")], "injection_grid")
     part = _part(results, protocol, arm, metric)
     need(part, [], f"injection_grid of {protocol}, {arm}, {metric}")
     kinds = [kind for kind in ("none", "concept", "random", "shuffled", "perturbed") if (part["vector"] == kind).any()]
-    widths = [1 if kind in ("none", "perturbed") else 4 for kind in kinds]
-    figure = make_subplots(
-        1, len(kinds), column_widths=widths, horizontal_spacing=0.03,
-        subplot_titles=[VECTORS[kind].name.replace(", no injection", "") for kind in kinds],
-    )  # fmt: skip
+    titles = {kind: VECTORS[kind].name.replace(", no injection", "") for kind in kinds}
     layers = sorted(int(layer) for layer in part.loc[part["layer"] >= 0, "layer"].unique())
-    share = "share" in METRICS.get(metric, "")
-    top = 1.0 if share else float(part["estimate"].max())
-    bottom = 0.0 if share else float(part["estimate"].min())
+    figure = panels(
+        titles, lambda kind: _cells(part[part["vector"] == kind], layers), x="multiplier", y="layer", shared=False,
+        column_widths=[1 if kind in ("none", "perturbed") else 4 for kind in kinds], horizontal_spacing=0.03,
+    )  # fmt: skip
+    ends = (0.0, 1.0) if "share" in METRICS.get(metric, "") else (part["estimate"].min(), part["estimate"].max())
+    colour_axis(figure, "", "Blues", *ends)
     for col, kind in enumerate(kinds, 1):
-        trace = _heat(part[part["vector"] == kind], layers)
-        trace.update(coloraxis="coloraxis")
-        figure.add_trace(trace, 1, col)
-        figure.update_xaxes(type="category", title_text="multiplier" if widths[col - 1] > 1 else "", row=1, col=col)
-        figure.update_yaxes(type="category", showticklabels=col == 1, row=1, col=col)
-        figure.update_yaxes(categoryorder="array", categoryarray=[str(layer) for layer in layers], row=1, col=col)
-    figure.update_yaxes(title_text="layer", row=1, col=1)
-    bar = {"title": "", "thickness": 14}
-    figure.update_layout(coloraxis={"colorscale": "Blues", "cmin": bottom, "cmax": top, "colorbar": bar})
+        figure.update_yaxes(showticklabels=col == 1, row=1, col=col)
+        figure.update_xaxes(type="category", row=1, col=col)
+        if kind in ("none", "perturbed"):
+            figure.update_xaxes(title_text="", row=1, col=col)
     n = int(part["n"].max()) if "n" in part else 0
     note = f"{n} trials a cell; control vectors have the norm of the concept's. Intervals are in the hover text."
     title = f"{_titled(protocol)}, {words(arm)}: {METRICS.get(metric, words(metric))}"
@@ -122,24 +112,19 @@ def _part(results: pd.DataFrame, protocol: str, arm: str, metric: str) -> pd.Dat
     return results[same & results["estimate"].notna()]
 
 
-def _heat(cells: pd.DataFrame, layers: list[int]) -> go.Heatmap:
-    """One panel; rows without a layer (no injection) fill one cell."""
-    everywhere = cells["layer"] < 0
-    y = ["all" if none else str(int(layer)) for none, layer in zip(everywhere, cells["layer"], strict=True)]
-    x = ["-" if none else f"{s:g}" for none, s in zip(everywhere, cells["multiplier"], strict=True)]
-    if everywhere.any():  # the same whatever the layer: one number, drawn over the height of the grid
-        row = cells[everywhere].iloc[0]
-        y, x = [str(layer) for layer in layers], ["-"] * len(layers)
-        values = [row[["estimate", "low", "high"]].tolist()] * len(layers)
-        texts = [f"{row['estimate']:.2f}" if i == len(layers) // 2 else "" for i in range(len(layers))]
-    else:
-        values = cells[["estimate", "low", "high"]].to_numpy().tolist()
-        texts = [f"{estimate:.2f}" for estimate, _, _ in values]
-    return go.Heatmap(
-        x=x, y=y, z=[v[0] for v in values], customdata=[v[1:] for v in values], text=texts, texttemplate="%{text}",
-        xgap=1, ygap=1,
-        hovertemplate="layer %{y}, times %{x}: %{z:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",
-    )  # fmt: skip
+def _cells(rows: pd.DataFrame, layers: list[int]) -> Traces:
+    """One panel; what was not injected is the same whatever the layer: one number, over the height of the grid."""
+    spread = rows[rows["layer"] < 0]
+    if len(spread):
+        rows = spread.iloc[[0] * len(layers)].assign(layer=layers)
+    notes = [Interval.of(row).text(3) for row in rows.itertuples()]
+    rows = rows.assign(note=notes, shown=rows["estimate"].map("{:.2f}".format))
+    cells = rows.pivot(index="layer", columns="multiplier", values=["estimate", "shown", "note"])
+    cells = cells.rename(columns=lambda name: name if isinstance(name, str) else "-" if len(spread) else f"{name:g}")
+    if len(spread):
+        cells.loc[cells.index != layers[len(layers) // 2], "shown"] = ""
+    hover = "layer %{y}, multiplier %{x}: %{customdata}"
+    return heat(cells["estimate"].astype(float), cells["shown"], hover, cells["note"])
 
 
 def multiplier_curves(results: pd.DataFrame, protocol: str, arm: str, metric: str = "yes_no") -> go.Figure:
@@ -147,44 +132,22 @@ def multiplier_curves(results: pd.DataFrame, protocol: str, arm: str, metric: st
 
     Paired by concept (columns ``over_none*``), for the concept's vector and its controls.
     """
-    change = ("over_none", "over_none_low", "over_none_high")
-    need(results, [*_COLUMNS, *change], "multiplier_curves")
+    need(results, [*_COLUMNS, "over_none", *bounds("over_none")], "multiplier_curves")
     part = _part(results, protocol, arm, metric)
-    part = part[part["vector"].isin(["concept", "random", "shuffled"]) & part["over_none"].notna()]
+    looks = {kind: VECTORS[kind] for kind in ("shuffled", "random", "concept")}
+    part = part[part["vector"].isin(looks) & part["over_none"].notna()]
     need(part, [], f"multiplier_curves of {protocol}, {arm}, {metric}")
-    layers = sorted(int(layer) for layer in part["layer"].unique())
-    columns = min(5, len(layers))
-    rows = -(-len(layers) // columns)
-    figure = make_subplots(
-        rows, columns, shared_yaxes="all", shared_xaxes=True, horizontal_spacing=0.02, vertical_spacing=0.12,
-        subplot_titles=[f"layer {layer}" for layer in layers],
-    )  # fmt: skip
-    for i, layer in enumerate(layers):
-        row, col = i // columns + 1, i % columns + 1
-        for kind in ("shuffled", "random", "concept"):
-            curve = part[(part["layer"] == layer) & (part["vector"] == kind)].sort_values("multiplier")
-            figure.add_traces(_curve(curve, change, VECTORS[kind], i == 0), row, col)
-        figure.add_hline(0, line={"color": "#888", "width": 1}, row=row, col=col)
-        figure.update_xaxes(title_text="multiplier", row=rows, col=col)
-    for row in range(1, rows + 1):
-        figure.update_yaxes(title_text="shift", row=row, col=1)
+
+    def draw(layer: int) -> Traces:
+        own = part[part["layer"] == layer]
+        return each(own, "vector", looks, lambda rows, look: curve(rows, "multiplier", look, of="over_none"))
+
+    layers = {int(layer): f"layer {layer}" for layer in sorted(part["layer"].unique())}
+    figure = zero_line(panels(layers, draw, 5, "multiplier", "shift"))
+    size = {"width": max(640, 210 * min(5, len(layers)) + 110), "height": 250 * -(-len(layers) // 5) + 220}
     title = f"{_titled(protocol)}, {words(arm)}: shift of {METRICS.get(metric, words(metric))}"
     note = "From no injection, paired by concept; bands: 95% intervals over concepts."
-    return finish(figure, title, note, max(640, 210 * columns + 110), 250 * rows + 220)
-
-
-def _curve(part: pd.DataFrame, columns: tuple[str, str, str], style: Look, legend: bool) -> list[go.Scatter]:
-    estimate, low, high = columns
-    if part.empty:
-        return []
-    line = go.Scatter(
-        x=part["multiplier"], y=part[estimate], mode="lines+markers", name=style.name, legendgroup=style.name,
-        showlegend=legend, line={"color": style.colour, "width": 2.4, "dash": style.dash},
-        marker={"symbol": style.symbol, "size": 8}, customdata=part[[low, high]],
-        hovertemplate="%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]",
-    )  # fmt: skip
-    area = part.dropna(subset=[low, high])
-    return [line] if area.empty else [band(area["multiplier"], area[low], area[high], style.colour), line]
+    return finish(figure, title, note, **size)
 
 
 def by_protocol(tested: pd.DataFrame) -> go.Figure:
@@ -203,23 +166,11 @@ def by_protocol(tested: pd.DataFrame) -> go.Figure:
         f"{_titled(str(row.protocol))}, {words(row.arm)}<br>{METRICS[str(row.metric)].replace(' (share)', '')}"
         for row in one.itertuples()
     ]
-    figure = go.Figure()
-    for kind, style in VECTORS.items():
-        columns = ["estimate", "low", "high"] if kind == "concept" else [kind, f"{kind}_low", f"{kind}_high"]
-        figure.add_trace(_bars(one[columns].to_numpy().tolist(), names, style))
-    figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.05)
-    figure.update_yaxes(title_text="share", range=[-0.02, 1.05])
+    kinds = [("estimate" if kind == "concept" else kind, look) for kind, look in VECTORS.items()]
+    figure = go.Figure([trace for kind, look in kinds for trace in bars(one, names, look, kind)])
+    share_axis(figure).update_yaxes(title_text="share")
     note = f"Layer and multiplier chosen on every second concept, shown for the others. {_NOTE}"
     return finish(figure, "Injected concepts and their controls", note, max(820, 150 * len(names) + 120), 560)
-
-
-def _bars(values: list[list[float]], names: list[str], style: Look) -> go.Bar:
-    error = {"type": "data", "array": [v[2] - v[0] for v in values], "arrayminus": [v[0] - v[1] for v in values]}
-    return go.Bar(
-        x=names, y=[v[0] for v in values], name=style.name, marker_color=style.colour, opacity=0.75,
-        error_y={**error, "thickness": 1.5, "width": 3, "color": "#222"}, customdata=[v[1:] for v in values],
-        hovertemplate="%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]",
-    )  # fmt: skip
 
 
 def intention(results: pd.DataFrame) -> go.Figure:
@@ -234,21 +185,9 @@ def intention(results: pd.DataFrame) -> go.Figure:
         ("think", "random"): Look("told to, with a random vector", ORANGE, "dot", "cross"),
         ("think", "shuffled"): Look("told to, with a shuffled vector", VERMILION, "dash", "x"),
     }
-    figure = go.Figure()
-    for (arm, vector), style in lines.items():
-        curve = part[(part["arm"] == arm) & (part["vector"] == vector)].sort_values("layer").assign(multiplier=_layers)
-        figure.add_traces(_curve(curve, ("estimate", "low", "high"), style, True))
-    figure.add_hline(0, line={"color": "#888", "width": 1})
+    found = [(part[(part["arm"] == arm) & (part["vector"] == vector)], look) for (arm, vector), look in lines.items()]
+    figure = zero_line(go.Figure([trace for rows, look in found for trace in curve(rows, "layer", look)]))
     figure.update_xaxes(title_text="layer", dtick=1 if part["layer"].max() < 20 else None)
     figure.update_yaxes(title_text=METRICS["cosine"])
-    return finish(
-        figure,
-        "Intentional control",
-        "While the model writes a sentence; bands: 95% intervals over concepts.",
-        820,
-        500,
-    )
-
-
-def _layers(curve: pd.DataFrame) -> Any:
-    return curve["layer"]
+    note = "While the model writes a sentence; bands: 95% intervals over concepts."
+    return finish(figure, "Intentional control", note, 820, 500)

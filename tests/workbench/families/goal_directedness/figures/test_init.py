@@ -10,8 +10,8 @@ import pytest
 from workbench.errors import DataError
 from workbench.families import figures_of
 from workbench.families.goal_directedness import figures as goal
+from workbench.families.goal_directedness.figures.looks import CONTROLS, PLAYERS, POSITIONS
 from workbench.families.goal_directedness.figures.probes import over_all
-from workbench.families.goal_directedness.figures.style import CONTROLS, PLAYERS, POSITIONS
 from workbench.runs import load_run
 
 MADE = runpy.run_path(str(Path(__file__).with_name("goal_run.py")))

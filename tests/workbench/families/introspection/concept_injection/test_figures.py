@@ -94,7 +94,7 @@ def test_a_grid_shows_every_cell_with_the_false_positives_and_control_vectors_be
     titles = [note.text for note in figure.layout.annotations]
     assert titles == ["no injection", "concept's vector", "random vector", "shuffled vector", "odd input"]
     shown = {
-        title: dict(zip(zip(t.y, t.x, strict=True), t.z, strict=True))
+        title: dict(zip(product(t.y, t.x), np.ravel(t.z), strict=True))
         for title, t in zip(titles, figure.data, strict=True)
     }
     for layer, multiplier in product(LAYERS, STRENGTHS):

@@ -18,7 +18,7 @@ from workbench.families.introspection.self_prediction.figures import (
     shift,
     similarity,
 )
-from workbench.families.introspection.self_prediction.figures.style import PREDICTORS, SPLITS
+from workbench.families.introspection.self_prediction.figures.looks import PREDICTORS, SPLITS
 
 LEVELS = {"mode": 0.3, "self_before": 0.2, "self": 0.55, "cross_before": 0.15, "cross": 0.4, "cross_itself": 0.5,
           "self_after": 0.56}  # fmt: skip
@@ -165,7 +165,8 @@ def test_models_in_folders_are_named_by_their_own_name() -> None:
 
 def test_every_reader_has_its_line_in_every_panel() -> None:
     figure = figures(Record(tables()))["probes"]()
-    lines = {axis: figure.layout[axis].categoryarray for axis in ("yaxis", "yaxis2", "yaxis3", "yaxis4")}
-    assert all(len(names) == 9 and names[-1] == "probe on M1" for names in lines.values())
-    assert {trace.y[0] for trace in figure.data} == set(lines["yaxis"])
-    assert figure.layout.yaxis.range == (-0.6, 8.6)
+    lines = {axis: figure.layout[axis].ticktext for axis in ("yaxis", "yaxis2", "yaxis3", "yaxis4")}
+    assert all(len(names) == 9 and names[0] == "probe on M1" for names in lines.values())
+    assert {lines["yaxis"][trace.y[0]] for trace in figure.data} == set(lines["yaxis"])
+    assert all(trace.name == lines["yaxis"][trace.y[0]] for trace in figure.data)
+    assert figure.layout.yaxis.range == (8.6, -0.6)

@@ -5,29 +5,25 @@ Nothing is computed here: estimates, intervals and bins are those of the tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from workbench.families.introspection.self_prediction.figures.probes import probe_layers, probes
-from workbench.families.introspection.self_prediction.figures.style import (
-    LEVEL,
+from workbench.families.introspection.self_prediction.figures.looks import (
     METRICS,
     NOTE,
     PREDICTORS,
-    SPLITS,
-    bar,
-    error_bars,
     known,
-    name_axis,
-    points,
     role,
-    share_axis,
     short,
+    splits_of,
 )
-from workbench.figures.style import BLUE, GREY, SKY, VERMILION, Look, finish, need, words
+from workbench.families.introspection.self_prediction.figures.probes import probe_layers, probes
+from workbench.figures.marks import LEVEL, Traces, bars, diagonal, each, points
+from workbench.figures.panels import name_axis, panels, share_axis
+from workbench.figures.style import BLUE, SKY, VERMILION, Look, finish, need, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,33 +65,26 @@ def self_against_cross(table: pd.DataFrame, metric: str = "accuracy") -> go.Figu
     need(table, ["target", "learner", "predictor", "split", "task", "metric", *LEVEL], "self_against_cross")
     rows = table[(table["task"] == "") & (table["metric"] == metric) & table["predictor"].isin(_SHOWN)]
     need(rows, [], "self_against_cross")
-    splits, targets = known(rows["split"], SPLITS), list(dict.fromkeys(rows["target"]))
-    figure = make_subplots(
-        1, len(splits), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[SPLITS.get(s, s) for s in splits]
-    )
-    for j, split in enumerate(splits, 1):
+    splits, targets = splits_of(rows), rows["target"].nunique()
+
+    def draw(split: str) -> Traces:
         part = rows[rows["split"] == split]
-        for style, own in _bars(part):
-            names = [f"predicting {words(role(t))}" for t in own["target"]]
-            figure.add_trace(bar(own, names, style, j == 1), 1, j)
-    share_axis(figure, METRICS[metric])
-    figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.06)
-    width = max(760, 330 * len(splits) * max(1, len(targets)) // 2 + 300)
+        return [trace for predictor in known(part["predictor"], PREDICTORS) for trace in _predicted(part, predictor)]
+
+    figure = share_axis(panels(splits, draw, y=METRICS[metric]))
+    width = max(760, 330 * len(splits) * targets // 2 + 300)
     return finish(figure, "Self-prediction against cross-prediction", NOTE, width, 520)
 
 
-def _bars(rows: pd.DataFrame) -> Iterator[tuple[Look, pd.DataFrame]]:
-    """Bars of one look: a predictor, and, of several cross-trained models, one each."""
-    for predictor in known(rows["predictor"], PREDICTORS):
-        part = rows[rows["predictor"] == predictor]
-        if not predictor.startswith("cross"):
-            yield PREDICTORS[predictor], part
-            continue
-        rank = part.groupby("target", sort=False).cumcount()
-        for k in sorted(rank.unique()):
-            own, style = part[rank == k], PREDICTORS[predictor]
-            name = f"{style.name}, {role(own['learner'].iloc[0])}" if k else style.name
-            yield Look(name, style.colour, style.dash, style.symbol), own
+def _predicted(rows: pd.DataFrame, predictor: str) -> Traces:
+    """Bars of a predictor; of several cross-trained models, bars of each."""
+    rows, look = rows[rows["predictor"] == predictor], PREDICTORS[predictor]
+    rank = rows.groupby("target", sort=False).cumcount() * predictor.startswith("cross")
+    drawn = []
+    for k, own in rows.groupby(rank):
+        named = replace(look, name=f"{look.name}, {role(own['learner'].iloc[0])}") if k else look
+        drawn += bars(own, [f"predicting {words(role(target))}" for target in own["target"]], named)
+    return drawn
 
 
 def by_task(table: pd.DataFrame, metric: str = "accuracy") -> go.Figure:
@@ -108,17 +97,20 @@ def by_task(table: pd.DataFrame, metric: str = "accuracy") -> go.Figure:
     rows = table[(table["target"] == "first") & (table["property"] != "") & table["predictor"].isin(shown)]
     rows = rows[(rows["metric"] == metric) & rows["learner"].isin(["", "second-1"])]
     need(rows, [], "by_task")
-    splits = known(rows["split"], SPLITS)
-    figure = make_subplots(1, len(splits), horizontal_spacing=0.2, subplot_titles=[SPLITS.get(s, s) for s in splits])
-    most = 0
+    splits = splits_of(rows)
+    rows = rows[rows["predictor"].isin(PREDICTORS)].sort_values(["task", "property"], kind="stable")
+    rows = rows.assign(name=rows["task"] + ": " + rows["property"].map(words))
+    names = {split: list(rows.loc[rows["split"] == split, "name"].unique()) for split in splits}
+
+    def draw(split: str) -> Traces:
+        part = rows[rows["split"] == split]
+        part = part.assign(place=part["name"].map(names[split].index))
+        return each(part, "predictor", PREDICTORS, lambda own, look: points(own, look, y=own["place"]))
+
+    figure = panels(splits, draw, shared=False, horizontal_spacing=0.2)
     for j, split in enumerate(splits, 1):
-        part = rows[rows["split"] == split].sort_values(["task", "property"], kind="stable")
-        part = part.assign(name=[f"{t}: {words(p)}" for t, p in zip(part["task"], part["property"], strict=True)])
-        most = max(most, part["name"].nunique())
-        for predictor in known(part["predictor"], PREDICTORS):
-            own = part[part["predictor"] == predictor]
-            figure.add_trace(points(own, own["name"], PREDICTORS[predictor], j == 1), 1, j)
-        name_axis(figure, list(dict.fromkeys(part["name"])), 1, j)
+        name_axis(figure, names[split], row=1, col=j)
+    most = max(map(len, names.values()))
     figure.update_xaxes(range=[-0.03, 1.04], title_text=METRICS[metric])
     return finish(figure, "Predictions of M1's behaviour, by task and property", NOTE, 1150, 24 * most + 230)
 
@@ -126,14 +118,13 @@ def by_task(table: pd.DataFrame, metric: str = "accuracy") -> go.Figure:
 def similarity(table: pd.DataFrame) -> go.Figure:
     """How often each candidate behaves as M1 does, by split.  ``table`` has ``model, split, estimate, low, high``."""
     need(table, ["model", "split", *LEVEL], "similarity")
-    figure = go.Figure()
-    for split, colour in zip(known(table["split"], SPLITS), (BLUE, VERMILION), strict=False):
-        part = table[table["split"] == split]
-        if split:
-            style = Look(SPLITS.get(split, split), colour)
-            figure.add_trace(bar(part, [short(name) for name in part["model"]], style, True))
-    share_axis(figure, "same property as M1's answer (share)")
-    figure.update_layout(barmode="group", bargap=0.35)
+    looks = {
+        split: Look(title, colour)
+        for (split, title), colour in zip(splits_of(table).items(), (BLUE, VERMILION), strict=False)
+    }
+    rows = table[table["split"].isin(looks)]
+    figure = go.Figure(each(rows, "split", looks, lambda own, look: bars(own, own["model"].map(short), look)))
+    share_axis(figure).update_yaxes(title_text="same property as M1's answer (share)")
     return finish(figure, "Which models behave like M1", f"M2 is the most similar one. {NOTE}", 720, 460)
 
 
@@ -142,27 +133,17 @@ def calibration(table: pd.DataFrame) -> go.Figure:
     split.  ``table`` has ``predictor, learner, split, hypothetical, estimate, low, high, n``."""
     need(table, ["predictor", "learner", "split", "hypothetical", "n", *LEVEL], "calibration")
     table = table[table["learner"].isin(["", "second-1"])]
-    splits = known(table["split"], SPLITS)
-    figure = make_subplots(1, len(splits), shared_yaxes=True, horizontal_spacing=0.05,
-                           subplot_titles=[SPLITS.get(s, s) for s in splits])  # fmt: skip
-    for j, split in enumerate(splits, 1):
-        figure.add_scatter(
-            x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot", "width": 1.5}, name="calibrated",
-            legendgroup="calibrated", hoverinfo="skip", showlegend=j == 1, row=1, col=j,
-        )  # fmt: skip
-        part = table[table["split"] == split]
-        for predictor in known(part["predictor"], PREDICTORS):
-            own, style = part[part["predictor"] == predictor].sort_values("hypothetical"), PREDICTORS[predictor]
-            figure.add_scatter(
-                x=own["hypothetical"], y=own["estimate"], mode="lines+markers", name=style.name, showlegend=j == 1,
-                legendgroup=style.name, line={"color": style.colour, "dash": style.dash, "width": 2},
-                marker={"symbol": style.symbol, "size": 9}, customdata=own[["low", "high", "n"]], cliponaxis=False,
-                error_y=error_bars(own, style.colour, 1),
-                hovertemplate="hypothetical %{x:.2f}, object level %{y:.2f} [%{customdata[0]:.2f}, "
-                "%{customdata[1]:.2f}], %{customdata[2]} items", row=1, col=j,
-            )  # fmt: skip
+    table, splits = table[table["predictor"].isin(PREDICTORS)].sort_values("hypothetical"), splits_of(table)
+    hover = "hypothetical %{x:.2f}, object level %{y:.2f} [%{customdata[0]:.2f}, %{customdata[1]:.2f}]"
+    hover += ", %{customdata[2]} items"
+
+    def bins(own: pd.DataFrame, look: Look) -> Traces:
+        more = {"customdata": own[["low", "high", "n"]], "hovertemplate": hover, "mode": "lines+markers"}
+        return points(own, look, x=own["hypothetical"], size=9, **more)
+
+    figure = panels(splits, lambda s: diagonal() + each(table[table["split"] == s], "predictor", PREDICTORS, bins))
     figure.update_xaxes(range=[-0.04, 1.04], title_text="hypothetical probability")
-    share_axis(figure, "object-level probability")
+    share_axis(figure).update_yaxes(title_text="object-level probability", col=1)
     note = f"M1's most frequent value of each property, sampled at temperature 1. {NOTE}"
     return finish(figure, "Does the prediction know how answers spread?", note, 480 * len(splits) + 60, 560)
 
@@ -176,17 +157,17 @@ def shift(table: pd.DataFrame) -> go.Figure:
     need(table, ["subset", "split", "predictor", "follows", "n", *LEVEL], "shift")
     rows = table[table["split"] == ""]
     need(rows, [], "shift")
-    subsets = list(dict.fromkeys(rows["subset"]))
-    sizes = {subset: int(rows.loc[rows["subset"] == subset, "n"].max()) for subset in subsets}
     titles = {"changed": "all changed items", "equalised": "answers equally often old and new"}
-    figure = make_subplots(1, len(subsets), shared_yaxes=True, horizontal_spacing=0.05,
-                           subplot_titles=[f"{titles.get(s, s)} (n = {sizes[s]})" for s in subsets])  # fmt: skip
+    sizes = {
+        str(subset): f"{titles.get(str(subset), subset)} (n = {n})"
+        for subset, n in rows.groupby("subset", sort=False)["n"].max().items()
+    }
     names = {"before": "before the shift", "after": "after the shift"}
-    for j, subset in enumerate(subsets, 1):
-        for follows, colour in (("old", SKY), ("new", VERMILION)):
-            part = rows[(rows["subset"] == subset) & (rows["follows"] == follows)]
-            labels = [names.get(p, p) for p in part["predictor"]]
-            figure.add_trace(bar(part, labels, Look(f"{follows} behaviour", colour), j == 1), 1, j)
-    share_axis(figure, "predictions that name it (share)")
-    figure.update_layout(barmode="group", bargap=0.35)
+    looks = {"old": Look("old behaviour", SKY), "new": Look("new behaviour", VERMILION)}
+
+    def draw(subset: str) -> Traces:
+        part = rows[(rows["subset"] == subset) & rows["follows"].isin(looks)]
+        return each(part, "follows", looks, lambda own, look: bars(own, own["predictor"].replace(names), look))
+
+    figure = share_axis(panels(sizes, draw, y="predictions that name it (share)"))
     return finish(figure, "Behaviour shift: which behaviour do predictions follow?", NOTE, 860, 480)

@@ -1,4 +1,4 @@
-"""How the figures of the goal-directedness family look: players, positions and controls, and the marks they share.
+"""How the goal-directedness figures look: players, positions, controls and maps, and how measures are named.
 
 A player, position or control keeps its colour, dash and marker in every figure, so nothing is said by colour alone.
 """
@@ -7,31 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import plotly.graph_objects as go
+import pandas as pd
 
-from workbench.figures.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    Look,
-    words,
-)
+from workbench.figures.panels import lay_out, share_axis
+from workbench.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Look, words
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Sequence
 
-__all__ = [
-    "CONTROLS", "INTERVAL", "LEVEL", "MAPS", "METRICS", "PLAYERS", "POSITIONS", "PROBES", "SHARES", "best_layer",
-    "label", "probe_name", "share_axis",
-]  # fmt: skip
+    import plotly.graph_objects as go
 
-INTERVAL = "estimate", "low", "high"
-LEVEL = ("metric", *INTERVAL)
+LEVEL = ("metric", "estimate", "low", "high")
 PLAYERS = {
     "optimal": Look("optimal", BLACK, "dashdot", "square"),
     "direct": Look("agent, direct", BLUE, "solid", "circle"),
@@ -100,16 +86,22 @@ def probe_name(probe: str) -> str:
     return PROBES.get(probe, words(probe))
 
 
-def share_axis(figure: go.Figure, metric: str, row: int, col: int | None = None, top: float | None = None) -> None:
+def score_axes(figure: go.Figure, metrics: Sequence[str], columns: int = 0) -> None:
+    """The vertical axis of each panel for the metric that it shows, panels laid out in ``columns``."""
+    for metric, (row, col) in zip(metrics, lay_out(len(metrics), columns or len(metrics)), strict=True):
+        score_axis(figure, metric, row=row, col=col)
+
+
+def score_axis(figure: go.Figure, metric: str, top: float | None = None, **place: int) -> None:
     """0 to 1 for shares; other measures of error or spread go from 0 to ``top``.
 
     plotly.js takes a wrong top by itself where panels share both axes; then it must be given.
     """
     if metric in SHARES:
-        figure.update_yaxes(range=[-0.03, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], row=row, col=col)
+        share_axis(figure, **place)
     elif metric in ("jsd", "entropy", "ece", "manhattan", "mae"):
-        scale = {"rangemode": "tozero"} if top is None else {"range": [-0.03 * top, 1.05 * top]}
-        figure.update_yaxes(row=row, col=col, **scale)
+        scale = {"range": [-0.03 * top, 1.05 * top]} if top else {"rangemode": "tozero"}
+        figure.update_yaxes(**scale, **place)
 
 
 def best_layer(table: pd.DataFrame) -> int:
