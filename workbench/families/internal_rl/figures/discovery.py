@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.families.internal_rl.figures.looks import CONDITIONS, of_measure
 from workbench.figures.marks import LEVEL, Traces, line, points
 from workbench.figures.panels import name_axis, panels, share_axis, zero_line
 from workbench.figures.style import BLACK, BLUE, GREY, Look, finish, look_in, looks_in, need, ordered
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["codes", "rate_distortion", "switches"]
 
 # What is compared with a random gate: measure -> title of its panel.
 ALIGNMENT = {

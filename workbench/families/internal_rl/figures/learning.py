@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.families.internal_rl.figures.looks import METHODS, TASKS, labelled, of_measure, task_name
@@ -13,10 +14,6 @@ from workbench.figures.style import Look, finish, looks_in, need, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pandas as pd
-
-__all__ = ["final_success", "learning_curves"]
 
 EXPERT = "expert"
 MEASURES = {"success": "success (share of episodes)", "progress": "colours reached (mean)"}

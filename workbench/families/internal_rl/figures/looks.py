@@ -9,18 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from workbench.figures.marks import Traces, numbers, points
 from workbench.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, Look, words
 from workbench.statistics import Interval
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
-
-__all__ = [
-    "BELIEFS", "CONDITIONS", "CONTROLLERS", "METHODS", "TASKS", "depth_axis", "labelled", "of_measure", "task_name",
-]  # fmt: skip
 
 METHODS = {
     "expert": Look("expert (ceiling)", BLACK, "dashdot", "square"),

@@ -3,8 +3,7 @@ subgoal in force, and where low-rank controllers can take over."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
@@ -21,11 +20,6 @@ from workbench.figures.marks import LEVEL, Traces, curve, each
 from workbench.figures.panels import name_axis, panels
 from workbench.figures.style import BLACK, BLUE, Look, finish, need, ordered
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["base_model", "belief_history", "beliefs", "controllers"]
 
 BASE, SECOND = "base", "second base"
 _PROBED = ("model", "share", "site", "layer", "control", "measure")

@@ -20,8 +20,6 @@ from workbench.figures.animation import animate
 from workbench.figures.marks import cell_lines
 from workbench.figures.style import DIVERGING, finish, rgb
 
-__all__ = ["HUES", "TILES", "caption", "episode_step", "episode_steps"]
-
 TILES = ("#f08c8c", "#ffbe5f", "#f6f478", "#a0de96", "#87dce1", "#96b4f5", "#c896f0", "#ffaae1")
 HUES = ("#c8141e", "#145ac8", "#007d32", "#eb6e00", "#7d28aa", "#008c96", "#87501e", "#d7008c")
 _INK, _WALL = "#141414", "#46464b"

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.families.internal_rl.report import gate_table
 from workbench.figures.marks import LEVEL, points
 from workbench.figures.panels import name_axis, zero_line
 from workbench.figures.style import BLUE, GREEN, VERMILION, Look, finish, need
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["claims", "gates"]
 
 _CLEAR = "rgba(0, 0, 0, 0)"
 

@@ -11,8 +11,6 @@ from workbench.runs import RunRecord
 from workbench.views.charts import show_figure
 from workbench.views.choices import pick, slide, switch
 
-__all__ = ["player"]
-
 
 def player(run: RunRecord) -> None:
     """One episode, move by move: the grid, the code in force, and the gate over time."""
