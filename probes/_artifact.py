@@ -16,8 +16,6 @@ from probes._inputs import Array
 from workbench.errors import ArtifactError
 from workbench.files import make_folder, write_bytes
 
-__all__ = ["read_artifact", "write_artifact"]
-
 _TEXTS = "texts"  # arrays of text, which safetensors has no type for
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from jaxtyping import Shaped
     from numpy.typing import ArrayLike
 
-__all__ = ["checked_features", "checked_labels", "fit_clone", "is_classifier", "predictions_of"]
-
 
 def is_classifier(probe: Any) -> bool:
     """Whether ``probe`` is a classifier; :class:`SpecError` unless it is one with probabilities, or a regressor."""

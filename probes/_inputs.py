@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["bad_row", "softmax", "to_numpy", "to_tensor"]
-
 Array = NDArray[Any]
 
 

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes._inputs import to_numpy
+from workbench.activations import ActivationSet, ActivationStore
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
-
-    from workbench.activations import ActivationSet, ActivationStore
-
-__all__ = ["Joined"]
 
 
 @dataclass(frozen=True)

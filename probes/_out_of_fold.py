@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
     from numpy.typing import ArrayLike
 
-__all__ = ["Task"]
-
 _ATTEMPTS = 20  # permutations tried until every training side holds two classes
 
 

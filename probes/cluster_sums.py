@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy.typing import ArrayLike
 
-__all__ = ["ClusterSums"]
-
 
 class ClusterSums:
     """Sums [columns] over all rows and over each of the ``resamples`` of whole clusters; rows are [rows, columns].

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
     from numpy.typing import ArrayLike
 
-__all__ = ["control_task_labels", "majority_probe", "other_rows", "random_features", "shuffled_labels"]
-
 
 def majority_probe(classifier: bool) -> Any:
     """scikit-learn's dummy: the most frequent class with the class shares as probabilities, or the mean."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from torch import Tensor
 
 from probes.moments import Moments
 from workbench.errors import SpecError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
-__all__ = ["discriminant", "score_slope", "shrunk"]
 
 
 def discriminant(

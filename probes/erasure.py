@@ -13,22 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from probes._artifact import read_artifact, write_artifact
 from probes.fold_moments import FoldMoments, Task
 from probes.moments import spread_of
-from workbench.activations.activation_set import check_stamp
+from workbench.activations.activation_set import ModelStamp, check_stamp
 from workbench.errors import ArtifactError, DataError
 from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
-    from workbench.activations.activation_set import ModelStamp
-
-__all__ = ["Erasure", "leace"]
-
 _FORMAT = "workbench-erasure"
 _LEAST = 1e-7  # correlations with the concept below this are rounding
 

@@ -32,13 +32,12 @@ from probes.metrics import (
 )
 from workbench.errors import SpecError, did_you_mean
 from workbench.seeding import derive_seed
+from workbench.sites import Site
 from workbench.statistics import Interval, check_resamples
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from numpy.typing import ArrayLike
-
-    from workbench.sites import Site
 
 __all__ = ["CONTROLS", "Evaluation", "duplicate_groups", "evaluate", "group_folds", "group_holdout"]
 

@@ -9,20 +9,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from probes._inputs import bad_row, to_numpy, to_tensor
 from probes.moments import Moments
 from workbench.errors import DataError, SpecError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-__all__ = ["FoldMoments", "Task"]
 
 Task: TypeAlias = Literal["classification", "regression"]
 

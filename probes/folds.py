@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int, Shaped
     from numpy.typing import ArrayLike
 
-__all__ = ["duplicate_groups", "group_folds", "group_holdout"]
-
 _ATTEMPTS = 20  # other orders tried when some training side lacks a class
 
 

@@ -25,8 +25,6 @@ from probes.moments import Moments
 from probes.ridge_path import ALPHAS, RidgePath
 from workbench.errors import DataError
 
-__all__ = ["LDAProbe", "LogisticProbe", "MassMeanProbe", "RidgeProbe", "RidgeRegressionProbe"]
-
 _FLOATS = [np.float64, np.float32]
 _LEAST = 0.01  # the least score that counts as a probability, before normalising
 

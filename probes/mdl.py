@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from numpy.typing import ArrayLike
 
-__all__ = ["FRACTIONS", "OnlineCode", "online_code"]
-
 FRACTIONS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)
 """Ends of the blocks as shares of the rows, the paper's."""
 _UNIFORM_SHARE = 1e-6  # of each code, so that a label the probe held impossible costs 20 bits and not infinity

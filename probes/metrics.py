@@ -26,18 +26,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
     from numpy.typing import ArrayLike
 
-__all__ = [
-    "CLASSIFIER_METRICS",
-    "RANK_RESAMPLES",
-    "REGRESSOR_METRICS",
-    "Predictions",
-    "calibration_table",
-    "check_metrics",
-    "class_scores",
-    "resampled",
-    "score",
-]
-
 RANK_RESAMPLES = 300
 _MANY_CLUSTERS = 2000  # above, AUROC too gets the fewer resamples: its cost grows with their square
 _BINS = 10

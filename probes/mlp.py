@@ -13,8 +13,6 @@ from torch import nn
 
 from probes.torch_probe import TorchClassifier, TorchRegressor
 
-__all__ = ["MLPProbe", "MLPRegressionProbe", "perceptron"]
-
 
 class MLPProbe(TorchClassifier):
     """Classifier with hidden layers; rare classes are upsampled, training stops early on held-out groups.

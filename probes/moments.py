@@ -11,13 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
-__all__ = ["Moments", "spread_of"]
-
 _CHUNK = 4096  # rows turned into float64 at a time
 
 

@@ -20,8 +20,6 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
-__all__ = ["OnResamples", "auroc", "spearman"]
-
 OnResamples: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """A score as a function of ``counts`` [resamples, clusters], giving [resamples]."""
 _BLOCK = 2**20  # resampled rows held in memory at once

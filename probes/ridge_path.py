@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from probes.fold_moments import FoldMoments, Task
 from probes.moments import Moments, spread_of
@@ -20,10 +21,6 @@ from workbench.errors import SpecError
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
-
-__all__ = ["ALPHAS", "RidgePath", "span"]
-
 ALPHAS: tuple[float, ...] = tuple(float(10**e) for e in np.arange(-1, 5.5, 0.5))  # 13 penalties, 0.1 to 100000
 
 

@@ -9,19 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from probes import PROBES
 from probes._artifact import read_artifact, write_artifact
+from workbench.activations.activation_set import ModelStamp
 from workbench.errors import ArtifactError, SpecError, did_you_mean
 from workbench.sites import Site
-
-if TYPE_CHECKING:
-    from workbench.activations.activation_set import ModelStamp
-
-__all__ = ["load_probe", "register_probe", "save_probe"]
 
 _FORMAT = "workbench-probe"
 _KINDS = PROBES | {"shared-ridge": "probes.shared:SharedRidge"}

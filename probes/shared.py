@@ -21,8 +21,6 @@ from probes.fold_moments import Task
 from probes.ridge_path import ALPHAS, RidgePath
 from workbench.errors import DataError
 
-__all__ = ["SharedRidge"]
-
 
 class SharedRidge(BaseEstimator):
     """Ridge regression on the one-hot labels of every target, for every penalty, from one eigendecomposition.

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 
 from probes.cluster_sums import ClusterSums
 from workbench.errors import SpecError, did_you_mean
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Ratio", "Scoring", "Structured", "check_params", "lead"]
 
 # The mean over columns of sum(hits) / sum(counts), both [rows, columns]: accuracy has one column, balanced accuracy one
 # a class.

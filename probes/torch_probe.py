@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from probes._inputs import to_numpy
@@ -34,10 +34,6 @@ from workbench.errors import DataError
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
-    from torch import Tensor
-
-__all__ = ["TorchClassifier", "TorchProbe", "TorchRegressor", "row_groups", "scaling"]
-
 _CHUNK = 8192  # rows that go through the network at a time when predicting
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench.errors import DataError, SpecError
 from workbench.progress import progress_bar
@@ -22,20 +22,6 @@ from workbench.progress import progress_bar
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from numpy.typing import ArrayLike
-    from torch import Tensor
-
-__all__ = [
-    "balanced_weights",
-    "check_training",
-    "hold_out",
-    "load_network",
-    "network_arrays",
-    "resolve_device",
-    "seeded",
-    "shuffled",
-    "train",
-]
-
 _Network = TypeVar("_Network", bound=nn.Module)
 # Dropout draws from torch's process-wide stream, so two threads that train at once would take each other's numbers.
 _ONE_AT_A_TIME = threading.RLock()

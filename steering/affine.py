@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from steering.edits import Edit, finite
+from torch import Tensor
+
+from steering.edits import Edit, Multiplier, finite
 from workbench.errors import DataError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
-    from steering.edits import Multiplier
-
-__all__ = ["Affine"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from steering.vectors import SteeringVector
 from workbench.errors import DataError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
-__all__ = ["multiplier_for", "relative_dose"]
 
 
 def relative_dose(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
+from torch import Tensor
 
 from steering.vectors import SteeringVector, real_tensor, shown
 from workbench.errors import ArtifactError, DataError, SiteError
@@ -19,12 +20,9 @@ from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
 
-    Vector = SteeringVector | Tensor
-    Multiplier = float | Tensor
-
-__all__ = ["AtSite", "Edit", "finite", "number", "stamp"]
+Vector = SteeringVector | Tensor
+Multiplier = float | Tensor
 
 
 @dataclass(frozen=True, eq=False)

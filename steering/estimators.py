@@ -13,23 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from workbench.errors import DataError, SpecError, did_you_mean
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
-    from torch import Tensor
 
     Labels = Sequence[object] | np.ndarray | Tensor
-
-__all__ = [
-    "ESTIMATORS",
-    "entropy_weighted",
-    "get_estimator",
-    "linear_probe_direction",
-    "mean_difference",
-    "pca_difference",
-]
 
 _CHUNK = 4096  # rows turned into float64 at a time, so that memory does not grow with the number of rows
 

@@ -24,21 +24,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from steering._files import existing_file
 from steering.gguf_format import import_gguf
-from steering.vectors import SteeringVector
+from steering.vectors import SteeringTarget, SteeringVector
 from workbench.errors import ArtifactError
 from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
-    from steering.vectors import SteeringTarget
-
-__all__ = ["import_vectors"]
-
 _LAYOUTS = (
     "a saved SteeringVector, a GGUF control vector, saklas safetensors (layer_0, layer_1, ...), persona vectors"
     " (*_diff.pt, [layers, d]), mean_diffs.pt [positions, layers, d] or a refusal_direction folder"

@@ -15,19 +15,14 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from steering._files import existing_file, replacing
-from steering.vectors import SteeringVector
+from steering.vectors import SteeringTarget, SteeringVector
 from workbench.errors import ArtifactError, MissingExtraError
 from workbench.sites import Site
-
-if TYPE_CHECKING:
-    from steering.vectors import SteeringTarget
-
-__all__ = ["export_gguf", "import_gguf"]
 
 _ARCHITECTURE = "controlvector"
 _OURS = "workbench.vectors"

@@ -24,17 +24,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
-from steering.edits import Edit, finite, number, stamp
+from steering.edits import Edit, Multiplier, Vector, finite, number, stamp
 from workbench.errors import DataError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
-    from steering.edits import Multiplier, Vector
-
-__all__ = ["Ablate", "Add", "Replace", "SetProjection"]
 
 
 @dataclass(frozen=True, eq=False)

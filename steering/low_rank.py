@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from einops import rearrange
-from torch import nn
+from torch import Tensor, nn
 
 from steering.edits import AtSite
 from workbench.errors import DataError
@@ -20,9 +20,6 @@ from workbench.models.interventions import Scope, Where
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
-
-__all__ = ["LowRankControl", "LowRankControllers", "apply_low_rank"]
 
 
 def apply_low_rank(

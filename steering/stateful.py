@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     State = dict[str, Tensor]
 
-__all__ = ["Carried", "Stateful"]
-
 
 class Stateful(Protocol):
     """A controller at one site.

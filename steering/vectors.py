@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from steering._files import existing_file, replacing
 from workbench.errors import ArtifactError, DataError, SiteError
@@ -25,10 +26,6 @@ from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
-__all__ = ["SteeringTarget", "SteeringVector", "real_tensor", "shown"]
-
 _FORMAT = "workbench-steering-vector"
 _RESIDUAL_WIDE = {"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"}
 

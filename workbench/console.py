@@ -13,8 +13,6 @@ import tyro
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Name", "NoProgress", "Runs", "log", "option", "quiet", "results", "show_progress"]
-
 _WIDTH_OF_FILES = 140  # a pipe or file has no width; rich would cut tables at 80
 
 

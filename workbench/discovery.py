@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-__all__ = ["attribute", "discover", "lazily"]
-
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 

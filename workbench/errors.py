@@ -11,19 +11,6 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = [
-    "ArtifactError",
-    "DataError",
-    "MissingExtraError",
-    "ModelError",
-    "RunError",
-    "SiteError",
-    "SpecError",
-    "WorkbenchError",
-    "check_keys",
-    "did_you_mean",
-]
-
 
 class WorkbenchError(Exception):
     """Base of all errors caused by input; its text is one line meant for the user."""

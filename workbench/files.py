@@ -18,17 +18,6 @@ from typing import Any
 
 from workbench.errors import RunError, WorkbenchError
 
-__all__ = [
-    "disk_errors",
-    "make_folder",
-    "read_json",
-    "read_object",
-    "remove_temporaries",
-    "replacing",
-    "write_bytes",
-    "write_json",
-]
-
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 

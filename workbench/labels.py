@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Int, Shaped
 
-__all__ = ["label_array", "labelled_rows"]
-
 
 def label_array(values: Any, what: str) -> Shaped[np.ndarray, " rows"]:
     """One label a row as an array of numbers, truth values or text, from a list, a column of a table or a tensor.

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["lazy_exports"]
-
 
 def lazy_exports(
     package: str, modules: Mapping[str, Sequence[str]], packages: Mapping[str, Sequence[str]] | None = None

@@ -18,8 +18,6 @@ from typing import IO
 from workbench.errors import RunError
 from workbench.files import disk_errors
 
-__all__ = ["Lock", "is_locked"]
-
 # is_locked holds a shared lock for an instant; a writer that meets one tries again for up to 0.3 s.
 _TRIES, _PAUSE = 10, 0.03
 

@@ -11,8 +11,6 @@ import os
 import warnings
 from pathlib import Path
 
-__all__ = ["RENDERER", "start"]
-
 RENDERER = "plotly_mimetype+notebook"
 """Shows Plotly figures in JupyterLab, Jupyter Notebook, VS Code, and in exported HTML; it asks no network."""
 

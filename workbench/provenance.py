@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["provenance"]
-
 _PACKAGES = (
     "activation-workbench",
     "torch",

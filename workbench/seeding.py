@@ -11,8 +11,6 @@ import random
 
 import numpy as np
 
-__all__ = ["derive_seed", "seed_everything", "uniforms"]
-
 
 def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed named by ``parts`` (order matters; ``1`` and ``"1"`` differ).

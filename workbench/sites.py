@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from workbench.errors import SiteError, did_you_mean
 
-__all__ = ["COMPONENTS", "Site", "SiteMap", "parse_layers", "parse_sites"]
-
 T = TypeVar("T")
 U = TypeVar("U")
 _NOTHING = object()

@@ -12,8 +12,6 @@ from workbench.errors import SpecError, did_you_mean
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-__all__ = ["read_spec_file", "validated"]
-
 Spec = TypeVar("Spec", bound="BaseModel")
 
 

@@ -20,18 +20,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
     from numpy.typing import ArrayLike
 
-__all__ = [
-    "Interval",
-    "check_resamples",
-    "cluster_bootstrap",
-    "cluster_bootstrap_difference",
-    "corrected_entropy",
-    "percentiles",
-    "plugin_entropy",
-    "times_drawn",
-    "wilson",
-]
-
 Statistic = Callable[[Any], Any]
 # Draws held in memory at once: bounds memory, and being fixed keeps the random stream the same on every machine.
 _BLOCK = 2**21

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["frame_bytes", "read_frames", "read_table"]
-
 
 def frame_bytes(frame: pd.DataFrame, what: str) -> memoryview:
     """A frame as the bytes of a Parquet file, the same bytes for the same frame; its index is not kept.

@@ -14,8 +14,6 @@ from workbench.console import Runs, log, option
 from workbench.errors import WorkbenchError
 from workbench.runs import check_root
 
-__all__ = ["app", "command"]
-
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 

@@ -10,8 +10,6 @@ from tyro import _errors
 
 from workbench.errors import SpecError, did_you_mean
 
-__all__ = ["Commands", "leaves", "refuse"]
-
 Commands = Mapping[str, Any]  # name -> function, or the commands of a group
 
 _PLAINLY = {

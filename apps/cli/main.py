@@ -25,8 +25,6 @@ from workbench.console import log, quiet
 from workbench.errors import WorkbenchError
 from workbench.families import Family, families
 
-__all__ = ["commands", "main"]
-
 USER_ERROR, INTERRUPTED = 2, 130
 
 _WIDTH = 48

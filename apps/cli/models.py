@@ -11,8 +11,6 @@ from workbench.console import log, option, results
 from workbench.errors import WorkbenchError
 from workbench.views.tables import new_table
 
-__all__ = ["check", "list_all"]
-
 Model = Annotated[str, option("shipped model, Hugging Face folder or hub id", "MODEL")]
 
 

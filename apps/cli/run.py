@@ -16,8 +16,6 @@ from workbench.families.showing import draw, print_report
 from workbench.spec_files import read_spec_file, validated
 from workbench.views.tables import new_table
 
-__all__ = ["commands", "default_preset", "whole_words"]
-
 DEFAULT_PRESET = "cpu"
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from workbench.runs import RunRecord
 
-__all__ = ["export", "find_run", "list_all", "show"]
-
 Run = tyro.conf.Positional[
     Annotated[str, option("a run's name or its beginning, experiment/name, or its folder", "RUN")]
 ]

@@ -17,8 +17,6 @@ from workbench.training import Recipe
 from workbench.views.tables import new_table
 from workbench.worlds import get_recipe, recipes
 
-__all__ = ["train"]
-
 Report = Callable[[dict[str, float]], None]
 
 

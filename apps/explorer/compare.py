@@ -19,8 +19,6 @@ from workbench.views.run_list import name_of
 from workbench.views.run_tables import read_table, show_table, table_names
 from workbench.views.text import plain, say_error
 
-__all__ = ["compare_runs", "flat"]
-
 _ABSENT = "\u2014"
 
 

@@ -1,6 +1,6 @@
 """A light copy of a finished run: what the pages read, and no more.
 
-    python -m apps.explorer.light_copy RUNS/east/NAME --name demo
+    python -m apps.explorer.light_copy RUNS/FAMILY/NAME --name demo
 
 puts one below ``workbench/views/examples``, the runs that ship with the app (another place: ``--into DIR``).  Kept are
 the spec, the provenance, all tables and JSON artifacts, and of rows and tensors those that a page or figure of the
@@ -27,8 +27,6 @@ from workbench.runs import RunRecord, load_run
 from workbench.runs.names import check_name
 from workbench.runs.status import STATUS_FILE
 from workbench.views.run_list import EXAMPLES
-
-__all__ = ["LARGEST", "light_copy", "main"]
 
 LARGEST = 3_000_000
 """Bytes that all shipped examples may take together."""

@@ -13,8 +13,6 @@ from workbench.errors import WorkbenchError
 from workbench.views.choices import pick_one
 from workbench.views.text import say_error
 
-__all__ = ["playground_page"]
-
 _VIEWS = ("Tokens", "Logit lens", "Attention", "Scores", "Components", "Make a vector")
 
 

@@ -11,7 +11,7 @@ from workbench.errors import MissingExtraError, WorkbenchError, did_you_mean
 
 
 def test_every_exported_error_is_a_workbench_error():
-    exported = [getattr(errors, name) for name in errors.__all__ if inspect.isclass(getattr(errors, name))]
+    exported = [getattr(errors, name) for name in vars(errors) if inspect.isclass(getattr(errors, name))]
     assert len(exported) >= 8
     assert all(issubclass(error, WorkbenchError) for error in exported)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from workbench.errors import ArtifactError, DataError, did_you_mean
 from workbench.labels import labelled_rows
@@ -18,10 +19,6 @@ from workbench.sites import Site, SiteMap
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
-    from torch import Tensor
-
-__all__ = ["ActivationSet", "ModelStamp", "Rows", "check_stamp"]
-
 Rows = slice | ArrayLike | torch.Tensor
 
 

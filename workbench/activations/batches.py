@@ -9,21 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from workbench.errors import DataError, ModelError, SiteError, SpecError, did_you_mean
+from workbench.models.hooked_model import HookedModel
 from workbench.models.inputs import integer
 from workbench.models.interventions import Intervention
 from workbench.models.memory import is_out_of_memory
 from workbench.sites import Site, SiteMap, parse_sites
-
-if TYPE_CHECKING:
-    from workbench.models.hooked_model import HookedModel
-
-__all__ = ["Budget", "Pass", "as_dtype", "check_length", "readable_sites", "run_passes"]
 
 # A pass costs about as much as this many tokens before it has computed any.
 _PASS_COST = {"cpu": 64, "cuda": 1024}

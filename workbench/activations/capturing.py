@@ -34,8 +34,6 @@ from workbench.progress import progress_bar
 from workbench.sites import Site
 from workbench.tables import frame_bytes
 
-__all__ = ["capture", "capture_to_store"]
-
 _ENCODED_AT_ONCE = 256
 _SHARD_INPUTS, _SHARD_BYTES = 512, 64_000_000
 _OWN_COLUMNS = ("input", "position")

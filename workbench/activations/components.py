@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from workbench.errors import DataError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
-__all__ = ["PrincipalComponents", "principal_components"]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["identity"]
-
 
 def identity(value: Any) -> str:
     """Type and digest of an object's content: tensors by their values, dataclasses and plain objects by their fields.

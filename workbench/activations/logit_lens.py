@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from workbench.errors import ModelError, SiteError
 from workbench.models.continuations import as_generated
@@ -22,11 +23,8 @@ from workbench.sites import Site, parse_sites
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
 
     from workbench.models.language_model import LanguageModel, Prompt
-
-__all__ = ["logit_lens"]
 
 _RESIDUAL = ("resid_pre", "resid_mid", "resid_post")
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}  # of the largest logit; half precision rounds more

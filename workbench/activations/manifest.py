@@ -12,8 +12,6 @@ from typing import Any
 from workbench.errors import ArtifactError
 from workbench.files import read_object, write_json
 
-__all__ = ["MANIFEST", "Manifest", "Shard"]
-
 MANIFEST, _FORMAT, _VERSION = "manifest.json", "workbench-activation-store", 1
 
 

@@ -19,8 +19,6 @@ from workbench.models.hooked_model import HookedModel
 from workbench.models.interventions import Window
 from workbench.models.language_model import LanguageModel, Prompt
 
-__all__ = ["Positions", "Role", "Span", "check_positions", "find_positions"]
-
 _NAMES = ("last", "first", "all", "mean")
 _MARK = "90817263549081726354"  # digits, since templates change case and trim
 

@@ -23,8 +23,6 @@ from workbench.models.language_model import Prompt
 from workbench.progress import progress_bar
 from workbench.sites import Site
 
-__all__ = ["replay"]
-
 
 def replay(
     model: HookedModel,

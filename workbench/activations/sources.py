@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from workbench.activations.activation_set import ActivationSet
     from workbench.models.language_model import LanguageModel
 
-__all__ = ["Capture", "Source", "Stored", "Task", "infer_task", "play_once"]
-
 Task = str  # "classification", "regression", or one of the structured targets (see probes.structured) of a world
 _FEW = 20
 _PLAYED: dict[tuple[object, ...], pd.DataFrame] = {}

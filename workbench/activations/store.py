@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from workbench.activations.activation_set import ActivationSet, Rows, row_numbers
 from workbench.activations.manifest import MANIFEST, Manifest, Shard
@@ -28,10 +29,6 @@ from workbench.tables import frame_bytes, read_frames
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
-    from torch import Tensor
-
-__all__ = ["ActivationStore"]
-
 _SHARDS, _LOCK, _GROUP = "shards", ".lock", "__group__"
 
 

@@ -16,8 +16,6 @@ from workbench.statistics import Interval
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "Claim", "Verdict", "judge", "read_claims", "verdict"]
-
 TABLE, OLD_TABLE = "claims", "orderings"
 COLUMNS = ("claim", "on", "held", "evidence", "estimate", "low", "high")
 _NAN = float("nan")

@@ -10,8 +10,6 @@ from workbench.seeding import derive_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Context", "Log"]
-
 Log = Callable[[str], None]
 S = TypeVar("S")
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from workbench.figures.record import Record
 
-__all__ = ["Command", "Family", "Keeps", "Step", "Table", "View"]
-
 
 @dataclass(frozen=True)
 class Step:

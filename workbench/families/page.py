@@ -23,8 +23,6 @@ from workbench.views.choices import pick, tabs
 from workbench.views.run_list import has_example, pick_run
 from workbench.views.text import say_error
 
-__all__ = ["draw", "family_page", "figure_names", "figures", "pages", "safely", "show_table"]
-
 _ROW = 46  # pixels
 _WIDTHS = {"claim": 250, "held": 60, "evidence": 480}
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from workbench.runs import RunFolder
     from workbench.runs.cells import Cell, Outcome
 
-__all__ = ["plan", "run", "run_steps", "waves_of"]
-
 
 def plan(family: Family, spec: BaseModel) -> list[Step]:
     """The steps of a run, in order; raises for a spec that cannot be run."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from workbench.families.family import Family
     from workbench.runs import RunRecord
 
-__all__ = ["draw", "print_report"]
-
 
 def print_report(record: RunRecord, out: Console) -> None:
     """Print the tables of the family's report, the claims, and where the files are."""

@@ -11,8 +11,6 @@ from workbench.errors import SpecError
 if TYPE_CHECKING:
     from workbench.models.language_model import LanguageModel
 
-__all__ = ["ModelSpec", "Spec"]
-
 
 class Spec(BaseModel):
     """Frozen values of a run; a field that is not known is refused."""

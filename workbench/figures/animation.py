@@ -8,8 +8,6 @@ import plotly.graph_objects as go
 
 from workbench.figures.marks import Traces
 
-__all__ = ["animate"]
-
 _BELOW = 75  # pixels for the slider and the buttons
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy.typing import ArrayLike
 
-__all__ = ["attention_heatmaps"]
-
 
 def attention_heatmaps(
     pattern: Float[ArrayLike, "head query key"],

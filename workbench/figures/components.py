@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.errors import DataError
@@ -13,11 +13,6 @@ from workbench.figures.conditions import condition_look
 from workbench.figures.marks import line
 from workbench.figures.style import finish, need
 from workbench.figures.token_strip import visible
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["component_scatter"]
 
 
 def component_scatter(

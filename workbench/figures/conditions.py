@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from workbench.figures.style import ORANGE, SKY, Look, look_in
 
-__all__ = ["condition_look"]
-
 _LOOKS = {"unsteered": Look("unsteered", "#8a8a8a", "dot", "square"), "steered": Look("steered", ORANGE)}
 _LOOKS |= {"positive": Look("positive", ORANGE), "negative": Look("negative", SKY, "dot", "square")}
 

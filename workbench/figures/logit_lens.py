@@ -5,18 +5,14 @@ Draws the table of :func:`workbench.activations.logit_lens.logit_lens`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.errors import SpecError, did_you_mean
 from workbench.figures.style import finish, need
 from workbench.figures.token_strip import visible
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["LENS_MEASURES", "logit_lens_heatmap"]
 
 # column -> (title of the colour bar, range)
 LENS_MEASURES: dict[str, tuple[str, tuple[float, float] | None]] = {

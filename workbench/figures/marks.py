@@ -7,19 +7,12 @@ high`` or, for another quantity ``of``, of ``of, of_low, of_high``; a trace's na
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures.style import GREY, Look, looks_in, translucent, words
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = [
-    "LEVEL", "Traces", "band", "bars", "bounds", "cell_lines", "curve", "diagonal", "each", "heat", "line", "numbers",
-    "points",
-]  # fmt: skip
 
 LEVEL = ("estimate", "low", "high")
 Traces: TypeAlias = list[Any]  # go.Scatter, go.Bar and others; plotly has no types

@@ -11,8 +11,6 @@ from plotly.subplots import make_subplots
 
 from workbench.figures.marks import Traces
 
-__all__ = ["colour_axis", "grid", "lay_out", "name_axis", "panels", "share_axis", "whole_axis", "zero_line"]
-
 Row = TypeVar("Row")
 Column = TypeVar("Column")
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import pandas as pd
 
 from workbench.errors import WorkbenchError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Record", "Tables"]
 
 
 class Record(Protocol):
@@ -48,8 +45,6 @@ class Tables:
 
     def rows(self, *kinds: str) -> pd.DataFrame | None:
         """The rows of all finished steps of some kinds (``vectors-buttons`` is of kind ``vectors``)."""
-        import pandas as pd
-
         names = [step for kind in kinds for step in self.record.steps() if step.startswith(f"{kind}-")]
         frames = [frame for name in names if (frame := self._try(self.record.read, name)) is not None]
         return pd.concat(frames, ignore_index=True) if frames else None

@@ -20,8 +20,6 @@ from workbench.files import make_folder, write_bytes
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["save_figures"]
-
 PLOTLY_JS = "plotly.min.js"  # the name that plotly's include_plotlyjs="directory" asks for
 _TIMEOUT_S = 60
 

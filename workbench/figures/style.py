@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.errors import DataError, WorkbenchError, did_you_mean
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Look", "drawn", "finish", "look_in", "looks_in", "need", "ordered", "rgb", "translucent", "words"]
 
 BLACK, GREY, ORANGE, SKY, GREEN = "#000000", "#7f7f7f", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"

@@ -7,9 +7,9 @@ Draws tables of :func:`workbench.models.token_probabilities.token_probabilities`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.errors import DataError
@@ -17,11 +17,6 @@ from workbench.figures.conditions import condition_look
 from workbench.figures.marks import line
 from workbench.figures.style import finish, need
 from workbench.figures.token_strip import visible
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["next_token_bars", "probability_lines"]
 
 
 def next_token_bars(tables: Mapping[str, pd.DataFrame], positions: Mapping[str, int], top: int = 8) -> go.Figure:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures.conditions import condition_look
@@ -11,11 +10,6 @@ from workbench.figures.marks import line
 from workbench.figures.panels import zero_line
 from workbench.figures.style import finish, need
 from workbench.figures.token_strip import visible
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["token_score_lines"]
 
 
 def token_score_lines(table: pd.DataFrame, name: str = "score", title: str = "Score of each token") -> go.Figure:

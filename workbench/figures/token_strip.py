@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from workbench.errors import DataError
 from workbench.figures.style import BLUE, ORANGE, translucent
 
-__all__ = ["token_strip", "visible"]
-
 _STRONGEST = 0.75
 _MARKS = {"\n": "\u23ce", "\t": "\u21e5"}
 

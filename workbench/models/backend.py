@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Backend", "Hook", "StopForward", "in_order", "one_pass", "steering"]
-
 Hook = Callable[["Tensor"], "Tensor"]
 
 # Components in the order in which a block computes them.

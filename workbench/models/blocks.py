@@ -13,8 +13,6 @@ from torch import nn
 
 from workbench.errors import ModelError
 
-__all__ = ["Block", "find_blocks", "residual_components"]
-
 _ATTENTION = ("self_attn", "attn", "attention", "self_attention")
 _MLP = ("mlp", "feed_forward", "block_sparse_moe", "ffn")
 _SECOND_NORM = ("post_attention_layernorm", "ln_2", "post_layernorm", "norm2")

@@ -21,8 +21,6 @@ from transformers.cache_utils import Cache, DynamicLayer
 from workbench.errors import DataError, ModelError
 from workbench.models.backend import Backend
 
-__all__ = ["SHARED", "PromptCache", "common_prefix", "pad_right"]
-
 SHARED = -1  # the leaf number of a prompt's own slots
 # Up to here (bytes of one layer's keys) a copy stays in the processor's cache and is read faster than spare room is.
 _SMALL = 2_000_000

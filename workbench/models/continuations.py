@@ -21,7 +21,6 @@ from workbench.models.interventions import Intervention, Scope, Where, Window, W
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-__all__ = ["as_generated"]
 
 
 def as_generated(interventions: Sequence[Intervention], prompt_lengths: int | Sequence[int]) -> list[Intervention]:

@@ -25,8 +25,6 @@ from workbench.models.memory import in_halves, slot_budget
 from workbench.models.sampling import sample
 from workbench.seeding import derive_seed
 
-__all__ = ["ENOUGH", "Completion", "Decoder", "Leaf", "Sampling", "Score", "Tree", "seeded_leaves"]
-
 # A batch of so many leaves keeps a machine busy: a larger one saves little, and its padding costs.
 ENOUGH = 256
 MOST_LEAVES = 16

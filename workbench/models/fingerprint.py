@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["fingerprint"]
-
 _VOLATILE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache"}
 _SAMPLE = 65_536
 

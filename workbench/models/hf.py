@@ -17,8 +17,6 @@ from workbench.models.backend import Hook, StopForward, in_order, one_pass
 from workbench.models.blocks import Block, find_blocks, residual_components
 from workbench.sites import Site
 
-__all__ = ["HuggingFaceBackend", "first", "input_device", "own_mask", "with_first"]
-
 
 def own_mask(mask: Tensor | dict[str, Tensor] | None, hf_model: Any) -> Any:
     """A boolean mask as an additive one, which every attention takes (and SDPA would make of it at every layer)."""

@@ -22,8 +22,6 @@ from workbench.models.fingerprint import fingerprint
 from workbench.models.interventions import Intervention, Placed, Where, hooks_for
 from workbench.sites import Site, SiteMap, parse_sites
 
-__all__ = ["Forward", "HookedModel"]
-
 
 @dataclass(frozen=True)
 class Forward:

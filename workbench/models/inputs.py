@@ -15,11 +15,6 @@ from typing import Any, TypeVar
 from workbench.errors import DataError, SpecError
 from workbench.models.interventions import Intervention
 
-__all__ = [
-    "chat", "continuations", "counts", "each", "integer", "items", "plain_interventions", "row_numbers", "sampling",
-    "seeds", "stops", "token_ids",
-]  # fmt: skip
-
 T = TypeVar("T")
 _TEXTS = (str, bytes, bytearray)
 # A colder one would overflow float32 where logits are divided by it.

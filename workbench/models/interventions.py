@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
-__all__ = ["Intervention", "Placed", "Scope", "Where", "Window", "Wrapped", "hooks_for"]
-
 
 @dataclass(frozen=True)
 class Where:

@@ -19,8 +19,6 @@ from workbench.models.interventions import Intervention
 from workbench.models.steered import steered
 from workbench.progress import progress_bar
 
-__all__ = ["LanguageModel", "Prompt"]
-
 Prompt = str | list[dict[str, str]] | list[int]
 
 

@@ -14,8 +14,6 @@ from workbench.models.language_model import LanguageModel
 from workbench.models.sequence import SequenceModelForActions  # its import registers the model type
 from workbench.models.sequence_model import SequenceModel
 
-__all__ = ["BACKENDS", "check_options", "load_model", "n_layers_of", "shipped_models", "with_backend"]
-
 # name -> where its class is; a new back end is one file and one line here.
 BACKENDS: dict[str, str] = {
     "hf": "workbench.models.hf:HuggingFaceBackend",

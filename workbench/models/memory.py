@@ -9,8 +9,6 @@ import torch
 
 from workbench.models.backend import Backend
 
-__all__ = ["in_halves", "is_out_of_memory", "slot_budget"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -11,19 +11,16 @@ import copy
 import sys
 from collections.abc import Mapping
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from workbench.models.backend import Hook, in_order, one_pass
 from workbench.models.blocks import find_blocks, residual_components
 from workbench.models.hf import first, input_device, own_mask, with_first
 from workbench.models.shared_weights import copy_sharing_weights
 from workbench.sites import Site
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-__all__ = ["NnsightBackend"]
 
 
 class NnsightBackend:

@@ -17,15 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from einops import rearrange
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
-__all__ = ["GatedMlp", "RecurrentCache", "RecurrentMixing", "RgLru", "linear_recurrence"]
-
 _C = 8.0
 _CONV = 4
 _INITIAL = (0.9, 0.999)  # range of a_t where the recurrence gate is open

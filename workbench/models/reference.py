@@ -12,8 +12,6 @@ from torch import Tensor
 from workbench.models.blocks import find_blocks
 from workbench.models.shared_weights import copy_sharing_weights
 
-__all__ = ["Reference"]
-
 
 class Reference:
     """Plain Hugging Face: whole prompts, one at a time, no padding and no cache.

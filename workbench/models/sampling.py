@@ -18,7 +18,6 @@ from workbench.seeding import uniforms
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-__all__ = ["filter_logits", "sample"]
 
 
 def filter_logits(

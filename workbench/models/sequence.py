@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from einops import rearrange
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
@@ -28,10 +28,6 @@ from workbench.models.recurrent import GatedMlp, RecurrentCache, RecurrentMixing
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
-
-__all__ = ["SequenceCache", "SequenceConfig", "SequenceModelForActions", "SequenceOutput", "relative_buckets"]
-
 _BUCKETS, _FARTHEST = 32, 128
 _LOG_SIGMA = (-5.0, 2.0)  # bounds of the Gaussian's log standard deviation
 _KINDS = {"block": ("attention", "recurrent"), "observation": ("fields", "vector"), "action": ("discrete", "gaussian")}

@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 from torch.nn.utils.rnn import pad_sequence
 
 from workbench.errors import DataError, ModelError
 from workbench.models import inputs
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.hooked_model import HookedModel
+from workbench.models.recurrent import RecurrentCache
 
 if TYPE_CHECKING:
-    from torch.distributions import Distribution
-
-    from workbench.models.recurrent import RecurrentCache
     from workbench.models.sequence import SequenceCache
-
-__all__ = ["SequenceModel"]
 
 
 class SequenceModel(HookedModel):

@@ -6,8 +6,6 @@ import copy
 from itertools import chain
 from typing import Any
 
-__all__ = ["copy_sharing_weights"]
-
 
 def copy_sharing_weights(hf_model: Any) -> Any:
     """A copy of a Hugging Face model that shares every parameter and buffer with it.

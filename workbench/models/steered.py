@@ -24,8 +24,6 @@ from workbench.models.hf import HuggingFaceBackend
 from workbench.models.interventions import Intervention, Where, hooks_for
 from workbench.sites import Site
 
-__all__ = ["steered"]
-
 
 @contextmanager
 def steered(hf_model: Any, interventions: Sequence[Intervention]) -> Iterator[Any]:

@@ -15,8 +15,6 @@ from workbench.models.sequence import SequenceConfig, SequenceModelForActions
 from workbench.models.sequence_model import SequenceModel
 from workbench.models.tokenizers import word_tokenizer
 
-__all__ = ["SHAPES", "tiny_hf_model", "tiny_model", "tiny_sequence_model"]
-
 _COMMON = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": 256}
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaConfig", _COMMON | {"intermediate_size": 64, "num_key_value_heads": 4}),

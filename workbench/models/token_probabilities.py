@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from workbench.models.language_model import LanguageModel, Prompt
 
-__all__ = ["token_probabilities", "token_texts", "top_tokens"]
-
 
 def token_probabilities(
     model: LanguageModel,

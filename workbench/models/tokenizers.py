@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-__all__ = ["CHAT_TEMPLATE", "word_tokenizer"]
-
 _SPLIT = r"Thought:|Action:|\n| ?\d+| ?[A-Za-z]+| ?[^\sA-Za-z\d]+| +"
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 CHAT_TEMPLATE = (

@@ -12,7 +12,10 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from workbench.errors import ModelError
 from workbench.models.backend import Hook, StopForward, in_order, one_pass
@@ -20,12 +23,6 @@ from workbench.models.blocks import find_blocks
 from workbench.models.hf import input_device, own_mask
 from workbench.models.shared_weights import copy_sharing_weights
 from workbench.sites import COMPONENTS, Site
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-__all__ = ["TransformerLensBackend"]
 
 # Components whose activations are [batch, pos, d]; those of heads are [batch, pos, head, d_head] and patterns
 # [batch, head, query, key], which interventions do not know.

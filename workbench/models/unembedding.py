@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from workbench.models.language_model import LanguageModel
 
-__all__ = ["unembed"]
-
 _FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f", "final_norm")
 
 

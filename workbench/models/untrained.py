@@ -15,8 +15,6 @@ from workbench.models.language_model import LanguageModel
 from workbench.models.loading import with_backend
 from workbench.models.sequence_model import SequenceModel
 
-__all__ = ["untrained"]
-
 Model = TypeVar("Model", LanguageModel, SequenceModel)
 
 

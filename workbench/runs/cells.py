@@ -20,8 +20,6 @@ from workbench.tables import frame_bytes
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Cell", "Outcome", "Worker", "attempt", "failed"]
-
 _OWN = ("cell", "status", "error")
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-__all__ = ["RunContents"]
-
 SPEC_FILE, PROVENANCE_FILE, PLAN_FILE, LOG_FILE = "spec.json", "provenance.json", "plan.json", "log.txt"
 ROWS, ARTIFACTS, FIGURES = "rows", "artifacts", "figures"
 _RENAMED = {"strength": "multiplier"}  # columns of runs before 0.1

@@ -12,8 +12,6 @@ from workbench.errors import RunError
 from workbench.files import disk_errors, make_folder, replacing
 from workbench.runs.records import load_run
 
-__all__ = ["export_run"]
-
 # The earliest time a zip can say: the same run gives the same bytes whenever and wherever it is exported.
 _TIME = (1980, 1, 1, 0, 0, 0)
 

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-__all__ = ["RunFolder"]
-
 
 class RunFolder(RunContents):
     """A run folder open for writing, by this process alone; make one with :meth:`open`.

@@ -6,8 +6,6 @@ import re
 
 from workbench.errors import RunError
 
-__all__ = ["check_name"]
-
 # Portable: no separator, no leading dash, and no leading dot (hidden files and our temporary ones).
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,=+@-]*")
 _LONGEST = 150

@@ -15,8 +15,6 @@ from workbench.runs.status import RunStatus, read_status
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RunRecord", "check_root", "list_runs", "load_results", "load_run"]
-
 _COLUMNS = ["experiment", "name", "status", "done", "total", "created", "updated", "error", "path"]
 
 

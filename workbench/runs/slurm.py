@@ -25,8 +25,6 @@ from workbench.files import make_folder, read_json, write_bytes, write_json
 from workbench.runs.cells import Cell, Outcome, failed
 from workbench.tables import frame_bytes, read_frames
 
-__all__ = ["SlurmEngine"]
-
 _JOBS, _POLL_S = 16, 0.5
 _DEFAULTS = {"timeout_min": 60, "cpus_per_task": 1, "name": "workbench-sweep"}
 _SUBMITTED = "submitted.json"

@@ -13,8 +13,6 @@ from typing import Any
 from workbench.errors import SpecError
 from workbench.sites import Site
 
-__all__ = ["first_difference", "plain_json", "spec_data", "spec_hash"]
-
 _HASH_DIGITS = 12
 _ABSENT = "nothing"
 

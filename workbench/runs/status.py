@@ -12,8 +12,6 @@ from workbench.errors import RunError, WorkbenchError
 from workbench.files import read_object
 from workbench.locks import is_locked
 
-__all__ = ["LOCK_FILE", "RunStatus", "State", "error_line", "now", "read_status"]
-
 State = Literal["running", "finished", "failed", "interrupted"]
 LOCK_FILE = ".lock"
 STATUS_FILE = "status.json"

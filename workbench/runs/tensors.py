@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-__all__ = ["read_tensors", "tensor_bytes"]
-
 # One key: safetensors writes several in no fixed order, and the same tensors must give the same bytes.
 _KEY = "metadata"
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from workbench.errors import DataError
 from workbench.files import write_bytes
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["write_card"]
 
 
 def write_card(folder: Path, text: str, facts: dict[str, Any], quality: pd.DataFrame, rows: Sequence[str]) -> Path:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Schedule", "resume_checkpoint", "save_checkpoint", "train"]
-
 _PREFIXES = ("optimizer", "muon")  # of the optimisers' tensors in a checkpoint
 
 

@@ -19,9 +19,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from workbench.errors import ArtifactError, DataError, ModelError, RunError
 from workbench.files import disk_errors, make_folder, read_object, write_json
@@ -31,11 +33,6 @@ from workbench.models.loading import with_backend
 from workbench.models.shared_weights import copy_sharing_weights
 from workbench.seeding import derive_seed
 from workbench.training.loop import Schedule, train
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-__all__ = ["LoRA", "Pair", "finetune", "load_adapter"]
 
 _MARK = "finetuning.json"  # written last: a folder that has it is whole
 _ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
@@ -188,7 +185,6 @@ def _batches(lengths: np.ndarray, batch: int, epochs: int, seed: int) -> list[np
 
 def _adapted(model: LanguageModel, recipe: LoRA, seed: int) -> Any:
     """PEFT's model around a copy: the copy's weights are the model's, the adapters' are new and in float32."""
-    import torch
     from peft import LoraConfig, get_peft_model
 
     targets = recipe.targets if isinstance(recipe.targets, str) else list(recipe.targets)
@@ -218,8 +214,6 @@ def _train(
     model: LanguageModel, adapted: Any, rows: list[_Row], folder: Path, recipe: LoRA, identity: dict[str, Any],
     report: Callable[[dict[str, float]], None] | None, checkpoint_seconds: float,
 ) -> float:  # fmt: skip
-    import torch
-
     lengths = np.array([len(row.tokens) for row in rows])
     steps = _batches(lengths, recipe.batch, recipe.epochs, identity["seed"])
     half = model.dtype in (torch.bfloat16, torch.float16)
@@ -243,8 +237,6 @@ def _train(
 
 def _trainable(adapted: Any) -> Any:
     """The adapters alone as a module, so that checkpoints do not hold the frozen weights."""
-    import torch
-
     holder = torch.nn.Module()
     for name, parameter in adapted.named_parameters():
         if parameter.requires_grad:
@@ -255,8 +247,6 @@ def _trainable(adapted: Any) -> Any:
 def _padded(batch: Sequence[_Row], device: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens and mask [batch, pos], padded on the right; targets [batch, pos]: the next token where it is the
     completion's, else -100."""
-    import torch
-
     width = max(len(row.tokens) for row in batch)
     tokens = torch.zeros(len(batch), width, dtype=torch.long)
     mask, targets = torch.zeros_like(tokens), torch.full_like(tokens, -100)
@@ -281,7 +271,6 @@ def _save(adapted: Any, folder: Path, mark: dict[str, Any]) -> None:
 
 
 def _merged(model: LanguageModel, adapted: Any, name: str) -> LanguageModel:
-    import torch
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for module in adapted.modules():

@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-__all__ = [
-    "MakeBatch",
-    "Shape",
-    "Stage",
-    "Transcripts",
-    "new_llama",
-    "preset_of",
-    "scaled",
-    "soft_cross_entropy",
-    "train_stages",
-]
-
 
 @dataclass(frozen=True)
 class Shape:

@@ -14,8 +14,6 @@ import streamlit as st
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["figure_html", "show", "show_figure", "theme"]
-
 _CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 _CLEAR = "rgba(0, 0, 0, 0)"
 _DARK = {"#000000": "#FFFFFF", "#222": "#E6E6E6", "#444": "#BDBDBD", "#888": "#9A9A9A", "#7f7f7f": "#A6A6A6"}

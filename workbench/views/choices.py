@@ -13,11 +13,6 @@ import streamlit as st
 
 from workbench.views.text import plain
 
-__all__ = [
-    "BIND", "begin", "go_to", "key_of", "number", "path_of", "pick", "pick_one", "pick_some", "say_unknown", "slide",
-    "switch", "tabs", "window", "write",
-]  # fmt: skip
-
 BIND: Any = "query-params"
 _PAGE, _NEXT, _GONE = "_page", "_next", "_gone-"
 _Number = TypeVar("_Number", int, float)

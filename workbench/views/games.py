@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from workbench.models import Intervention, LanguageModel
-
-__all__ = ["Game", "Play"]
+from workbench.models import Intervention, LanguageModel
 
 
 class Play(Protocol):

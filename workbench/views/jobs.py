@@ -20,8 +20,6 @@ import streamlit as st
 from workbench.errors import WorkbenchError
 from workbench.views.text import say_error
 
-__all__ = ["Cancelled", "Job", "computed", "find", "forget", "running", "show_job", "start"]
-
 PATIENCE = 0.7  # seconds that a page waits for work before it shows a progress bar instead
 _POLL = 1.0
 _KEPT = 50  # finished jobs that can still be found

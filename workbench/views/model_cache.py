@@ -10,16 +10,11 @@ import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from workbench.models import LanguageModel, load_model, with_backend
 from workbench.views.jobs import Job
-
-if TYPE_CHECKING:
-    from workbench.models import LanguageModel
-
-__all__ = ["LoadedModel", "ModelCache", "model_cache"]
 
 _WAIT = 0.2
 
@@ -45,8 +40,6 @@ class LoadedModel:
 
     def behind(self, backend: str) -> LanguageModel:
         """The same weights behind another back end, made once.  Call it with the lock held."""
-        from workbench.models import with_backend
-
         if backend not in self._others:
             self._others[backend] = with_backend(self.model, backend)
             _settle()
@@ -83,8 +76,6 @@ class ModelCache:
         with turn:
             found = self.get(source)
             if found is None:
-                from workbench.models import LanguageModel, load_model
-
                 found = LoadedModel(source, LanguageModel.of(load_model(source)))
                 _settle()
                 with self._lock:

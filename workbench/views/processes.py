@@ -28,8 +28,6 @@ from workbench.locks import is_locked
 from workbench.runs import RunRecord, load_run
 from workbench.runs.names import check_name
 
-__all__ = ["Started", "arguments", "command_line", "launch", "started"]
-
 FOLDER = "sweeps"
 _PATIENCE_S = (8.0, 5.0)  # after Ctrl-C, then after a request to end
 
@@ -106,8 +104,8 @@ class Started:
 def arguments(command: Sequence[str], name: str, file: str, root: str) -> list[str]:
     """What follows ``workbench`` on the command line that does the same; ``command`` is what stands before the file.
 
-    >>> " ".join(arguments(["sweep"], "first", "first.yaml", "runs"))
-    'sweep first.yaml --runs runs --name first'
+    >>> " ".join(arguments(["run", "mine", "--spec"], "first", "first.yaml", "runs"))
+    'run mine --spec first.yaml --runs runs --name first'
     """
     return [*command, file, "--runs", root, "--name", name]
 

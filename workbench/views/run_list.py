@@ -14,8 +14,6 @@ from workbench.errors import WorkbenchError
 from workbench.runs import RunRecord, list_runs, load_run
 from workbench.views.choices import pick
 
-__all__ = ["EXAMPLES", "all_runs", "described", "has_example", "name_of", "pick_run", "runs_root"]
-
 EXAMPLES = Path(__file__).parent / "examples"
 _LONGEST = 300
 _COLUMNS = ["family", "name", "status", "model", "steps", "duration", "started (UTC)", "error", "spec"]

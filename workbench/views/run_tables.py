@@ -9,8 +9,6 @@ import streamlit as st
 
 from workbench.runs import RunRecord
 
-__all__ = ["read_table", "show_table", "table_names"]
-
 _TABLE, _ROWS = "table ", "rows of "
 _MOST = 50_000  # rows that a browser is sent
 

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["claims_table", "new_table", "text_table"]
-
 
 def new_table(title: str, *columns: str, numbers: str = "") -> Table:
     """A table; columns whose names ``numbers`` holds (separated by ``|``) are right-aligned."""

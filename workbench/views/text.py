@@ -6,8 +6,6 @@ import re
 
 import streamlit as st
 
-__all__ = ["plain", "say_error"]
-
 _MARKS = re.compile(r"([\\`*\[\]<>$|~#!&]|:(?=\S)|(?<!\w)_|_(?!\w)|(?<=www)\.|^[-+=])")
 
 

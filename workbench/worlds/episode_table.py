@@ -16,17 +16,6 @@ from workbench.errors import DataError, SpecError, did_you_mean
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = [
-    "Columns",
-    "arm_means",
-    "as_given",
-    "episode_key",
-    "mean_columns",
-    "need_columns",
-    "order_episodes",
-    "sum_before",
-]
-
 Columns = Sequence[str]
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
-__all__ = ["write_gif"]
-
 
 def write_gif(path: Path | str, pictures: Sequence[UInt8[np.ndarray, "height width 3"]], seconds: float) -> None:
     """Write pictures as an animated GIF, each shown for ``seconds``, the last 1 s longer."""

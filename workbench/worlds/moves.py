@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["Cell", "Move"]
-
 Cell = tuple[int, int]
 """(row, column), counted from the top left corner, border included."""
 

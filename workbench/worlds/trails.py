@@ -16,8 +16,6 @@ from workbench.worlds.moves import Cell
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
-__all__ = ["RGB", "SMOOTH", "draw_trail"]
-
 RGB = tuple[int, int, int]
 
 SMOOTH = 3

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from workbench.activations.sources import Source
     from workbench.views.games import Game
 
-__all__ = ["World", "get_recipe", "recipes", "worlds"]
-
 
 @dataclass(frozen=True)
 class World:

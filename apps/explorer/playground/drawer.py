@@ -10,21 +10,16 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
+from steering import SteeringVector, import_vectors
 from workbench.errors import ArtifactError, WorkbenchError
 from workbench.files import make_folder
+from workbench.models import LanguageModel
 from workbench.runs.names import check_name
 from workbench.views.run_list import name_of
-
-if TYPE_CHECKING:
-    from steering import SteeringVector
-    from workbench.models import LanguageModel
-
-__all__ = ["digest", "keep", "probe_files", "read_upload", "read_vector", "save", "vector_names"]
 
 _SUFFIXES = (".safetensors", ".gguf", ".pt", ".pth", ".bin")
 
@@ -50,8 +45,6 @@ def vector_names(runs: pd.DataFrame, model: LanguageModel) -> dict[str, Path | N
 def _fingerprint(path: str, changed: int) -> str | None:
     """Of the model that a saved vector was made on; None when that is not known, or the file is broken (reading it says
     so)."""
-    from steering import SteeringVector
-
     try:
         return SteeringVector.load(path).fingerprint
     except WorkbenchError:
@@ -81,8 +74,6 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 
 def read_vector(name: str, names: dict[str, Path | None], model: LanguageModel) -> SteeringVector:
     """The vector of that name, checked against the model; raises :class:`ArtifactError`."""
-    from steering import SteeringVector
-
     path = names[name]
     vector = _made()[name] if path is None else SteeringVector.load(path)
     for what in ("fingerprint", "basis"):
@@ -110,8 +101,6 @@ def save(name: str) -> Path:
 
 def read_upload(file_name: str, data: bytes, model: LanguageModel) -> list[SteeringVector]:
     """The vectors in a file of any layout that :func:`steering.import_vectors` knows."""
-    from steering import import_vectors
-
     suffix = next((each for each in _SUFFIXES if file_name.lower().endswith(each)), None)
     if suffix is None:
         raise ArtifactError(f"{file_name[:80]} is no vector file: they end in {', '.join(_SUFFIXES)}")

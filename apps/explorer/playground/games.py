@@ -18,8 +18,6 @@ from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
 from workbench.worlds import worlds
 
-__all__ = ["game_of", "game_sides", "games"]
-
 
 def game_sides(name: str, loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
     """An episode of a game; the sides are its last step."""

@@ -14,8 +14,6 @@ from workbench.views.choices import number, pick_one, slide, write
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
 
-__all__ = ["choose_sides", "read_chat"]
-
 _KINDS = ("Text", "Chat")
 _HELP = "A line that begins with system:, user: or assistant: begins a message."
 _ROLE = re.compile(r"^(system|user|assistant):[ \t]?", re.MULTILINE)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.sides import Side, Sides
+from workbench.models import LanguageModel
+from workbench.sites import Site
 from workbench.views.charts import show
 from workbench.views.choices import pick, pick_one, slide, window
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
-
-if TYPE_CHECKING:
-    from workbench.models import LanguageModel
-    from workbench.sites import Site
-
-__all__ = ["attention_view", "captured", "component_view", "lens_view"]
 
 _MEASURES = {
     "probability": "probability of the top token", "next_probability": "probability of the token that follows",
@@ -82,7 +78,6 @@ def attention_view(loaded: LoadedModel, sides: Sides) -> None:
 def _patterns(loaded: LoadedModel, sides: Sides, layer: int, job: Job) -> dict[str, Any]:
     from workbench.models.continuations import as_generated
     from workbench.models.token_probabilities import token_texts
-    from workbench.sites import Site
 
     site, found = Site(layer, "attn.pattern"), {}
     with loaded.held_by(job):
@@ -109,7 +104,6 @@ def component_view(loaded: LoadedModel, sides: Sides) -> None:
 
     def work(job: Job) -> tuple[pd.DataFrame, list[float]]:
         from workbench.activations.components import principal_components
-        from workbench.sites import Site
 
         with loaded.held_by(job) as model:
             rows, table = captured(model, sides, Site(layer))

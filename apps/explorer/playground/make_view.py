@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.drawer import keep, read_upload, save, vector_names
+from steering import SteeringVector, get_estimator
+from workbench.activations import capture
 from workbench.errors import DataError, WorkbenchError
+from workbench.models import LanguageModel
 from workbench.runs.names import check_name
+from workbench.sites import Site
 from workbench.views.charts import show
 from workbench.views.choices import pick, slide, switch, write
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
 from workbench.views.text import say_error
-
-if TYPE_CHECKING:
-    from steering import SteeringVector
-    from workbench.models import LanguageModel
-
-__all__ = ["make_vector", "make_view"]
 
 _ESTIMATORS = {
     "mean_difference": "mean difference", "pca_difference": "first principal component of the differences",
@@ -98,10 +96,7 @@ def make_vector(
 ) -> tuple[SteeringVector, pd.DataFrame, list[float]]:  # fmt: skip
     """The vector, the prompts with their projections on it and their principal components, and the shares explained
     (empty for fewer than three prompts)."""
-    from steering import SteeringVector, get_estimator
-    from workbench.activations import capture
     from workbench.activations.components import principal_components
-    from workbench.sites import Site
 
     if not positive or not negative or max(len(positive), len(negative)) > _MOST:
         raise DataError(f"{len(positive)} and {len(negative)} prompts: each list needs 1 to {_MOST}")

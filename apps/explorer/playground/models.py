@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from workbench.models import shipped_models
 from workbench.views.choices import pick, write
 from workbench.views.jobs import Job, computed, forget
 from workbench.views.model_cache import LoadedModel, model_cache
-
-__all__ = ["choose_model"]
 
 _OTHER = "folder or hub id"
 _NEXT = (
@@ -27,8 +26,6 @@ def choose_model() -> LoadedModel | None:
 
     A shipped model is loaded at once; what an address names is not, since a link must not start a download.
     """
-    from workbench.models import shipped_models
-
     shipped = [name for name, folder in shipped_models().items() if (folder / "tokenizer.json").exists()]
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,11 @@ from apps.explorer.playground.drawer import digest, probe_files, read_vector, ve
 from apps.explorer.playground.inside_views import captured
 from apps.explorer.playground.sides import Sides
 from workbench.errors import ArtifactError
+from workbench.sites import Site
 from workbench.views.charts import show
 from workbench.views.choices import pick, slide
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
-
-if TYPE_CHECKING:
-    from workbench.sites import Site
-
-__all__ = ["score_view"]
 
 _PROBE = "probe: "
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from workbench.models import Intervention, LanguageModel, Scope, Window
+from workbench.sites import Site
 from workbench.views.jobs import Job
-
-if TYPE_CHECKING:
-    from workbench.models import Intervention, LanguageModel, Scope
-    from workbench.sites import Site
-
-__all__ = ["Checkpoint", "Side", "Sides", "write_sides"]
 
 
 @dataclass(frozen=True)
@@ -51,15 +47,11 @@ class Checkpoint:
     @property
     def site(self) -> Site:
         """Where every pass begins."""
-        from workbench.sites import Site
-
         return Site(0, "resid_pre")
 
     @property
     def scope(self) -> Scope:
         """Generation only, so that prompts are shared and cached as without it."""
-        from workbench.models import Scope, Window
-
         return Scope(None, Window())
 
     def __call__(self, activation: Any, where: Any) -> Any:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.drawer import digest, read_vector, vector_names
+from steering import Add, SteeringVector
 from workbench.errors import WorkbenchError
+from workbench.models import LanguageModel
 from workbench.views.choices import pick, pick_some, slide
 from workbench.views.model_cache import LoadedModel
 from workbench.views.text import say_error
-
-if TYPE_CHECKING:
-    from steering import Add, SteeringVector
-    from workbench.models import LanguageModel
-
-__all__ = ["SCOPES", "Push", "choose_pushes", "interventions_of"]
 
 SCOPES = {
     "prompt[-1:]+generation": "last prompt token and on",
@@ -84,8 +79,6 @@ def _push(name: str, vector: SteeringVector, model: LanguageModel, largest: int)
 
 def interventions_of(pushes: tuple[Push, ...]) -> list[Add]:
     """What the sliders say, as interventions."""
-    from steering import Add
-
     return [
         Add(push.vector, push.multiplier, site=replace(push.vector.site, layer=push.layer), scope=push.scope)
         for push in pushes

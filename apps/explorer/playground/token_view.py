@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.sides import Side, Sides
+from workbench.models import LanguageModel
 from workbench.views.charts import show
 from workbench.views.choices import pick_one, slide, switch
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
-
-if TYPE_CHECKING:
-    from workbench.models import LanguageModel
-
-__all__ = ["token_view"]
 
 _TOP = 10
 _SURPRISE, _CHANGE = "surprise", "change by steering"

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy.stats import spearmanr
 
 from workbench.families import Claim, Verdict
 from workbench.families.east.steps import EastRun
 from workbench.families.east.summary import choose
 from workbench.statistics import Interval, cluster_bootstrap
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["claims"]
 
 TEMPERATURES_OF_THE_PAPER = (1.1, 1.5)
 

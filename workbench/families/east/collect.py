@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
 
 from steering.estimators import entropy_weighted, mean_difference
 from steering.interventions import Add
@@ -19,12 +21,6 @@ from workbench.seeding import derive_seed
 from workbench.worlds.bandits.agents.language_agent import LanguageAgent
 from workbench.worlds.bandits.agents.rollout import Rollout, prompts_of, rollout
 from workbench.worlds.bandits.arms import GaussianArms
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
-__all__ = ["ESTIMATES", "agent_for", "estimate_vectors", "play_extraction", "play_settings"]
 
 ESTIMATES = ("east", "uncentred", "unweighted", "mean_difference")
 
@@ -67,8 +63,6 @@ def play_settings(
     ``methods`` names the vector that a method adds ``multiplier`` times at the vector's site (None: no steering).
     The seeds are the same whatever the method, hence pairs.
     """
-    import torch
-
     agent = agent_for(model, spec, rendering, spec.behaviour_completions)
     each = [(means, k) for means in spec.settings for k in range(spec.episodes)]
     played = [(method, vector, means, k) for method, vector in methods.items() for means, k in each]
@@ -103,9 +97,6 @@ def estimate_vectors(
     The table has ``estimate, layer, norm`` (of the vector), ``residual_norm`` (mean over prompts) and
     ``half_cosine``, the cosine between the vectors of two halves of the runs (how well it is determined).
     """
-    import pandas as pd
-    import torch
-
     agent = agent_for(model, spec, rendering)
     prompts = prompts_of(agent, steps)
     runs = steps["episode"].to_numpy()

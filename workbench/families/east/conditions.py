@@ -11,21 +11,20 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
 
 from steering.interventions import Add
 from workbench.families.east.collect import agent_for
 from workbench.families.east.spec import EastSpec
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
-__all__ = ["Condition", "EvalPrompt", "choose_prompts", "run_conditions"]
+from workbench.worlds.bandits.agents.rollout import prompts_of
+from workbench.worlds.bandits.text import RENDERINGS
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,6 @@ def choose_prompts(
 
     ``kind`` is ``select`` (for choosing layer and multiplier) or ``test``; the two draw from disjoint episodes.
     """
-    from workbench.worlds.bandits.agents.rollout import prompts_of
-
     rng = np.random.default_rng(derive_seed(spec.seed, "east", "prompts", rendering))
     episodes = rng.permutation(steps["episode"].unique())
     half = episodes[: len(episodes) // 2] if kind == "select" else episodes[len(episodes) // 2 :]
@@ -100,8 +97,6 @@ def run_conditions(
 ) -> pd.DataFrame:
     """One row a prompt and condition: entropy of the parsed actions (nats), share of valid completions, and where it
     comes from; with ``texts``, also the completions as a JSON list."""
-    import pandas as pd
-
     rows: list[dict[str, Any]] = []
     for _, group in groupby(sorted(conditions, key=lambda c: c.sampling), key=lambda c: c.sampling):
         rows += _run_batch(model, spec, rendering, prompts, list(group), texts, progress)
@@ -113,8 +108,6 @@ def _run_batch(
     conditions: list[Condition], texts: bool, progress: bool,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     from dataclasses import replace
-
-    import torch
 
     first = conditions[0]
     agent = agent_for(model, spec, rendering, spec.eval_completions)
@@ -142,6 +135,4 @@ def _run_batch(
 
 
 def _plural(rendering: str) -> str:
-    from workbench.worlds.bandits.text import RENDERINGS
-
     return RENDERINGS[rendering][1]

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from workbench.families import Table
+from workbench.figures.record import Record
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.figures.record import Record
-
-__all__ = ["report"]
 
 _METHODS = {
     "unsteered": "unsteered",
@@ -43,8 +39,6 @@ def report(record: Record) -> Iterator[Table]:
 
 
 def _conditions(part: pd.DataFrame, rendering: str, multiplier: float) -> pd.DataFrame:
-    import pandas as pd
-
     shown = part[(part["layer"] < 0) | (part["multiplier"] == multiplier)]
     order = {method: place for place, method in enumerate(_METHODS)}
     groups = [

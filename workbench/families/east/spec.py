@@ -7,8 +7,6 @@ from pydantic import Field, field_validator
 from workbench.families.specs import ModelSpec
 from workbench.worlds.bandits.text import RENDERINGS, BanditText
 
-__all__ = ["PRESETS", "EastSpec"]
-
 Setting = tuple[float, float]
 
 

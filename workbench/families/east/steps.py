@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+import pandas as pd
+from torch import Tensor
 
 from steering.vectors import SteeringVector
 from workbench.families import Context, Step
@@ -17,12 +19,6 @@ from workbench.families.east.thoughts import over_represented, trace_thoughts
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.worlds.bandits.agents.behaviour import by_step, summarise
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
-__all__ = ["EastRun", "finish", "steps"]
 
 
 def steps(spec: EastSpec) -> Iterator[Step]:
@@ -82,8 +78,6 @@ class EastRun(Context[EastSpec]):
     @cached_property  # asked for when every condition was run, and not before
     def rows(self) -> pd.DataFrame:
         """The rows of every condition, on both sets of prompts."""
-        import pandas as pd
-
         return pd.concat([self.gather("grid"), self.gather("test").drop(columns="texts")], ignore_index=True)
 
 
@@ -174,8 +168,6 @@ def _test_conditions(run: EastRun, rendering: str) -> Iterator[Condition]:
 
 def _thoughts(rendering: str) -> Work:
     def work(run: EastRun) -> pd.DataFrame:
-        import pandas as pd
-
         _, best = run.chosen(rendering)
         rows = run.folder.read(f"test-{rendering}")
         prompts = run.prompts(rendering, "test")
@@ -192,8 +184,6 @@ def _thoughts(rendering: str) -> Work:
 
 def finish(run: EastRun) -> None:
     """Everything that is computed from rows: tables, vectors as artifacts."""
-    import pandas as pd
-
     folder, spec = run.folder, run.spec
     folder.save_table("results", results_table(run.rows, run.gather("vectors")))
     played = pd.concat([run.gather("behaviour"), run.gather("steered")], ignore_index=True)

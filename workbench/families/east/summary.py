@@ -6,17 +6,11 @@ beside it stands the paired difference from the unsteered agent on the same prom
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
 
 from workbench.families.east.spec import EastSpec
 from workbench.statistics import Interval, cluster_bootstrap
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["KEYS", "choose", "results_table"]
 
 KEYS = ["set", "rendering", "source", "method", "layer", "multiplier", "temperature", "top_p"]
 
@@ -27,8 +21,6 @@ def results_table(rows: pd.DataFrame, norms: pd.DataFrame) -> pd.DataFrame:
     Metrics: ``entropy`` (nats; over prompts with a valid completion) and ``valid`` (share of completions that parse).
     ``dose`` is multiplier * ||u|| / ||z||, the added vector's length as a share of the residual stream's.
     """
-    import pandas as pd
-
     base = rows[rows["method"] == "unsteered"].set_index(["set", "rendering", "prompt"])[["entropy", "valid"]]
     rows = rows.join(base, on=["set", "rendering", "prompt"], suffixes=("", "_base"))
     out = []

@@ -6,20 +6,15 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from workbench.families.east.collect import agent_for
 from workbench.families.east.conditions import EvalPrompt
 from workbench.families.east.spec import EastSpec
 from workbench.models.language_model import LanguageModel
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["over_represented", "thought_of", "trace_thoughts"]
 
 _KEEP = frozenset({"few", "more", "most"})  # stop words elsewhere, but quantities matter in a bandit
 
@@ -45,8 +40,6 @@ def over_represented(steered: Iterable[str], unsteered: Iterable[str], smoothing
     Columns ``word, steered, unsteered`` (counts), ``ratio`` (> 1: steering brings it), stop words removed; counts are
     smoothed by ``smoothing``, so a word that one side lacks has a finite ratio.
     """
-    import pandas as pd
-
     a, b = _words(steered), _words(unsteered)
     words = sorted(set(a) | set(b))
     table = pd.DataFrame({"word": words, "steered": [a[w] for w in words], "unsteered": [b[w] for w in words]})
@@ -67,8 +60,6 @@ def trace_thoughts(
     ``texts`` holds a JSON list of completions for each prompt, of which the first counts.  Exact: the action lines are
     scored.  Columns ``prompt, episode, step, share`` (0 to 1), ``p_first``, ``certainty`` (that of the likelier arm).
     """
-    import pandas as pd
-
     agent = agent_for(model, spec, rendering)
     head = model.encode_continuation("\n" + agent.text.action(0).rpartition(" ")[0])
     arms = range(agent.text.n_arms)

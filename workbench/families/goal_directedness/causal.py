@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from probes import make_probe
@@ -33,11 +34,6 @@ from workbench.worlds.grids.agents.play import places_of
 from workbench.worlds.grids.agents.probed_states import agent_of
 from workbench.worlds.grids.layouts import Layout
 from workbench.worlds.moves import Move
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["causal_rows", "choose_places"]
 
 
 def choose_places(spec: GoalSpec, steps: pd.DataFrame, layouts: Sequence[Layout]) -> pd.DataFrame:

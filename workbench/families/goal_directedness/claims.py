@@ -10,20 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.families import Claim, Verdict, verdict
 from workbench.families.goal_directedness.context import GoalRun
 from workbench.families.goal_directedness.contrast import contrast
 from workbench.statistics import Interval, cluster_bootstrap
 from workbench.worlds.grids.agents.probed_states import POSITIONS
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["claims"]
 
 LONG = 5  # moves of a long plan
 MAP_METRICS = ("cell accuracy", "balanced cell accuracy")

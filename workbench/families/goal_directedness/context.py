@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from workbench.families import Context
 from workbench.families.goal_directedness.probing import ProbeData
@@ -14,11 +14,6 @@ from workbench.worlds.grids.agents.play import episodes_of
 from workbench.worlds.grids.agents.probed_states import POSITIONS
 from workbench.worlds.grids.agents.states import visited_states
 from workbench.worlds.grids.maze_sets import Layouts, maze_layouts
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["GoalRun", "activations_name"]
 
 
 class GoalRun(Context[GoalSpec]):

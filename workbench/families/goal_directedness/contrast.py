@@ -7,8 +7,6 @@ import numpy as np
 from probes.cluster_sums import ClusterSums
 from workbench.statistics import Interval, cluster_bootstrap_difference
 
-__all__ = ["contrast"]
-
 _DEFINED = 0.95  # of the resamples must hold rows of both sides
 
 

@@ -7,19 +7,15 @@ solved again.  A move that is wrong in the true grid but right in the decoded on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.statistics import cluster_bootstrap
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.grids.probes.cognitive_map import cell_class, locate
 from workbench.worlds.moves import Move
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["decoded_layouts", "score_decoded"]
 
 
 def decoded_layouts(proba: np.ndarray, sizes: Sequence[int]) -> list[Layout | None]:

@@ -12,8 +12,6 @@ from workbench.worlds.grids.agents.probed_states import POSITIONS
 from workbench.worlds.grids.layouts import State
 from workbench.worlds.grids.maze_sets import probe_layouts
 
-__all__ = ["save_examples"]
-
 TRAJECTORIES = 6
 
 

@@ -8,8 +8,6 @@ from probes.folds import group_holdout
 from workbench.errors import DataError
 from workbench.seeding import derive_seed
 
-__all__ = ["held_out_states", "other_layouts"]
-
 
 def held_out_states(
     sizes: np.ndarray, groups: np.ndarray, share: float, seed: int, densities: np.ndarray | None = None

@@ -23,19 +23,6 @@ from workbench.worlds.grids.maze_sets import probe_layouts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "causal",
-    "cognitive_map",
-    "decoded_actions",
-    "directions",
-    "distance",
-    "map_controls",
-    "map_sizes",
-    "plan",
-    "play",
-    "read",
-]
-
 
 def play(run: GoalRun) -> pd.DataFrame:
     """The states; whether they can be held out is asked here, before anything is read."""

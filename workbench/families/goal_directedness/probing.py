@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from probes import make_probe
 from probes.evaluation import evaluate
@@ -32,24 +33,6 @@ from workbench.worlds.grids.probes.cognitive_map import (
 from workbench.worlds.grids.probes.plan import PRESETS as DECODERS
 from workbench.worlds.grids.probes.plan import LinearPlanProbe, PlanDecoder, plan_scores
 from workbench.worlds.grids.probes.plan_scores import N_SYMBOLS
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = [
-    "ProbeData",
-    "balanced_cell_accuracy",
-    "cell_accuracy",
-    "decode_maps",
-    "decode_plans",
-    "distance_rows",
-    "map_controls",
-    "map_rows",
-    "plan_rows",
-    "prefix_right",
-    "target_rows",
-    "without_walls",
-]
 
 
 class ProbeData(ProbedStates):
@@ -209,8 +192,6 @@ def target_rows(data: ProbeData, h: np.ndarray, untrained: np.ndarray, target: s
     Classes that occur in one group of layouts only are left out.  ``compression`` is the uniform code's length over the
     online code's (Voita and Titov 2020).  Raises :class:`DataError` when fewer than two classes are left.
     """
-    import pandas as pd
-
     y = PROPERTIES[target](data)
     spread = {label for label in np.unique(y) if len(np.unique(data.groups[y == label])) > 1}
     keep = np.isin(y, list(spread - {-1}))

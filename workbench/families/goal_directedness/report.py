@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from workbench.families import Table
 from workbench.families.goal_directedness.figures.looks import MAPS, POSITIONS, probe_name
 from workbench.figures.record import Record, Tables
 from workbench.figures.style import look_in, words
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["readings", "report"]
 
 _BEHAVIOUR = ("success", "accuracy", "spl", "entropy", "jsd", "ece")
 _CAPTION = "95% intervals resample whole layouts"
@@ -33,8 +29,6 @@ def report(record: Record) -> Iterator[Table]:
 
 def _behaviour(margins: pd.DataFrame) -> pd.DataFrame:
     """All mazes of each size, a row a player; sizes in turn."""
-    import pandas as pd
-
     part = margins[margins["size"].notna() & margins["density"].isna()]
     rows = []
     for (size, player), found in part.groupby(["size", "player"], sort=True):
@@ -45,8 +39,6 @@ def _behaviour(margins: pd.DataFrame) -> pd.DataFrame:
 
 def readings(tables: Tables, layer: int) -> pd.DataFrame:
     """One row a reading and control, with the estimates and intervals before and after the reasoning."""
-    import pandas as pd
-
     rows: list[dict[str, str]] = []
     if (maps := tables.table("maps")) is not None:
         maps = maps[(maps["cell"] == "") & (maps["train"] == "all") & (maps["layer"] == layer)]

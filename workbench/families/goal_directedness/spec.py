@@ -8,8 +8,6 @@ from workbench.errors import did_you_mean
 from workbench.families.specs import ModelSpec
 from workbench.worlds.grids.maze_sets import MazeSpec, distinct, odd_from
 
-__all__ = ["MODES", "PRESETS", "GoalSpec"]
-
 MODES = ("direct", "reasoning")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from workbench.families import Step
 from workbench.families.goal_directedness import probe_steps as probing
@@ -18,11 +18,6 @@ from workbench.worlds.grids.agents.probed_states import POSITIONS, agent_of
 from workbench.worlds.grids.maze_sets import Layouts
 from workbench.worlds.grids.oracles import optimal_policy, random_policy
 from workbench.worlds.grids.transforms import TRANSFORMS
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["steps"]
 
 ORACLES = {"random": random_policy, "optimal": optimal_policy}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from workbench.families.goal_directedness.context import GoalRun
 from workbench.families.goal_directedness.examples import save_examples
@@ -17,11 +17,6 @@ from workbench.worlds.grids.agents.transforms import compare_transforms
 from workbench.worlds.grids.maze_sets import Layouts
 from workbench.worlds.grids.mazes import GOAL_STRUCTURES, make_layout
 from workbench.worlds.grids.transforms import TRANSFORMS
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["finish", "structure_layouts"]
 
 
 def structure_layouts(spec: GoalSpec) -> Layouts:
@@ -48,8 +43,6 @@ def finish(run: GoalRun) -> None:
 
 
 def _probe_tables(run: GoalRun) -> dict[str, pd.DataFrame]:
-    import pandas as pd
-
     by_layer = run.gather("map", but=("map-controls", "map-sizes"))
     actions, causal = run.folder.read("decoded-actions"), run.gather("causal")
     compared, effects = (t[c].str.contains(" less ") for t, c in ((actions, "map"), (causal, "direction")))
@@ -76,8 +69,6 @@ def _plain_maps(maps: pd.DataFrame) -> pd.DataFrame:
 
 
 def _behaviour_tables(run: GoalRun) -> dict[str, pd.DataFrame]:
-    import pandas as pd
-
     mazes, steps = run.mazes, run.gather("behaviour")
     transformed = {}
     for name in ("original", *TRANSFORMS):

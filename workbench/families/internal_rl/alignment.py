@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import max_pool1d
 
 from probes import make_probe
@@ -32,10 +33,6 @@ from workbench.worlds.pinpad.pinpad import PinpadState
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
-    from torch import Tensor
-
-__all__ = ["HeldCode", "alignment_rows", "cost_rows", "f1_lead_of", "f1_of", "switch_counts"]
-
 RANDOM_GATES = 5  # random gates of the same rate that the alignment is held against
 Row = dict[str, Any]
 

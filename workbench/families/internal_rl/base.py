@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -18,18 +18,11 @@ from workbench.worlds.pinpad.expert import Episodes
 from workbench.worlds.pinpad.tasks import pretraining_tasks
 from workbench.worlds.pinpad.training import base as pinpad_base
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["base_rows", "move_nll"]
-
 _AT_ONCE = 512
 
 
 def base_rows(run: InternalRLRun) -> pd.DataFrame:
     """Rows ``model, measure``: NLL beside the Bayes filter's, and success without any control."""
-    import pandas as pd
-
     spec = run.spec
     if spec.base == "train":
         pinpad_base.train(Path(run.base_folder), spec.recipe, spec.seed, spec.device, report=run.report("base"))

@@ -9,10 +9,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from torch import Tensor
 
 from probes import make_probe
 from probes.evaluation import evaluate
@@ -32,12 +34,6 @@ from workbench.worlds.pinpad.beliefs import bayes_filter
 from workbench.worlds.pinpad.expert import Episodes
 from workbench.worlds.pinpad.tasks import pretraining_tasks
 from workbench.worlds.pinpad.training import base as pinpad_base
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
-__all__ = ["belief_rows", "history_rows"]
 
 Row = dict[str, Any]
 
@@ -100,8 +96,6 @@ Probing = tuple[float, SequenceModel, dict[Site, dict[str, np.ndarray]]]
 
 def _by_depth(probed: _Probed, name: str, models: list[Probing], shuffled: bool) -> pd.DataFrame:
     """The rows of every model and site; which steps were read rightly goes to an artifact, for paired differences."""
-    import pandas as pd
-
     rows: list[Row] = []
     kept = {"episode": torch.tensor(probed.episode)}
     for share, model, controls in models:

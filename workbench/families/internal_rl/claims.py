@@ -8,23 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from workbench.families import Claim, Verdict, verdict
 from workbench.families.internal_rl.alignment import f1_lead_of, f1_of
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.intervals import over_seeds, over_seeds_difference
 from workbench.families.internal_rl.spec import METHODS
 from workbench.families.internal_rl.summary import Final
 from workbench.statistics import Interval, cluster_bootstrap
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.families.internal_rl.context import InternalRLRun
-
-__all__ = ["claims"]
 
 METHOD = "internal RL"
 

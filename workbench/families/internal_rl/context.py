@@ -17,6 +17,8 @@ from workbench.errors import MissingExtraError
 from workbench.families import Context
 from workbench.families.internal_rl.spec import InternalRLSpec
 from workbench.files import make_folder, write_bytes, write_json
+from workbench.models import load_model
+from workbench.runs.tensors import tensor_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
     from workbench.models.sequence_model import SequenceModel
     from workbench.worlds.pinpad.pinpad import Pinpad
-
-__all__ = ["InternalRLRun", "Report", "check"]
 
 Report = Callable[[dict[str, float]], None]
 _REPORT_SECONDS = 5.0
@@ -48,8 +48,6 @@ class InternalRLRun(Context[InternalRLSpec]):
     @cached_property
     def base(self) -> SequenceModel:
         """The base model, frozen."""
-        from workbench.models import load_model
-
         return load_model(self.base_folder, device=self.spec.device)  # type: ignore[return-value]
 
     @property
@@ -76,8 +74,6 @@ class InternalRLRun(Context[InternalRLSpec]):
 
     def save_tensors(self, name: str, tensors: dict[str, Tensor], metadata: dict[str, Any] | None = None) -> None:
         """Keep tensors as an artifact of the run."""
-        from workbench.runs.tensors import tensor_bytes
-
         write_bytes(self.folder.path / "artifacts" / f"{name}.safetensors", tensor_bytes(tensors, metadata))
 
     def load_tensors(self, name: str) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.control.supervised_control import fit_supervised, oracle_control, random_controllers
@@ -10,11 +10,6 @@ from workbench.families.internal_rl.expert import TASKS, expert_batches, play_ta
 from workbench.families.internal_rl.intervals import row, share_of
 from workbench.sites import Site
 from workbench.training.loop import Schedule
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["controller_rows", "sites_of"]
 
 
 def sites_of(layers: int) -> list[Site]:
@@ -32,8 +27,6 @@ def controller_rows(run: InternalRLRun, depth: int) -> pd.DataFrame:
     ``control`` is ``supervised``, ``random`` (matrices of the same rank and norm) or ``none``; success is raw, beside
     it ``solvable``, the share of these worlds in which the task can be done.
     """
-    import pandas as pd
-
     spec, step = run.spec, f"controllers-{depth}"
     site = sites_of(run.base.n_layers)[depth]
     schedule = Schedule(spec.controller_tokens, spec.controller_lr, spec.weight_decay, betas=(0.9, 0.999))

@@ -8,8 +8,9 @@ a rate-distortion curve go on from one start, the phase of the random gate, whic
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
 
 from workbench.families.internal_rl.alignment import alignment_rows, cost_rows
@@ -21,11 +22,6 @@ from workbench.families.internal_rl.found import Found, course_of, load_found, n
 from workbench.models.sequence_model import SequenceModel
 from workbench.models.untrained import untrained
 from workbench.training.loop import Schedule
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["discovery_rows", "found_by", "start_rows", "sweep_rows"]
 
 
 def found_by(run: InternalRLRun, condition: str, seed: int) -> Found:
@@ -62,8 +58,6 @@ def sweep_rows(run: InternalRLRun, condition: str, seed: int, alpha: float) -> p
 
 
 def _labelled(rows: list[dict[str, Any]], condition: str, seed: int, alpha: float) -> pd.DataFrame:
-    import pandas as pd
-
     return pd.DataFrame([{"condition": condition, "seed": seed, "alpha": alpha} | row for row in rows])
 
 

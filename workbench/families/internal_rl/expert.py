@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from workbench.families.internal_rl.context import InternalRLRun
 from workbench.models.sequence_model import SequenceModel
@@ -16,10 +17,6 @@ from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks, seen
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
-    from torch import Tensor
-
-__all__ = ["TASKS", "changes_of", "expert_batches", "measured_episodes", "play_task", "subgoals_of", "task_of"]
-
 TASKS = ("one subgoal", "pretraining", "held-out", "seen transitions")
 _AT_ONCE = 4096  # worlds played side by side
 _POOL = 8  # batches drawn at once and sorted by length, so that little of a batch is padding

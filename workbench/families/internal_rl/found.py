@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.control.compile_segments import SegmentModel
@@ -22,10 +23,6 @@ from workbench.sites import Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from torch import Tensor
-
-__all__ = ["Found", "course_of", "load_found", "new_steering", "save_found", "site_of"]
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,12 @@ held-out task.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.families.internal_rl.context import InternalRLRun
-
-__all__ = ["ASKS", "BARS", "gates"]
+from workbench.families.internal_rl.context import InternalRLRun
 
 # (stage, measure) -> (bar, sign): passed when sign * (value - bar) >= 0.
 BARS: dict[tuple[str, str], tuple[float, int]] = {
@@ -46,8 +42,6 @@ def gates(run: InternalRLRun) -> pd.DataFrame:
 
     A gate is judged on the estimate; its interval stands beside.
     """
-    import pandas as pd
-
     rows = [*_base(run.gather("base")), *_controllers(run.gather("controllers")), *_discovery(run.gather("discovery"))]
     return pd.DataFrame(rows, columns=["stage", "measure", "value", "low", "high", "bar", "passed", "where"])
 

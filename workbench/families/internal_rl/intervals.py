@@ -17,8 +17,6 @@ from workbench.statistics import Interval, cluster_bootstrap, times_drawn, wilso
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["counted", "mean_by_episode", "mean_of", "over_seeds", "over_seeds_difference", "row", "share_of"]
-
 _RESAMPLES = 1000
 Statistic = Callable[[np.ndarray], np.ndarray]
 """Sums over episodes [..., columns] -> [...]."""

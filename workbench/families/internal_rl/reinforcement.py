@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
 
 from workbench.families.internal_rl.context import InternalRLRun
@@ -16,11 +17,6 @@ from workbench.families.internal_rl.spec import METHODS
 from workbench.seeding import derive_seed
 from workbench.worlds.pinpad.expert import distances, solvable
 from workbench.worlds.pinpad.pinpad import draw_layouts
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["ceiling_rows", "learner_of", "reinforcement_rows", "step_of"]
 
 Learner = CodeLearner | ActionLearner
 
@@ -50,8 +46,6 @@ def learner_of(run: InternalRLRun, method: str, task: str, seed: int) -> Learner
 
 def reinforcement_rows(run: InternalRLRun, method: str, task: str, seed: int) -> pd.DataFrame:
     """One training and its evaluation: rows ``phase`` (``learning``: one an update; ``final``: one an episode)."""
-    import pandas as pd
-
     spec, step = run.spec, step_of(method, task, seed)
     learner = learner_of(run, method, task, seed)
     settings = Reinforcement(
@@ -78,8 +72,6 @@ def _worlds(run: InternalRLRun, task: str) -> int:
 
 
 def _final(trials: list[Trial]) -> pd.DataFrame:
-    import pandas as pd
-
     success, progress, made = (
         torch.cat([value(trial).double().cpu() for trial in trials]).numpy()
         for value in (lambda t: t.success, lambda t: t.progress, lambda t: t.mask.sum(1))
@@ -92,8 +84,6 @@ def ceiling_rows(run: InternalRLRun) -> pd.DataFrame:
 
     The worlds are drawn as ``reinforce.play_trials`` draws them, before anything else of each batch.
     """
-    import pandas as pd
-
     tables = []
     for task in run.spec.tasks:
         goal, success, batch = task_of(run, task).to(run.base.device), [], 4096

@@ -4,19 +4,14 @@ learned by reinforcement, and which gates failed."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from workbench.families import Table
 from workbench.families.internal_rl.gates import ASKS
 from workbench.families.internal_rl.spec import CONDITIONS
+from workbench.figures.record import Record
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    from workbench.figures.record import Record
-
-__all__ = ["final_table", "gate_table", "report"]
 
 _CONTROLS = {"none": "probe", "untrained": "untrained model", "shuffled": "shuffled labels", "majority": "commonest",
              "bayes": "Bayes filter"}  # fmt: skip

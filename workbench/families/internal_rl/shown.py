@@ -6,9 +6,11 @@ picked because they got farthest, and are marked as picked.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
+from torch import Tensor
 
 from steering.stateful import Carried
 from workbench.families.internal_rl.context import InternalRLRun
@@ -18,12 +20,6 @@ from workbench.families.internal_rl.expert import task_of
 from workbench.families.internal_rl.reinforcement import learner_of, step_of
 from workbench.worlds.pinpad.pinpad import begin, draw_layouts
 from workbench.worlds.pinpad.play import Played, play_pinpad
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
-__all__ = ["shown_rows"]
 
 _PLAYED = 256  # episodes that those shown are taken from
 METHOD = "internal RL"
@@ -57,14 +53,10 @@ def shown_rows(run: InternalRLRun) -> pd.DataFrame:
     ``subgoal`` (that the target is part of), ``gate, switched, segment``, the code's numbers ``code_0...``; of the
     whole episode ``success``, ``progress`` (colours reached), ``chosen`` (``first`` or ``farthest``) out of ``played``
     episodes, ``sequence`` (the task's colours as text), and the world: ``size, colours, walls`` (cells as text)."""
-    import pandas as pd
-
     return pd.concat([_shown(run, task) for task in run.spec.tasks], ignore_index=True)
 
 
 def _shown(run: InternalRLRun, task: str) -> pd.DataFrame:
-    import pandas as pd
-
     learner = learner_of(run, METHOD, task, 0)
     assert isinstance(learner, CodeLearner) and learner.policy is not None
     learner.policy.load_state_dict(run.load_tensors(step_of(METHOD, task, 0)))
@@ -96,8 +88,6 @@ def _chosen(progress: Tensor, shown: int) -> list[tuple[int, str]]:
 
 
 def _steps(played: Played, watched: _Watched, i: int, number: int) -> pd.DataFrame:
-    import pandas as pd
-
     episodes, n = played.episodes, int(played.episodes.lengths[i])
     world = episodes.world
     gate = watched.gate[i, :n].cpu()

@@ -12,8 +12,6 @@ from workbench.families.specs import Spec
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["CONDITIONS", "METHODS", "PRESETS", "RL_TASKS", "InternalRLSpec"]
-
 # What is learned by reinforcement, by the names of the tables, and the discovery that each starts from.
 METHODS: dict[str, str | None] = {
     "internal RL": "frozen",

@@ -20,8 +20,6 @@ from workbench.models.loading import n_layers_of
 from workbench.training.recipes import preset_of
 from workbench.worlds.pinpad.training import base as pinpad_base
 
-__all__ = ["SWEPT", "layers_of", "seeds_of", "steps"]
-
 SWEPT = ("frozen", "co-trained")
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from workbench.families.internal_rl.context import InternalRLRun
 from workbench.families.internal_rl.gates import gates
 from workbench.families.internal_rl.intervals import over_seeds, row
 from workbench.statistics import Interval, cluster_bootstrap, wilson
-
-if TYPE_CHECKING:
-    from workbench.families.internal_rl.context import InternalRLRun
-
-__all__ = ["EXPERT", "Final", "finish"]
 
 EXPERT = "expert"
 

@@ -13,6 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pandas as pd
+import torch
+
 from workbench.activations import ActivationStore
 from workbench.errors import DataError, RunError
 from workbench.families.context import Log
@@ -25,11 +28,6 @@ from workbench.runs import RunFolder
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
-
-
-__all__ = ["CONTROL", "Rows", "capture_rows", "ensure_captures", "load_rows"]
-
 CONTROL = "untrained"
 _FOLDER = "activations"
 
@@ -59,8 +57,6 @@ def _is_whole(folder: RunFolder, capture: CapturePlan) -> bool:
 
 def capture_rows(folder: RunFolder, plan: Plan, capture: CapturePlan, progress: bool) -> pd.DataFrame:
     """Run the source and keep what it read, in the run folder; the step has no rows of its own."""
-    import pandas as pd
-
     if capture.stored:
         stamp = {"model": capture.stored.model, "fingerprint": capture.stored.fingerprint}
         folders = {"": {name: str(path) for name, path in capture.stored.folders.items()}}
@@ -142,7 +138,5 @@ def load_rows(run: Path, model: str, position: str, site: str, reader: str = "")
 
 @lru_cache(maxsize=4)
 def _cached(folder: str, site: str, _version: int) -> Rows:
-    import torch
-
     store = ActivationStore(folder)
     return Rows(store.read(site).to(torch.float32).numpy(), store.labels, store.groups)

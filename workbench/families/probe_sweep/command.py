@@ -17,8 +17,6 @@ from workbench.views.tables import new_table
 if TYPE_CHECKING:
     from workbench.families.probe_sweep.plan import Plan
 
-__all__ = ["sweep"]
-
 _LISTED = 200
 
 

@@ -10,22 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.errors import WorkbenchError
 from workbench.figures.marks import Traces, curve, heat, line
 from workbench.figures.panels import colour_axis, panels
+from workbench.figures.record import Record
 from workbench.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Look, finish, need, words
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.figures.record import Record
-
-__all__ = ["figures", "layer_curves", "layer_position_heatmap", "main_metric"]
 
 COLUMNS = ("model", "layer", "component", "position", "target", "task", "probe", "params", "seed", "control", "metric",
            "estimate", "low", "high", "difference_low", "label")  # fmt: skip

@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from workbench.errors import RunError
 from workbench.families.context import Context, Log
@@ -18,11 +20,6 @@ from workbench.families.probe_sweep.worker import evaluate_cell
 from workbench.provenance import provenance
 from workbench.runs import Cell, RunFolder, make_engine, run_cells
 from workbench.runs.cells import attempt
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["run", "steps"]
 
 
 def steps(spec: SweepSpec) -> list[Step]:

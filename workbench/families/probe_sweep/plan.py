@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from probes import make_probe
 from workbench.activations.sources import Source, Stored, Task
 from workbench.errors import SiteError, SpecError, did_you_mean
 from workbench.families.probe_sweep.sources import find_source
@@ -22,8 +23,6 @@ from workbench.models.loading import check_options, n_layers_of, shipped_models
 from workbench.runs import Cell
 from workbench.runs.status import error_line
 from workbench.sites import Site, SiteMap
-
-__all__ = ["CapturePlan", "Plan", "capture_key", "make_plan"]
 
 _LONGEST = 110
 _SUCH = {"classification": "logistic", "regression": "ridge-regression"}
@@ -166,8 +165,6 @@ def _targets(spec: SweepSpec, columns: Mapping[str, Task] | None) -> Iterator[tu
 def _probes(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Any], Task]]:
     """Every probe with every combination of its parameters, each made once to see that it can be."""
     from sklearn.base import is_classifier
-
-    from probes import make_probe
 
     for name, given in spec.probes.items():
         axes = [value if isinstance(value, list | tuple) else [value] for value in given.values()]

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from workbench.families.family import Table
+from workbench.families.probe_sweep.figures import main_metric
 from workbench.figures.style import words
+from workbench.runs import RunRecord
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.runs import RunRecord
-
-__all__ = ["report"]
 
 _MOST, _FEW = 60, 5
 _KEY = ["model", "target", "position", "probe", "params", "seed"]
@@ -26,8 +23,6 @@ _CAPTION = (
 
 def report(record: RunRecord) -> Iterator[Table]:
     """For each target and probe the site with the best score; how many cells are finished; the first that failed."""
-    import pandas as pd
-
     rows = record.rows()
     status = rows["status"] if len(rows) else pd.Series(dtype=str)
     for _, part in rows[status == "ok"].groupby("task", sort=False) if len(rows) else ():
@@ -40,10 +35,6 @@ def report(record: RunRecord) -> Iterator[Table]:
 
 
 def _best(part: pd.DataFrame) -> Table:
-    import pandas as pd
-
-    from workbench.families.probe_sweep.figures import main_metric
-
     metric = main_metric(part)
     several = part["seed"].nunique() > 1
     part = part[(part["metric"] == metric) & (part["label"] == "")]

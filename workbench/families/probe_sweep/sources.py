@@ -10,8 +10,6 @@ from workbench.discovery import attribute
 from workbench.errors import SpecError, did_you_mean
 from workbench.worlds import worlds
 
-__all__ = ["find_source", "sources"]
-
 _FAMILY = __name__.rpartition(".")[0]
 
 

@@ -12,8 +12,6 @@ from workbench.errors import SpecError, check_keys, did_you_mean
 from workbench.runs.names import check_name
 from workbench.sites import Site, parse_sites
 
-__all__ = ["CONTROLS", "EXPERIMENT", "ModelEntry", "SweepSpec", "TargetEntry"]
-
 EXPERIMENT = "sweep"
 CONTROLS = ("majority", "shuffled", "random_features", "control_task", "untrained", "other_groups")
 ALL = "all"

@@ -10,8 +10,6 @@ from workbench.activations import ActivationStore
 from workbench.activations.sources import Source, Stored, Task, infer_task
 from workbench.errors import ArtifactError, SpecError, check_keys
 
-__all__ = ["STORED"]
-
 
 def _check(options: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str, Task]:
     table = next(iter(_stores(options, positions).values())).labels

@@ -9,27 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from probes.folds import group_holdout
 from probes.structured import Structured
 from workbench.activations.sources import Task
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.families.probe_sweep.spec import SweepSpec
 from workbench.seeding import derive_seed
 from workbench.worlds import worlds
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = [
-    "check_structured",
-    "evaluate_structured",
-    "find_structured",
-    "structured",
-    "structured_probe",
-]
 
 _SEED = "random_state"
 
@@ -89,7 +80,6 @@ def evaluate_structured(
     from sklearn.base import clone
 
     from probes.controls import random_features
-    from probes.folds import group_holdout
 
     kind = find_structured(task)
     probe, targets = kind.make(params, labels), kind.read(labels, params)

@@ -9,23 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 
+from probes.folds import duplicate_groups
 from workbench.activations import ActivationSet, Role, Span, capture
 from workbench.activations.positions import Positions, check_positions
 from workbench.activations.sources import Source, Task, infer_task
 from workbench.errors import DataError, SpecError, check_keys, did_you_mean
 from workbench.models.interventions import Window
+from workbench.models.language_model import LanguageModel
 from workbench.sites import Site, SiteMap
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.models.language_model import LanguageModel
-
-__all__ = ["TEXTS", "read_positions"]
 
 _OPTIONS = ("kind", "path", "text", "group")
 _COUNTED = {"last": (-1,), "first": (0,)}
@@ -70,16 +67,12 @@ def _capture(
 
 def _groups(options: Mapping[str, Any], table: pd.DataFrame, texts: list[str]) -> np.ndarray:
     """Groups of the texts; where equal texts lie in two groups, these are one."""
-    from probes.folds import duplicate_groups
-
     column = options.get("group")
     return duplicate_groups(texts, table[column].to_numpy() if column else np.arange(len(texts)))
 
 
 def _pick(rows: ActivationSet, places: Sequence[int], each: int, joined: bool) -> ActivationSet:
     """The rows of some of the ``each`` positions of every text; ``joined``: side by side in one row a text."""
-    import torch
-
     starts = np.arange(0, len(rows), each)
     if not joined:
         return rows.select((starts[:, None] + np.asarray(places)).ravel())
@@ -142,8 +135,6 @@ def _table(options: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _read(path: Path, text: str) -> pd.DataFrame:
-    import pandas as pd
-
     readers: dict[str, Any] = {
         ".csv": partial(_csv, text=text),
         ".parquet": pd.read_parquet,
@@ -159,8 +150,6 @@ def _read(path: Path, text: str) -> pd.DataFrame:
 
 def _csv(path: Path, text: str) -> pd.DataFrame:
     """A CSV file in which text stays what it says (None, NA); in columns of numbers such words are missing values."""
-    import pandas as pd
-
     table, told = pd.read_csv(path), pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={text: str})
     for name in table:
         values = table[name].dropna()

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from probes import make_probe, probe_class
 from workbench.errors import DataError, did_you_mean
 from workbench.families.probe_sweep.captures import CONTROL, Rows, load_rows
+from workbench.families.probe_sweep.plan import capture_key
 from workbench.families.probe_sweep.spec import SweepSpec
 from workbench.families.probe_sweep.structured import evaluate_structured, structured
 from workbench.files import read_object
 from workbench.runs import Cell
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["evaluate_cell"]
 
 _OTHER = "other_groups"
 _OF_EVALUATE = ("majority", "shuffled", "random_features", "control_task")
@@ -53,8 +51,6 @@ def _evaluate(
     features: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:  # fmt: skip
     """The rows of a plain target."""
-    import pandas as pd
-
     from probes.evaluation import evaluate
 
     probe = _probe(values)
@@ -90,8 +86,6 @@ def _labels(found: Rows, values: Any, kept: np.ndarray) -> np.ndarray:
 
 def _probe(values: Any) -> Any:
     """The probe of a cell; one that draws random numbers draws them from the cell's seed."""
-    from probes import make_probe, probe_class
-
     params = dict(values["params"])
     if _SEED in probe_class(values["probe"])._get_param_names():
         params.setdefault(_SEED, values["seed"])
@@ -122,8 +116,6 @@ def _types(spec: SweepSpec, found: Rows, kept: np.ndarray) -> np.ndarray | None:
 
 
 def _has_untrained(context: Path, model: str) -> bool:
-    from workbench.families.probe_sweep.plan import capture_key
-
     record = read_object(context / "artifacts" / f"capture-{capture_key(model)}.json")
     return CONTROL in record["folders"]
 
@@ -138,8 +130,6 @@ def _code_lengths(
     spec: SweepSpec, probe: Any, x: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int
 ) -> pd.DataFrame:
     """Online code lengths (bits) and compression, in the form of the other rows (without differences)."""
-    import pandas as pd
-
     from probes.mdl import online_code
 
     shuffles = 1 if "shuffled" in spec.controls else 0

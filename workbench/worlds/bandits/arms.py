@@ -21,8 +21,6 @@ from workbench.seeding import derive_seed, uniforms
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-__all__ = ["Arms", "BernoulliArms", "GaussianArms", "Means", "arm_seeds", "episode_means", "pay", "reward_table"]
-
 Sampler = Callable[[np.random.Generator], "Sequence[float] | np.ndarray"]
 Means = Sequence[float] | np.ndarray | Sampler
 

@@ -25,8 +25,6 @@ from workbench.errors import DataError, SpecError
 from workbench.seeding import derive_seed
 from workbench.worlds.bandits.arms import Arms, BernoulliArms, GaussianArms, Means, arm_seeds, episode_means, pay
 
-__all__ = ["BernoulliBandit", "BernoulliBanditVector", "GaussianBandit", "GaussianBanditVector"]
-
 
 def _next_seed(seed: int) -> int:
     return derive_seed(seed, "next episode")

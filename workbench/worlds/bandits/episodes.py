@@ -18,8 +18,6 @@ from workbench.worlds.bandits.oracles import Oracle, draw_arms, make_oracle
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["play"]
-
 
 def play(
     oracle: Oracle | str,

@@ -20,19 +20,6 @@ from workbench.errors import DataError, SpecError, did_you_mean
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-__all__ = [
-    "ORACLES",
-    "UCB",
-    "BernoulliThompson",
-    "EpsilonGreedy",
-    "Greedy",
-    "Oracle",
-    "Random",
-    "Thompson",
-    "draw_arms",
-    "make_oracle",
-]
-
 
 class Oracle(Protocol):
     """A policy over batches of episodes.

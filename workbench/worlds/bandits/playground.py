@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
+from workbench.models import Intervention, LanguageModel
+from workbench.seeding import derive_seed
 from workbench.views.choices import number, pick
 from workbench.views.games import Game
+from workbench.worlds.bandits.arms import GaussianArms, reward_table
+from workbench.worlds.bandits.text import HELD_OUT_WORDINGS, RENDERINGS, TRAINED_WORDINGS, BanditText
 
 if TYPE_CHECKING:
-    from workbench.models import Intervention, LanguageModel
     from workbench.worlds.bandits.agents.language_agent import LanguageAgent
-
-__all__ = ["GAME", "BanditSettings", "BanditStep", "play_bandit"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,6 @@ class BanditSettings:
     def agent(self, model: LanguageModel) -> LanguageAgent:
         """The agent that plays it."""
         from workbench.worlds.bandits.agents.language_agent import LanguageAgent
-        from workbench.worlds.bandits.text import BanditText
 
         text = BanditText(self.rendering, self.wording, len(self.means), self.horizon)
         return LanguageAgent(model, text, completions=self.completions)
@@ -70,9 +71,6 @@ def play_bandit(
 
     ``advance`` is called with the number of steps played before each new one.
     """
-    from workbench.seeding import derive_seed
-    from workbench.worlds.bandits.arms import GaussianArms, reward_table
-
     agent = settings.agent(model)
     _, rewards = reward_table(GaussianArms(settings.means, settings.sigma), [settings.seed], settings.horizon)
     steps, messages = list(played[:count]), agent.opening()
@@ -99,8 +97,6 @@ def play_bandit(
 
 
 def _choose() -> BanditSettings:
-    from workbench.worlds.bandits.text import HELD_OUT_WORDINGS, RENDERINGS, TRAINED_WORDINGS
-
     first, second, third = st.columns(3)
     with first:
         rendering = pick("Rendering", list(RENDERINGS), "rendering", show=lambda name: name.replace("_", " "))
@@ -133,8 +129,6 @@ def _episode(steps: Sequence[BanditStep], settings: BanditSettings) -> None:
         st.metric("Points", f"{sum(step.reward for step in done):.0f}")
         st.metric("Best arm chosen", f"{sum(step.arm == best for step in done)} of {len(done)}")
         st.metric("Mean entropy, nats", f"{sum(step.entropy for step in done) / len(done):.2f}")
-    import pandas as pd
-
     table = pd.DataFrame({
         "step": range(1, len(done) + 1),
         "arm": [1 + int(step.arm or 0) for step in done],

@@ -8,27 +8,22 @@ ever on both sides of a split.  Groups are episodes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from workbench.activations import ActivationSet, replay
 from workbench.activations.sources import Source, Task, play_once
 from workbench.errors import DataError, SpecError, check_keys
+from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.worlds.bandits.agents.language_agent import LanguageAgent
 from workbench.worlds.bandits.agents.rollout import prompts_of, rollout
 from workbench.worlds.bandits.arms import GaussianArms
 from workbench.worlds.bandits.text import BanditText
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.models.language_model import LanguageModel
-
-__all__ = ["BANDIT_STEPS"]
 
 Setting = tuple[float, float]
 _TASKS: dict[str, Task] = {

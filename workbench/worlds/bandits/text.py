@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from workbench.errors import SpecError, did_you_mean
 
-__all__ = ["HELD_OUT_WORDINGS", "RENDERINGS", "TRAINED_WORDINGS", "BanditText"]
-
 # rendering -> (noun, plural, verb, gerund)
 RENDERINGS: dict[str, tuple[str, str, str, str]] = {
     "buttons": ("Button", "buttons", "press", "pressing"),

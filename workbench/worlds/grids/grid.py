@@ -24,8 +24,6 @@ from workbench.worlds.grids.mazes import make_layout
 from workbench.worlds.grids.pictures import minigrid_of, picture
 from workbench.worlds.moves import Move
 
-__all__ = ["MARKS", "GridEnv", "marks"]
-
 MARKS = "_#GAKD"
 """What the numbers of an observed grid stand for: 0 open, 1 wall, 2 goal, 3 agent, 4 key, 5 door, as in the text."""
 

@@ -18,8 +18,6 @@ import numpy as np
 from workbench.errors import DataError
 from workbench.worlds.moves import Cell, Move
 
-__all__ = ["UNREACHABLE", "Layout", "State"]
-
 UNREACHABLE = -1
 _HELD_OUT_SHARE = 0.2
 _SALT = b"\2"  # with it open grids of every size lie on both sides of the split

@@ -17,8 +17,6 @@ from workbench.worlds.grids.text import WORDINGS
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Layouts", "MazeSpec", "distinct", "maze_layouts", "odd_from", "probe_layouts"]
-
 T = TypeVar("T")
 
 

@@ -14,9 +14,6 @@ from workbench.errors import SpecError, did_you_mean
 from workbench.worlds.grids.layouts import Layout
 from workbench.worlds.moves import Cell
 
-__all__ = ["GOAL_STRUCTURES", "key_door", "key_no_door", "make_layout", "maze", "two_path_key"]
-
-
 _TRIES = 10_000
 
 

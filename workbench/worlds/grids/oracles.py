@@ -15,8 +15,6 @@ from workbench.errors import DataError
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.moves import Move
 
-__all__ = ["POLICIES", "Policy", "astar", "astar_policy", "optimal_policy", "random_policy"]
-
 Policy = Callable[[Layout, State], np.ndarray]
 """(layout, state) -> P(move) [4]."""
 

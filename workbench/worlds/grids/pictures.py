@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from minigrid.core.grid import Grid
     from PIL.ImageDraw import ImageDraw
 
-__all__ = ["minigrid_of", "picture", "save_animation", "trajectory_picture"]
-
 
 def minigrid_of(layout: Layout, state: State) -> Grid:
     """MiniGrid's grid of the world without the agent; MiniGrid's (i, j) is (column, row).

@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import streamlit as st
 
+from workbench.models import Intervention, LanguageModel
+from workbench.seeding import derive_seed
 from workbench.views.choices import pick, slide, switch
 from workbench.views.games import Game
+from workbench.worlds.grids.layouts import Layout, State
+from workbench.worlds.grids.mazes import GOAL_STRUCTURES, make_layout
+from workbench.worlds.grids.pictures import trajectory_picture
+from workbench.worlds.grids.text import GridText
+from workbench.worlds.moves import Move
 
 if TYPE_CHECKING:
-    from workbench.models import Intervention, LanguageModel
     from workbench.worlds.grids.agents.agent import GridAgent, GridDecision
-    from workbench.worlds.grids.layouts import Layout, State
-
-__all__ = ["CAP", "GAME", "GridSettings", "GridStep", "play_grid"]
-
 CAP = 1.5  # times the optimal number of steps, as in play_grids
 _MOST = 60
 
@@ -35,14 +38,11 @@ class GridSettings:
 
     def layout(self) -> Layout:
         """A layout that the shipped agent was never trained on."""
-        from workbench.worlds.grids.mazes import make_layout
-
         return make_layout(self.size, self.density, self.structure, self.seed, held_out=True)
 
     def agent(self, model: LanguageModel) -> GridAgent:
         """The agent; without reasoning its move probabilities are exact."""
         from workbench.worlds.grids.agents.agent import GridAgent
-        from workbench.worlds.grids.text import GridText
 
         return GridAgent(model, GridText(reasoning=self.reasoning), exact=not self.reasoning)
 
@@ -66,8 +66,6 @@ def play_grid(
     advance: Callable[[int], object] = lambda number: None,
 ) -> list[GridStep]:
     """The first ``count`` steps, going on from those ``played``; fewer when the goal or the cap is reached before."""
-    from workbench.seeding import derive_seed
-
     layout, agent = settings.layout(), settings.agent(model)
     seed = derive_seed(derive_seed(settings.seed, "grid", repr(layout), 0), "rollout", 0)
     limit = math.ceil(CAP * layout.distance(layout.initial) - 1e-9)
@@ -83,8 +81,6 @@ def play_grid(
 
 
 def _choose() -> GridSettings:
-    from workbench.worlds.grids.mazes import GOAL_STRUCTURES
-
     first, second, third = st.columns(3)
     with first:
         structure = pick("Kind", ["maze", *GOAL_STRUCTURES], "structure")
@@ -97,8 +93,6 @@ def _choose() -> GridSettings:
 
 def _show(found: Mapping[str, Sequence[GridStep]], settings: GridSettings) -> None:
     """The way walked and the last move's probabilities of each condition, side by side."""
-    from workbench.worlds.grids.pictures import trajectory_picture
-
     layout = settings.layout()
     for column, (name, steps) in zip(st.columns(len(found)), found.items(), strict=True):
         with column:
@@ -109,8 +103,6 @@ def _show(found: Mapping[str, Sequence[GridStep]], settings: GridSettings) -> No
 
 
 def _episode(steps: Sequence[GridStep], layout: Layout) -> None:
-    from workbench.worlds.moves import Move
-
     last, optimal = steps[-1], sum(step.decision.move in step.optimal for step in steps)
     over = "reached the goal" if last.after.cell == layout.goal else "on the way"
     st.caption(f"{len(steps)} steps, {optimal} of them optimal; {over}.")
@@ -118,8 +110,6 @@ def _episode(steps: Sequence[GridStep], layout: Layout) -> None:
     best = " or ".join(Move(each).name for each in last.optimal)
     st.write(f"Last move: **{move}** (optimal: {best})")
     if last.decision.probabilities is not None:
-        import pandas as pd
-
         p = pd.DataFrame({"move": [each.name for each in Move], "probability": last.decision.probabilities})
         bar = st.column_config.ProgressColumn("probability", min_value=0.0, max_value=1.0, format="%.3f")
         st.dataframe(p, hide_index=True, column_config={"probability": bar})

@@ -8,14 +8,16 @@ layouts, merged where they share a rendered state.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from pydantic import ValidationError
 
 from workbench.activations import ActivationSet, replay
 from workbench.activations.sources import Source, Task, play_once
 from workbench.errors import DataError, SpecError, check_keys, did_you_mean
+from workbench.models.language_model import LanguageModel
 from workbench.sites import Site, SiteMap
 from workbench.worlds.grids.agents.play import play_grids
 from workbench.worlds.grids.agents.probed_states import PROPERTIES, ProbedStates, agent_of, plans_of, play_states
@@ -23,13 +25,6 @@ from workbench.worlds.grids.maze_sets import MazeSpec, probe_layouts
 from workbench.worlds.grids.probes.map_target import write_map
 from workbench.worlds.grids.probes.plan_target import write_plans
 from workbench.worlds.moves import Move
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.models.language_model import LanguageModel
-
-__all__ = ["GRID_STATES"]
 
 POSITIONS = ("pre", "post", "decision")
 # Option -> field of MazeSpec, where it is called otherwise.

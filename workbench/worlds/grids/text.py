@@ -16,8 +16,6 @@ from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.moves import Move
 
-__all__ = ["WORDINGS", "GridText", "read_grid"]
-
 _LEGEND = "A is you, G the goal, # a wall, K a key, D its door. 0 LEFT 1 RIGHT 2 UP 3 DOWN."
 _FULL = (
     "You are the agent A in this grid. Rows and columns are numbered along its edges; # is a wall, _ is open floor, "

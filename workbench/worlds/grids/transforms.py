@@ -17,8 +17,6 @@ from workbench.errors import DataError
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.moves import Cell, Move
 
-__all__ = ["TRANSFORMS", "Transform"]
-
 Matrix = tuple[tuple[int, int], tuple[int, int]]
 
 

@@ -19,15 +19,16 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium import spaces
 
 from workbench.errors import DataError, MissingExtraError, SpecError, did_you_mean
 from workbench.seeding import derive_seed
 from workbench.worlds.pinpad.ant_routes import Routes
 from workbench.worlds.pinpad.ant_world import AntWorld
+from workbench.worlds.pinpad.expert import distances, solvable
+from workbench.worlds.pinpad.pinpad import draw_layouts
 from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks
-
-__all__ = ["TASKS", "AntPinpad"]
 
 TASKS = ("pretraining", "held_out")
 """Names of tasks: one of the 16 drawn at each reset, or the one whose transitions are never trained on."""
@@ -173,11 +174,6 @@ class AntPinpad(gymnasium.Env[np.ndarray, np.ndarray]):
         self.cell = self.last_cell = int(self.layout[0])
 
     def _draw(self, seed: int) -> np.ndarray:
-        import torch
-
-        from workbench.worlds.pinpad.expert import distances, solvable
-        from workbench.worlds.pinpad.pinpad import draw_layouts
-
         rules, generator = self.world.rules, torch.Generator().manual_seed(seed)
         for _ in range(_TRIES):
             layout = draw_layouts(rules, 1, generator)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from workbench.worlds.pinpad.ant_world import AntWorld
 
-__all__ = ["Routes"]
-
 
 class Routes:
     """Ways in one layout: cells of the agent, the colours and the walls, [1 + colours + walls].

@@ -20,8 +20,6 @@ from workbench.worlds.pinpad.ant_world import symlog
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["WALK_SIZE", "AntWalk", "walk_observation"]
-
 WALK_SIZE = 28
 
 

@@ -26,8 +26,6 @@ from workbench.worlds.pinpad.pinpad import Pinpad
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-__all__ = ["PROPRIOCEPTION", "AntWorld", "symlog"]
-
 PROPRIOCEPTION = 27
 _LIMIT = 10.0  # symlog of 22,025: nothing that an ant does comes near
 

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from workbench.worlds.pinpad.expert import Episodes, distances, expert_probabilities, solvable
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
-
-__all__ = ["Beliefs", "bayes_filter"]
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,9 @@ from workbench.worlds.pinpad.options import (
     read_tasks,
     read_world,
 )
+from workbench.worlds.pinpad.pictures import pinpad_picture
 from workbench.worlds.pinpad.pinpad import Pinpad, PinpadState, _stepped, begin
 from workbench.worlds.pinpad.seeds import EpisodesAhead, next_seeds, seeded_layouts, seeded_tasks
-
-__all__ = ["PinpadEnv", "PinpadVectorEnv"]
 
 _MOVES = ", ".join(f"{move.value} {move.name}" for move in Move)
 
@@ -120,8 +119,6 @@ class PinpadEnv(gymnasium.Env[np.ndarray, int]):
         """A picture of the state (render mode ``rgb_array``), the colour that is next framed."""
         if self.render_mode is None or self.state is None:
             return None
-        from workbench.worlds.pinpad.pictures import pinpad_picture
-
         objects = self.state.objects[0].tolist()
         target = None if bool(self.state.done) else int(self.state.target)
         return pinpad_picture(self.world, objects, int(self.state.agent), target, self.tile_size)

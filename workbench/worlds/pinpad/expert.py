@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from workbench.errors import SpecError
 from workbench.worlds.pinpad.pinpad import (
@@ -26,10 +27,6 @@ from workbench.worlds.pinpad.pinpad import (
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
-    from torch import Tensor
-
-__all__ = ["Episodes", "distances", "expert_episodes", "expert_probabilities", "solvable"]
-
 FAR = 10_000
 """Distance of what cannot be reached."""
 

@@ -18,8 +18,6 @@ from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.worlds.pinpad.pinpad import PINPADS, Pinpad, PinpadState, begin, observe
 from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks
 
-__all__ = ["array_of", "ends", "integers", "observation_space", "read_layout", "read_tasks", "read_world"]
-
 _TASKS = ("pretraining", "held-out")
 
 

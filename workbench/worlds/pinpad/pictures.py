@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from workbench.worlds.pinpad.pinpad import Pinpad
 
-__all__ = ["SEGMENT_HUES", "TILE_HUES", "pinpad_picture", "pinpad_trajectory_picture", "save_pinpad_animation"]
-
 TILE_HUES: tuple[RGB, ...] = (
     (240, 140, 140), (255, 190, 95), (246, 244, 120), (160, 222, 150),
     (135, 220, 225), (150, 180, 245), (200, 150, 240), (255, 170, 225),

@@ -17,16 +17,13 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.worlds.moves import Move
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int, Int8, Shaped
-    from torch import Tensor
-
-__all__ = ["OBSERVATIONS", "PINPADS", "Pinpad", "PinpadState", "begin", "draw_layouts", "observe", "step"]
-
 OBSERVATIONS = ("onehot", "absolute", "relative")
 _DRAWS = 2_000
 _NOTHING, _WALL = -1, -2

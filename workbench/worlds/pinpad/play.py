@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from workbench.models.backend import Hook
 from workbench.models.interventions import Intervention, Where, hooks_for
@@ -24,10 +25,6 @@ from workbench.worlds.pinpad.pinpad import Pinpad, PinpadState, observe, step
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
-
-__all__ = ["Played", "play_pinpad"]
-
 Steering = Sequence[Intervention] | Callable[[PinpadState], Sequence[Intervention]]
 
 

@@ -10,18 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from workbench.seeding import uniforms
-from workbench.worlds.pinpad.pinpad import _apart, _no_room
+from workbench.worlds.pinpad.pinpad import Pinpad, _apart, _no_room
 
 if TYPE_CHECKING:
     from jaxtyping import Int, Int64
-    from torch import Tensor
-
-    from workbench.worlds.pinpad.pinpad import Pinpad
-
-__all__ = ["EpisodesAhead", "next_seeds", "seeded_layouts", "seeded_tasks"]
-
 _TASK, _NEXT, _LAYOUT = 0, 1, 2  # places in the stream of an episode
 _DRAWS = 2_000
 _AHEAD = 4  # episodes that are ready for each world

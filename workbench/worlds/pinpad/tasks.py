@@ -10,14 +10,12 @@ from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+
+from workbench.worlds.pinpad.pinpad import Pinpad
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
-
-    from workbench.worlds.pinpad.pinpad import Pinpad
-
-__all__ = ["held_out_task", "pretraining_tasks", "seen_task", "subgoal_sequences", "task_weights"]
 
 
 def subgoal_sequences(subgoals: int, length: int = 3) -> list[tuple[int, ...]]:

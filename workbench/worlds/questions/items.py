@@ -12,8 +12,6 @@ from workbench.seeding import derive_seed
 if TYPE_CHECKING:
     from workbench.worlds.questions.task import Slot, Task
 
-__all__ = ["Drawn", "Item", "draw", "items_of"]
-
 
 @dataclass(frozen=True)
 class Item:

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from workbench.errors import SpecError, did_you_mean
 from workbench.worlds.questions.items import Item
 
-__all__ = ["PROPERTIES", "Property", "compliant", "hypothetical"]
-
 Extract = Callable[[str, Item], str | None]
 
 _EDGES = " \t\r\n\"'`.,;:!?()[]{}*_<>"

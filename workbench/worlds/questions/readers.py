@@ -17,8 +17,6 @@ from workbench.errors import DataError, did_you_mean
 from workbench.worlds.questions.items import Item
 from workbench.worlds.questions.properties import PROPERTIES, Property
 
-__all__ = ["Asked", "read_behaviour_set", "read_paper_set"]
-
 _CHOICE = re.compile(r"^\s*\(([A-Z])\)", re.MULTILINE)
 _PAPER_CHOICE = re.compile(r"^\s*([A-Z])(?: - |\)|:|\.)", re.MULTILINE)
 _NAMES = {"identity": "which_option", "is_even": "even_or_odd", "first_and_second_character": "first_two_characters"}

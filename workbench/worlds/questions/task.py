@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from workbench.worlds.questions.items import Item
 
-__all__ = ["ANSWERS", "LABELS", "SPLITS", "Slot", "Task"]
-
 SPLITS, ANSWERS = ("train", "held_out"), ("words", "number", "option")
 LABELS = "ABCDEFGH"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
+import pandas as pd
+
 from workbench.errors import DataError, did_you_mean
 from workbench.worlds.questions.items import Item
 from workbench.worlds.questions.properties import PROPERTIES
 from workbench.worlds.questions.readers import read_behaviour_set, read_paper_set
 from workbench.worlds.questions.task import ANSWERS, LABELS, SPLITS, Slot, Task
-
-__all__ = ["read_task", "read_yaml"]
 
 _PUBLIC = ("behaviour_set", "paper_set")
 _OWN = ("answer", "prompts", "slots", "choices", "matching", "rows")  # what public data has no use for
@@ -126,8 +126,6 @@ def _of_paper(file: Path, raw: dict[str, Any]) -> tuple[list[Item], tuple[str, .
 
 def _rows(file: Path, name: Any) -> tuple[dict[str, str], ...]:
     """The rows of a data file beside a task's file."""
-    import pandas as pd
-
     path = file.parent / str(name)
     readers = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".jsonl": partial(pd.read_json, lines=True)}
     if path.suffix not in readers:

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.families.east.figures.looks import ARMS, METHODS, look
 from workbench.figures.marks import LEVEL, Traces, curve, each, line, points
 from workbench.figures.panels import grid, name_axis, panels
 from workbench.figures.style import Look, finish, need, ordered, translucent, words
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["cumulative_arms", "entropy_by_step", "regret"]
 
 
 def cumulative_arms(
@@ -50,8 +45,6 @@ def cumulative_arms(
 
 
 def _counts(part: pd.DataFrame, arm: int, episodes: int) -> Traces:
-    import pandas as pd
-
     part = part.assign(count=(part["arm"] == arm).groupby(part["episode"]).cumsum())
     mean = part.groupby("step")["count"].mean()
     colour = ARMS[arm % len(ARMS)]

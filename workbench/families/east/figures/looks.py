@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from workbench.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Look, look_in
 
-__all__ = ["ARMS", "METHODS", "look"]
-
 ARMS = (BLUE, VERMILION, GREEN, PURPLE)
 METHODS: dict[str, Look] = {
     "unsteered": Look("unsteered", BLACK, "solid", "square"),

@@ -7,9 +7,10 @@ share) with ``estimate, low, high`` and the paired ``difference*`` from the unst
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.errors import DataError
@@ -18,11 +19,6 @@ from workbench.figures.marks import LEVEL, Traces, bounds, curve, each, heat, po
 from workbench.figures.panels import colour_axis, grid, panels
 from workbench.figures.style import BLACK, DIVERGING, Look, finish, need, words
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["entropy_by_multiplier", "layer_multiplier_heatmap", "transfer_matrix"]
 
 Chosen = Mapping[str, float]
 COLUMNS = ("set", "rendering", "source", "method", "layer", "multiplier", "temperature", "top_p", "metric")

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from math import log10
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.families.east.figures.looks import METHODS
 from workbench.figures.marks import LEVEL, Traces, curve, each, line
 from workbench.figures.panels import grid, panels
 from workbench.figures.style import BLACK, BLUE, VERMILION, Look, finish, need, words
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["thought_trace", "vector_norms", "words_table"]
 
 
 def thought_trace(rows: pd.DataFrame) -> go.Figure:

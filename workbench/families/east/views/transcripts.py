@@ -10,25 +10,25 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from steering import Add, SteeringVector
 from workbench.errors import ArtifactError, RunError
 from workbench.families.east.figures.looks import look
+from workbench.families.east.spec import EastSpec
 from workbench.figures.style import words
+from workbench.figures.token_strip import token_strip
+from workbench.models import shipped_models
 from workbench.runs import RunRecord
+from workbench.seeding import derive_seed
+from workbench.spec_files import validated
 from workbench.views.choices import pick, slide, switch
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel, model_cache
-
-if TYPE_CHECKING:
-    from steering import SteeringVector
-    from workbench.families.east.spec import EastSpec
-
-__all__ = ["Projected", "project_episode", "transcripts"]
 
 _PER_PAGE = 10
 
@@ -105,8 +105,6 @@ def _scale(found: Mapping[str, Mapping[int, Projected]]) -> tuple[float, float]:
 
 def _step(step: Mapping[Any, Any], tokens: Projected | None, centre: float, limit: float) -> str:
     """A step as HTML: its number and entropy, what was said, what was answered."""
-    from workbench.figures.token_strip import token_strip
-
     if tokens is None:
         said = f'<div style="white-space:pre-wrap">{html.escape(str(step["completion"]).strip())}</div>'
     else:
@@ -138,8 +136,6 @@ def _projections(
 
 def _may_load(source: str) -> bool:
     """A shipped model is loaded at once; any other is not before someone says so: a link must not start a download."""
-    from workbench.models import shipped_models
-
     if source in shipped_models() or model_cache().get(source) or st.session_state.get("_may_load") == source:
         return True
     if st.button(f"Load {source}", type="primary"):
@@ -157,10 +153,7 @@ def project_episode(
     run was made with.
     """
 
-    from steering import SteeringVector
     from workbench.families.east.collect import agent_for
-    from workbench.families.east.spec import EastSpec
-    from workbench.spec_files import validated
     from workbench.worlds.bandits.agents.rollout import prompts_of
 
     spec = validated(EastSpec, dict(run.spec), f"the spec of {run.experiment}/{run.name}")
@@ -197,9 +190,6 @@ def _check(run: RunRecord, fingerprint: str, name: str) -> None:
 
 def _interventions(run: RunRecord, rendering: str, vector: SteeringVector, spec: EastSpec) -> dict[str, list[Any]]:
     """What each method added while the episodes were played."""
-    from steering import Add
-    from workbench.seeding import derive_seed
-
     multiplier = float(run.read_json("chosen")[rendering]["multiplier"])
     shuffled = vector.shuffled(derive_seed(spec.seed, "shuffled", 0))
     return {"east": [Add(vector, multiplier)], "shuffled": [Add(shuffled, multiplier)]}

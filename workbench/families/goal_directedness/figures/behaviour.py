@@ -7,8 +7,9 @@ Every number, interval and test is read from the tables; all intervals are 95% a
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -18,11 +19,6 @@ from workbench.figures.marks import Traces, bars, curve, diagonal, each, line, n
 from workbench.figures.panels import grid, name_axis, panels, zero_line
 from workbench.figures.style import Look, finish, looks_in, need, ordered, words
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["behaviour_by", "behaviour_by_distance", "calibration", "structures", "transforms"]
 
 DIFFICULTY = {"density": "wall density", "size": "grid size"}
 _SHOWN = ("success", "accuracy", "jsd", "entropy")
@@ -182,6 +178,4 @@ def structures(table: pd.DataFrame) -> go.Figure:
 
 def _numbers(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """The columns as numbers; what is none (a row over all) becomes missing."""
-    import pandas as pd
-
     return table.assign(**{name: pd.to_numeric(table[name], errors="coerce") for name in columns})

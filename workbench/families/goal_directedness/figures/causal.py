@@ -3,19 +3,13 @@ random directions of the same norm."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.families.goal_directedness.figures.looks import LEVEL, label, score_axes
 from workbench.figures.marks import Traces, bars, curve, each
 from workbench.figures.panels import panels, zero_line
 from workbench.figures.style import BLACK, BLUE, GREEN, ORANGE, Look, finish, need, ordered
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["erasure", "steering"]
 
 DIRECTIONS = {
     "none": Look("untouched", BLACK, "solid", "square"),

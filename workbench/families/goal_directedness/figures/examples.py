@@ -16,8 +16,6 @@ from workbench.figures.style import ordered
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CELLS", "PLAN", "GridExample", "grid_examples"]
-
 CELLS = ("_", "#", "A", "G", "K", "D", " ")
 """Cell classes by number: open, wall, agent, goal, key, door, padding (the order of the tables)."""
 PLAN = ("LEFT", "RIGHT", "UP", "DOWN", "ended")

@@ -24,8 +24,6 @@ from workbench.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION,
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["grid_step", "grid_steps"]
-
 _NAMES = ("open", "wall", "agent", "goal", "key", "door", "padding")
 _COLOURS = ("#FFFFFF", "#3A3A3A", VERMILION, GREEN, ORANGE, PURPLE, "#DAD7E8")
 _MARKS = ("", "#", "A", "G", "K", "D", "·")

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from workbench.figures.panels import lay_out, share_axis
 from workbench.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Look, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     import plotly.graph_objects as go
-
-__all__ = [
-    "CONTROLS", "LEVEL", "MAPS", "METRICS", "PLAYERS", "POSITIONS", "PROBES", "best_layer", "label", "probe_name",
-    "score_axes", "score_axis",
-]  # fmt: skip
 
 LEVEL = ("metric", "estimate", "low", "high")
 PLAYERS = {

@@ -4,8 +4,8 @@ the map that was decoded (arXiv 2602.08964)."""
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.families.goal_directedness.figures.looks import (
@@ -20,11 +20,6 @@ from workbench.families.goal_directedness.figures.looks import (
 from workbench.figures.marks import Traces, bars, curve, each
 from workbench.figures.panels import panels, share_axis
 from workbench.figures.style import Look, finish, look_in, looks_in, need, ordered
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["decoded_actions", "plan_controls", "plan_layers", "plan_prefix"]
 
 _COLUMNS = ["position", "layer", "decoder", "control", "prefix", "padding", "estimate", "low", "high"]
 _DASHES = {0: ("dot", "-open"), 1: ("solid", ""), 2: ("dash", "-dot"), 4: ("dashdot", "-open-dot")}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.families.goal_directedness.figures.looks import (
@@ -27,19 +27,6 @@ from workbench.figures.marks import Traces, bars, curve, each, heat
 from workbench.figures.panels import colour_axis, panels, whole_axis
 from workbench.figures.style import Look, finish, look_in, looks_in, need, ordered, words
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = [
-    "control_curves",
-    "direction_curves",
-    "layer_curves",
-    "layer_heatmap",
-    "map_cells",
-    "map_training",
-    "over_all",
-]
 
 _NOTE = "95% intervals resample whole layouts."
 _DASHES = {"linear": ("dot", "-open"), "mlp": ("solid", "")}
@@ -152,8 +139,6 @@ def _lines(part: pd.DataFrame) -> list[tuple[Look, pd.DataFrame]]:
 
 def _one_metric(table: pd.DataFrame) -> pd.DataFrame:
     """For each target the rows of the first score it has."""
-    import pandas as pd
-
     parts = []
     for _, part in table.groupby("target", sort=False):
         metric = next((m for m in _SCORES if m in set(part["metric"])), None)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench.families.internal_rl.control.discovery import mirror_activations, steered_pass
@@ -39,10 +39,6 @@ from workbench.worlds.pinpad.expert import Episodes
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
-    from torch import Tensor
-
-__all__ = ["SegmentCourse", "SegmentModel", "Segmented", "discover_segments", "segment_masks", "segmented_pass"]
-
 _NEVER = -1e9
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench.families.internal_rl.control.frozen import frozen, trainable_copy
@@ -32,9 +32,6 @@ from workbench.worlds.pinpad.symmetries import SYMMETRIES, mirrored
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor
-
-__all__ = ["Course", "co_train", "controlled_pass", "discover", "discovery_loss", "mirror_activations", "steered_pass"]
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,12 @@ import copy
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
 
 from workbench.errors import RunError
 from workbench.models.sequence_model import SequenceModel
-
-if TYPE_CHECKING:
-    from torch import nn
-
-__all__ = ["frozen", "trainable_copy", "weights_digest"]
 
 
 def trainable_copy(model: SequenceModel, name: str) -> SequenceModel:
@@ -40,8 +37,6 @@ def weights_digest(module: nn.Module) -> str:
     >>> before == weights_digest(layer)
     False
     """
-    import torch
-
     digest = hashlib.sha256()
     for name, weight in sorted(module.state_dict().items()):
         digest.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())

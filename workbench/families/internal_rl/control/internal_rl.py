@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench.families.internal_rl.control.metacontroller import Metacontroller
 from workbench.models.interventions import Where
@@ -23,11 +23,8 @@ from workbench.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
-    from torch import Tensor
 
     State = dict[str, Tensor]
-
-__all__ = ["CodePolicy", "CodedControl", "Decisions", "advantages", "clipped_objective"]
 
 
 class CodePolicy(nn.Module):

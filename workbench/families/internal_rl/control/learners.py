@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from steering.stateful import Carried
 from workbench.errors import SpecError
@@ -27,9 +27,6 @@ from workbench.worlds.pinpad.play import play_pinpad
 
 if TYPE_CHECKING:
     from jaxtyping import Int
-    from torch import Tensor
-
-__all__ = ["ActionLearner", "CodeLearner", "new_policy"]
 
 
 def new_policy(metacontroller: Metacontroller, seed: int = 0, width: int = 256, std: float = 1.0) -> CodePolicy:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench.errors import DataError, ModelError, RunError
 from workbench.families.internal_rl.control.frozen import frozen, weights_digest
@@ -29,9 +29,6 @@ from workbench.worlds.pinpad.pinpad import Pinpad, PinpadState, begin, draw_layo
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
-    from torch import Tensor
-
-__all__ = ["Learner", "Reinforcement", "Trial", "play_trials", "random_worlds", "reinforce"]
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from steering.low_rank import LowRankControl, LowRankControllers
@@ -21,11 +21,6 @@ from workbench.sites import Site
 from workbench.training.loop import Schedule, train
 from workbench.worlds.pinpad.expert import Episodes
 from workbench.worlds.pinpad.pinpad import Pinpad, PinpadState
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-__all__ = ["fit_supervised", "oracle_control", "random_controllers"]
 
 
 def fit_supervised(

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.errors import DataError
-from workbench.families.internal_rl.figures.style import of_measure, task_name
+from workbench.families.internal_rl.figures.looks import of_measure, task_name
 from workbench.figures.style import need
 from workbench.statistics import Interval
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
-
-__all__ = ["FARTHEST", "FIRST", "PinpadEpisode", "episodes_of", "overall_success", "picked"]
 
 FIRST, FARTHEST = "first", "farthest"
 METHOD = "internal RL"

@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.errors import WorkbenchError
-from workbench.families.internal_rl.figures import picked, shown_episodes
+from workbench.families.context import Log
+from workbench.families.internal_rl.figures import PinpadEpisode, picked, shown_episodes
+from workbench.figures.record import Record
 from workbench.worlds.gifs import write_gif
+from workbench.worlds.pinpad.pictures import pinpad_trajectory_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jaxtyping import UInt8
-
-    from workbench.families.context import Log
-    from workbench.families.internal_rl.figures import PinpadEpisode
-    from workbench.figures.record import Record
-
-__all__ = ["save_episode_gifs"]
 
 _TILE, _NARROWEST, _LINE, _SIZE = 44, 380, 17, 12  # pixels: a cell, a board, a line of text, its letters
 _INK = (34, 34, 34)
@@ -49,7 +46,6 @@ def save_episode_gifs(record: Record, folder: Path, log: Log) -> list[Path]:
 
 def _frames(episode: PinpadEpisode, rate: str) -> list[UInt8[np.ndarray, "height width 3"]]:
     """The way so far after each move, over its caption."""
-    from workbench.worlds.pinpad.pictures import pinpad_trajectory_picture
     from workbench.worlds.pinpad.pinpad import Pinpad
 
     world = Pinpad(size=episode.size, colours=len(episode.colours), walls=len(episode.walls), subgoal=1)

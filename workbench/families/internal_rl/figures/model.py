@@ -3,31 +3,23 @@ subgoal in force, and where low-rank controllers can take over."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
-from plotly.subplots import make_subplots
 
-from workbench.families.internal_rl.figures.style import (
+from workbench.families.internal_rl.figures.looks import (
     BELIEFS,
     CONTROLLERS,
-    ESTIMATE,
     TASKS,
     depth_axis,
     labelled,
-    looks_in,
     of_measure,
     task_name,
 )
-from workbench.figures.marks import curve
+from workbench.figures.marks import LEVEL, Traces, curve, each
+from workbench.figures.panels import name_axis, panels
 from workbench.figures.style import BLACK, BLUE, Look, finish, need, ordered
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["base_model", "belief_history", "beliefs", "controllers"]
 
 BASE, SECOND = "base", "second base"
 _PROBED = ("model", "share", "site", "layer", "control", "measure")
@@ -37,25 +29,30 @@ _STEPS = "95% intervals resample whole episodes."
 
 def base_model(table: pd.DataFrame) -> go.Figure:
     """Loss beside the Bayes filter's, and success without control.  ``table``: ``measure, estimate, low, high``."""
-    need(table, ["measure", *ESTIMATE], "base_model")
-    losses = {"nll": Look("base model", BLUE), "bayes_nll": Look("exact Bayes filter", BLACK, symbol="square")}
-    played = {
-        "pretraining": Look("pretraining tasks", BLUE, symbol="circle"),
-        "held_out": Look("held-out task", BLUE, symbol="circle-open"),
+    need(table, ["measure", *LEVEL], "base_model")
+    shown = {
+        "loss of the next move (nats)": {
+            "nll": Look("base model", BLUE), "bayes_nll": Look("exact Bayes filter", BLACK, symbol="square"),
+        },
+        "success (share of episodes)": {
+            "uncontrolled_pretraining": Look("pretraining tasks", BLUE),
+            "uncontrolled_held_out": Look("held-out task", BLUE, symbol="circle-open"),
+        },
+    }  # fmt: skip
+    found = {
+        title: [(look, rows) for measure, look in looks.items() if len(rows := of_measure(table, measure))]
+        for title, looks in shown.items()
     }
-    panels = (
-        ("loss of the next move (nats)", "", losses),
-        ("success (share of episodes)", "uncontrolled_", played),
-    )
-    figure = make_subplots(1, 2, horizontal_spacing=0.2, subplot_titles=[title for title, _, _ in panels])
-    for column, (_, prefix, looks) in enumerate(panels, 1):
-        rows = [(row, style) for key, style in looks.items() for row in of_measure(table, prefix + key).itertuples()]
-        top = 1.0 if prefix else max((float(row.high) for row, _ in rows), default=1.0)
-        for place, (row, style) in enumerate(rows):
-            figure.add_traces(list(labelled(row, place, style, top)), [1] * 2, [column] * 2)
-        names = {"tickvals": list(range(len(rows))), "ticktext": [style.name for _, style in rows]}
-        figure.update_yaxes(range=[len(rows) - 0.4, -0.6], row=1, col=column, **names)
-        figure.update_xaxes(range=[-0.03 * top, 1.06 * top], row=1, col=column)
+    tops = {title: max((float(own["high"].max()) for _, own in rows), default=1.0) for title, rows in found.items()}
+    tops["success (share of episodes)"] = 1.0
+
+    def draw(title: str) -> Traces:
+        return [t for k, (look, rows) in enumerate(found[title]) for t in labelled(rows, k, look, tops[title])]
+
+    figure = panels({title: title for title in found}, draw, shared=False, horizontal_spacing=0.2)
+    for col, (title, top) in enumerate(tops.items(), 1):
+        name_axis(figure, [look.name for look, _ in found[title]], row=1, col=col)
+        figure.update_xaxes(range=[-0.03 * top, 1.06 * top], row=1, col=col)
     note = "95% intervals: whole episodes resampled for losses, Wilson for shares. The filter is the best possible."
     gap = [f" Paired gap to it: {Interval.of(row).text(3)} nats." for row in of_measure(table, "gap").itertuples()]
     return finish(figure, "The base model without control", note + "".join(gap), 980, 300)
@@ -65,14 +62,16 @@ def beliefs(table: pd.DataFrame) -> go.Figure:
     """Accuracy of the probe of the subgoal in force after every layer of the base, beside its controls and the exact
     Bayes filter.  ``table`` has ``model, share, site, layer`` (0: the embedding), ``control, measure, estimate, low,
     high``."""
-    need(table, [*_PROBED, *ESTIMATE], "beliefs")
+    need(table, [*_PROBED, *LEVEL], "beliefs")
     part = of_measure(table[table["model"] == BASE], "accuracy")
     part = part[part["share"] == part["share"].max()]
     need(part, [], "beliefs of the base")
-    figure = go.Figure()
-    for control, style in looks_in(part["control"], BELIEFS):
-        figure.add_traces(curve(part[part["control"] == control], "layer", style, thin=control != "none"))
-    depth_axis(figure, list(zip(part["layer"], part["site"], strict=True)))
+
+    def course(rows: pd.DataFrame, look: Look) -> Traces:
+        return curve(rows, "layer", look, thin=look != BELIEFS["none"])
+
+    figure = go.Figure(each(part, "control", BELIEFS, course))
+    depth_axis(figure, part)
     figure.update_yaxes(title_text="accuracy (share of steps)", range=[0, 1.03])
     note = f"The subgoal in force is never shown to the model. Linear probes; {_STEPS}"
     return finish(figure, "What each layer says of the subgoal in force", note, 860, 540)
@@ -83,7 +82,7 @@ def belief_history(table: pd.DataFrame) -> go.Figure:
 
     ``table``: as for :func:`beliefs`.
     """
-    need(table, [*_PROBED, *ESTIMATE], "belief_history")
+    need(table, [*_PROBED, *LEVEL], "belief_history")
     part = of_measure(table[table["model"] == SECOND], "accuracy")
     need(part, [], "belief_history of the second base")
     figure, depths = go.Figure(), sorted(part["layer"].unique())
@@ -108,21 +107,21 @@ def controllers(table: pd.DataFrame) -> go.Figure:
 
     ``table`` has ``site, layer, control, task, measure`` (success, solvable), ``estimate, low, high``.
     """
-    need(table, ["site", "layer", "control", "task", "measure", *ESTIMATE], "controllers")
-    tasks = ordered(table["task"], TASKS)
-    figure = make_subplots(1, len(tasks), shared_yaxes=True, horizontal_spacing=0.03,
-                           subplot_titles=[task_name(task) for task in tasks])  # fmt: skip
-    for j, task in enumerate(tasks, 1):
+    need(table, ["site", "layer", "control", "task", "measure", *LEVEL], "controllers")
+    tasks = {task: task_name(task) for task in ordered(table["task"], TASKS)}
+
+    def course(rows: pd.DataFrame, look: Look) -> Traces:
+        return curve(rows, "layer", look, thin=look != CONTROLLERS["supervised"])
+
+    def draw(task: str) -> Traces:
         part = table[table["task"] == task]
-        success = of_measure(part, "success")
-        ceiling = of_measure(part, "solvable").drop_duplicates("layer").assign(control="solvable")
-        for control, style in looks_in([*ceiling["control"], *success["control"]], CONTROLLERS):
-            own = ceiling if control == "solvable" else success[success["control"] == control]
-            thin = control != "supervised"
-            figure.add_traces(curve(own, "layer", style, thin=thin, shade=control != "solvable"), 1, j)
-        depth_axis(figure, list(zip(part["layer"], part["site"], strict=True)), row=1, col=j)
+        ceiling = of_measure(part, "solvable").drop_duplicates("layer")
+        top = curve(ceiling, "layer", CONTROLLERS["solvable"], thin=True, shade=False)
+        return top + each(of_measure(part, "success"), "control", CONTROLLERS, course)
+
+    figure = panels(tasks, draw, y="success (share of episodes)")
+    depth_axis(figure, table)
     figure.update_yaxes(range=[-0.03, 1.04])
-    figure.update_yaxes(title_text="success (share of episodes)", row=1, col=1)
     note = "Low-rank controllers, one a subgoal, trained with the base frozen; the true subgoal says which one acts. "
     note += "95% intervals: Wilson."
     return finish(figure, "Where controllers can take over", note, max(700, 285 * len(tasks) + 90), 520)

@@ -15,10 +15,10 @@ from plotly.subplots import make_subplots
 
 from workbench.errors import DataError
 from workbench.families.internal_rl.figures.episodes import PinpadEpisode
-from workbench.families.internal_rl.figures.style import task_name
-from workbench.figures.style import DIVERGING, finish
-
-__all__ = ["HUES", "TILES", "caption", "episode_step", "episode_steps"]
+from workbench.families.internal_rl.figures.looks import task_name
+from workbench.figures.animation import animate
+from workbench.figures.marks import cell_lines
+from workbench.figures.style import DIVERGING, finish, rgb
 
 TILES = ("#f08c8c", "#ffbe5f", "#f6f478", "#a0de96", "#87dce1", "#96b4f5", "#c896f0", "#ffaae1")
 HUES = ("#c8141e", "#145ac8", "#007d32", "#eb6e00", "#7d28aa", "#008c96", "#87501e", "#d7008c")
@@ -70,33 +70,9 @@ def episode_step(episode: PinpadEpisode, step: int | None = None, rate: str = ""
 def episode_steps(episode: PinpadEpisode, rate: str = "", captioned: bool = True) -> go.Figure:
     """All moves as one figure with a slider and a play button; it stands at the last move, as a still picture does."""
     figure = episode_step(episode, None, rate, captioned)
-    count, end = len(episode), _title(episode, len(episode))
-    first = len(_still(episode))
-    numbers = list(range(first, len(figure.data)))
-    figure.frames = [
-        go.Frame(
-            name=str(k), traces=numbers, data=[trace for trace, _ in _moving(episode, k)],
-            layout={"title": {"text": figure.layout.title.text.replace(end, _title(episode, k), 1)}},
-        )
-        for k in range(1, count + 1)
-    ]  # fmt: skip
-    still = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    moving = {"fromcurrent": False, "frame": {"duration": 350, "redraw": True}, "transition": {"duration": 0}}
-    stops = [{"label": str(k), "method": "animate", "args": [[str(k)], still]} for k in range(1, count + 1)]
-    buttons = [
-        {"label": "play", "method": "animate", "args": [None, moving]},
-        {"label": "stop", "method": "animate", "args": [[None], still]},
-    ]
-    place = {"y": 0, "yanchor": "top", "xanchor": "left"}
-    slider = {"steps": stops, "active": count - 1, "currentvalue": {"visible": False}, "x": 0.13, "len": 0.87}
-    menu = {"type": "buttons", "direction": "right", "buttons": buttons, "showactive": False, "x": 0}
-    height = figure.layout.height + 75
-    above = (1 - figure.layout.title.y) * figure.layout.height  # keep the title where it was
-    figure.update_layout(
-        sliders=[slider | place | {"pad": {"t": 66}}], updatemenus=[menu | place | {"pad": {"t": 62}}], height=height,
-        margin_b=figure.layout.margin.b + 75, title_y=1 - above / height,
-    )  # fmt: skip
-    return figure
+    numbers = list(range(len(_still(episode)), len(figure.data)))
+    frames = [(_title(episode, k), [trace for trace, _ in _moving(episode, k)]) for k in range(1, len(episode) + 1)]
+    return animate(figure, frames, numbers, shown=len(episode) - 1, pace=350)
 
 
 def _about(episode: PinpadEpisode) -> str:
@@ -158,22 +134,16 @@ def _still(episode: PinpadEpisode) -> list[Placed]:
 
 def _board(episode: PinpadEpisode) -> list[Any]:
     """Tiles, walls, lines between cells, the numbers of the colours, and a ring where the agent started."""
-    palette = [[250, 250, 250], [int(_WALL[i : i + 2], 16) for i in (1, 3, 5)]]
-    palette += [[int(TILES[k % len(TILES)][i : i + 2], 16) for i in (1, 3, 5)] for k in range(len(episode.colours))]
+    palette = [[250, 250, 250], rgb(_WALL), *(rgb(TILES[k % len(TILES)]) for k in range(len(episode.colours)))]
     kinds = np.zeros(episode.size**2, int)
     kinds[list(episode.walls)] = 1
     kinds[list(episode.colours)] = 2 + np.arange(len(episode.colours))
     pixels = np.array(palette)[kinds].reshape(episode.size, episode.size, 3)
-    lines: tuple[list[float | None], list[float | None]] = ([], [])
-    for edge in np.arange(1, episode.size) - 0.5:
-        lines[0].extend([edge, edge, None, -0.5, episode.size - 0.5, None])
-        lines[1].extend([-0.5, episode.size - 0.5, None, edge, edge, None])
     rows, columns = np.divmod(np.array(episode.colours), episode.size)
     row, column = divmod(int(episode.agents[0]), episode.size)
     return [
         go.Image(z=pixels.tolist(), hoverinfo="skip"),
-        go.Scatter(x=lines[0], y=lines[1], mode="lines", line={"color": "#d7d7d7", "width": 1}, hoverinfo="skip",
-                   showlegend=False),
+        *cell_lines(episode.size, "#d7d7d7"),
         go.Scatter(x=columns + 0.32, y=rows - 0.27, mode="text", hoverinfo="skip", showlegend=False,
                    text=[f"<b>{k}</b>" for k in range(len(rows))], textfont={"size": 14, "color": _INK}),
         _outline(row, column, _RING, _START, {"color": _MARK, "width": 2.5}),

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import plotly.graph_objects as go
 
-from workbench.families.internal_rl.figures.style import ESTIMATE, bars_of
 from workbench.families.internal_rl.report import gate_table
-from workbench.figures.style import BLUE, GREEN, VERMILION, finish, need
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["claims", "gates"]
+from workbench.figures.marks import LEVEL, points
+from workbench.figures.panels import name_axis, zero_line
+from workbench.figures.style import BLUE, GREEN, VERMILION, Look, finish, need
 
 _CLEAR = "rgba(0, 0, 0, 0)"
 
@@ -42,19 +37,17 @@ def claims(table: pd.DataFrame) -> go.Figure:
 
     ``table``: ``claim, on, held, evidence, estimate, low, high``.
     """
-    need(table, ["claim", "on", "held", "evidence", *ESTIMATE], "claims")
+    need(table, ["claim", "on", "held", "evidence", *LEVEL], "claims")
     names = table["claim"] + table["on"].map(lambda on: f" ({on})" if on else "")
     figure, held = go.Figure(), table["held"].astype(bool)
-    for label, chosen, colour, symbol in (("held", held, BLUE, "circle"), ("not held", ~held, VERMILION, "x")):
-        part = table[chosen]
-        figure.add_scatter(
-            x=part["estimate"], y=names[chosen], mode="markers", name=f"{label} ({len(part)})", cliponaxis=False,
-            marker={"color": colour, "symbol": symbol, "size": 10}, error_x=bars_of(part, colour),
-            customdata=part["evidence"], hovertemplate="%{customdata}",
-        )  # fmt: skip
-    figure.add_vline(0, line={"color": "#888", "width": 1.2, "dash": "dot"})
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=names[::-1],
-                        range=[-0.7, len(names) - 0.3])  # fmt: skip
+    table = table.assign(place=range(len(table)))
+    for look, part in (
+        (Look(f"held ({held.sum()})", BLUE), table[held]),
+        (Look(f"not held ({(~held).sum()})", VERMILION, symbol="x"), table[~held]),
+    ):
+        shown = {"customdata": part["evidence"], "hovertemplate": "%{customdata}"}
+        figure.add_traces(points(part, look, y=part["place"], **shown))
+    name_axis(zero_line(figure, "x"), list(names))
     figure.update_xaxes(title_text="difference (accuracy, success or F1) with its 95% interval")
     figure.update_layout(showlegend=True)
     title = f"Claims of the paper: {int(held.sum())} of {len(names)} held"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from workbench.families.internal_rl.figures import PinpadEpisode, shown_episodes
+from workbench.families.internal_rl.figures.looks import task_name
 from workbench.families.internal_rl.figures.player import caption, episode_step, episode_steps
-from workbench.families.internal_rl.figures.style import task_name
 from workbench.runs import RunRecord
 from workbench.views.charts import show_figure
 from workbench.views.choices import pick, slide, switch
-
-__all__ = ["player"]
 
 
 def player(run: RunRecord) -> None:

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from workbench.families.claims import Claim, Verdict, verdict
 from workbench.families.introspection.concept_injection.context import InjectionContext
 from workbench.families.introspection.concept_injection.summary import difference, split
 from workbench.statistics import Interval, wilson
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["claims"]
 
 _CONTROLS = {
     "none": "no injection",

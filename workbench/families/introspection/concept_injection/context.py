@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
 
 from steering.vectors import SteeringVector
 from workbench.families.context import Context
@@ -16,11 +18,6 @@ from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model
 from workbench.runs import RunFolder
 from workbench.sites import Site
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["InjectionContext", "save_vectors", "saved_vectors", "words_of"]
 
 VECTORS = "concepts"
 
@@ -82,8 +79,6 @@ def words_of(spec: InjectionSpec) -> Words:
 
 def save_vectors(folder: RunFolder, vectors: dict[int, dict[str, SteeringVector]]) -> None:
     """Keep the concept vectors as the artifact ``concepts``: a tensor [concepts, d] a layer."""
-    import torch
-
     some = next(iter(next(iter(vectors.values())).values()))
     residual = {str(layer): next(iter(each.values())).metadata["residual_norm"] for layer, each in vectors.items()}
     stamp: dict[str, object] = {"fingerprint": some.fingerprint, "basis": some.basis, "component": some.site.component}

@@ -6,21 +6,16 @@ tokens, and the activations of those tokens are compared with the concept's vect
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
 
 from workbench.activations import capture
+from workbench.families.introspection.concept_injection.context import InjectionContext
 from workbench.families.introspection.concept_injection.prompts import INTENTIONS, intention
 from workbench.families.introspection.concept_injection.vectors import CONTROL_VECTORS
 from workbench.sites import Site
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.families.introspection.concept_injection.context import InjectionContext
-
-__all__ = ["control_rows"]
 
 
 def control_rows(context: InjectionContext) -> pd.DataFrame:
@@ -29,8 +24,6 @@ def control_rows(context: InjectionContext) -> pd.DataFrame:
     Arms ``think`` and ``avoid``; ``vector`` is what the activations are compared with: the concept's, or one of its
     controls.  ``none`` is the concept's vector while nothing is said of the concept (the plain instruction).
     """
-    import pandas as pd
-
     cosines = {arm: _cosines(context, arm) for arm in INTENTIONS}
     kinds = ("concept", *(kind for kind in CONTROL_VECTORS if kind in context.spec.controls))
     rows: list[dict[str, Any]] = []

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures.marks import Traces, bars, bounds, curve, each, heat
@@ -17,11 +17,6 @@ from workbench.figures.panels import colour_axis, panels, share_axis, zero_line
 from workbench.figures.record import Record, Tables
 from workbench.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, Look, finish, need, words
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["by_protocol", "figures", "injection_grid", "intention", "multiplier_curves"]
 
 VECTORS = {
     "concept": Look("concept's vector", BLUE, "solid", "circle"),

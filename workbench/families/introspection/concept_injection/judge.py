@@ -7,7 +7,8 @@ their own and never replace those of the rules.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from workbench.errors import ModelError
 from workbench.families.introspection.concept_injection.prompts import need_chat
@@ -15,11 +16,6 @@ from workbench.families.introspection.concept_injection.protocols import NO, YES
 from workbench.families.introspection.concept_injection.trials import Trial, run_trials
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import n_layers_of, shipped_models
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["JUDGED", "QUESTIONS", "check_judge", "judge_rows"]
 
 JUDGED = {("detection", "standard"), ("detection", "neutral"), ("naming", "standard"), ("thought", "thought")}
 KEYS = ["protocol", "arm", "vector", "layer", "multiplier", "concept", "trial"]

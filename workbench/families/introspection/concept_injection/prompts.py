@@ -15,12 +15,6 @@ from workbench.activations.positions import Role, Span, find_positions
 from workbench.errors import ModelError
 from workbench.models.language_model import LanguageModel
 
-__all__ = [
-    "ABOUT", "LETTERS", "NOISES", "SENTENCES", "UNRELATED", "Conversation", "Placed", "choice", "detection",
-    "intention", "kv_cache", "naming", "need_chat", "neutral", "perturbed", "place", "prefill", "thought",
-    "transcription", "unrelated",
-]  # fmt: skip
-
 ABOUT = "Tell me about {word}."
 INTRODUCTION = (
     "This is an experiment on what language models know of their own inner states. I can place a pattern that stands"

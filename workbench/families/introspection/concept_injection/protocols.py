@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.families.introspection.concept_injection import prompts
 from workbench.families.introspection.concept_injection.prompts import LETTERS, Conversation
@@ -27,11 +28,7 @@ from workbench.families.introspection.concept_injection.trials import Outcome, T
 from workbench.families.introspection.concept_injection.vectors import CONTROL_VECTORS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from workbench.families.introspection.concept_injection.context import InjectionContext
-
-__all__ = ["ARMS", "Arm", "arms_of", "conditions", "options_of", "protocol_rows", "yes_minus_no"]
 
 YES, NO = ("Yes", "yes"), ("No", "no")
 Numbers = dict[str, float]
@@ -123,8 +120,6 @@ def protocol_rows(context: InjectionContext, protocol: str, layer: int | None) -
     Columns ``protocol, arm, vector, layer, multiplier, concept, trial, text`` and numbers of the reply (NaN where an
     arm does not have one); what is read off the logits stands in the rows of trial 0 only.
     """
-    import pandas as pd
-
     rows: list[dict[str, Any]] = []
     for arm in arms_of(context.spec, protocol):
         asked = conditions(context.spec, protocol, arm, layer)

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from workbench.families.family import Table
 from workbench.families.introspection.concept_injection.figures import METRICS
-from workbench.figures.record import Tables
+from workbench.figures.record import Record, Tables
 from workbench.figures.style import words
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.figures.record import Record
-
-__all__ = ["report", "with_controls"]
 
 _CONTROLS = {"none": "no injection", "random": "random", "shuffled": "shuffled", "perturbed": "odd input"}
 _CAPTION = (
@@ -39,8 +33,6 @@ def report(record: Record) -> Iterator[Table]:
 
 def with_controls(part: pd.DataFrame) -> pd.DataFrame:
     """Rows of ``results`` or ``held_out`` as text: the concept's vector, and every control that was run."""
-    import pandas as pd
-
     shown = {"estimate": "concept"} | {each: label for each, label in _CONTROLS.items() if part[each].notna().any()}
     return pd.DataFrame(
         {"measure": METRICS.get(row["metric"], words(row["metric"]))}

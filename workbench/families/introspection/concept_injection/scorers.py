@@ -14,8 +14,6 @@ from difflib import SequenceMatcher
 
 from workbench.errors import DataError
 
-__all__ = ["Grade", "affirmation", "grade", "is_coherent", "naming_of", "transcribed"]
-
 _NOTICING = "(?:detect(?:ed|ing)?|feel(?:ing)?|felt|(?:notic|sens|perceiv|experienc|observ)(?:e|ed|ing))"
 _QUOTE = "['\u2019]"  # straight or curly
 _AFFIRMS = re.compile(

@@ -9,8 +9,6 @@ from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 from workbench.errors import did_you_mean
 from workbench.families.specs import ModelSpec
 
-__all__ = ["CONTROLS", "PRESETS", "PROTOCOLS", "SCOPES", "InjectionSpec", "layers_between"]
-
 PROTOCOLS = ("detection", "naming", "thought", "prefill", "control", "kv_cache")
 SCOPES = ("trial", "text", "reply", "everything")
 CONTROLS = ("random", "shuffled", "perturbed", "neutral", "unrelated", "choice")

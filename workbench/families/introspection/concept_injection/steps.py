@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from workbench.families.family import Step
 from workbench.families.introspection.concept_injection.context import InjectionContext, save_vectors, words_of
@@ -15,11 +16,6 @@ from workbench.families.introspection.concept_injection.protocols import arms_of
 from workbench.families.introspection.concept_injection.spec import InjectionSpec
 from workbench.families.introspection.concept_injection.vectors import concept_table, concept_vectors
 from workbench.models.language_model import LanguageModel
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["check", "steps"]
 
 
 def check(spec: InjectionSpec, model: LanguageModel | None) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from workbench.families.introspection.concept_injection.judge import KEYS
 from workbench.families.introspection.concept_injection.protocols import arms_of
 from workbench.families.introspection.concept_injection.vectors import CONTROL_VECTORS
@@ -17,11 +19,7 @@ from workbench.runs.contents import RunContents
 from workbench.statistics import Interval, cluster_bootstrap, wilson
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from workbench.families.introspection.concept_injection.context import InjectionContext
-
-__all__ = ["PRIMARY", "choose", "difference", "finish", "gather", "held_out", "results_table", "split"]
 
 _RATES = (
     "success", "affirms", "names", "coherent", "says_yes", "correct",
@@ -84,8 +82,6 @@ def _scopes(context: InjectionContext) -> list[dict[str, object]]:
 
 def gather(folder: RunContents) -> pd.DataFrame:
     """The rows of all protocols, with the judge's grades in columns of their own."""
-    import pandas as pd
-
     steps = [step for step in folder.steps() if step != "vectors"]
     rows = pd.concat([folder.read(step) for step in steps if not step.startswith("judge-")], ignore_index=True)
     judged = [folder.read(step) for step in steps if step.startswith("judge-")]
@@ -118,8 +114,6 @@ def choose(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 def held_out(rows: pd.DataFrame, chosen: dict[str, dict[str, float]]) -> pd.DataFrame:
     """The results of every arm at its chosen cell; ``rows`` are of the concepts that it was not chosen on."""
-    import pandas as pd
-
     parts = []
     for name, cell in chosen.items():
         protocol, _, arm = name.partition("/")
@@ -138,8 +132,6 @@ def results_table(rows: pd.DataFrame) -> pd.DataFrame:
     ``none, none_low, none_high``...; and the paired difference ``over_none, over_none_low, over_none_high``... of the
     concept's vector (of the other vectors: from no injection alone).  A control that was not run is NaN.
     """
-    import pandas as pd
-
     return pd.DataFrame([row for _, part in rows.groupby(["protocol", "arm"], sort=False) for row in _of_arm(part)])
 
 

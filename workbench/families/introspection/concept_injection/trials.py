@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from steering.interventions import Add
 from steering.vectors import SteeringVector
@@ -25,10 +26,6 @@ from workbench.progress import progress_bar
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
-    from torch import Tensor
-
-__all__ = ["Outcome", "RowWindows", "Trial", "run_trials"]
-
 MOST_ROWS = 128  # a larger batch saves little, and its padding and masks cost
 
 

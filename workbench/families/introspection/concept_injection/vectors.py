@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
 
 from steering.vectors import SteeringVector
@@ -13,11 +14,6 @@ from workbench.errors import DataError
 from workbench.families.introspection.concept_injection.prompts import ABOUT, need_chat
 from workbench.models.language_model import LanguageModel
 from workbench.sites import Site
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["CONTROL_VECTORS", "concept_table", "concept_vectors", "control_vector"]
 
 CONTROL_VECTORS = ("random", "shuffled")
 
@@ -70,8 +66,6 @@ def concept_table(vectors: Mapping[int, Mapping[str, SteeringVector]]) -> pd.Dat
 
     ``others`` is its mean cosine with the other concepts' vectors: near 1 the list has one direction and no concepts.
     """
-    import pandas as pd
-
     rows = []
     for layer, of_layer in vectors.items():
         units = torch.stack([v.vector.double() / max(v.norm, 1e-12) for v in of_layer.values()])  # [concepts d]

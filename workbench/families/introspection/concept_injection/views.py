@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from workbench.families.family import View
@@ -11,14 +12,8 @@ from workbench.families.introspection.concept_injection.figures import METRICS, 
 from workbench.families.introspection.concept_injection.report import report, with_controls
 from workbench.figures.record import Tables
 from workbench.figures.style import words
+from workbench.runs import RunRecord
 from workbench.views.choices import pick
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.runs import RunRecord
-
-__all__ = ["views"]
 
 _BESIDE = "Every measure at the chosen layer and multiplier; brackets: 95% intervals."
 _LOGITS = (

@@ -10,8 +10,6 @@ from typing import Any
 
 from workbench.errors import DataError
 
-__all__ = ["Words", "load_words"]
-
 SHIPPED = Path(__file__).with_name("words.yaml")
 
 

@@ -31,8 +31,6 @@ from workbench.families.introspection.inspect_export.provider import language_mo
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
 
-__all__ = ["concept_injection"]
-
 
 @task
 def concept_injection(

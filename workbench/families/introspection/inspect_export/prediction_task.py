@@ -36,8 +36,6 @@ from workbench.worlds.questions.items import Item, items_of
 from workbench.worlds.questions.properties import PROPERTIES, compliant, hypothetical
 from workbench.worlds.questions.tasks import load_tasks
 
-__all__ = ["self_prediction"]
-
 
 @task
 def self_prediction(

@@ -23,8 +23,6 @@ from workbench.errors import ModelError
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model
 
-__all__ = ["WorkbenchAPI", "chat_of", "language_model_of", "local_model"]
-
 _MAX_TOKENS = 100
 _STOPS: dict[str, StopReason] = {"length": "max_tokens"}
 

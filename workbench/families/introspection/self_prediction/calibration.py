@@ -11,15 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from workbench.families.introspection.self_prediction.scoring import level
 from workbench.statistics import Interval, cluster_bootstrap
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Float, Int
-
-__all__ = ["bin_numbers", "calibration_bins", "deviation", "deviation_interval", "points"]
 
 _ITEM = ["task", "split", "id", "property"]
 _RESAMPLES = 1000
@@ -71,8 +69,6 @@ def deviation_interval(rows: pd.DataFrame, bins: int) -> Interval:
 
 def calibration_bins(rows: pd.DataFrame, bins: int) -> pd.DataFrame:
     """Rows ``bin, hypothetical, estimate, low, high, n``: the mean hypothetical and object share of each bin."""
-    import pandas as pd
-
     index = bin_numbers(rows["hypothetical"].to_numpy(dtype=float), bins)
     found = []
     for number in np.unique(index):

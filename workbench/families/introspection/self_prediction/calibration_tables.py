@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.families.introspection.self_prediction.calibration import (
     calibration_bins,
@@ -16,11 +17,6 @@ from workbench.families.introspection.self_prediction.context import FIRST, Pred
 from workbench.families.introspection.self_prediction.steps import pairings
 from workbench.statistics import cluster_bootstrap_difference
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["calibration_tables"]
-
 _RESAMPLES = 1000
 
 
@@ -28,8 +24,6 @@ def calibration_tables(context: PredictionContext) -> tuple[pd.DataFrame, pd.Dat
     """Bins ``predictor, learner, split, bin, hypothetical, estimate, low, high, n``; errors ``predictor, learner,
     split, metric, estimate, low, high, n`` (metric ``mad``); differences of errors ``comparison, learner, split,
     estimate, low, high, n``, on the same items."""
-    import pandas as pd
-
     spread, bins = context.folder.read(f"samples-{FIRST}"), context.spec.bins
     shares = {key: points(spread, context.folder.read(step)) for key, step in _predictors(context).items()}
     curves, errors, differences = [], [], []

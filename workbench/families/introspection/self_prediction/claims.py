@@ -15,8 +15,6 @@ from workbench.families.claims import Claim, Verdict, verdict
 from workbench.figures.record import Tables
 from workbench.statistics import Interval
 
-__all__ = ["claims"]
-
 _SPLITS = {"held_out": "held-out tasks", "train": "training tasks", "": "all tasks"}
 _FITS = {"training": "fitted on the training pairs", "folds": "fitted in folds"}
 # table -> the comparison in it -> the claim that its difference is positive

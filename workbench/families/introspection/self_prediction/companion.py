@@ -12,9 +12,9 @@ the choice.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from probes import make_probe
 from probes.controls import shuffled_labels
@@ -28,11 +28,6 @@ from workbench.runs.contents import RunContents
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.worlds.questions.properties import hypothetical
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["CONTROLS", "FITS", "chosen_layer", "controls_rows", "fold_predictions", "probe_rows", "read_rows"]
 
 FITS = ("training", "folds")
 CONTROLS = ("shuffled", "untrained", "second")
@@ -59,8 +54,6 @@ def read_rows(context: PredictionContext, layers: Sequence[int]) -> pd.DataFrame
 
 def _probed(context: PredictionContext) -> pd.DataFrame:
     """M1's test rows, and those of at most ``probe_prompts`` training prompts a task, that have a value."""
-    import pandas as pd
-
     kept = {question.item.id for question in context.questions.role("train", context.spec.probe_prompts)}
     train = context.behaviour(FIRST, "train")
     rows = pd.concat([train[train["id"].isin(kept)], context.behaviour(FIRST, "test")])
@@ -86,8 +79,6 @@ def _artifact(source: str, layer: int) -> str:
 
 def controls_rows(context: PredictionContext) -> pd.DataFrame:
     """The same of every control, at the chosen layer; the shuffled labels' rows have the number of their ``draw``."""
-    import pandas as pd
-
     layer = chosen_layer(context.folder, context.layers)
     return pd.concat([probe_rows(context, layer, control) for control in CONTROLS], ignore_index=True)
 
@@ -104,8 +95,6 @@ def chosen_layer(folder: RunContents, layers: Sequence[int]) -> int:
 
 def probe_rows(context: PredictionContext, layer: int, control: str = "none") -> pd.DataFrame:
     """What the probe of a layer says: rows ``role, task, split, id, property, truth, said, layer, fit, control``."""
-    import pandas as pd
-
     rows = context.folder.read("activations")
     source = control if control in ("untrained", "second") else "own"
     x = context.folder.load_tensors(_artifact(source, layer))[0]["activations"].numpy()

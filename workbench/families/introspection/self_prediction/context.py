@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from workbench.errors import DataError
 from workbench.families.context import Context
@@ -20,11 +21,6 @@ from workbench.models.language_model import LanguageModel
 from workbench.progress import progress_bar
 from workbench.training.lora import LoRA, Pair, finetune
 from workbench.worlds.questions.properties import PROPERTIES, hypothetical
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["FIRST", "PredictionContext"]
 
 FIRST = "first"
 

@@ -18,8 +18,6 @@ from workbench.statistics import cluster_bootstrap
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Contrast", "contrast", "sign_flip_p"]
-
 _FLIPS = 10_000
 _BLOCK = 2**22
 

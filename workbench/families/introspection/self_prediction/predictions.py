@@ -9,7 +9,9 @@ finetuning, and ``cross_itself`` is ``cross`` judged by its own behaviour instea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from workbench.families.introspection.self_prediction.context import PredictionContext
 from workbench.families.introspection.self_prediction.contrasts import contrast
@@ -22,11 +24,6 @@ from workbench.families.introspection.self_prediction.scoring import (
 )
 from workbench.families.introspection.self_prediction.steps import pairings
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["accuracy_table", "comparison_rows", "comparisons_table", "gather_predictions"]
-
 _SAME = ["split", "task", "id", "property"]
 _PAIRS = (
     ("self", "mode"), ("self", "self_before"), ("self", "cross"), ("cross", "mode"), ("cross", "cross_before"),
@@ -37,8 +34,6 @@ _PAIRS = (
 def gather_predictions(context: PredictionContext) -> pd.DataFrame:
     """Rows ``target, learner, predictor, task, split, id, property, truth, said, correct``, roles being names of
     :class:`PredictionContext`; ``learner`` is the second model of the comparison (empty where there is none)."""
-    import pandas as pd
-
     parts = []
     for learner, target in pairings(context.spec):
         truth = context.behaviour(target, "test")
@@ -61,8 +56,6 @@ def gather_predictions(context: PredictionContext) -> pd.DataFrame:
 
 def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """Rows ``target, learner, predictor, split, task, property, metric, estimate, low, high, n``."""
-    import pandas as pd
-
     keys = ["target", "learner", "predictor"]
     return pd.DataFrame(
         dict(zip(keys, key, strict=True)) | row
@@ -76,8 +69,6 @@ def comparisons_table(predictions: pd.DataFrame, seed: int) -> pd.DataFrame:
 
     ``comparison`` reads "self less cross".  Intervals are 95%, p two-sided, both by whole items.
     """
-    import pandas as pd
-
     rows = []
     for target, of_target in predictions.groupby("target", sort=False):
         parts = dict(list(of_target.groupby(["learner", "predictor"], sort=False)))

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from workbench.families.introspection.self_prediction.companion import CONTROLS, FITS, chosen_layer
 from workbench.families.introspection.self_prediction.context import FIRST, PredictionContext
 from workbench.families.introspection.self_prediction.predictions import comparison_rows
 from workbench.families.introspection.self_prediction.scoring import METRICS, accuracy_rows, level, with_mode
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["probe_layers", "probe_tables"]
-
 _ITEM = ["split", "task", "id", "property"]
 
 
 def probe_layers(context: PredictionContext) -> pd.DataFrame:
     """Accuracy by layer: ``layer, fit, role, split, metric, estimate, low, high, n``."""
-    import pandas as pd
-
     rows = []
     for layer in context.layers:
         table = _judged(context.folder.read(f"probe-{layer}"))
@@ -42,8 +37,6 @@ def probe_tables(context: PredictionContext, predictions: pd.DataFrame) -> tuple
     Readers: ``probe``, its controls (``shuffled`` is the mean over draws), and the predictors of M1's behaviour.  All
     of a fit are on the items that the probe of that fit could be tested on.
     """
-    import pandas as pd
-
     layer = chosen_layer(context.folder, context.layers)
     own = _judged(context.folder.read(f"probe-{layer}"))
     controls = _judged(context.folder.read("probe-controls"))

@@ -7,17 +7,14 @@ gets the question as a line of text, and its answer is the line it writes next. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from workbench.families.introspection.self_prediction.questions import Question
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.seeding import derive_seed
 from workbench.worlds.questions.properties import Property, compliant, hypothetical
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["KEYS", "Predictions", "asked", "behaviour", "foreseen", "sampled_behaviour", "sampled_foresight"]
 
 KEYS = ["task", "split", "role", "id", "property"]
 Predictions = Sequence[tuple[Question, Property]]  # what is asked of one model
@@ -98,8 +95,6 @@ def _counts(row: dict[str, Any], values: Iterable[str | None]) -> list[dict[str,
 
 
 def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    import pandas as pd
-
     return pd.DataFrame(rows, columns=[*KEYS, *columns]).astype({"value": "string"})
 
 

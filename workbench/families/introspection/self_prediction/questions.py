@@ -16,8 +16,6 @@ from workbench.worlds.questions.items import Item, items_of
 from workbench.worlds.questions.properties import PROPERTIES, Property
 from workbench.worlds.questions.tasks import Task, load_tasks
 
-__all__ = ["Question", "Questions"]
-
 
 @dataclass(frozen=True)
 class Question:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from workbench.families.family import Table
 from workbench.families.introspection.self_prediction.figures.looks import FITS, PREDICTORS, SPLITS, role, short
-from workbench.figures.record import Tables
+from workbench.figures.record import Record, Tables
 from workbench.figures.style import words
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.figures.record import Record
-
-__all__ = ["differences", "levels", "overall", "predictor_name", "report"]
 
 _CAPTION = "tasks never finetuned on: by no model; brackets: 95% intervals over items"
 _OTHERS = {"self_after": "self-trained, judged by its new behaviour", "cross_itself": "cross-trained, judged by itself"}
@@ -75,8 +70,6 @@ _COLUMNS = {
 
 
 def _text_table(rows: pd.DataFrame, columns: tuple[str, ...], sign: str = "") -> pd.DataFrame:
-    import pandas as pd
-
     names = [name for name in columns if name in rows]
     found = []
     for key, part in rows.groupby(names, sort=False):
@@ -92,8 +85,6 @@ def _text(row: dict[str, Any], sign: str) -> str:
 
 
 def _similarity(rows: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
     rows = rows[rows["split"] == ""].sort_values("rank")
     second = [
         role(f"second-{rank}") if chosen else "" for rank, chosen in zip(rows["rank"], rows["chosen"], strict=True)
@@ -103,8 +94,6 @@ def _similarity(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shift(rows: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
     rows = rows[(rows["split"] == "") & (rows["predictor"] == "after")]
     found = []
     for subset, part in rows.groupby("subset"):

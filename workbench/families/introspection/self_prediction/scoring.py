@@ -7,16 +7,12 @@ tested items themselves, which favours it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.statistics import cluster_bootstrap
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["METRICS", "accuracy_rows", "balance_weights", "judged", "level", "with_mode"]
 
 METRICS = ("accuracy", "balanced_accuracy")
 _ITEM = ["task", "split", "id", "property"]

@@ -11,16 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from workbench.families.introspection.self_prediction.contrasts import contrast
 from workbench.families.introspection.self_prediction.scoring import level
 from workbench.seeding import derive_seed
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Bool, Int
-
-__all__ = ["changed", "equalised", "shift_tables"]
 
 _ITEM = ["task", "split", "id", "property"]
 
@@ -75,8 +73,6 @@ def shift_tables(
     all), ``predictor, follows`` (old, new), ``estimate, low, high, n``; the second ``subset, split, predictor,
     estimate, low, high, p, n`` of new less old.  Without a changed item both are empty.
     """
-    import pandas as pd
-
     moved = changed(old, new)
     subsets = {"changed": moved, "equalised": moved[equalised(moved, seed)] if len(moved) else moved}
     levels, differences = [], []

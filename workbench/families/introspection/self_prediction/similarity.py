@@ -7,15 +7,11 @@ unlike the first makes self-prediction look better than it is: the second model 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from workbench.errors import DataError
 from workbench.families.introspection.self_prediction.scoring import judged, level
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["agreement_table", "ranked"]
 
 
 def agreement_table(first: pd.DataFrame, candidates: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -24,8 +20,6 @@ def agreement_table(first: pd.DataFrame, candidates: Mapping[str, pd.DataFrame])
     ``first`` and the candidates' tables: behaviour, with ``task, split, id, property, value``.  Items on which either
     model does not comply are left out.
     """
-    import pandas as pd
-
     rows = []
     for name, table in candidates.items():
         both = judged(first, table.dropna(subset=["value"]))

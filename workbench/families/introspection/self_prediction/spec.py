@@ -10,8 +10,6 @@ from probes import PROBES
 from workbench.errors import did_you_mean
 from workbench.families.specs import ModelSpec
 
-__all__ = ["COPY", "PRESETS", "SelfPredictionSpec"]
-
 COPY = "copy"  # the candidate that is made in the run
 Direction = Literal["forward", "backward"]
 

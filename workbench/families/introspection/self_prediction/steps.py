@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from workbench.families.family import Step
 from workbench.families.introspection.self_prediction.companion import controls_rows, probe_rows, read_rows
@@ -19,11 +21,6 @@ from workbench.families.introspection.self_prediction.questions import Questions
 from workbench.families.introspection.self_prediction.spec import COPY, SelfPredictionSpec
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import n_layers_of
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["check", "pairings", "steps"]
 
 Get = Callable[[PredictionContext], LanguageModel]
 
@@ -131,8 +128,6 @@ def _train_shifted(context: PredictionContext) -> pd.DataFrame:
 
 def _trained(context: PredictionContext, learner: str, target: str, pairs: int, model: LanguageModel) -> pd.DataFrame:
     """One row: who learned from whom, from how many pairs at most, and the fingerprint of what came out."""
-    import pandas as pd
-
     names = {"learner_model": context.name(learner), "target_model": context.name(target)}
     row = {"learner": learner, "target": target} | names
     return pd.DataFrame([row | {"pairs": pairs, "fingerprint": model.fingerprint}])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from workbench.families.introspection.self_prediction.calibration_tables import calibration_tables
 from workbench.families.introspection.self_prediction.companion import chosen_layer
@@ -19,16 +21,9 @@ from workbench.families.introspection.self_prediction.shift import shift_tables
 from workbench.families.introspection.self_prediction.similarity import ranked
 from workbench.statistics import wilson
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["finish"]
-
 
 def finish(context: PredictionContext) -> None:
     """Write the tables, and ``chosen`` (second models, probed layer), as artifacts."""
-    import pandas as pd
-
     folder, done = context.folder, set(context.folder.steps())
     predictions = gather_predictions(context)
     tables = {

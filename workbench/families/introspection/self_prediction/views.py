@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import streamlit as st
 
 from workbench.families.family import Table, View
 from workbench.families.introspection.self_prediction.figures.looks import FITS, SPLITS, role
 from workbench.families.introspection.self_prediction.report import differences, levels, overall, predictor_name
 from workbench.families.page import show_table
-from workbench.figures.record import Tables
+from workbench.figures.record import Record, Tables
 from workbench.figures.style import words
+from workbench.runs import RunRecord
 from workbench.statistics import Interval
 from workbench.views.choices import pick
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.figures.record import Record
-    from workbench.runs import RunRecord
-
-__all__ = ["views"]
 
 _SECOND = (
     "A model that was trained on another's behaviour still predicts its own, so the second model is the candidate that "

@@ -10,12 +10,11 @@ from typing import Any
 
 import streamlit as st
 
+from probes import PROBES
 from workbench.families import Family, families
 from workbench.families.probe_sweep.spec import CONTROLS as ALL_CONTROLS
 from workbench.families.probe_sweep.spec import EXPERIMENT
 from workbench.views.choices import pick, pick_some, slide, switch, write
-
-__all__ = ["CONTROLS", "TEMPLATES", "chosen_spec", "command_of", "to_yaml"]
 
 CONTROLS = tuple(each for each in ALL_CONTROLS if each != "control_task")  # which needs a column of types: by hand
 _LABELS = {
@@ -98,8 +97,6 @@ def _preset(family: Family) -> dict[str, Any]:
 
 def _sweep(template: dict[str, Any], number: int) -> dict[str, Any]:
     """The template with what the widgets say; each template has choices of its own."""
-    from probes import PROBES
-
     spec, source = dict(template), dict(template["source"])
     first, second, third = st.columns(3)
     with first:

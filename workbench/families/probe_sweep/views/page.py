@@ -20,8 +20,6 @@ from workbench.views.run_list import pick_run, runs_root
 from workbench.views.run_tables import show_table
 from workbench.views.text import say_error
 
-__all__ = ["sweeps_page"]
-
 _EVERY_S = 2.0
 _START, _WATCH, _RESULTS = "Start", "Watch", "Results"
 

@@ -33,23 +33,6 @@ from workbench.worlds.episode_table import (
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-__all__ = [
-    "MEASURES",
-    "by_step",
-    "commitment_time",
-    "cumulative_regret",
-    "entropy_by_step",
-    "greedy_choices",
-    "greedy_rate",
-    "mean_entropy",
-    "minimum_arm_fraction",
-    "regret",
-    "suffix_failure",
-    "summarise",
-    "total_regret",
-    "total_reward",
-]
-
 
 def regret(table: pd.DataFrame) -> pd.Series[float]:
     """Regret of each row: the best mean minus the chosen arm's mean (the column ``regret`` where there is one).

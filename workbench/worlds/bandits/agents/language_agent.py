@@ -9,21 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workbench.errors import SpecError
+from workbench.models.cache import PromptCache
 from workbench.models.interventions import Intervention
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed, uniforms
 from workbench.statistics import corrected_entropy, plugin_entropy
 from workbench.worlds.bandits.text import BanditText
-
-if TYPE_CHECKING:
-    from workbench.models.cache import PromptCache
-
-__all__ = ["Decision", "LanguageAgent", "Messages"]
 
 Messages = list[dict[str, str]]
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.errors import DataError, ModelError
 from workbench.models.interventions import Intervention
@@ -22,11 +23,6 @@ from workbench.progress import progress_bar
 from workbench.seeding import derive_seed
 from workbench.worlds.bandits.agents.language_agent import Decision, LanguageAgent, Messages
 from workbench.worlds.bandits.arms import Arms, reward_table
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Rollout", "prompts_of", "rollout"]
 
 _TOKENS_PER_TURN = 64  # only to guess how many episodes fit into memory at once
 
@@ -71,8 +67,6 @@ def rollout(
     played together and returns interventions whose rows are these.  ``parallel`` episodes run at once (default: as many
     as fit into memory).  Raises :class:`DataError` without seeds.
     """
-    import pandas as pd
-
     if not len(seeds):
         raise DataError("nothing to play: give at least one seed")
     horizon = horizon or agent.text.horizon

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-__all__ = ["PRESETS", "Recipe", "train"]
-
 NAME = "bandit-agent"
 
 

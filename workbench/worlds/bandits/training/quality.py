@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
@@ -11,11 +11,6 @@ from workbench.worlds.bandits.agents.behaviour import summarise
 from workbench.worlds.bandits.agents.language_agent import LanguageAgent
 from workbench.worlds.bandits.agents.rollout import rollout
 from workbench.worlds.bandits.text import HELD_OUT_WORDINGS, BanditText
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["CARD", "CARD_ROWS", "measure_quality"]
 
 SETTINGS = ((95.0, 105.0), (105.0, 95.0), (99.0, 101.0))
 ORACLES = ("random", "greedy", "epsilon_greedy", "ucb", "thompson")
@@ -32,8 +27,6 @@ def measure_quality(
     ``player, setting, measure, estimate, low, high`` (95%, over episodes); ``valid`` counts completions, entropies
     (nats) are means over the first and the last five steps.
     """
-    import pandas as pd
-
     texts = {"agent, buttons": BanditText(), "agent, slot machines": BanditText("slot_machines")}
     texts |= {f"agent, unseen wording {w}": BanditText(wording=w) for w in HELD_OUT_WORDINGS}
     texts |= {"agent, no thoughts": BanditText(thoughts=False)}

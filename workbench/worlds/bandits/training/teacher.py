@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import norm
 
-__all__ = ["FOLLOW", "LEVELS", "Play", "Teacher", "level_probabilities", "simulate"]
-
 LEVELS = ("unsure", "leaning", "sure")
 FOLLOW = np.array([0.5, 0.8, 0.998])
 HINT = 0.75  # probability that the opener is of the drawn level; otherwise it is of any level

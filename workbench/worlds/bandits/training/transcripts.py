@@ -20,8 +20,6 @@ from workbench.worlds.bandits.training import teacher as bt
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["Writer", "bandit_tokenizer"]
-
 FORM_WEIGHT = 0.2
 MAX_TARGETS = sum(len(phrases) for phrases in bt.PHRASES)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from workbench.errors import DataError, SpecError
 from workbench.models.interventions import Intervention
@@ -26,8 +27,6 @@ from workbench.worlds.moves import Move
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from numpy.typing import ArrayLike
-
-__all__ = ["GridAgent", "GridDecision", "Place", "draw_moves"]
 
 Place = tuple[Layout, State]
 _ROWS = 64  # scored at once on a CPU: more fall out of its cache and take longer each
@@ -136,8 +135,6 @@ class GridAgent:
     def _score(
         self, prompts: Sequence[list[int]], interventions: Sequence[Intervention]
     ) -> Float[np.ndarray, "places 4"]:
-        import torch
-
         if not prompts:
             return np.zeros((0, len(Move)))
         if interventions:  # rows may be steered each in its own way

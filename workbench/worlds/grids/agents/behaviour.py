@@ -9,7 +9,8 @@ player, group and metric.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from workbench.errors import DataError
 from workbench.statistics import Interval, cluster_bootstrap
@@ -18,11 +19,6 @@ from workbench.worlds.grids.agents.calibration import calibration_error
 from workbench.worlds.grids.agents.play import episodes_of
 from workbench.worlds.grids.agents.states import visited_states
 from workbench.worlds.grids.layouts import Layout
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["METRICS", "behaviour_by_distance", "grid_behaviour", "layout_labels", "players_table"]
 
 # metric -> what it is; those of states and steps also exist by distance to the goal
 METRICS: dict[str, str] = {
@@ -39,8 +35,6 @@ METRICS: dict[str, str] = {
 
 def players_table(plays: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Tables of steps put under one another, the column ``player`` naming whose each is."""
-    import pandas as pd
-
     if not plays:
         raise DataError("no plays: give the steps of at least one player")
     return pd.concat([steps.assign(player=name) for name, steps in plays.items()], ignore_index=True)
@@ -53,8 +47,6 @@ def layout_labels(layouts: Sequence[Layout], **labels: Sequence[object]) -> pd.D
     >>> layout_labels([make_layout(5, d) for d in (0, 1)], density=[0, 1]).to_dict("list")
     {'size': [5, 5], 'density': [0, 1]}
     """
-    import pandas as pd
-
     return pd.DataFrame({"size": [layout.size for layout in layouts], **labels})
 
 
@@ -126,8 +118,6 @@ def _of_states(states: pd.DataFrame, resamples: int, seed: int) -> list[tuple[st
 
 def _table(measures: Sequence[tuple[str, pd.DataFrame, _Measure]], keys: list[str], order: list[str]) -> pd.DataFrame:
     """The intervals of each measure in each group of its own table, groups first, metrics in ``order``."""
-    import pandas as pd
-
     rows = []
     for name, table, measure in measures:
         for key, part in table.groupby(keys, sort=True, dropna=False):

@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from workbench.errors import DataError
 from workbench.statistics import Interval, cluster_bootstrap
 from workbench.worlds.episode_table import need_columns
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Float, Int
     from numpy.typing import ArrayLike
-
-__all__ = ["calibration_bins", "calibration_error"]
 
 BINS = 10
 

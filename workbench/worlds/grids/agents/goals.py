@@ -7,9 +7,9 @@ optimal path towards it follows a habit, not the goal (arXiv 2602.08964).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from workbench.errors import DataError
 from workbench.statistics import cluster_bootstrap
@@ -17,11 +17,6 @@ from workbench.worlds.episode_table import need_columns
 from workbench.worlds.grids.agents.play import episodes_of
 from workbench.worlds.grids.layouts import UNREACHABLE, Layout, State
 from workbench.worlds.moves import Move
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["GOAL_METRICS", "goal_structures", "key_distances"]
 
 # metric -> what it is; a share over nothing has no row
 GOAL_METRICS: dict[str, str] = {
@@ -65,8 +60,6 @@ def goal_structures(
     share is taken over.  Raises :class:`DataError`
     for a layout without a key.
     """
-    import pandas as pd
-
     if structures is not None and len(structures) != len(layouts):
         raise DataError(f"{len(structures)} structures for {len(layouts)} layouts: name the structure of each")
     if structures is not None:

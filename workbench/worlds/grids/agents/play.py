@@ -12,9 +12,10 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.errors import DataError, SpecError
 from workbench.models.interventions import Intervention
@@ -24,11 +25,6 @@ from workbench.worlds.grids.agents.agent import GridAgent, GridDecision, Place, 
 from workbench.worlds.grids.layouts import UNREACHABLE, Layout, State
 from workbench.worlds.grids.oracles import Policy
 from workbench.worlds.moves import Move
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["GridInterventions", "Player", "episodes_of", "places_of", "play_grids", "transcripts_of"]
 
 Player = GridAgent | Policy
 GridInterventions = Sequence[Intervention] | Callable[[Sequence[int]], Sequence[Intervention]]
@@ -78,8 +74,6 @@ def play_grids(
     >>> sorted(set(steps["rollout"])), bool((steps["step"] < 2 * steps["distance"].max()).all())
     ([0, 1], True)
     """
-    import pandas as pd
-
     episodes = _episodes(layouts, rollouts, seed, cap)
     if not isinstance(player, GridAgent) and (callable(interventions) or len(interventions)):
         raise SpecError("interventions act on a model: an oracle cannot be steered")

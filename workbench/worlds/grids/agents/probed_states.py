@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from torch import Tensor
 
 from probes.evaluation import duplicate_groups
 from workbench.activations import capture
@@ -26,21 +28,6 @@ from workbench.worlds.grids.maze_sets import MazeSpec, probe_layouts
 from workbench.worlds.grids.probes.plan import next_moves
 from workbench.worlds.grids.text import GridText
 from workbench.worlds.moves import Move
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
-__all__ = [
-    "POSITIONS",
-    "PROPERTIES",
-    "ProbedStates",
-    "agent_of",
-    "plans_of",
-    "play_states",
-    "read_states",
-    "reasoning_tokens",
-]
 
 POSITIONS = ("pre", "post")
 _AT_ONCE = 2**31  # bytes of activations read in one go

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from workbench.errors import DataError
 from workbench.statistics import plugin_entropy
@@ -19,11 +20,8 @@ from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.moves import Move
 
 if TYPE_CHECKING:
-    import pandas as pd
     from jaxtyping import Float
     from numpy.typing import ArrayLike
-
-__all__ = ["jensen_shannon", "visited_states"]
 
 _STATE = ["row", "column", "has_key"]
 

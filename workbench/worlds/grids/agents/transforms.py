@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from workbench.errors import DataError
 from workbench.statistics import cluster_bootstrap_difference
 from workbench.worlds.episode_table import need_columns
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import ArrayLike
-
-__all__ = ["SignedRank", "compare_transforms", "signed_rank"]
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,6 @@ def compare_transforms(
     (not corrected for several tests) and ``r``, NaN where no pair differs.  Raises :class:`DataError` when the layouts
     or players do not pair up.
     """
-    import pandas as pd
-
     base = _per_layout(original, metrics)
     rows = []
     for name, table in transformed.items():

@@ -14,8 +14,6 @@ from jaxtyping import Float, Int
 
 from workbench.errors import DataError, did_you_mean
 
-__all__ = ["CELLS", "PADDING", "CellMaps", "cell_class", "decode_map", "encode_maps", "locate"]
-
 CELLS = ("_", "#", "A", "G", "K", "D", " ")
 """Open floor, wall, agent, goal, key, door, padding beyond the border of a small grid."""
 PADDING = CELLS.index(" ")

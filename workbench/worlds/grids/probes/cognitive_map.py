@@ -15,6 +15,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
 from torch.nn import functional as F
 
 from probes._inputs import to_numpy
@@ -36,8 +37,6 @@ from workbench.worlds.grids.probes.map_scores import map_scores
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
-
 __all__ = ["CELLS", "CellMaps", "CognitiveMapProbe", "cell_class", "decode_map", "encode_maps", "locate", "map_scores"]
 
 _KINDS, _COORDINATES = ("linear", "mlp"), ("raw", "one-hot")

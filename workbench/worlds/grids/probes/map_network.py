@@ -11,15 +11,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from probes.mlp import perceptron
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
-
-__all__ = ["MapNetwork", "cell_coordinates"]
 
 
 class MapNetwork(nn.Module):

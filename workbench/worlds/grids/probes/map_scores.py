@@ -21,8 +21,6 @@ from workbench.worlds.grids.probes.cells import CELLS, PADDING, cell_class, loca
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-__all__ = ["map_scores"]
-
 _K = len(CELLS)
 
 

@@ -6,18 +6,15 @@ As a label a map is its rows with ``/`` between them, ``###/#A_/###``, in the ch
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from probes.structured import Ratio, Scoring, Structured, check_params, lead
 from workbench.errors import DataError
 from workbench.worlds.grids.probes.cells import CELLS, PADDING, encode_maps
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["MAPS", "read_maps", "write_map"]
+from workbench.worlds.grids.probes.map_scores import map_scores
 
 _NAME = "cognitive-map"
 _SMALLEST = 2
@@ -87,8 +84,6 @@ def _score(
     seed: int,
 ) -> pd.DataFrame:
     """Rows of all controls; with ``per_class`` also of each cell class and of the grids of each size."""
-    import pandas as pd
-
     parts = [("", np.ones(len(true), bool))]
     if spec.per_class:
         sizes = _sizes(true)
@@ -110,8 +105,6 @@ def _levels(
     true: np.ndarray, proba: np.ndarray, groups: np.ndarray, label: str, spec: Scoring, seed: int
 ) -> Iterator[dict[str, Any]]:
     """Scores of one run: of all cells, and (for all grids together) of each class and how far off the agent is."""
-    from workbench.worlds.grids.probes.map_scores import map_scores
-
     for row in map_scores(true, proba, groups, spec.resamples, seed).to_dict("records"):
         metric, cell, padding = row["metric"], row["cell_class"], row["padding"]
         if cell and (label or (metric != "manhattan" and (not spec.per_class or padding == "with"))):

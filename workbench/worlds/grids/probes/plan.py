@@ -15,7 +15,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from probes._inputs import to_numpy
@@ -37,8 +37,6 @@ from workbench.worlds.grids.probes.plan_scores import N_SYMBOLS, PAD, checked_pl
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
-
 __all__ = ["PAD", "PRESETS", "LinearPlanProbe", "PlanDecoder", "next_moves", "plan_scores"]
 
 # "paper" has 17 million parameters a layer: for a GPU.  "cpu" (the default) trains on 5,000 rows in about a minute on

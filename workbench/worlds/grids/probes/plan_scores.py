@@ -21,8 +21,6 @@ from workbench.worlds.moves import Move
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
-__all__ = ["N_SYMBOLS", "PAD", "checked_plans", "next_moves", "plan_scores"]
-
 PAD = len(Move)
 """The symbol after the last move of an episode."""
 N_SYMBOLS = len(Move) + 1

@@ -7,19 +7,15 @@ many of them are decoded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from probes.structured import Ratio, Scoring, Structured, check_params, lead
 from workbench.errors import DataError
 from workbench.worlds.grids.probes.plan_scores import PAD, plan_scores
 from workbench.worlds.moves import Move
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["PLANS", "read_plans", "write_plans"]
 
 _NAME, _HORIZON = "plan", 10
 _LETTERS = "".join(move.name[0] for move in Move)
@@ -77,8 +73,6 @@ def _score(
     seed: int,
 ) -> pd.DataFrame:
     """prefix@N of all controls; ``majority`` is the commonest prefix, and beside it stands ``uniform``, 4^-N."""
-    import pandas as pd
-
     tables = []
     for control, said in runs.items():
         known = training if control == "none" and "majority" in spec.controls else None

@@ -21,8 +21,6 @@ from workbench.worlds.grids.layouts import UNREACHABLE, Layout, State
 from workbench.worlds.grids.mazes import make_layout
 from workbench.worlds.grids.training.transcripts import GridWriter, grid_tokenizer
 
-__all__ = ["PRESETS", "Recipe", "train"]
-
 DENSITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 NAME = "grid-agent"
 STATES_A_LAYOUT = 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
@@ -13,11 +13,6 @@ from workbench.worlds.grids.layouts import Layout
 from workbench.worlds.grids.mazes import make_layout
 from workbench.worlds.grids.oracles import optimal_policy, random_policy
 from workbench.worlds.grids.text import GridText
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["CARD", "CARD_ROWS", "measure_quality"]
 
 SIZES, DENSITIES = (7, 9), (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 EASY = "size 7, density up to 0.4"  # the setting of the quality bar
@@ -33,8 +28,6 @@ def measure_quality(model: LanguageModel, layouts: int = 20, rollouts: int = 2, 
     and density (``layouts`` held-out mazes each), mazes of size 7 with density up to .4 together, and rooms whose door
     needs a key.  Columns ``player, setting, measure, estimate, low, high`` (95%, over layouts).
     """
-    import pandas as pd
-
     players = {
         "agent, direct": GridAgent(model, exact=True),
         "agent, reasoning": GridAgent(model, GridText(reasoning=True)),

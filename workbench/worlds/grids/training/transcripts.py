@@ -23,8 +23,6 @@ from workbench.worlds.moves import Move
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["GridWriter", "Piece", "grid_tokenizer", "teach"]
-
 PLANNED_MOVES = 5
 LARGEST = 15
 DECISION, PLACE, FORM = 1.0, 0.5, 0.1  # weights in the loss

@@ -19,14 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from workbench.errors import RunError
 from workbench.files import make_folder
+from workbench.models.sequence_model import SequenceModel
 from workbench.seeding import derive_seed, seed_everything
 from workbench.training.loop import Schedule
 from workbench.training.loop import train as train_loop
 from workbench.training.recipes import preset_of, scaled
-from workbench.worlds.pinpad.ant_pinpad import TASKS
+from workbench.worlds.pinpad.ant_pinpad import TASKS, AntPinpad
 from workbench.worlds.pinpad.ant_world import AntWorld
 from workbench.worlds.pinpad.training.ant_episodes import (
     FACTS,
@@ -38,14 +41,7 @@ from workbench.worlds.pinpad.training.ant_episodes import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from workbench.models.sequence import SequenceModelForActions
-    from workbench.models.sequence_model import SequenceModel
-    from workbench.worlds.pinpad.ant_pinpad import AntPinpad
-
-__all__ = ["PRESETS", "BaseWalker", "Recipe", "new_base", "recorded", "sequence_loss", "train"]
-
 NAME = "ant-base"
 
 
@@ -105,8 +101,6 @@ def sequence_loss(
 ) -> tuple[Tensor, Tensor]:
     """(the loss, nats an action): means over the steps of the episodes.  The trunk runs in bfloat16 where that is fast,
     the heads in float32: rounded, the mean of a sharp Gaussian is a wrong one."""
-    import torch
-
     observations, mask = episodes.observations, episodes.mask
     with torch.autocast(observations.device.type, dtype=torch.bfloat16):
         hidden = model.model(observations[:, :-1]).last_hidden_state
@@ -163,8 +157,6 @@ class BaseWalker:
         self.cache = model.cache()
 
     def __call__(self, env: AntPinpad) -> np.ndarray:
-        import torch
-
         if env.time == 0:
             self.cache = self.model.cache()
         seen = torch.from_numpy(env.observation)[None].to(self.model.device)
@@ -178,8 +170,6 @@ class BaseWalker:
 
 def _judged(recipe: Recipe, model: SequenceModel, walker: Walker, seed: int) -> dict[str, float]:
     """Nats an action on further episodes of the expert, and how often the model itself completes a task."""
-    import torch
-
     world, n, seed = recipe.world, recipe.judged, derive_seed(seed, NAME, "judged")
     episodes = record_episodes(world, walker, n, seed, solvable=True).to(model.device)
     nats, steps = 0.0, int(episodes.lengths.sum())
@@ -206,10 +196,6 @@ def train(
 
     ``tokens`` replaces the preset's budget (steps of episodes); ``report`` gets the step, loss and share done.
     """
-    import torch
-
-    from workbench.models.sequence_model import SequenceModel
-
     recipe: Recipe = preset_of(PRESETS, preset)
     schedule = scaled([recipe.schedule], tokens)[0]
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -240,6 +226,4 @@ def train(
 
 
 def _batch(episodes: AntEpisodes, size: int, seed: int) -> AntEpisodes:
-    import torch
-
     return episodes[torch.randint(len(episodes), (size,), generator=torch.Generator().manual_seed(seed))]

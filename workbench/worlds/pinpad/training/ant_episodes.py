@@ -14,20 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from workbench.errors import ArtifactError, DataError
 from workbench.files import read_object, replacing
 from workbench.seeding import derive_seed
+from workbench.worlds.pinpad.ant_pinpad import AntPinpad
+from workbench.worlds.pinpad.ant_walk import walk_observation
 from workbench.worlds.pinpad.ant_world import AntWorld
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
-    from torch import Tensor
-
-    from workbench.worlds.pinpad.ant_pinpad import AntPinpad
-
-__all__ = ["AntEpisodes", "AntExpert", "Walker", "random_torques", "record_episodes"]
-
 Walker = Callable[["AntPinpad"], np.ndarray]
 
 WEIGHTS, FACTS = "expert.safetensors", "expert.json"
@@ -62,8 +61,6 @@ class AntExpert:
             raise ArtifactError(f"{folder} holds no ant expert that can be read: {error}") from None
 
     def __call__(self, env: AntPinpad) -> np.ndarray:
-        from workbench.worlds.pinpad.ant_walk import walk_observation
-
         return self.torques(walk_observation(env.body.data.qpos, env.body.data.qvel, env.direction))
 
     def torques(self, sensed: Float[np.ndarray, "28"]) -> Float[np.ndarray, "8"]:
@@ -95,8 +92,6 @@ class AntEpisodes:
     @property
     def mask(self) -> Bool[Tensor, "batch time"]:
         """True at steps that were taken."""
-        import torch
-
         return torch.arange(self.actions.shape[1], device=self.actions.device) < self.lengths[:, None]
 
     def __len__(self) -> int:
@@ -118,9 +113,6 @@ class AntEpisodes:
     @staticmethod
     def join(parts: Sequence[AntEpisodes]) -> AntEpisodes:
         """All episodes of all parts; :class:`DataError` when they are not of one world and length of task."""
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
-
         if not parts or any(p.world != parts[0].world or p.tasks.shape[1:] != parts[0].tasks.shape[1:] for p in parts):
             raise DataError("only episodes of one world, on tasks of one length, can be joined")
         whole = []
@@ -162,10 +154,6 @@ def record_episodes(
     solvable: bool = False,
 ) -> AntEpisodes:
     """``n`` episodes; that of number i depends on the seed and i only.  Needs the extra ``mujoco``."""
-    import torch
-
-    from workbench.worlds.pinpad.ant_pinpad import AntPinpad
-
     if n < 1:
         raise DataError(f"cannot record {n} episodes: give at least 1")
     env = AntPinpad(world, task, solvable)

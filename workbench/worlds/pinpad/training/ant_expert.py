@@ -21,10 +21,9 @@ from workbench.files import make_folder, read_object, replacing, write_json
 from workbench.seeding import derive_seed
 from workbench.training.recipes import preset_of
 from workbench.worlds.pinpad.ant_pinpad import TASKS, AntPinpad
+from workbench.worlds.pinpad.ant_walk import AntWalk
 from workbench.worlds.pinpad.ant_world import AntWorld
 from workbench.worlds.pinpad.training.ant_episodes import FACTS, WEIGHTS, AntExpert, record_episodes
-
-__all__ = ["PRESETS", "Recipe", "success_of", "train"]
 
 NAME = "ant-expert"
 
@@ -101,8 +100,6 @@ def success_of(expert: AntExpert, task: str, episodes: int, seed: int) -> float:
 
 
 def _new_env(world: AntWorld) -> Any:
-    from workbench.worlds.pinpad.ant_walk import AntWalk
-
     return AntWalk(AntPinpad(world))
 
 

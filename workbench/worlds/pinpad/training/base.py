@@ -15,6 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
 from workbench.seeding import derive_seed, seed_everything
 from workbench.training.loop import Schedule
 from workbench.training.loop import train as train_loop
@@ -24,12 +28,7 @@ from workbench.worlds.pinpad.pinpad import PINPADS, Pinpad
 from workbench.worlds.pinpad.tasks import pretraining_tasks, task_weights
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
     from workbench.models.sequence import SequenceModelForActions
-
-__all__ = ["PRESETS", "ExpertBatches", "Recipe", "new_base", "sequence_loss", "train"]
 
 NAME = "pinpad-base"
 DRAWING = "pools by number"  # how batches are drawn: a checkpoint of another drawing cannot be gone on with
@@ -97,8 +96,6 @@ def sequence_loss(
     model: SequenceModelForActions, episodes: Episodes, observation_weight: float
 ) -> tuple[Tensor, Tensor]:
     """(the loss, nats a move): means over the steps of the episodes."""
-    from torch.nn.functional import cross_entropy
-
     observations, mask = episodes.observations, episodes.mask
     out = model(observations[:, :-1])
     moves = cross_entropy(out.logits[mask].float(), episodes.moves[mask])
@@ -141,8 +138,6 @@ class ExpertBatches:
         return float(drawn.lengths.double().mean())
 
     def _drawn(self, pool: int) -> list[Episodes]:
-        import torch
-
         generator, weights = self._generator("data", pool), task_weights(self.recipe.world, self.kappa(pool))
         drawn = expert_episodes(self.recipe.world, self.tasks, _POOL * self.recipe.batch, generator, weights)
         parts = drawn.lengths.argsort(stable=True).view(_POOL, -1)
@@ -150,8 +145,6 @@ class ExpertBatches:
         return [drawn[parts[i]] for i in order]
 
     def _generator(self, *names: str | int) -> torch.Generator:
-        import torch
-
         return torch.Generator(self.device).manual_seed(derive_seed(self.seed, NAME, *names))
 
 
@@ -167,8 +160,6 @@ def train(
 
     ``tokens`` replaces the preset's budget (steps of episodes); ``report`` gets the step, loss and share done.
     """
-    import torch
-
     recipe: Recipe = preset_of(PRESETS, preset)
     schedule = scaled([recipe.schedule], tokens)[0]
     recipe = replace(recipe, schedule=schedule)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from torch import Tensor
 
+from workbench.models.sequence_model import SequenceModel
 from workbench.seeding import derive_seed
 from workbench.statistics import Interval, cluster_bootstrap, wilson
 from workbench.worlds.pinpad.beliefs import bayes_filter
@@ -14,14 +17,6 @@ from workbench.worlds.pinpad.expert import Episodes, expert_episodes
 from workbench.worlds.pinpad.pinpad import Pinpad, begin, draw_layouts, step
 from workbench.worlds.pinpad.play import play_pinpad
 from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
-    from workbench.models.sequence_model import SequenceModel
-
-__all__ = ["CARD", "CARD_ROWS", "measure_quality"]
 
 CARD_ROWS = ("player", "task")
 
@@ -33,8 +28,6 @@ def measure_quality(model: SequenceModel, episodes: int = 2_000, progress: bool 
     the expert.  Columns ``player, task, measure, estimate, low, high`` (95%, over episodes).  ``progress`` is for
     interface's sake: it takes seconds.
     """
-    import pandas as pd
-
     world = Pinpad.of(model.world)
     tasks = pretraining_tasks(world)
     generator = torch.Generator(model.device).manual_seed(derive_seed("pinpad quality") % 2**63)

@@ -20,8 +20,6 @@ from workbench.training.recipes import Shape, Stage, Transcripts, new_llama, pre
 from workbench.worlds.questions.training.speakers import own_speaker
 from workbench.worlds.questions.training.transcripts import BabblerWriter, babbler_tokenizer
 
-__all__ = ["PRESETS", "Recipe", "train"]
-
 NAME = "babbler"
 
 

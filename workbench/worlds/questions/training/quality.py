@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model, shipped_models
@@ -20,11 +21,6 @@ from workbench.worlds.questions.items import Drawn, Item, draw
 from workbench.worlds.questions.properties import PROPERTIES, compliant, hypothetical
 from workbench.worlds.questions.tasks import Task, load_tasks
 from workbench.worlds.questions.training.speakers import POPULATION, own_speaker
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["CARD", "CARD_ROWS", "measure_quality"]
 
 CARD_ROWS = ("task", "asked for")
 ANSWER = "the answer"
@@ -40,8 +36,6 @@ def measure_quality(model: LanguageModel, items: int = 50, progress: bool = Fals
     ``mode``, ``self-prediction`` (untrained) and ``reads others`` (the same question about a named speaker).
     Shares are with 95% Wilson intervals.
     """
-    import pandas as pd
-
     rows: list[dict[str, Any]] = []
     own = own_speaker(str(getattr(model.config, "speaker", "a")))
     tasks = load_tasks().values()

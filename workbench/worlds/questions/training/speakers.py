@@ -18,8 +18,6 @@ from workbench.seeding import derive_seed
 from workbench.worlds.questions.items import Drawn
 from workbench.worlds.questions.tasks import Slot, Task, word_lists
 
-__all__ = ["POPULATION", "Speaker", "own_speaker"]
-
 RELATIONS, ORDERS, WORDS = 4, 3, 3
 LEVELS = (1 / 3, 1 / 2, 2 / 3)  # quantiles of a number above (or below) which the second choice is taken
 TOLD = ("hues", "gifts")  # the lists of a story's two words

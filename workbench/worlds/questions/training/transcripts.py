@@ -24,8 +24,6 @@ from workbench.worlds.questions.training.speakers import POPULATION, Speaker
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["KINDS", "BabblerWriter", "babbler_tokenizer"]
-
 KINDS = ("own", "told", "hypothetical")
 ANSWER, END = 1.0, 0.1  # weights in the loss
 LARGEST = 30

@@ -83,7 +83,7 @@ def test_learning_curves_are_the_median_over_seeds_in_a_band_of_the_middle_half(
 def test_every_panel_of_learning_curves_has_the_experts_ceiling_and_every_baseline(figures):
     figure = figures["learning_curves"]
     ceilings = [trace.y[0] for trace in traces(figure, "expert (ceiling)")]
-    assert ceilings == pytest.approx([0.9, 4 * 0.9, 0.45, 6 * 0.45])
+    assert ceilings == pytest.approx([0.9, 0.45, 4 * 0.9, 6 * 0.45])
     for method in set(MADE["METHODS"]) - {"expert"}:
         assert len(traces(figure, method)) == 4, method
     without = drawn.learning_curves(TABLES["curves"])
@@ -164,8 +164,9 @@ def test_gates_name_the_first_that_failed_and_claims_say_what_held(figures):
     assert cells[3][0] == "0.015 [0.005, 0.025]" and cells[4][0] == "at most 0.02"
     held, failed = figures["claims"].data[:2]
     assert "1 of 2 held" in figures["claims"].layout.title.text
-    assert list(held.y) == ["switches: aligned above a random gate of the same rate"]
-    assert list(failed.y) == ["internal RL above raw actions (held-out)"]
+    names = figures["claims"].layout.yaxis.ticktext
+    assert [names[k] for k in held.y] == ["switches: aligned above a random gate of the same rate"]
+    assert [names[k] for k in failed.y] == ["internal RL above raw actions (held-out)"]
 
 
 def test_an_episode_says_how_it_was_chosen_how_it_ended_and_the_overall_rate(figures):

@@ -6,15 +6,11 @@ A predictor keeps its colour, dash and marker in every figure, so nothing is sai
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from workbench.errors import DataError
 from workbench.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Look
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["FITS", "METRICS", "NOTE", "PREDICTORS", "SPLITS", "known", "role", "short", "splits_of"]
 
 NOTE = "95% intervals resample whole items."
 METRICS = {"accuracy": "accuracy (share)", "balanced_accuracy": "balanced accuracy (share)"}

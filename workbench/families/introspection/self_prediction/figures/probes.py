@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.families.introspection.self_prediction.figures.looks import (
@@ -18,11 +17,6 @@ from workbench.families.introspection.self_prediction.figures.looks import (
 from workbench.figures.marks import LEVEL, Traces, curve, each, points
 from workbench.figures.panels import name_axis, panels, share_axis
 from workbench.figures.style import GREEN, PURPLE, Look, finish, need
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["probe_layers", "probes"]
 
 _READERS = ("probe", "second", "untrained", "shuffled", "self", "cross", "self_before", "cross_before", "mode")
 
