@@ -91,7 +91,7 @@ def _probe(rows: pd.DataFrame, look: Look, seed: int) -> Traces:
     others = rows[rows["seed"] != seed]
     drawn = curve(rows[rows["seed"] == seed], "layer", look)
     if drawn and len(others):
-        other = {"name": f"{look.name}, other seeds", "mode": "markers", "showlegend": False}
+        other: dict[str, Any] = {"name": f"{look.name}, other seeds", "mode": "markers", "showlegend": False}
         drawn += line(others["layer"], others["estimate"], look, size=4, **other)
     return drawn
 
@@ -103,7 +103,7 @@ def _controls(rows: pd.DataFrame, colour: str, first: bool) -> Traces:
             continue  # the same for every probe
         dash = CONTROLS.get(str(control), "longdash")
         look = Look(f"control: {words(str(control))}", BLACK if control == CHANCE else colour, dash)
-        more = {"opacity": 0.8, "legendrank": 2000, "hovertemplate": "layer %{x}: %{y:.3f}"}
+        more: dict[str, Any] = {"opacity": 0.8, "legendrank": 2000, "hovertemplate": "layer %{x}: %{y:.3f}"}
         drawn += line(found["layer"], found["estimate"], look, 1.5, **more)
     return drawn
 
