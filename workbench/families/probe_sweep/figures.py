@@ -155,8 +155,7 @@ def _cell_text(value: float, beats: bool) -> str:
 
 def _scores(table: pd.DataFrame, model: str, target: str, figure: str) -> tuple[pd.DataFrame, str]:
     """The rows of the main metric of one model and target, with the name of their series."""
-    need(table, COLUMNS, figure)
-    part = table[(table["model"] == model) & (table["target"] == target)]
+    part = need(table, COLUMNS, f"{figure} of {target} in {model}", model=model, target=target)
     part = part[part["control"].notna() & (part["label"].fillna("") == "")]
     need(part, [], f"{figure} of {target} in {model}")
     metric = main_metric(part)

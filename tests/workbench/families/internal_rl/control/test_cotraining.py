@@ -48,7 +48,7 @@ def test_both_parts_learn_and_the_given_base_stays(tmp_path: Path) -> None:
     assert base.fingerprint == untrained(tiny_sequence_model(world=WORLD)).fingerprint != together.fingerprint
     assert weights_digest(metacontroller) != weights_digest(new_metacontroller())
     assert not any(p.requires_grad for p in together.backend.hf_model.parameters())
-    assert together.world == WORLD
+    assert Pinpad.of(together.world) == WORLD
 
 
 def test_a_killed_co_training_goes_on_to_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
