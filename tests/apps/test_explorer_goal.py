@@ -12,6 +12,8 @@ from workbench.families.goal_directedness.report import readings
 from workbench.figures.record import Tables
 from workbench.runs import load_run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 MADE = runpy.run_path(str(ROOT / "tests/workbench/families/goal_directedness/figures/goal_run.py"))
 WRITE, EVERYTHING = MADE["write_run"], [*MADE["tables"](), "examples"]

@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 MADE = runpy.run_path(str(ROOT / "tests/workbench/families/internal_rl/figures/internal_rl_run.py"))
 WRITE, PAGE = MADE["write_run"], "Internal RL"

@@ -165,5 +165,5 @@ def east_chosen():
 
 
 @pytest.fixture(scope="session")
-def east_run(tmp_path_factory):
+def made_run(tmp_path_factory):
     return write_run(tmp_path_factory.mktemp("runs"))
