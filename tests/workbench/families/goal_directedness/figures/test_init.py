@@ -1,12 +1,11 @@
 """Figures of a goal-directedness run: they show the tables' numbers, name their axes, and fail one by one."""
 
-import runpy
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.workbench.families.goal_directedness.figures import goal_run as made
 from workbench.errors import DataError
 from workbench.families import figures_of
 from workbench.families.goal_directedness import figures as goal
@@ -14,7 +13,6 @@ from workbench.families.goal_directedness.figures.looks import CONTROLS, PLAYERS
 from workbench.families.goal_directedness.figures.probes import over_all
 from workbench.runs import load_run
 
-MADE = runpy.run_path(str(Path(__file__).with_name("goal_run.py")))
 OF_TABLES = {
     "behaviour": {"behaviour_by_density", "behaviour_by_size"},
     "by_distance": {"behaviour_by_distance"},
@@ -32,7 +30,7 @@ OF_TABLES = {
 
 @pytest.fixture(scope="module")
 def made_run(tmp_path_factory):
-    return MADE["write_run"](tmp_path_factory.mktemp("runs"))
+    return made.write_run(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +40,7 @@ def figures(made_run):
 
 @pytest.fixture(scope="module")
 def tables():
-    return MADE["tables"]()
+    return made.tables()
 
 
 def named(figure, name):
@@ -75,7 +73,7 @@ def test_a_missing_column_costs_one_figure_in_a_run_and_is_named_when_it_is_draw
     copy = shutil.copytree(made_run, tmp_path / "run")
     shutil.rmtree(copy / "artifacts")
     (copy / "artifacts").mkdir()
-    MADE["transforms"]().drop(columns="p").to_parquet(copy / "artifacts" / "transforms.parquet")
+    made.transforms().drop(columns="p").to_parquet(copy / "artifacts" / "transforms.parquet")
     record = load_run(copy)
     assert figures_of(record) == {}
     with pytest.raises(DataError, match="transforms needs the column 'p'"):
@@ -106,8 +104,8 @@ def test_behaviour_shows_the_tables_estimates_and_intervals(tables):
 def test_behaviour_by_size_has_a_panel_a_density_and_leaves_out_rows_over_all(tables):
     figure = goal.behaviour_by(tables["behaviour"], "size")
     titles = [note.text for note in figure.layout.annotations]
-    assert titles == [f"wall density {d:g}" for d in MADE["DENSITIES"]]
-    assert set(named(figure, PLAYERS["random"].name)[0].x) == set(MADE["SIZES"])
+    assert titles == [f"wall density {d:g}" for d in made.DENSITIES]
+    assert set(named(figure, PLAYERS["random"].name)[0].x) == set(made.SIZES)
 
 
 def test_behaviour_is_drawn_by_density_or_size_only(tables):
