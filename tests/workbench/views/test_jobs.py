@@ -96,7 +96,7 @@ def test_checkpoint_changes_no_number():
 
 
 def test_model_is_loaded_once_by_two_threads_and_again_after_unloading(monkeypatch):
-    import workbench.models
+    import workbench.views.model_cache
 
     calls = []
 
@@ -104,7 +104,7 @@ def test_model_is_loaded_once_by_two_threads_and_again_after_unloading(monkeypat
         calls.append(source)
         return tiny_model()
 
-    monkeypatch.setattr(workbench.models, "load_model", load)
+    monkeypatch.setattr(workbench.views.model_cache, "load_model", load)
     cache, found = ModelCache(), []
     threads = [threading.Thread(target=lambda: found.append(cache.load("tiny"))) for _ in range(3)]
     for thread in threads:
@@ -120,9 +120,9 @@ def test_unloaded_model_is_freed_though_it_was_kept_out_of_garbage_collection(mo
     import gc
     import weakref
 
-    import workbench.models
+    import workbench.views.model_cache
 
-    monkeypatch.setattr(workbench.models, "load_model", lambda source: tiny_model())
+    monkeypatch.setattr(workbench.views.model_cache, "load_model", lambda source: tiny_model())
     cache = ModelCache()
     seen = weakref.ref(cache.load("tiny").model.backend.hf_model)
     assert gc.get_freeze_count() > 0 and seen() is not None
