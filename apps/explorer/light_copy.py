@@ -1,6 +1,6 @@
 """A light copy of a finished run: what the pages read, and no more.
 
-    python -m apps.explorer.light_copy RUNS/east/NAME --name demo
+    python -m apps.explorer.light_copy RUNS/FAMILY/NAME --name demo
 
 puts one below ``workbench/views/examples``, the runs that ship with the app (another place: ``--into DIR``).  Kept are
 the spec, the provenance, all tables and JSON artifacts, and of rows and tensors those that a page or figure of the

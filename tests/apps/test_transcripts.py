@@ -7,12 +7,14 @@ import torch
 from steering import SteeringVector
 from workbench.errors import ArtifactError, RunError
 from workbench.families.east.spec import PRESETS
-from workbench.families.east.views.transcripts import project_episode
+from workbench.families.east.views import project_episode
 from workbench.models.tiny import tiny_model
 from workbench.runs import RunFolder, load_run
 from workbench.sites import Site
 from workbench.views.jobs import Job
 from workbench.views.model_cache import LoadedModel, model_cache
+
+pytestmark = pytest.mark.slow
 
 MULTIPLIER, SITE = 3.0, Site(1)
 SAID = [" I try one.\nAction: Button 1", " I try two.\nAction: Button 2", " Again.\nAction: Button 2"]

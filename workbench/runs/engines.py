@@ -140,7 +140,7 @@ def make_engine(
     ``jobs``: processes, cells at once, or elements of the job array.  ``parameters``: Slurm's (``timeout_min``,
     ``partition``...).  Raises :class:`SpecError` for an unknown name, too few jobs, or parameters without Slurm.
 
-    >>> make_engine("local", "runs/sweep/first", jobs=2)
+    >>> make_engine("local", "runs/experiment/first", jobs=2)
     LocalEngine(jobs=2)
     """
     if name not in ENGINES:

@@ -46,7 +46,7 @@ def run_cells(
     >>> import tempfile, pandas as pd
     >>> def worker(cell, context):
     ...     return pd.DataFrame({"square": [cell.values["x"] ** 2]})
-    >>> with tempfile.TemporaryDirectory() as root, RunFolder.open(root, "sweep", {"xs": [2, 3]}) as folder:
+    >>> with tempfile.TemporaryDirectory() as root, RunFolder.open(root, "squares", {"xs": [2, 3]}) as folder:
     ...     run_cells(folder, [Cell(f"x={x}", {"x": x}) for x in (2, 3)], worker, engine=LocalEngine(1))
     ...     folder.rows()[["cell", "x", "square", "status"]]
     {}

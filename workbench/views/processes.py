@@ -104,8 +104,8 @@ class Started:
 def arguments(command: Sequence[str], name: str, file: str, root: str) -> list[str]:
     """What follows ``workbench`` on the command line that does the same; ``command`` is what stands before the file.
 
-    >>> " ".join(arguments(["sweep"], "first", "first.yaml", "runs"))
-    'sweep first.yaml --runs runs --name first'
+    >>> " ".join(arguments(["run", "mine", "--spec"], "first", "first.yaml", "runs"))
+    'run mine --spec first.yaml --runs runs --name first'
     """
     return [*command, file, "--runs", root, "--name", name]
 
