@@ -107,9 +107,7 @@ def test_early_stopping_holds_out_the_groups_it_is_given(episodes, monkeypatch):
     X, plans, groups = episodes
     asked = []
     original = module.hold_out
-    monkeypatch.setattr(
-        workbench.worlds.grids.probes.plan, "hold_out", lambda g, *rest: asked.append(g) or original(g, *rest)
-    )
+    monkeypatch.setattr(module, "hold_out", lambda g, *rest: asked.append(g) or original(g, *rest))
     PlanDecoder(**SMALL | {"epochs": 1}).fit(X, plans, groups)
     np.testing.assert_array_equal(asked[0], groups)
 
