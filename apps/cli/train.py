@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,7 +73,7 @@ def _data(recipe: Recipe, data: str | None) -> dict[str, str]:
     """The option ``data`` as an argument of the recipe, when it was given."""
     if data is None:
         return {}
-    if "data" not in signature(recipe.load().train).parameters:
+    if not recipe.data:
         raise SpecError(f"{recipe.name} has one data set: leave out --data")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", data):
         raise SpecError(f"--data {data!r} must be a name of letters, digits, - and _")
