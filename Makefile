@@ -13,10 +13,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PYTEST_ARGS ?=
 WORKERS ?= -n logical --maxprocesses=4 --dist=worksteal
 
-.PHONY: help install demo test check static lint format types imports doctest bench app notebooks clean
+.PHONY: help install demo test test-fast check static lint format types imports doctest bench app notebooks clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 on PATH: install one, or say make PYTHON=/path/to/python" >&2; exit 1; }
@@ -33,6 +33,9 @@ demo: $(STAMP)  ## run the main experiment on the shipped model
 
 test: $(STAMP)  ## run the tests
 	$(PYTEST) $(WORKERS) $(PYTEST_ARGS)
+
+test-fast: $(STAMP)  ## run the tests but the slow ones (trainings, whole runs, kills, pages, notebooks): minutes
+	$(PYTEST) $(WORKERS) -m "not slow" $(PYTEST_ARGS)
 
 check: static doctest test  ## all that CI runs: lint, format, types, import order, doctests, tests
 

@@ -23,44 +23,7 @@ if TYPE_CHECKING:
     from probes.saving import load_probe, register_probe, save_probe
     from probes.shared import SharedRidge
 
-__all__ = [
-    "CONTROLS",
-    "PROBES",
-    "Erasure",
-    "Evaluation",
-    "LDAProbe",
-    "LogisticProbe",
-    "MLPProbe",
-    "MLPRegressionProbe",
-    "MassMeanProbe",
-    "OnlineCode",
-    "RidgeProbe",
-    "RidgeRegressionProbe",
-    "SharedRidge",
-    "duplicate_groups",
-    "evaluate",
-    "group_folds",
-    "group_holdout",
-    "leace",
-    "load_probe",
-    "make_probe",
-    "online_code",
-    "probe_class",
-    "register_probe",
-    "save_probe",
-]
-
-_MODULES = {
-    "erasure": ("Erasure", "leace"),
-    "evaluation": ("CONTROLS", "Evaluation", "evaluate"),
-    "folds": ("duplicate_groups", "group_folds", "group_holdout"),
-    "linear": ("LDAProbe", "LogisticProbe", "MassMeanProbe", "RidgeProbe", "RidgeRegressionProbe"),
-    "mdl": ("OnlineCode", "online_code"),
-    "mlp": ("MLPProbe", "MLPRegressionProbe"),
-    "saving": ("load_probe", "register_probe", "save_probe"),
-    "shared": ("SharedRidge",),
-}
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, "PROBES", "make_probe", "probe_class")
 
 # A new probe is one line here and one file.
 PROBES: dict[str, str] = {

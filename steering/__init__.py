@@ -28,46 +28,4 @@ if TYPE_CHECKING:
     from steering.stateful import Carried, Stateful
     from steering.vectors import SteeringVector
 
-__all__ = [
-    "ESTIMATORS",
-    "Ablate",
-    "Add",
-    "Affine",
-    "Carried",
-    "LowRankControl",
-    "LowRankControllers",
-    "Replace",
-    "SetProjection",
-    "Stateful",
-    "SteeringVector",
-    "entropy_weighted",
-    "export_gguf",
-    "get_estimator",
-    "import_gguf",
-    "import_vectors",
-    "linear_probe_direction",
-    "mean_difference",
-    "multiplier_for",
-    "pca_difference",
-    "relative_dose",
-]
-
-_MODULES = {
-    "affine": ("Affine",),
-    "calibration": ("multiplier_for", "relative_dose"),
-    "estimators": (
-        "ESTIMATORS",
-        "entropy_weighted",
-        "get_estimator",
-        "linear_probe_direction",
-        "mean_difference",
-        "pca_difference",
-    ),
-    "formats": ("import_vectors",),
-    "gguf_format": ("export_gguf", "import_gguf"),
-    "interventions": ("Ablate", "Add", "Replace", "SetProjection"),
-    "low_rank": ("LowRankControl", "LowRankControllers"),
-    "stateful": ("Carried", "Stateful"),
-    "vectors": ("SteeringVector",),
-}
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

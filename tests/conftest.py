@@ -23,6 +23,16 @@ settings.register_profile("local", deadline=None, max_examples=30)
 settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
+# Fixtures that run an experiment to its end, or play all that its probes read.
+WHOLE_RUNS = {"east_run", "goal_run", "goal_data", "internal_run", "injection_run", "self_prediction_run"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a whole run are slow."""
+    for item in items:
+        if WHOLE_RUNS & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -22,30 +22,6 @@ if TYPE_CHECKING:
     from workbench.runs import list_runs, load_run
     from workbench.sites import Site
 
-__all__ = [
-    "Add",
-    "Scope",
-    "Site",
-    "SteeringVector",
-    "__version__",
-    "capture",
-    "check_backend",
-    "evaluate",
-    "list_runs",
-    "load_model",
-    "load_run",
-    "make_probe",
-    "mean_difference",
-    "replay",
-]
-
 __version__ = "0.1.0"
 
-_MODULES = {
-    "activations": ("capture", "replay"),
-    "models": ("Scope", "check_backend", "load_model"),
-    "runs": ("list_runs", "load_run"),
-    "sites": ("Site",),
-}
-_PACKAGES = {"probes": ("evaluate", "make_probe"), "steering": ("Add", "SteeringVector", "mean_difference")}
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES, _PACKAGES)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, "__version__")

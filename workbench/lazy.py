@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 
-def lazy_exports(
-    package: str, modules: Mapping[str, Sequence[str]], packages: Mapping[str, Sequence[str]] | None = None
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The ``__getattr__`` and ``__dir__`` of a package: ``modules`` says which of its modules has which names, and
-    ``packages`` which names are those of other packages.
+def lazy_exports(package: str, *own: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """The ``__getattr__``, ``__dir__`` and ``__all__`` of a package that is being imported.
 
-    A name is looked up once and is the package's own from then on.  An unknown one raises :class:`AttributeError`.
+    Its ``__init__`` names what it offers once, in imports under ``if TYPE_CHECKING:``, where a type checker finds them.
+    They are read from there, looked up when they are first used, and the package's own from then on.  ``own`` are
+    further public names, which it defines itself.  An unknown name raises :class:`AttributeError`.
 
-    >>> get, names = lazy_exports("workbench", {"sites": ("Site",)})
-    >>> get("Site").__name__
-    'Site'
+    >>> get, names, public = lazy_exports("workbench")
+    >>> get("Site").__name__, "Site" in public
+    ('Site', True)
     """
-    homes = {name: f"{package}.{module}" for module, names in modules.items() for name in names}
-    homes |= {name: other for other, names in (packages or {}).items() for name in names}
+    tree = ast.parse(inspect.getsource(sys.modules[package]))
+    later = [line for block in tree.body if isinstance(block, ast.If) for line in block.body]
+    homes = {name.name: line.module for line in later if isinstance(line, ast.ImportFrom) for name in line.names}
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(homes[name]), name)
+        value = getattr(importlib.import_module(str(homes[name])), name)
         setattr(sys.modules[package], name, value)
         return value
 
     def names() -> list[str]:
         return sorted({*vars(sys.modules[package]), *homes})
 
-    return get, names
+    return get, names, sorted({*own, *homes})

@@ -1,23 +1,22 @@
 """A folder with a finished EAST run, whose tables are those of the figures' tests; the app, opened at an address."""
 
-import runpy
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from tests.workbench.families.east.figures.east_run import write_run
 from workbench.views.choices import path_of
 
 ROOT = Path(__file__).parents[2]
-FIGURES = ROOT / "tests/workbench/families/east/figures/conftest.py"
 MAIN = ROOT / "apps" / "explorer" / "main.py"
 
 
 @pytest.fixture(scope="session")
 def write_east_run():
     """``write_east_run(root, name="first")`` makes a finished EAST run and returns its folder."""
-    return runpy.run_path(str(FIGURES))["write_run"]
+    return write_run
 
 
 @pytest.fixture

@@ -232,6 +232,7 @@ def test_a_missing_model_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.skipif("bandit-agent" not in shipped_models(), reason="this checkout ships no bandit-agent")
+@pytest.mark.slow
 def test_east_runs_on_the_shipped_model_prints_its_tables_and_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,8 @@ from workbench.activations import ActivationSet
 from workbench.runs import list_runs, load_results
 from workbench.sites import Site
 
+pytestmark = pytest.mark.slow
+
 SWEEP = """
 source: {kind: activations, path: saved}
 targets: [colour, size]

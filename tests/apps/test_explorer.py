@@ -8,6 +8,8 @@ import pytest
 
 from apps.explorer import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def one_run(tmp_path_factory, write_east_run):

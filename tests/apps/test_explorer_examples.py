@@ -6,6 +6,8 @@ from workbench.runs import list_runs
 from workbench.views.choices import path_of
 from workbench.views.run_list import EXAMPLES
 
+pytestmark = pytest.mark.slow
+
 PAGES = {"east": "EAST", "goal-directedness": "Goal-directedness", "sweep": "Sweeps", "internal-rl": "Internal RL",
          "self-prediction": "Introspection", "concept-injection": "Introspection"}  # fmt: skip
 

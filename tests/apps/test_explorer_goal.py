@@ -1,20 +1,21 @@
 """The goal-directedness page of the explorer, driven without a browser."""
 
 import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.workbench.families.goal_directedness.figures import goal_run as made
 from workbench.families.goal_directedness.report import readings
 from workbench.figures.record import Tables
 from workbench.runs import load_run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
-MADE = runpy.run_path(str(ROOT / "tests/workbench/families/goal_directedness/figures/goal_run.py"))
-WRITE, EVERYTHING = MADE["write_run"], [*MADE["tables"](), "examples"]
+WRITE, EVERYTHING = made.write_run, [*made.tables(), "examples"]
 PAGE = "Goal-directedness"
 VIEWS = ("What held", "Behaviour", "Probes", "Grid viewer", "Causal")
 

@@ -1,16 +1,18 @@
 """The internal-RL page of the explorer, driven without a browser."""
 
 import json
-import runpy
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.workbench.families.internal_rl.figures import internal_rl_run as made
+
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
-MADE = runpy.run_path(str(ROOT / "tests/workbench/families/internal_rl/figures/internal_rl_run.py"))
-WRITE, PAGE = MADE["write_run"], "Internal RL"
+WRITE, PAGE = made.write_run, "Internal RL"
 PICKED = "1 (picked): colours reached: 1"
 TABS = ["What held", "Learning", "Discovery", "Beliefs and control", "Episodes"]
 
@@ -104,7 +106,7 @@ def test_episode_can_be_played_in_one_figure(open_page, runs):
 
 
 def test_run_without_tables_says_so_in_every_tab(open_page, tmp_path):
-    WRITE(tmp_path, leave_out=[*MADE["tables"]()])
+    WRITE(tmp_path, leave_out=[*made.tables()])
     for view in TABS:
         app = open_page(tmp_path, view=view)
         assert len(app.info) == 1 and not app.error, view

@@ -12,6 +12,8 @@ import pytest
 
 from workbench.runs import load_run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 MADE = ROOT / "tests" / "workbench" / "families" / "introspection"
 PAGE = "Introspection"

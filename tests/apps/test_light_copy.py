@@ -9,6 +9,8 @@ from workbench.errors import RunError
 from workbench.runs import list_runs, load_run
 from workbench.views.run_list import EXAMPLES
 
+pytestmark = pytest.mark.slow
+
 
 def test_copy_keeps_tables_and_what_pages_read_and_drops_the_rest(tmp_path, write_east_run):
     import pandas as pd

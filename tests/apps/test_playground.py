@@ -9,6 +9,8 @@ import torch
 from steering import SteeringVector
 from workbench.sites import Site
 
+pytestmark = pytest.mark.slow
+
 MAIN = Path(__file__).parents[2] / "apps" / "explorer" / "main.py"
 
 

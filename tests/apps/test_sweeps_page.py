@@ -12,6 +12,8 @@ from workbench.families.probe_sweep.views.form import _LABELS, TEMPLATES, to_yam
 from workbench.runs import RunFolder
 from workbench.views import processes
 
+pytestmark = pytest.mark.slow
+
 WORK = """
 import signal, sys, time, pandas as pd
 from workbench.runs import RunFolder

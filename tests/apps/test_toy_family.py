@@ -17,6 +17,8 @@ from tests.killing import kill_run, row_files
 from workbench.families import families
 from workbench.runs import load_run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tests" / "workbench" / "families" / "toy_package"
 MAX_LINES = 60

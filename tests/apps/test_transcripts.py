@@ -14,6 +14,8 @@ from workbench.sites import Site
 from workbench.views.jobs import Job
 from workbench.views.model_cache import LoadedModel, model_cache
 
+pytestmark = pytest.mark.slow
+
 MULTIPLIER, SITE = 3.0, Site(1)
 SAID = [" I try one.\nAction: Button 1", " I try two.\nAction: Button 2", " Again.\nAction: Button 2"]
 

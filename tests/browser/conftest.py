@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import runpy
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,9 +21,10 @@ import pytest
 
 from tests.browser.serving import PATIENCE, ROOT, Server, serving
 from tests.browser.tab import Tab
+from tests.workbench.families.east.figures import east_run
+from tests.workbench.families.goal_directedness.figures import goal_run as made_goal_run
 
 EXAMPLES = ROOT / "workbench" / "views" / "examples"
-FAMILIES = ROOT / "tests" / "workbench" / "families"
 NAMES = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser")
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -78,12 +78,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("shown") / "runs"
     if EXAMPLES.is_dir():
         shutil.copytree(EXAMPLES, root)
-    write_east = runpy.run_path(str(FAMILIES / "east/figures/conftest.py"))["write_run"]
     if not (root / "east").is_dir():
-        write_east(root, "small")
+        east_run.write_run(root, "small")
     if not (root / "goal-directedness").is_dir():
-        runpy.run_path(str(FAMILIES / "goal_directedness/figures/goal_run.py"))["write_run"](root)
-    (write_east(root, "broken") / "spec.json").write_text('{"model": ')
+        made_goal_run.write_run(root)
+    (east_run.write_run(root, "broken") / "spec.json").write_text('{"model": ')
     return root
 
 

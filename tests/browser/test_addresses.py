@@ -10,6 +10,8 @@ import pytest
 
 from workbench.views.choices import path_of
 
+pytestmark = pytest.mark.slow
+
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from apps.explorer.main import pages
 
+pytestmark = pytest.mark.slow
+
 PAGES = list(pages())
 NEED_NO_RUNS = ("Playground", "Sweeps")
 

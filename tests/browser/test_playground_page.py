@@ -13,6 +13,8 @@ import torch
 from steering import SteeringVector
 from workbench.sites import Site
 
+pytestmark = pytest.mark.slow
+
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 SHORT = {"input": "Text", "tokens": "16", "seed": "3"}

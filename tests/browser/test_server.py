@@ -11,6 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def listening(server: Any) -> list[Any]:
     """Addresses (ip, port) on which the command and its children listen."""

@@ -12,6 +12,8 @@ import pytest
 
 from workbench.runs import load_run
 
+pytestmark = pytest.mark.slow
+
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 # The form of the first template, made small.  SLOW has 30 cells, layers by seeds, and all controls in each of them.

@@ -22,6 +22,8 @@ from tests.notebooks.pairing import main as pair
 from workbench.families import families
 from workbench.runs import list_runs
 
+pytestmark = pytest.mark.slow
+
 ROOT = NOTEBOOKS.parent
 PATHS = sorted(NOTEBOOKS.glob("[0-9]*.py"))
 CPU_SECONDS = 45  # of a kernel; 90 s on two cores are promised

@@ -10,6 +10,8 @@ import yaml
 from apps.cli.main import main
 from workbench.runs import load_results
 
+pytestmark = pytest.mark.slow
+
 SWEEPS = sorted((Path(__file__).parents[2] / "notebooks" / "sweeps").glob("*.yaml"))
 TINY = {
     "bandit-entropy": {"source": {"episodes": 2, "horizon": 5, "completions": 2}, "sites": [1]},

@@ -80,7 +80,9 @@ def test_a_module_is_imported_when_its_name_is_asked_for_and_not_before(
     folder = tmp_path / "heavy_package"
     folder.mkdir()
     text = (
-        "from workbench.lazy import lazy_exports\n__getattr__, __dir__ = lazy_exports(__name__, {'part': ('thing',)})\n"
+        "from typing import TYPE_CHECKING\nfrom workbench.lazy import lazy_exports\n"
+        "if TYPE_CHECKING:\n    from heavy_package.part import thing\n"
+        "__getattr__, __dir__, __all__ = lazy_exports(__name__, 'own')\nown = 3\n"
     )
     (folder / "__init__.py").write_text(text)
     (folder / "part.py").write_text("thing = [1, 2]\n")
@@ -89,9 +91,10 @@ def test_a_module_is_imported_when_its_name_is_asked_for_and_not_before(
     assert "heavy_package.part" not in sys.modules and "thing" in dir(package) and "thing" not in vars(package)
     assert package.thing == [1, 2] and "heavy_package.part" in sys.modules
     assert vars(package)["thing"] is package.thing  # its own from then on
+    assert package.__all__ == ["own", "thing"]
 
 
 def test_an_unknown_name_is_an_attribute_error_that_names_the_package() -> None:
-    get, _ = lazy_exports("workbench", {"sites": ("Site",)})
+    get, _, _ = lazy_exports("workbench")
     with pytest.raises(AttributeError, match="module 'workbench' has no attribute 'Sight'"):
         get("Sight")

@@ -17,21 +17,4 @@ if TYPE_CHECKING:
     from workbench.activations.replaying import replay
     from workbench.activations.store import ActivationStore
 
-__all__ = [
-    "ActivationSet",
-    "ActivationStore",
-    "Role",
-    "Span",
-    "capture",
-    "capture_to_store",
-    "replay",
-]
-
-_MODULES = {
-    "activation_set": ("ActivationSet",),
-    "capturing": ("capture", "capture_to_store"),
-    "positions": ("Role", "Span"),
-    "replaying": ("replay",),
-    "store": ("ActivationStore",),
-}
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

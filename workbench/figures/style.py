@@ -82,13 +82,23 @@ def rgb(colour: str) -> list[int]:
     return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 
 
-def need(table: pd.DataFrame, columns: Iterable[str], figure: str) -> None:
-    """Raise :class:`DataError` when a figure's table is empty or lacks a column, naming it."""
+def need(table: pd.DataFrame, columns: Iterable[str], figure: str, **values: Any) -> pd.DataFrame:
+    """The rows that a figure draws: those with the given value (or one of several) in each of some columns.
+
+    Raises :class:`DataError` when the table lacks a column, naming it, or when there are no such rows.
+
+    >>> import pandas as pd
+    >>> need(pd.DataFrame({"layer": [0, 1, 2], "score": [0.1, 0.2, 0.3]}), ["score"], "my figure", layer=[1, 2]).shape
+    (2, 2)
+    """
     for column in columns:
         if column not in table:
             raise DataError(f"{figure} needs the column {column!r}{did_you_mean(column, map(str, table.columns))}")
+    for column, value in values.items():
+        table = table[table[column].isin(value if isinstance(value, list | tuple | dict) else [value])]
     if not len(table):
         raise DataError(f"{figure} has nothing to draw: its table is empty")
+    return table
 
 
 def drawn(drawings: Mapping[str, Callable[[], go.Figure]]) -> dict[str, go.Figure]:

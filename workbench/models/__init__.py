@@ -22,38 +22,4 @@ if TYPE_CHECKING:
     from workbench.models.sequence import SequenceConfig, SequenceModelForActions
     from workbench.models.sequence_model import SequenceModel
 
-__all__ = [
-    "Completion",
-    "Forward",
-    "HookedModel",
-    "Intervention",
-    "LanguageModel",
-    "Prompt",
-    "PromptCache",
-    "Report",
-    "Scope",
-    "Score",
-    "SequenceConfig",
-    "SequenceModel",
-    "SequenceModelForActions",
-    "Where",
-    "Window",
-    "check_backend",
-    "load_model",
-    "shipped_models",
-    "with_backend",
-]
-
-_MODULES = {
-    "cache": ("PromptCache",),
-    "check": ("check_backend",),
-    "decoding": ("Completion", "Score"),
-    "interventions": ("Intervention", "Scope", "Where", "Window"),
-    "hooked_model": ("Forward", "HookedModel"),
-    "language_model": ("LanguageModel", "Prompt"),
-    "report": ("Report",),
-    "sequence": ("SequenceConfig", "SequenceModelForActions"),
-    "sequence_model": ("SequenceModel",),
-    "loading": ("load_model", "shipped_models", "with_backend"),
-}
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

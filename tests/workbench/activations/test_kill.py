@@ -10,6 +10,8 @@ import torch
 from tests.killing import writers
 from workbench.activations import ActivationStore
 
+pytestmark = pytest.mark.slow
+
 WORK = """
 import pyarrow.parquet, safetensors.torch
 from workbench.activations import capture_to_store

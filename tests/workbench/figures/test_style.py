@@ -19,6 +19,13 @@ def test_empty_table_is_an_error_of_one_line():
         need(WORDS[:0], ["ratio"], "my figure")
 
 
+def test_rows_are_chosen_by_a_value_or_by_several_and_none_is_an_error():
+    table = pd.DataFrame({"layer": [0, 1, 2], "control": ["none", "none", "shuffled"]})
+    assert need(table, ["layer"], "my figure", control="none", layer=[1, 2])["layer"].tolist() == [1]
+    with pytest.raises(DataError, match="my figure has nothing to draw"):
+        need(table, ["layer"], "my figure", control="majority")
+
+
 def test_margin_below_is_kept_for_a_legend_only():
     plain = finish(go.Figure(go.Heatmap(z=[[1]])), "a")
     named = finish(go.Figure(go.Scatter(y=[1], name="b")), "a")

@@ -10,6 +10,8 @@ import pytest
 from tests.killing import row_files, writers
 from workbench.runs import RunFolder, load_run
 
+pytestmark = pytest.mark.slow
+
 STEPS = 60
 # A step's rows depend on the step alone.
 WORK = f"""

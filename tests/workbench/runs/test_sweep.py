@@ -8,6 +8,8 @@ from workbench.errors import RunError
 from workbench.runs import load_results, load_run
 from workbench.runs.engines import LocalEngine
 
+pytestmark = pytest.mark.slow
+
 HERE = LocalEngine(1)
 
 

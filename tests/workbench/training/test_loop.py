@@ -14,6 +14,8 @@ from workbench.training import recipes
 from workbench.training.loop import Schedule, train
 from workbench.worlds.bandits.training import agent as bandit_agent
 
+pytestmark = pytest.mark.slow
+
 SCHEDULE = Schedule(tokens=400, lr=0.05, checkpoint_seconds=0.0)
 
 

@@ -17,6 +17,8 @@ from workbench.models.tiny import SHAPES, tiny_model
 from workbench.training import lora
 from workbench.training.lora import LoRA, Pair, finetune, load_adapter
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [Pair("a b", " c"), Pair("d e", " f")] * 8
 RECIPE = LoRA(rank=4, alpha=8, lr=0.02, batch=4, epochs=6)
 

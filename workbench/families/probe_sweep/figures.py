@@ -91,7 +91,7 @@ def _probe(rows: pd.DataFrame, look: Look, seed: int) -> Traces:
     others = rows[rows["seed"] != seed]
     drawn = curve(rows[rows["seed"] == seed], "layer", look)
     if drawn and len(others):
-        other = {"name": f"{look.name}, other seeds", "mode": "markers", "showlegend": False}
+        other: dict[str, Any] = {"name": f"{look.name}, other seeds", "mode": "markers", "showlegend": False}
         drawn += line(others["layer"], others["estimate"], look, size=4, **other)
     return drawn
 
@@ -103,7 +103,7 @@ def _controls(rows: pd.DataFrame, colour: str, first: bool) -> Traces:
             continue  # the same for every probe
         dash = CONTROLS.get(str(control), "longdash")
         look = Look(f"control: {words(str(control))}", BLACK if control == CHANCE else colour, dash)
-        more = {"opacity": 0.8, "legendrank": 2000, "hovertemplate": "layer %{x}: %{y:.3f}"}
+        more: dict[str, Any] = {"opacity": 0.8, "legendrank": 2000, "hovertemplate": "layer %{x}: %{y:.3f}"}
         drawn += line(found["layer"], found["estimate"], look, 1.5, **more)
     return drawn
 
@@ -155,8 +155,7 @@ def _cell_text(value: float, beats: bool) -> str:
 
 def _scores(table: pd.DataFrame, model: str, target: str, figure: str) -> tuple[pd.DataFrame, str]:
     """The rows of the main metric of one model and target, with the name of their series."""
-    need(table, COLUMNS, figure)
-    part = table[(table["model"] == model) & (table["target"] == target)]
+    part = need(table, COLUMNS, f"{figure} of {target} in {model}", model=model, target=target)
     part = part[part["control"].notna() & (part["label"].fillna("") == "")]
     need(part, [], f"{figure} of {target} in {model}")
     metric = main_metric(part)

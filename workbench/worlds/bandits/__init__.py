@@ -10,30 +10,16 @@ from typing import TYPE_CHECKING
 from workbench.discovery import attribute
 from workbench.lazy import lazy_exports
 from workbench.training import Recipe
-from workbench.worlds.bandits.arms import BernoulliArms, GaussianArms, reward_table
-from workbench.worlds.bandits.bandit import BernoulliBandit, GaussianBandit
-from workbench.worlds.bandits.episodes import play
-from workbench.worlds.bandits.oracles import ORACLES, Oracle, make_oracle
 from workbench.worlds.world import World
 
 if TYPE_CHECKING:
     from workbench.worlds.bandits.agents.language_agent import LanguageAgent
+    from workbench.worlds.bandits.arms import BernoulliArms, GaussianArms, reward_table
+    from workbench.worlds.bandits.bandit import BernoulliBandit, GaussianBandit
+    from workbench.worlds.bandits.episodes import play
+    from workbench.worlds.bandits.oracles import ORACLES, Oracle, make_oracle
 
-__all__ = [
-    "ORACLES",
-    "WORLD",
-    "BernoulliArms",
-    "BernoulliBandit",
-    "GaussianArms",
-    "GaussianBandit",
-    "LanguageAgent",
-    "Oracle",
-    "make_oracle",
-    "play",
-    "reward_table",
-]
-
-__getattr__, __dir__ = lazy_exports(__name__, {"agents.language_agent": ("LanguageAgent",)})
+__getattr__, __dir__, __all__ = lazy_exports(__name__, "WORLD")
 
 _TRAINING = f"{__name__}.training"
 WORLD = World(

@@ -11,44 +11,20 @@ from typing import TYPE_CHECKING
 from workbench.discovery import attribute
 from workbench.lazy import lazy_exports
 from workbench.training import Recipe
-from workbench.worlds.grids.layouts import Layout, State
-from workbench.worlds.grids.mazes import GOAL_STRUCTURES, make_layout
-from workbench.worlds.grids.oracles import POLICIES, Policy, astar
-from workbench.worlds.grids.pictures import picture, save_animation, trajectory_picture
-from workbench.worlds.grids.text import GridText, read_grid
-from workbench.worlds.grids.transforms import TRANSFORMS, Transform
-from workbench.worlds.moves import Cell, Move
 from workbench.worlds.world import World
 
 if TYPE_CHECKING:
     from workbench.worlds.grids.agents.agent import GridAgent
     from workbench.worlds.grids.agents.play import episodes_of, play_grids
+    from workbench.worlds.grids.layouts import Layout, State
+    from workbench.worlds.grids.mazes import GOAL_STRUCTURES, make_layout
+    from workbench.worlds.grids.oracles import POLICIES, Policy, astar
+    from workbench.worlds.grids.pictures import picture, save_animation, trajectory_picture
+    from workbench.worlds.grids.text import GridText, read_grid
+    from workbench.worlds.grids.transforms import TRANSFORMS, Transform
+    from workbench.worlds.moves import Cell, Move
 
-__all__ = [
-    "GOAL_STRUCTURES",
-    "POLICIES",
-    "TRANSFORMS",
-    "WORLD",
-    "Cell",
-    "GridAgent",
-    "GridText",
-    "Layout",
-    "Move",
-    "Policy",
-    "State",
-    "Transform",
-    "astar",
-    "episodes_of",
-    "make_layout",
-    "picture",
-    "play_grids",
-    "read_grid",
-    "save_animation",
-    "trajectory_picture",
-]
-
-_MODULES = {"agents.agent": ("GridAgent",), "agents.play": ("episodes_of", "play_grids")}
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, "WORLD")
 
 _TRAINING = f"{__name__}.training"
 WORLD = World(

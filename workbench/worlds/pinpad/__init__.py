@@ -20,36 +20,7 @@ if TYPE_CHECKING:
     from workbench.worlds.pinpad.play import Played, play_pinpad
     from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks
 
-__all__ = [
-    "PINPADS",
-    "WORLD",
-    "Beliefs",
-    "Episodes",
-    "Pinpad",
-    "PinpadEnv",
-    "PinpadState",
-    "PinpadVectorEnv",
-    "Played",
-    "bayes_filter",
-    "expert_episodes",
-    "held_out_task",
-    "pinpad_picture",
-    "pinpad_trajectory_picture",
-    "play_pinpad",
-    "pretraining_tasks",
-    "save_pinpad_animation",
-]
-
-_MODULES = {
-    "beliefs": ("Beliefs", "bayes_filter"),
-    "env": ("PinpadEnv", "PinpadVectorEnv"),
-    "expert": ("Episodes", "expert_episodes"),
-    "pictures": ("pinpad_picture", "pinpad_trajectory_picture", "save_pinpad_animation"),
-    "pinpad": ("PINPADS", "Pinpad", "PinpadState"),
-    "play": ("Played", "play_pinpad"),
-    "tasks": ("held_out_task", "pretraining_tasks"),
-}
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, "WORLD")
 
 _TRAINING = f"{__name__}.training"
 WORLD = World(

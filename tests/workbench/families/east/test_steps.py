@@ -32,6 +32,8 @@ from workbench.models.tiny import tiny_model
 from workbench.runs import load_run
 from workbench.sites import Site
 
+pytestmark = pytest.mark.slow
+
 SMOKE = PRESETS["smoke"]
 TABLES = ("results", "claims", "behaviour", "entropy_by_step", "words")
 

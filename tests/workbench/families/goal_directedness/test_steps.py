@@ -17,6 +17,8 @@ from workbench.runs import RunFolder, load_run
 from workbench.worlds.grids.agents.probed_states import POSITIONS, play_states
 from workbench.worlds.grids.layouts import Layout, State
 
+pytestmark = pytest.mark.slow
+
 ESTIMATE = ("estimate", "low", "high")
 DIFFERENCE = ("difference", "difference_low", "difference_high")
 BEHAVIOUR = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import runpy
 import subprocess
 import sys
 from itertools import pairwise
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from tests.workbench.families.internal_rl.figures import internal_rl_run as made
 from workbench.console import log, results
 from workbench.errors import RunError
 from workbench.families.internal_rl import INTERNAL_RL
@@ -23,9 +23,7 @@ from workbench.families.showing import draw, print_report
 from workbench.runs import load_run
 from workbench.views.run_list import EXAMPLES
 
-MADE = runpy.run_path(str(Path(__file__).parent / "figures" / "internal_rl_run.py"))
-
-OTHERS = set(MADE["tables"]()) - {"gates", "episodes"}  # fewer tables are drawn faster
+OTHERS = set(made.tables()) - {"gates", "episodes"}  # fewer tables are drawn faster
 
 
 def report(path: Path, width: int = 160) -> str:
@@ -35,7 +33,7 @@ def report(path: Path, width: int = 160) -> str:
 
 
 def test_every_table_is_printed_with_its_controls_and_intervals(tmp_path: Path) -> None:
-    said = report(MADE["write_run"](tmp_path))
+    said = report(made.write_run(tmp_path))
     for text in (
         "base model without control (pinpad-base)",
         "0.480 [0.470, 0.490]",  # the base's loss...
@@ -59,24 +57,24 @@ def test_every_table_is_printed_with_its_controls_and_intervals(tmp_path: Path) 
 
 
 def test_the_method_comes_before_its_baselines(tmp_path: Path) -> None:
-    said = report(MADE["write_run"](tmp_path)).split("switches beside true changes")[1]
+    said = report(made.write_run(tmp_path)).split("switches beside true changes")[1]
     places = [said.index(f"\n  {name} ") for name in ("frozen", "forced", "co-trained", "compile")]
     assert places == sorted(places)
 
 
 def test_a_run_that_stopped_at_a_gate_is_reported_without_what_it_lacks(tmp_path: Path) -> None:
-    said = report(MADE["write_run"](tmp_path, leave_out=["final", "final_by_seed", "curves", "episodes"]))
+    said = report(made.write_run(tmp_path, leave_out=["final", "final_by_seed", "curves", "episodes"]))
     assert "after reinforcement" not in said
     assert "5 of 6 passed" in said
 
 
 def test_a_narrow_terminal_loses_no_number(tmp_path: Path) -> None:
-    said = report(MADE["write_run"](tmp_path), width=80)
+    said = report(made.write_run(tmp_path), width=80)
     assert "0.333" in said.replace("\n", "") and max(len(line) for line in said.splitlines()) <= 80
 
 
 def test_the_report_is_wired_and_names_where_the_files_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = MADE["write_run"](tmp_path)
+    path = made.write_run(tmp_path)
     print_report(load_run(path), Console(width=160))
     said = capsys.readouterr().out
     assert "claims of the paper" in said and str(path / "artifacts") in said
@@ -109,7 +107,7 @@ def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_browser")
 def test_figures_and_animations_land_in_the_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = MADE["write_run"](tmp_path, leave_out=OTHERS)
+    path = made.write_run(tmp_path, leave_out=OTHERS)
     draw(load_run(path), results(), log)
     assert "(5 HTML, 0 PNG, 4 GIF)" in capsys.readouterr().out
     for task, kind in (("held-out", "first"), ("seen-transitions", "farthest")):
@@ -118,7 +116,7 @@ def test_figures_and_animations_land_in_the_run_folder(tmp_path: Path, capsys: p
 
 
 def test_an_animation_shows_every_move_over_a_caption_that_says_how_it_was_chosen(tmp_path: Path) -> None:
-    record = load_run(MADE["write_run"](tmp_path))
+    record = load_run(made.write_run(tmp_path))
     (tmp_path / "figures").mkdir()
     files = save_episode_gifs(record, tmp_path / "figures", pytest.fail)
     assert [file.name for file in files] == [
@@ -145,7 +143,7 @@ def test_captions_of_animations_are_honest(tmp_path: Path, monkeypatch: pytest.M
 
     genuine = gifs._lines
     monkeypatch.setattr(gifs, "_lines", lines)
-    record = load_run(MADE["write_run"](tmp_path))
+    record = load_run(made.write_run(tmp_path))
     save_episode_gifs(record, tmp_path, pytest.fail)
     assert len(said) == 2 * (4 + 9)
     assert all("0.300 [0.280, 0.320]" in " ".join(each) for each in said[:13])
@@ -161,7 +159,7 @@ def test_what_cannot_be_written_is_one_line_and_no_failure(
     def refuse(*_args, **_options):
         raise error
 
-    path = MADE["write_run"](tmp_path, leave_out=OTHERS)
+    path = made.write_run(tmp_path, leave_out=OTHERS)
     monkeypatch.setattr("workbench.families.internal_rl.figures.gifs.write_gif", refuse)
     draw(load_run(path), results(), log)
     told = capsys.readouterr()
@@ -173,7 +171,7 @@ def test_what_cannot_be_written_is_one_line_and_no_failure(
 
 
 def test_a_broken_table_of_episodes_costs_the_animations_only(tmp_path: Path) -> None:
-    path = MADE["write_run"](tmp_path)
+    path = made.write_run(tmp_path)
     (path / "artifacts" / "episodes.parquet").write_bytes(b"cut off")
     said: list[str] = []
     assert save_episode_gifs(load_run(path), tmp_path, said.append) == []
@@ -183,5 +181,5 @@ def test_a_broken_table_of_episodes_costs_the_animations_only(tmp_path: Path) ->
 def test_a_world_with_an_odd_number_of_colours_is_drawn(tmp_path: Path) -> None:
     from workbench.families.internal_rl.figures.gifs import _frames
 
-    table = MADE["episode"]("held-out", 0, "first").assign(colours="4,20,24")
+    table = made.episode("held-out", 0, "first").assign(colours="4,20,24")
     assert len(_frames(episodes_of(table)[0], "")) == 9

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.killing import all_end, kill_run, python
 from workbench.errors import MissingExtraError, ModelError, SiteError, SpecError
 from workbench.families import plan, run
 from workbench.families.internal_rl import INTERNAL_RL, InternalRLSpec
@@ -24,6 +20,8 @@ from workbench.families.internal_rl.shown import _chosen
 from workbench.families.internal_rl.spec import METHODS, RL_TASKS
 from workbench.runs import load_run
 from workbench.sites import Site
+
+pytestmark = pytest.mark.slow
 
 ESTIMATE = ("estimate", "low", "high")
 TABLES = {
@@ -160,31 +158,12 @@ def test_a_run_of_two_processes_that_is_killed_and_resumed_equals_one_process(
         "import sys; from workbench.families import get_family, run; f = get_family('internal-rl')\n"
         "run(f, f.spec.model_validate_json(sys.argv[1]), sys.argv[2], 'killed')"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, spec.model_dump_json(), str(tmp_path)])
-    folder, started = tmp_path / "internal-rl" / "killed", time.monotonic()
-    while len(list((folder / "rows").glob("discovery-*.parquet"))) < 2 and time.monotonic() - started < 300:
-        time.sleep(0.05)
-    workers = children(process.pid)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    folder = tmp_path / "internal-rl" / "killed"
+    workers = kill_run(folder, 2, python(code, spec.model_dump_json(), tmp_path), kind="discovery-*")
     assert workers  # the work was done elsewhere...
-    while any(alive(pid) for pid in workers) and time.monotonic() - started < 300:
-        time.sleep(0.1)
-    assert not any(alive(pid) for pid in workers)  # ...and nobody goes on without the owner of the folder
+    assert all_end(workers)  # ...and nobody goes on without the owner of the folder
     assert json.loads((folder / "status.json").read_text())["state"] == "running"  # it had no time to say otherwise
-    assert 0 < len(load_run(folder).steps()) < len(record.steps())
     same(load_run(run(INTERNAL_RL, spec, tmp_path, "killed")), record)
-
-
-def children(pid: int) -> list[int]:
-    return [int(each) for path in Path(f"/proc/{pid}/task").glob("*/children") for each in path.read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_failed_gate_can_stop_the_run(internal_spec: InternalRLSpec, tmp_path: Path) -> None:

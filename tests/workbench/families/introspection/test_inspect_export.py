@@ -10,6 +10,8 @@ import pytest
 from workbench.errors import MissingExtraError
 from workbench.families.introspection import inspect_export
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("inspect_ai", reason="the extra inspect is not installed")
 
 CONDITIONS = {

@@ -22,6 +22,8 @@ from workbench.models.untrained import untrained
 from workbench.runs import load_results, load_run
 from workbench.runs.engines import ENGINES, SlurmEngine
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sweep(sweep_fields, sweep_base, tmp_path):

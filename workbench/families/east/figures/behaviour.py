@@ -80,9 +80,7 @@ def regret(table: pd.DataFrame) -> go.Figure:
 
     ``table`` has ``rendering, method, setting, measure, estimate, low, high``; only the measure ``regret`` is drawn.
     """
-    need(table, ["rendering", "method", "setting", "measure", *LEVEL], "regret")
-    table = table[table["measure"] == "regret"]
-    need(table, [], "regret")
+    table = need(table, ["rendering", "method", "setting", "measure", *LEVEL], "regret", measure="regret")
     renderings = {name: words(name) for name in table["rendering"].unique()}
     settings, methods = list(_settings(table["setting"])), ordered(table["method"], METHODS)
     shift = {method: 0.2 * (k - (len(methods) - 1) / 2) for k, method in enumerate(methods)}

@@ -36,10 +36,8 @@ def entropy_by_multiplier(results: pd.DataFrame, rendering: str, chosen: Chosen 
     to explore, and other estimates at the chosen multiplier and EAST's norm, with 95% intervals.  Under each multiplier
     stands the dose, multiplier * ||u|| / ||z||.  ``chosen`` marks the multiplier that was picked on other prompts.
     """
-    need(results, [*COLUMNS, *LEVEL, "dose"], "entropy_by_multiplier")
-    part = results[(results["set"] == "test") & (results["rendering"] == rendering)]
-    part = part[part["source"].isin(["", rendering])]
-    need(part, [], f"entropy_by_multiplier of {rendering}")
+    shown = {"set": "test", "rendering": rendering, "source": ["", rendering]}
+    part = need(results, [*COLUMNS, *LEVEL, "dose"], f"entropy_by_multiplier of {rendering}", **shown)
 
     def draw(metric: str, curves: bool) -> Traces:
         table = part[part["metric"] == metric]
@@ -113,9 +111,7 @@ def layer_multiplier_heatmap(
     Grey cells keep fewer valid completions than ``min_valid`` times the unsteered share, so their entropy is that of
     an agent that falls apart.  The chosen cell has a frame.  Drawn on the prompts on which the choice is made.
     """
-    need(results, [*COLUMNS, *CHANGE], "layer_multiplier_heatmap")
-    cells = results[(results["set"] == "select") & (results["method"] == "east")]
-    need(cells, [], "layer_multiplier_heatmap")
+    cells = need(results, [*COLUMNS, *CHANGE], "layer_multiplier_heatmap", set="select", method="east")
     renderings = {name: words(name) for name in cells["rendering"].unique()}
     base = results[(results["set"] == "select") & (results["method"] == "unsteered") & (results["metric"] == "valid")]
     floors = {r: min_valid * float(part["estimate"].iloc[0]) for r, part in base.groupby("rendering")}
@@ -165,9 +161,8 @@ def transfer_matrix(results: pd.DataFrame, chosen: Mapping[str, Chosen] | None =
     Each cell says the paired difference from unsteered with its 95% interval, at the layer and multiplier chosen for
     the rendering that is steered (``chosen``; else the largest multiplier that all sources share).
     """
-    need(results, [*COLUMNS, *CHANGE], "transfer_matrix")
-    part = results[(results["set"] == "test") & (results["method"] == "east") & (results["metric"] == "entropy")]
-    need(part, [], "transfer_matrix")
+    shown = {"set": "test", "method": "east", "metric": "entropy"}
+    part = need(results, [*COLUMNS, *CHANGE], "transfer_matrix", **shown)
     names = list(dict.fromkeys(part["rendering"]))
     cells = {(s, t): _cell(part, s, t, (chosen or {}).get(t)) for s in names for t in names}
     if all(cell is None for cell in cells.values()):

@@ -124,7 +124,8 @@ def transforms(table: pd.DataFrame) -> go.Figure:
     table = table.assign(place=places, difference_low=table["low"], difference_high=table["high"])
 
     def draw(metric: str) -> Traces:
-        return each(table[table["metric"] == metric], "player", PLAYERS, lambda *own: _forest(*own, 1.05 * limit))
+        part = table[table["metric"] == metric]
+        return each(part, "player", PLAYERS, lambda rows, look: _forest(rows, look, 1.05 * limit))
 
     figure = zero_line(panels(metrics, draw), "x")
     figure.update_xaxes(title_text="change (transformed minus original)", range=[-limit, 2.3 * limit], nticks=6)

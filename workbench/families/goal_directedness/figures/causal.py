@@ -26,9 +26,7 @@ def steering(causal: pd.DataFrame, metric: str = "shift") -> go.Figure:
 
     ``causal`` has ``layer, kind, direction, multiplier, metric, estimate, low, high``; ``kind`` "steer" is drawn.
     """
-    need(causal, _COLUMNS, "steering")
-    rows = causal[(causal["kind"] == "steer") & (causal["metric"] == metric)]
-    need(rows, [], "steering")
+    rows = need(causal, _COLUMNS, "steering", kind="steer", metric=metric)
 
     def draw(layer: int) -> Traces:
         return each(rows[rows["layer"] == layer], "direction", DIRECTIONS, _course)
@@ -49,9 +47,8 @@ def erasure(causal: pd.DataFrame) -> go.Figure:
 
     ``causal`` has ``layer, kind, direction, multiplier, metric, estimate, low, high``; ``kind`` "erase" is drawn.
     """
-    need(causal, _COLUMNS, "erasure")
-    rows = causal[causal["kind"] == "erase"].dropna(subset=["estimate"]).sort_values("layer")
-    need(rows, [], "erasure")
+    rows = need(causal, _COLUMNS, "erasure", kind="erase").sort_values("layer")
+    rows = need(rows.dropna(subset=["estimate"]), [], "erasure")
     metrics = {metric: label(metric) for metric in ordered(rows["metric"], ("accuracy", "shift"))}
 
     def draw(metric: str) -> Traces:

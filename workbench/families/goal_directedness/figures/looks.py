@@ -5,7 +5,7 @@ A player, position or control keeps its colour, dash and marker in every figure,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -92,7 +92,7 @@ def score_axes(figure: go.Figure, metrics: Sequence[str], columns: int = 0) -> N
         score_axis(figure, metric, row=row, col=col)
 
 
-def score_axis(figure: go.Figure, metric: str, top: float | None = None, **place: int) -> None:
+def score_axis(figure: go.Figure, metric: str, top: float | None = None, **place: Any) -> None:
     """0 to 1 for shares; other measures of error or spread go from 0 to ``top``.
 
     plotly.js takes a wrong top by itself where panels share both axes; then it must be given.

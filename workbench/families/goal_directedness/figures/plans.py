@@ -33,9 +33,7 @@ def plan_prefix(plans: pd.DataFrame) -> go.Figure:
 
     ``plans`` has ``position, layer, decoder, control, prefix, padding, estimate, low, high``.
     """
-    need(plans, _COLUMNS, "plan_prefix")
-    probes = plans[plans["control"] == "none"]
-    need(probes, [], "plan_prefix")
+    probes = need(plans, _COLUMNS, "plan_prefix", control="none")
     paddings = {p: _PADDING.get(p, p) for p in ordered(plans["padding"], ("without", "with"))}
 
     def draw(padding: str) -> Traces:
@@ -102,10 +100,8 @@ def plan_layers(plans: pd.DataFrame, prefix: int = 1) -> go.Figure:
 
     ``plans`` has ``position, layer, decoder, control, prefix, padding, estimate, low, high``.
     """
-    need(plans, _COLUMNS, "plan_layers")
-    padding = ordered(plans["padding"], ("without", "with"))[0]
-    rows = plans[(plans["control"] == "none") & (plans["prefix"] == prefix) & (plans["padding"] == padding)]
-    need(rows, [], "plan_layers")
+    rows = need(plans, _COLUMNS, "plan_layers", control="none", prefix=prefix)
+    rows = rows[rows["padding"] == ordered(rows["padding"], ("without", "with"))[0]]
     figure = go.Figure([trace for look, own in _decoders(rows) for trace in curve(own, "layer", look)])
     figure.update_xaxes(title_text="layer", tickvals=sorted(rows["layer"].unique()))
     figure.update_yaxes(title_text=f"prefix@{prefix} (share)", range=[-0.03, 1.04])

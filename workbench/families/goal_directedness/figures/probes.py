@@ -37,8 +37,7 @@ _PROBE = ["position", "layer", "probe", "control"]
 
 def over_all(maps: pd.DataFrame) -> pd.DataFrame:
     """The rows of a ``maps`` table that are over all cells, from the probe that was trained on all sizes."""
-    need(maps, ["cell", "train"], "the map figures")
-    return maps[(maps["cell"] == "") & (maps["train"] == "all")]
+    return need(maps, ["cell", "train"], "the map figures", cell="", train="all")
 
 
 def layer_curves(table: pd.DataFrame, metrics: tuple[str, ...], title: str) -> go.Figure:
@@ -46,9 +45,7 @@ def layer_curves(table: pd.DataFrame, metrics: tuple[str, ...], title: str) -> g
 
     ``table`` has ``position, layer, probe, control, metric, estimate, low, high``; controls are not drawn here.
     """
-    need(table, [*_PROBE, *LEVEL], title)
-    table = table[(table["control"] == "none") & table["metric"].isin(metrics)]
-    need(table, [], title)
+    table = need(table, [*_PROBE, *LEVEL], title, control="none", metric=metrics)
     shown = {metric: label(metric) for metric in metrics if metric in set(table["metric"])}
 
     def draw(metric: str) -> Traces:
@@ -76,9 +73,7 @@ def control_curves(table: pd.DataFrame, metric: str, title: str) -> go.Figure:
 
     ``table`` has ``position, layer, probe, control, metric, estimate, low, high``.
     """
-    need(table, [*_PROBE, *LEVEL], title)
-    table = table[table["metric"] == metric]
-    need(table, [], title)
+    table = need(table, [*_PROBE, *LEVEL], title, metric=metric)
     titles = {
         (probe, position): f"{probe_name(probe)}, {look.name}"
         for probe, (position, look) in product(ordered(table["probe"], PROBES), looks_in(table["position"], POSITIONS))
@@ -151,9 +146,7 @@ def layer_heatmap(table: pd.DataFrame, metric: str, title: str) -> go.Figure:
 
     ``table`` has ``position, layer, probe, control, metric, estimate, low, high``; controls are not drawn here.
     """
-    need(table, [*_PROBE, *LEVEL], title)
-    table = table[(table["control"] == "none") & (table["metric"] == metric)]
-    need(table, [], title)
+    table = need(table, [*_PROBE, *LEVEL], title, control="none", metric=metric)
     texts = [Interval.of(row).text(3) for row in table.itertuples()]
     table = table.assign(interval=texts, shown=table["estimate"].map("{:.2f}".format))
     probes = {probe: probe_name(probe) for probe in ordered(table["probe"], PROBES)}
@@ -193,9 +186,8 @@ def map_training(maps: pd.DataFrame, metric: str = "accuracy") -> go.Figure:
 
     ``maps`` has ``position, layer, probe, train, control, metric, cell, estimate, low, high``.
     """
-    need(maps, [*_PROBE, "train", "cell", *LEVEL], "map_training")
-    rows = maps[(maps["control"] == "none") & (maps["cell"] == "") & (maps["metric"] == metric)]
-    need(rows, [], "map_training")
+    shown = {"control": "none", "cell": "", "metric": metric}
+    rows = need(maps, [*_PROBE, "train", "cell", *LEVEL], "map_training", **shown)
     rank = {train: place for place, train in enumerate(ordered(rows["train"], ["all"]))}
     rows = _at_best_layer(rows.sort_values("train", key=lambda t: t.map(rank)), ["probe", "position", "train"], rows)
     names = {train: "all sizes" if train == "all" else f"{train} only" for train in rank}

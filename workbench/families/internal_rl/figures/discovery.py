@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -154,8 +155,8 @@ def _heights(base: pd.DataFrame | None, measure: str) -> Iterator[float]:
 def _tradeoff(part: pd.DataFrame, base: Look, seed: int) -> Traces:
     look, shown = replace(base, name=f"{base.name}, seed {seed}"), {"customdata": part[["alpha", "switches"]]}
     hover = "alpha %{customdata[0]:g}, gate cut: KL %{x:.3f}, loss %{y:.4f}"
-    hollow = {"mode": "markers", "showlegend": False, "marker_line_width": 2, "hovertemplate": hover} | shown
-    cut = line(part["kl"], part["hard_nll"], replace(look, symbol=f"{look.symbol}-open"), size=11, **hollow)
+    hollow: dict[str, Any] = {"mode": "markers", "marker_line_width": 2, "hovertemplate": hover, "showlegend": False}
+    cut = line(part["kl"], part["hard_nll"], replace(look, symbol=f"{look.symbol}-open"), size=11, **(hollow | shown))
     texts = {"text": part["switches"].map("{:.1f}".format), "textfont": {"size": 11, "color": look.colour}}
     texts |= {"mode": "lines+markers+text", "textposition": "top center"}
     hover = "alpha %{customdata[0]:g}: KL %{x:.3f}, loss %{y:.4f}, %{customdata[1]:.2f} switches"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -91,7 +91,7 @@ def final_success(final: pd.DataFrame, by_seed: pd.DataFrame | None = None) -> g
         marks = _seed_marks(by_seed, which[0], [m for m, _ in methods]) if which[1] == "success" else ()
         return [*(trace for traces in found for trace in traces), *marks]
 
-    spaced = {"column_widths": [0.55, 0.45], "vertical_spacing": 0.17, "shared_xaxes": False}
+    spaced: dict[str, Any] = {"column_widths": [0.55, 0.45], "vertical_spacing": 0.17, "shared_xaxes": False}
     figure = panels(titles, draw, len(MEASURES), **spaced)
     for k, own in enumerate(rows.values()):
         top = max(1.0, float(own["estimate"].max())) if len(own) else 1.0

@@ -175,9 +175,7 @@ def by_protocol(tested: pd.DataFrame) -> go.Figure:
 
 def intention(results: pd.DataFrame) -> go.Figure:
     """Cosine of the activations with the concept's vector, by layer: told to think of it, told not to, no mention."""
-    need(results, _COLUMNS, "intention")
-    part = results[(results["protocol"] == "control") & (results["metric"] == "cosine")]
-    need(part, [], "intention")
+    part = need(results, _COLUMNS, "intention", protocol="control", metric="cosine")
     lines = {
         ("think", "concept"): Look("told to think of it", BLUE, "solid", "circle"),
         ("avoid", "concept"): Look("told not to", GREEN, "dash", "triangle-down"),

@@ -30,7 +30,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        import inspect_ai  # noqa: F401
+        import inspect_ai
     except ImportError as error:
         raise MissingExtraError("inspect_ai", "inspect") from error
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

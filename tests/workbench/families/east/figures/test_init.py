@@ -10,8 +10,8 @@ from workbench.runs import load_run
 
 
 @pytest.fixture(scope="module")
-def figures(east_run):
-    return figures_of(load_run(east_run))
+def figures(made_run):
+    return figures_of(load_run(made_run))
 
 
 def test_a_whole_run_gives_every_figure(figures):
@@ -28,9 +28,9 @@ def test_every_figure_has_a_title_and_named_axes(figures):
             assert len([title for title in titles if title]) >= 2, name
 
 
-def test_figures_depend_on_the_tables_alone(figures, east_run):
+def test_figures_depend_on_the_tables_alone(figures, made_run):
     assert {n: f.to_json() for n, f in figures.items()} == {
-        n: f.to_json() for n, f in figures_of(load_run(east_run)).items()
+        n: f.to_json() for n, f in figures_of(load_run(made_run)).items()
     }
 
 
@@ -44,16 +44,16 @@ def test_drawing_changes_no_table(east_tables):
     pd.testing.assert_frame_equal(before, east_tables["results"])
 
 
-def test_a_broken_table_or_a_missing_column_costs_its_own_figures_only(figures, east_run, tmp_path):
-    copy = shutil.copytree(east_run, tmp_path / "east" / "run")
+def test_a_broken_table_or_a_missing_column_costs_its_own_figures_only(figures, made_run, tmp_path):
+    copy = shutil.copytree(made_run, tmp_path / "east" / "run")
     (copy / "artifacts" / "words.parquet").write_bytes(b"cut off")
     table = copy / "artifacts" / "behaviour.parquet"
     pd.read_parquet(table).drop(columns="low").to_parquet(table)
     assert set(figures) - set(figures_of(load_run(copy))) == {"words-buttons", "words-slot_machines", "regret"}
 
 
-def test_a_run_that_has_only_vectors_gives_their_figure(east_run, tmp_path):
-    copy = shutil.copytree(east_run, tmp_path / "east" / "run")
+def test_a_run_that_has_only_vectors_gives_their_figure(made_run, tmp_path):
+    copy = shutil.copytree(made_run, tmp_path / "east" / "run")
     shutil.rmtree(copy / "artifacts")
     for unit in (copy / "rows").iterdir():
         if not unit.name.startswith("vectors"):

@@ -1,6 +1,6 @@
 """Tables with the columns that a goal-directedness run writes, made from formulas, and a run folder that holds them.
 
-Run by path (``runpy``) from the tests of the figures and of the explorer.
+Shared by the tests of the figures and of the explorer.
 """
 
 from itertools import product

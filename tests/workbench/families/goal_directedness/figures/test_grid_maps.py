@@ -1,13 +1,12 @@
 """The viewer of trajectories: what is decoded lies where it belongs, in every frame."""
 
 import re
-import runpy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.workbench.families.goal_directedness.figures import goal_run as made
 from workbench.errors import DataError
 from workbench.families.goal_directedness.figures import grid_maps
 from workbench.families.goal_directedness.figures.examples import CELLS, PLAN, grid_examples
@@ -15,13 +14,12 @@ from workbench.families.goal_directedness.figures.grid_maps import grid_step, gr
 from workbench.worlds.grids.probes.cells import CELLS as PROBE_CELLS
 from workbench.worlds.moves import Move
 
-MADE = runpy.run_path(str(Path(__file__).with_name("goal_run.py")))
 SIZE, OPEN, WALL, AGENT = 7, 0, 1, 2
 
 
 @pytest.fixture(scope="module")
 def example():
-    return grid_examples(*MADE["examples"]())[0]
+    return grid_examples(*made.examples())[0]
 
 
 def trace(figure, name):
@@ -131,7 +129,7 @@ def test_steps_are_counted_within_the_trajectory(example):
 
 
 def test_files_that_do_not_fit_each_other_are_one_line(example):
-    tensors, described = MADE["examples"]()
+    tensors, described = made.examples()
     with pytest.raises(DataError, match="the tensors lack 'true-0'"):
         grid_examples({}, described)
     with pytest.raises(DataError, match="example 0 lacks a size or steps"):

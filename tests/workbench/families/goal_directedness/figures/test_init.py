@@ -1,12 +1,11 @@
 """Figures of a goal-directedness run: they show the tables' numbers, name their axes, and fail one by one."""
 
-import runpy
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.workbench.families.goal_directedness.figures import goal_run as made
 from workbench.errors import DataError
 from workbench.families import figures_of
 from workbench.families.goal_directedness import figures as goal
@@ -14,7 +13,6 @@ from workbench.families.goal_directedness.figures.looks import CONTROLS, PLAYERS
 from workbench.families.goal_directedness.figures.probes import over_all
 from workbench.runs import load_run
 
-MADE = runpy.run_path(str(Path(__file__).with_name("goal_run.py")))
 OF_TABLES = {
     "behaviour": {"behaviour_by_density", "behaviour_by_size"},
     "by_distance": {"behaviour_by_distance"},
@@ -31,18 +29,18 @@ OF_TABLES = {
 
 
 @pytest.fixture(scope="module")
-def goal_run(tmp_path_factory):
-    return MADE["write_run"](tmp_path_factory.mktemp("runs"))
+def made_run(tmp_path_factory):
+    return made.write_run(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
-def figures(goal_run):
-    return {name: draw() for name, draw in goal.figures(load_run(goal_run)).items()}
+def figures(made_run):
+    return {name: draw() for name, draw in goal.figures(load_run(made_run)).items()}
 
 
 @pytest.fixture(scope="module")
 def tables():
-    return MADE["tables"]()
+    return made.tables()
 
 
 def named(figure, name):
@@ -62,20 +60,20 @@ def test_every_figure_has_a_title_and_named_axes_or_panels(figures):
         assert len(axes) + len(panels) >= 2, name
 
 
-def test_every_table_costs_its_own_figures_only(figures, goal_run, tmp_path):
+def test_every_table_costs_its_own_figures_only(figures, made_run, tmp_path):
     for table, lost in OF_TABLES.items():
-        copy = shutil.copytree(goal_run, tmp_path / table)
+        copy = shutil.copytree(made_run, tmp_path / table)
         path = copy / "artifacts" / f"{table}.parquet"
         path.write_bytes(b"cut off")
         left = goal.figures(load_run(copy))
         assert set(figures) - set(left) - {"example-1", "example-2"} == lost
 
 
-def test_a_missing_column_costs_one_figure_in_a_run_and_is_named_when_it_is_drawn_alone(goal_run, tmp_path):
-    copy = shutil.copytree(goal_run, tmp_path / "run")
+def test_a_missing_column_costs_one_figure_in_a_run_and_is_named_when_it_is_drawn_alone(made_run, tmp_path):
+    copy = shutil.copytree(made_run, tmp_path / "run")
     shutil.rmtree(copy / "artifacts")
     (copy / "artifacts").mkdir()
-    MADE["transforms"]().drop(columns="p").to_parquet(copy / "artifacts" / "transforms.parquet")
+    made.transforms().drop(columns="p").to_parquet(copy / "artifacts" / "transforms.parquet")
     record = load_run(copy)
     assert figures_of(record) == {}
     with pytest.raises(DataError, match="transforms needs the column 'p'"):
@@ -106,8 +104,8 @@ def test_behaviour_shows_the_tables_estimates_and_intervals(tables):
 def test_behaviour_by_size_has_a_panel_a_density_and_leaves_out_rows_over_all(tables):
     figure = goal.behaviour_by(tables["behaviour"], "size")
     titles = [note.text for note in figure.layout.annotations]
-    assert titles == [f"wall density {d:g}" for d in MADE["DENSITIES"]]
-    assert set(named(figure, PLAYERS["random"].name)[0].x) == set(MADE["SIZES"])
+    assert titles == [f"wall density {d:g}" for d in made.DENSITIES]
+    assert set(named(figure, PLAYERS["random"].name)[0].x) == set(made.SIZES)
 
 
 def test_behaviour_is_drawn_by_density_or_size_only(tables):
@@ -196,12 +194,12 @@ def test_no_two_looks_of_a_kind_share_colour_and_marker():
         assert len({(look.colour, look.symbol) for look in looks.values()}) == len(looks)
 
 
-def test_the_command_line_finds_the_figures_of_an_experiment_whose_name_has_a_dash(goal_run, monkeypatch):
+def test_the_command_line_finds_the_figures_of_an_experiment_whose_name_has_a_dash(made_run, monkeypatch):
     from workbench.console import log, results
     from workbench.families.showing import draw
     from workbench.figures import saving
 
     drawn = {}
     monkeypatch.setattr(saving, "save_figures", lambda figures, folder, say: drawn.update(figures) or [])
-    draw(load_run(goal_run), results(), log)
+    draw(load_run(made_run), results(), log)
     assert {"calibration", "example-1"} <= set(drawn)

@@ -27,6 +27,8 @@ from workbench.worlds.pinpad.expert import Episodes, expert_episodes
 from workbench.worlds.pinpad.pinpad import Pinpad
 from workbench.worlds.pinpad.tasks import pretraining_tasks
 
+pytestmark = pytest.mark.slow
+
 WORLD = Pinpad(size=5, colours=4, walls=0, horizon=20, subgoal=1)
 SHAPE = MetacontrollerShape(d_model=16, history=4, summary=4, encoder=12, code=3, hyper=8, rank=4, switch=8)
 SITE, SHORT = Site(1), Schedule(tokens=1_500, lr=1e-2, checkpoint_seconds=0.0)

@@ -9,6 +9,8 @@ from torch import nn
 from workbench.errors import RunError
 from workbench.families.internal_rl.control.frozen import frozen, weights_digest
 
+pytestmark = pytest.mark.slow
+
 
 class Part(nn.Module):
     def __init__(self) -> None:

@@ -15,6 +15,8 @@ from workbench.sites import Site
 from workbench.worlds.pinpad.pinpad import Pinpad, begin, draw_layouts
 from workbench.worlds.pinpad.play import Played, play_pinpad
 
+pytestmark = pytest.mark.slow
+
 WORLD = Pinpad(size=5, colours=3, walls=2, horizon=14, subgoal=1)
 SITE, TASK, N = Site(1), torch.tensor([0, 2]), 40
 SHAPE = MetacontrollerShape(d_model=16, history=4, summary=4, encoder=8, code=3, hyper=8, rank=4, switch=8)

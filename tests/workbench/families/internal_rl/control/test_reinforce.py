@@ -22,6 +22,8 @@ from workbench.models.tiny import tiny_sequence_model
 from workbench.sites import Site
 from workbench.worlds.pinpad.pinpad import Pinpad
 
+pytestmark = pytest.mark.slow
+
 WORLD = Pinpad(size=3, colours=2, walls=0, horizon=5, subgoal=1)
 SITE = Site(1)
 TASK = torch.tensor([0])

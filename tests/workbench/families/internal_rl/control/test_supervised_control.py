@@ -19,6 +19,8 @@ from workbench.worlds.pinpad.expert import expert_episodes
 from workbench.worlds.pinpad.pinpad import Pinpad, begin, draw_layouts
 from workbench.worlds.pinpad.tasks import pretraining_tasks
 
+pytestmark = pytest.mark.slow
+
 WORLD = Pinpad(size=5, colours=8, walls=0, horizon=30, distance=1, subgoal=2, observation="relative")
 SITE = Site(1)
 

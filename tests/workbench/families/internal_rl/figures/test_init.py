@@ -1,21 +1,19 @@
 """Figures of an internal-RL run: they show the tables' numbers beside their controls, and label episodes honestly."""
 
 import json
-import runpy
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.workbench.families.internal_rl.figures import internal_rl_run as made
 from workbench.errors import DataError
 from workbench.families import figures_of
 from workbench.families.internal_rl import figures as drawn
 from workbench.families.internal_rl.figures.player import HUES, TILES, caption
 from workbench.runs import load_run
 
-MADE = runpy.run_path(str(Path(__file__).parent / "internal_rl_run.py"))
-TABLES = MADE["tables"]()
+TABLES = made.tables()
 FIGURES = {"gates", "claims", "learning_curves", "final_success", "switches", "codes", "rate_distortion",
            "base_model", "beliefs", "belief_history", "controllers"}  # fmt: skip
 EPISODES = {f"episode-{task}-{chosen}" for task in ("held-out", "seen-transitions") for chosen in ("first", "farthest")}
@@ -23,7 +21,7 @@ EPISODES = {f"episode-{task}-{chosen}" for task in ("held-out", "seen-transition
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory):
-    return figures_of(load_run(MADE["write_run"](tmp_path_factory.mktemp("runs"))))
+    return figures_of(load_run(made.write_run(tmp_path_factory.mktemp("runs"))))
 
 
 def traces(figure, name):
@@ -40,25 +38,25 @@ def test_a_whole_run_gives_every_figure_with_a_title(figures):
 
 
 def test_drawing_changes_no_table(figures):
-    for name, table in MADE["tables"]().items():
+    for name, table in made.tables().items():
         pd.testing.assert_frame_equal(table, TABLES[name])
 
 
 @pytest.mark.parametrize("missing", [*TABLES])
 def test_a_missing_table_costs_its_own_figures_only(tmp_path, missing):
-    record = load_run(MADE["write_run"](tmp_path, leave_out=[missing]))
+    record = load_run(made.write_run(tmp_path, leave_out=[missing]))
     needed = {"curves": {"learning_curves"}, "final": {"final_success"}, "discovery": {"switches", "codes"},
               "beliefs": {"beliefs", "belief_history"}, "base": {"base_model"}}  # fmt: skip
     found = {name for name in drawn.figures(record) if not name.startswith("episode-")}
     assert found == FIGURES - needed.get(missing, {missing})
     episodes, rates = drawn.shown_episodes(record)
     assert len(episodes) == (0 if missing == "episodes" else 4)
-    assert set(rates) == (set() if missing in ("episodes", "final") else set(MADE["TASKS"]))
+    assert set(rates) == (set() if missing in ("episodes", "final") else set(made.TASKS))
 
 
 def test_a_broken_table_and_an_older_one_cost_their_figures_only(tmp_path):
     older = TABLES["discovery"][~TABLES["discovery"]["measure"].str.contains("window|precision|recall")]
-    path = MADE["write_run"](tmp_path, discovery=older, curves=TABLES["curves"].drop(columns="progress"))
+    path = made.write_run(tmp_path, discovery=older, curves=TABLES["curves"].drop(columns="progress"))
     (path / "artifacts" / "beliefs.parquet").write_bytes(b"cut off")
     found = figures_of(load_run(path))
     assert (FIGURES | EPISODES) - set(found) == {"beliefs", "belief_history", "learning_curves"}
@@ -66,7 +64,7 @@ def test_a_broken_table_and_an_older_one_cost_their_figures_only(tmp_path):
 
 
 def test_a_run_without_tables_has_no_figures(tmp_path):
-    assert figures_of(load_run(MADE["write_run"](tmp_path, leave_out=[*TABLES]))) == {}
+    assert figures_of(load_run(made.write_run(tmp_path, leave_out=[*TABLES]))) == {}
 
 
 def test_learning_curves_are_the_median_over_seeds_in_a_band_of_the_middle_half(figures):
@@ -84,7 +82,7 @@ def test_every_panel_of_learning_curves_has_the_experts_ceiling_and_every_baseli
     figure = figures["learning_curves"]
     ceilings = [trace.y[0] for trace in traces(figure, "expert (ceiling)")]
     assert ceilings == pytest.approx([0.9, 0.45, 4 * 0.9, 6 * 0.45])
-    for method in set(MADE["METHODS"]) - {"expert"}:
+    for method in set(made.METHODS) - {"expert"}:
         assert len(traces(figure, method)) == 4, method
     without = drawn.learning_curves(TABLES["curves"])
     assert not traces(without, "expert (ceiling)") and len(traces(without, "internal RL")) == 4
@@ -179,13 +177,13 @@ def test_an_episode_says_how_it_was_chosen_how_it_ended_and_the_overall_rate(fig
 
 def test_an_older_run_does_not_claim_to_know_how_episodes_were_chosen(tmp_path):
     older = TABLES["episodes"].drop(columns=["chosen", "played", "sequence"])
-    found = figures_of(load_run(MADE["write_run"](tmp_path, leave_out=["final"], episodes=older)))
+    found = figures_of(load_run(made.write_run(tmp_path, leave_out=["final"], episodes=older)))
     text = found["episode-held-out-shown"].layout.title.text
     assert "How it was chosen was not recorded" in text and "colours reached: 0," in text and "succeeds" not in text
 
 
 def test_a_step_shows_the_way_so_far_in_the_hue_of_each_code():
-    episode = drawn.episodes_of(MADE["episode"]("held-out", 0, "farthest"))[0]
+    episode = drawn.episodes_of(made.episode("held-out", 0, "farthest"))[0]
     figure = drawn.episode_step(episode, 6)
     lines = [trace for trace in figure.data if trace.type == "scatter" and trace.mode == "lines"]
     hues = {line.line.color: line for line in lines if line.line.color in HUES and line.x[0] is not None}
@@ -203,16 +201,16 @@ def test_a_step_shows_the_way_so_far_in_the_hue_of_each_code():
     changes = traces(figure, "subgoal really changes")[0]
     assert list(changes.x) == [5] and list(changes.customdata) == [1]
     gate = next(trace for trace in figure.data if trace.type == "bar")
-    assert list(gate.y) == MADE["GATE"] and list(gate.x) == list(range(1, 9))
+    assert list(gate.y) == made.GATE and list(gate.x) == list(range(1, 9))
     codes = next(trace for trace in figure.data if trace.type == "heatmap")
     assert np.asarray(codes.z).tolist() == [[-1, -1, -1, -1, 0, 0, 0, 1], [0, 0, 0, 0, 0.5, 0.5, 0.5, 1]]
 
 
 def test_the_board_has_each_colour_and_the_wall_where_the_table_says():
-    episode = drawn.episodes_of(MADE["episode"]("held-out", 0, "first"))[0]
+    episode = drawn.episodes_of(made.episode("held-out", 0, "first"))[0]
     pixels = np.asarray(next(trace for trace in drawn.episode_step(episode).data if trace.type == "image").z)
     assert pixels.shape == (5, 5, 3)
-    for number, cell in enumerate(MADE["COLOURS"]):
+    for number, cell in enumerate(made.COLOURS):
         assert "#" + "".join(f"{v:02x}" for v in pixels[cell // 5, cell % 5]) == TILES[number]
     assert tuple(pixels[1, 1]) == (70, 70, 75) and tuple(pixels[0, 0]) == (250, 250, 250)
 
@@ -225,7 +223,7 @@ def test_hues_are_those_of_the_animations():
 
 
 def test_frames_of_the_animation_equal_the_single_steps():
-    episode = drawn.episodes_of(MADE["episode"]("held-out", 0, "farthest"))[0]
+    episode = drawn.episodes_of(made.episode("held-out", 0, "farthest"))[0]
     moving = drawn.episode_steps(episode)
     assert [frame.name for frame in moving.frames] == [str(k) for k in range(1, 9)]
     for k in (1, 5):
@@ -241,7 +239,7 @@ def test_frames_of_the_animation_equal_the_single_steps():
 
 
 def test_a_success_and_a_timeout_end_as_such():
-    table = MADE["episode"]("held-out", 0, "first", moves=4)
+    table = made.episode("held-out", 0, "first", moves=4)
     done = drawn.episodes_of(table.assign(success=True, sequence="0"))[0]
     assert done.ending == "colours reached: 1 of 1, task done"
     late = drawn.episodes_of(table[:2])[0]
@@ -253,13 +251,13 @@ def test_a_success_and_a_timeout_end_as_such():
 
 
 def test_one_episode_of_each_kind_becomes_files():
-    table = pd.concat([TABLES["episodes"], MADE["episode"]("held-out", 2, "farthest", 2)])
+    table = pd.concat([TABLES["episodes"], made.episode("held-out", 2, "farthest", 2)])
     found = drawn.picked(drawn.episodes_of(table))
     assert set(found) == EPISODES and len(found["episode-held-out-farthest"]) == 8
 
 
 def test_what_cannot_be_is_one_clear_error():
-    table = MADE["episode"]("held-out", 0, "first")
+    table = made.episode("held-out", 0, "first")
     with pytest.raises(DataError, match="episodes needs the column 'gate'"):
         drawn.episodes_of(table.drop(columns="gate"))
     with pytest.raises(DataError, match="a cell outside of its grid"):

@@ -18,6 +18,8 @@ from workbench.families.introspection.concept_injection.trials import Outcome
 from workbench.runs import load_run
 from workbench.statistics import wilson
 
+pytestmark = pytest.mark.slow
+
 INTERVALS = ("", "_low", "_high")
 TABLES = ("results", "held_out", "claims", "vectors")
 FAMILY = get_family("concept-injection")

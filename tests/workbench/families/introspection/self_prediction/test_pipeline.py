@@ -17,6 +17,8 @@ from workbench.models import load_model
 from workbench.runs import load_run
 from workbench.training.lora import load_adapter
 
+pytestmark = pytest.mark.slow
+
 ESTIMATE = ("estimate", "low", "high")
 LEVEL = ("split", "task", "property", "metric", *ESTIMATE, "n")
 TABLES = {

@@ -16,6 +16,8 @@ from workbench.worlds.grids.training import agent as grid_agent
 from workbench.worlds.grids.training.agent import PRESETS, Later, make_batch
 from workbench.worlds.grids.training.transcripts import GridWriter, grid_tokenizer
 
+pytestmark = pytest.mark.slow
+
 STAGES = (None, *PRESETS["cpu"].later)  # None: the first
 
 

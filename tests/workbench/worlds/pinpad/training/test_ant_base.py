@@ -16,6 +16,8 @@ from workbench.worlds.pinpad.pinpad import Pinpad
 from workbench.worlds.pinpad.training import ant_base
 from workbench.worlds.pinpad.training.ant_episodes import AntEpisodes, record_episodes
 
+pytestmark = pytest.mark.slow
+
 SHORT = AntWorld(Pinpad(size=4, colours=4, walls=1, horizon=25, subgoal=1))
 
 

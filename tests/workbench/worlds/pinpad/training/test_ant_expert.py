@@ -17,6 +17,8 @@ from workbench.worlds.pinpad.pinpad import Pinpad
 from workbench.worlds.pinpad.training import ant_expert
 from workbench.worlds.pinpad.training.ant_episodes import AntExpert, record_episodes
 
+pytestmark = pytest.mark.slow
+
 EXTRA = ("mujoco", "imageio", "stable_baselines3")
 needs_extra = pytest.mark.skipif(not all(map(find_spec, EXTRA)), reason="the extra mujoco is not installed")
 

@@ -19,6 +19,8 @@ from workbench.worlds.pinpad.tasks import pretraining_tasks, task_weights
 from workbench.worlds.pinpad.training import base as pinpad_base
 from workbench.worlds.pinpad.training.base import ExpertBatches, Recipe, new_base, sequence_loss
 
+pytestmark = pytest.mark.slow
+
 WORLD = Pinpad(size=5, colours=4, walls=0, horizon=24, distance=2, subgoal=1, observation="relative")
 RECIPE = Recipe(
     WORLD, Schedule(tokens=6_000, lr=2e-3, weight_decay=0.03, muon=0.01, checkpoint_seconds=0.0),

@@ -22,6 +22,8 @@ from workbench.worlds.questions.training.babbler import PRESETS, make_batch
 from workbench.worlds.questions.training.speakers import POPULATION, Speaker, own_speaker
 from workbench.worlds.questions.training.transcripts import KINDS, BabblerWriter, babbler_tokenizer
 
+pytestmark = pytest.mark.slow
+
 TASKS = load_tasks()
 
 

@@ -19,6 +19,8 @@ from workbench.worlds.questions.training import quality as babbler_quality
 from workbench.worlds.questions.training.quality import CARD, CARD_ROWS, ask, measure_quality
 from workbench.worlds.questions.training.speakers import POPULATION, own_speaker
 
+pytestmark = pytest.mark.slow
+
 N = 12
 TASKS = load_tasks(["colours", "patience"])
 

@@ -62,9 +62,8 @@ def self_against_cross(table: pd.DataFrame, metric: str = "accuracy") -> go.Figu
 
     ``table`` has ``target, learner, predictor, split, task, property, metric, estimate, low, high``.
     """
-    need(table, ["target", "learner", "predictor", "split", "task", "metric", *LEVEL], "self_against_cross")
-    rows = table[(table["task"] == "") & (table["metric"] == metric) & table["predictor"].isin(_SHOWN)]
-    need(rows, [], "self_against_cross")
+    columns = ["target", "learner", "predictor", "split", "task", "metric", *LEVEL]
+    rows = need(table, columns, "self_against_cross", task="", metric=metric, predictor=_SHOWN)
     splits, targets = splits_of(rows), rows["target"].nunique()
 
     def draw(split: str) -> Traces:
@@ -92,13 +91,11 @@ def by_task(table: pd.DataFrame, metric: str = "accuracy") -> go.Figure:
 
     ``table``: as for :func:`self_against_cross`.
     """
-    need(table, ["target", "learner", "predictor", "split", "task", "property", "metric", *LEVEL], "by_task")
-    shown = ("mode", "self", "cross")
-    rows = table[(table["target"] == "first") & (table["property"] != "") & table["predictor"].isin(shown)]
-    rows = rows[(rows["metric"] == metric) & rows["learner"].isin(["", "second-1"])]
-    need(rows, [], "by_task")
+    columns = ["target", "learner", "predictor", "split", "task", "property", "metric", *LEVEL]
+    shown = {"target": "first", "predictor": ["mode", "self", "cross"], "learner": ["", "second-1"], "metric": metric}
+    rows = need(table, columns, "by_task", **shown)
+    rows = need(rows[rows["property"] != ""], [], "by_task").sort_values(["task", "property"], kind="stable")
     splits = splits_of(rows)
-    rows = rows[rows["predictor"].isin(PREDICTORS)].sort_values(["task", "property"], kind="stable")
     rows = rows.assign(name=rows["task"] + ": " + rows["property"].map(words))
     names = {split: list(rows.loc[rows["split"] == split, "name"].unique()) for split in splits}
 
@@ -131,9 +128,9 @@ def similarity(table: pd.DataFrame) -> go.Figure:
 def calibration(table: pd.DataFrame) -> go.Figure:
     """Object-level against hypothetical probability of M1's most frequent value, in equal-frequency bins; a panel a
     split.  ``table`` has ``predictor, learner, split, hypothetical, estimate, low, high, n``."""
-    need(table, ["predictor", "learner", "split", "hypothetical", "n", *LEVEL], "calibration")
-    table = table[table["learner"].isin(["", "second-1"])]
-    table, splits = table[table["predictor"].isin(PREDICTORS)].sort_values("hypothetical"), splits_of(table)
+    columns = ["predictor", "learner", "split", "hypothetical", "n", *LEVEL]
+    table = need(table, columns, "calibration", learner=["", "second-1"], predictor=PREDICTORS)
+    table, splits = table.sort_values("hypothetical"), splits_of(table)
     hover = "hypothetical %{x:.2f}, object level %{y:.2f} [%{customdata[0]:.2f}, %{customdata[1]:.2f}]"
     hover += ", %{customdata[2]} items"
 
@@ -154,9 +151,7 @@ def shift(table: pd.DataFrame) -> go.Figure:
 
     ``table`` has ``subset, split, predictor, follows, estimate, low, high, n``.
     """
-    need(table, ["subset", "split", "predictor", "follows", "n", *LEVEL], "shift")
-    rows = table[table["split"] == ""]
-    need(rows, [], "shift")
+    rows = need(table, ["subset", "split", "predictor", "follows", "n", *LEVEL], "shift", split="")
     titles = {"changed": "all changed items", "equalised": "answers equally often old and new"}
     sizes = {
         str(subset): f"{titles.get(str(subset), subset)} (n = {n})"

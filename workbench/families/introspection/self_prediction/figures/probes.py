@@ -26,9 +26,8 @@ def probes(table: pd.DataFrame, metric: str = "accuracy") -> go.Figure:
 
     ``table`` has ``fit, reader, split, task, metric, layer, estimate, low, high``.
     """
-    need(table, ["fit", "reader", "split", "task", "metric", "layer", *LEVEL], "probes")
-    rows = table[(table["task"] == "") & (table["metric"] == metric)]
-    need(rows, [], "probes")
+    columns = ["fit", "reader", "split", "task", "metric", "layer", *LEVEL]
+    rows = need(table, columns, "probes", task="", metric=metric)
     fits, splits, readers = known(rows["fit"], FITS), known(rows["split"], SPLITS), known(rows["reader"], _READERS)
     titles = {
         (fit, split): f"{SPLITS[split]}<br><span style='font-size:11px'>{FITS[fit]}</span>"
@@ -54,9 +53,7 @@ def probe_layers(table: pd.DataFrame) -> go.Figure:
 
     ``table`` has ``layer, fit, role, split, estimate, low, high``.
     """
-    need(table, ["layer", "fit", "role", "split", *LEVEL], "probe_layers")
-    rows = table[table["role"] == "test"]
-    need(rows, [], "probe_layers")
+    rows = need(table, ["layer", "fit", "role", "split", *LEVEL], "probe_layers", role="test")
     splits = splits_of(rows)
     looks = {"training": Look(FITS["training"], GREEN), "folds": Look(FITS["folds"], PURPLE, "dash", "diamond")}
     rows = rows[rows["fit"].isin(looks)]
