@@ -5,8 +5,8 @@ moves A*(s).  A state is the agent's cell and whether it holds the key.  Steps a
 out, and with them states that saw no other.
 
 Calibration asks whether confidence is accuracy: confidence is the largest probability of pi_hat in a state, and a state
-is correct when that move is optimal.  States are sorted into equal bins of confidence (1 belongs to the last); the error
-is the mean gap between confidence and accuracy in a bin, weighted by its states (arXiv 2602.08964; ten bins).
+is correct when that move is optimal.  States are sorted into equal bins of confidence (1 belongs to the last); the
+error is the mean gap between confidence and accuracy in a bin, weighted by its states (arXiv 2602.08964; ten bins).
 """
 
 from __future__ import annotations
