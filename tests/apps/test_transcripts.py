@@ -7,7 +7,7 @@ import torch
 from steering import SteeringVector
 from workbench.errors import ArtifactError, RunError
 from workbench.families.east.spec import PRESETS
-from workbench.families.east.views.transcripts import project_episode
+from workbench.families.east.views import project_episode
 from workbench.models.tiny import tiny_model
 from workbench.runs import RunFolder, load_run
 from workbench.sites import Site

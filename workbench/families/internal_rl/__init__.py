@@ -1,8 +1,8 @@
 """Internal RL: controllers found in a sequence model's residual stream and reinforced (arXiv 2512.20605).
 
-``spec`` says what is run; ``base``, ``beliefs``, ``controllers``, ``discovery``, ``reinforcement`` and ``shown`` hold
-the work of the steps, ``steps`` their order, ``context`` what they share; ``summary`` and ``gates`` make the tables
-from the rows, ``claims`` are the paper's.  ``control`` has the controllers and learners themselves.
+``spec`` says what is run; ``base``, ``beliefs``, ``discovery`` and ``reinforcement`` hold the work of the steps,
+``steps`` their order, ``context`` what they share; ``summary`` makes the tables from the rows, ``claims`` are the
+paper's.  ``control`` has the controllers and learners themselves.
 """
 
 from __future__ import annotations

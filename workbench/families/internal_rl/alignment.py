@@ -24,7 +24,6 @@ from workbench.families.internal_rl.expert import (
     subgoals_of,
     task_of,
 )
-from workbench.families.internal_rl.found import Found
 from workbench.families.internal_rl.intervals import counted, mean_by_episode, mean_of, row, share_of
 from workbench.models.interventions import Scope, Where
 from workbench.sites import Site
@@ -33,6 +32,8 @@ from workbench.worlds.pinpad.pinpad import PinpadState
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
+
+    from workbench.families.internal_rl.discovery import Found
 RANDOM_GATES = 5  # random gates of the same rate that the alignment is held against
 Row = dict[str, Any]
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from probes import make_probe
 from probes.evaluation import evaluate
 from workbench.activations import capture
+from workbench.families.internal_rl.base import sites_of
 from workbench.families.internal_rl.context import InternalRLRun
-from workbench.families.internal_rl.controllers import sites_of
 from workbench.families.internal_rl.expert import measured_episodes, subgoals_of
 from workbench.families.internal_rl.intervals import row
 from workbench.files import make_folder, write_bytes

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from workbench.families import Table
-from workbench.families.internal_rl.gates import ASKS
 from workbench.families.internal_rl.spec import CONDITIONS
+from workbench.families.internal_rl.summary import ASKS
 from workbench.figures.record import Record
 from workbench.statistics import Interval
 

@@ -7,15 +7,13 @@ from functools import partial
 
 from workbench.errors import SpecError
 from workbench.families import Step
-from workbench.families.internal_rl.base import base_rows
+from workbench.families.internal_rl.base import base_rows, controller_rows
 from workbench.families.internal_rl.beliefs import belief_rows, history_rows
 from workbench.families.internal_rl.context import InternalRLRun
-from workbench.families.internal_rl.controllers import controller_rows
 from workbench.families.internal_rl.discovery import discovery_rows, start_rows, sweep_rows
-from workbench.families.internal_rl.gates import gates
-from workbench.families.internal_rl.reinforcement import ceiling_rows, reinforcement_rows, step_of
-from workbench.families.internal_rl.shown import shown_rows
+from workbench.families.internal_rl.reinforcement import ceiling_rows, reinforcement_rows, shown_rows, step_of
 from workbench.families.internal_rl.spec import METHODS, InternalRLSpec
+from workbench.families.internal_rl.summary import gates
 from workbench.models.loading import n_layers_of
 from workbench.training.recipes import preset_of
 from workbench.worlds.pinpad.training import base as pinpad_base

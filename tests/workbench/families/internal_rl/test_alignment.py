@@ -18,8 +18,8 @@ from workbench.families.internal_rl.alignment import (
     switch_counts,
 )
 from workbench.families.internal_rl.control.metacontroller import Metacontroller
+from workbench.families.internal_rl.discovery import Found, load_found, new_steering, save_found
 from workbench.families.internal_rl.expert import changes_of, measured_episodes, subgoals_of
-from workbench.families.internal_rl.found import Found, load_found, new_steering, save_found
 from workbench.models.interventions import Where
 from workbench.sites import Site
 

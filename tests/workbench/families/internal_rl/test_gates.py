@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from workbench.families.internal_rl.context import InternalRLRun
-from workbench.families.internal_rl.gates import BARS, gates
 from workbench.families.internal_rl.spec import PRESETS
+from workbench.families.internal_rl.summary import BARS, gates
 from workbench.runs import RunFolder
 
 GOOD = {"f1_lead": 0.9, "decode_segment_1": 0.95, "decode_segment_2": 0.8, "compose_held_out_scaled": 0.3}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from workbench.families.internal_rl.found import course_of
+from workbench.families.internal_rl.discovery import course_of
 from workbench.families.internal_rl.spec import METHODS, PRESETS, InternalRLSpec
 from workbench.families.internal_rl.steps import steps
 from workbench.families.running import waves_of

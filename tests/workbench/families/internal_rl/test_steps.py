@@ -15,8 +15,8 @@ from workbench.errors import MissingExtraError, ModelError, SiteError, SpecError
 from workbench.families import plan, run
 from workbench.families.internal_rl import INTERNAL_RL, InternalRLSpec
 from workbench.families.internal_rl import reinforcement as reinforcement_module
-from workbench.families.internal_rl.found import site_of
-from workbench.families.internal_rl.shown import _chosen
+from workbench.families.internal_rl.discovery import site_of
+from workbench.families.internal_rl.reinforcement import _chosen
 from workbench.families.internal_rl.spec import METHODS, RL_TASKS
 from workbench.runs import load_run
 from workbench.sites import Site

@@ -2,6 +2,6 @@
 
 ``spec`` says what is run, ``words`` holds the concepts, ``vectors`` estimates their vectors, ``prompts`` is what is
 said to the model, ``trials`` runs prompts with injections as one batch, ``protocols`` are the kinds of trial,
-``scorers`` and ``judge`` grade replies, ``steps`` are those of a run and ``context`` is what they share, ``summary``
-makes the tables, ``claims`` says what held; ``report``, ``figures`` and ``views`` show it.
+``scorers`` and ``judge`` grade replies, ``steps`` are those of a run, with what they share, ``summary`` makes the
+tables, ``claims`` says what held; ``report``, ``figures`` and ``views`` show it.
 """

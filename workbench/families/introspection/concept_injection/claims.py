@@ -13,7 +13,7 @@ from dataclasses import replace
 import pandas as pd
 
 from workbench.families.claims import Claim, Verdict, verdict
-from workbench.families.introspection.concept_injection.context import InjectionContext
+from workbench.families.introspection.concept_injection.steps import InjectionContext
 from workbench.families.introspection.concept_injection.summary import difference, split
 from workbench.statistics import Interval, wilson
 

@@ -1,21 +1,32 @@
-"""The steps of a concept-injection run, in their order."""
+"""The steps of a concept-injection run, in their order, and what they share: the words, and the concepts' vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 
 import pandas as pd
+import torch
 
+from steering.vectors import SteeringVector
+from workbench.families.context import Context
 from workbench.families.family import Step
-from workbench.families.introspection.concept_injection.context import InjectionContext, save_vectors, words_of
-from workbench.families.introspection.concept_injection.control import control_rows
 from workbench.families.introspection.concept_injection.judge import JUDGED, check_judge, judge_rows
-from workbench.families.introspection.concept_injection.prompts import need_chat
-from workbench.families.introspection.concept_injection.protocols import arms_of, conditions, protocol_rows
+from workbench.families.introspection.concept_injection.prompts import Conversation, Placed, need_chat, place
+from workbench.families.introspection.concept_injection.protocols import (
+    arms_of,
+    conditions,
+    control_rows,
+    protocol_rows,
+)
 from workbench.families.introspection.concept_injection.spec import InjectionSpec
-from workbench.families.introspection.concept_injection.vectors import concept_table, concept_vectors
+from workbench.families.introspection.concept_injection.summary import gather
+from workbench.families.introspection.concept_injection.vectors import concept_table, concept_vectors, control_vector
+from workbench.families.introspection.concept_injection.words import Words, load_words
 from workbench.models.language_model import LanguageModel
+from workbench.models.loading import load_model
+from workbench.runs import RunFolder
+from workbench.sites import Site
 
 
 def check(spec: InjectionSpec, model: LanguageModel | None) -> None:
@@ -66,3 +77,84 @@ def _vectors(context: InjectionContext) -> pd.DataFrame:
 
 def _judge(context: InjectionContext, name: str) -> pd.DataFrame:
     return judge_rows(context.judge, context.folder.read(name), context.progress)
+
+
+VECTORS = "concepts"
+
+
+class InjectionContext(Context[InjectionSpec]):
+    """One run at work."""
+
+    @cached_property
+    def words(self) -> Words:
+        """The concepts and baseline words of the run."""
+        return words_of(self.spec)
+
+    @cached_property
+    def layers(self) -> tuple[int, ...]:
+        """The layers of the grid."""
+        return self.spec.grid()
+
+    @cached_property  # loaded by the first step that needs it
+    def judge(self) -> LanguageModel:
+        """The model that grades replies."""
+        spec = self.spec
+        found = load_model(str(spec.judge), device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+        return LanguageModel.of(found)
+
+    @cached_property  # asked for when the vectors are there, and not before
+    def vectors(self) -> dict[int, dict[str, SteeringVector]]:
+        """``{layer: {word: vector}}``."""
+        return saved_vectors(self.folder)
+
+    @cached_property  # asked for when all steps are done, and not before
+    def rows(self) -> pd.DataFrame:
+        """The rows of all protocols."""
+        return gather(self.folder)
+
+    @cached_property
+    def _placed(self) -> dict[Conversation, Placed]:
+        return {}
+
+    def vector(self, word: str, layer: int, kind: str) -> SteeringVector:
+        """The concept's vector at a layer, or its ``random`` or ``shuffled`` control."""
+        own = self.vectors[layer][word]
+        return own if kind == "concept" else control_vector(own, kind, self.seed(kind, word, layer))
+
+    def place(self, conversation: Conversation) -> Placed:
+        """Tokens and injected positions of a conversation."""
+        if conversation not in self._placed:
+            self._placed[conversation] = place(self.model, conversation, self.spec.scope)
+        return self._placed[conversation]
+
+    def seed(self, *parts: int | str) -> int:
+        """A seed that depends on the run's and on ``parts``."""
+        return super().seed("concept injection", *parts)
+
+
+def words_of(spec: InjectionSpec) -> Words:
+    """The words of a run; :class:`DataError` for a list that is too short or cannot be read."""
+    return load_words(spec.words).first(spec.concepts, spec.baselines)
+
+
+def save_vectors(folder: RunFolder, vectors: dict[int, dict[str, SteeringVector]]) -> None:
+    """Keep the concept vectors as the artifact ``concepts``: a tensor [concepts, d] a layer."""
+    some = next(iter(next(iter(vectors.values())).values()))
+    residual = {str(layer): next(iter(each.values())).metadata["residual_norm"] for layer, each in vectors.items()}
+    stamp: dict[str, object] = {"fingerprint": some.fingerprint, "basis": some.basis, "component": some.site.component}
+    stamp |= {"words": list(next(iter(vectors.values()))), "residual_norms": residual, "details": some.metadata}
+    tensors = {str(layer): torch.stack([v.vector for v in each.values()]) for layer, each in vectors.items()}
+    folder.save_tensors(VECTORS, tensors, stamp)
+
+
+def saved_vectors(folder: RunFolder) -> dict[int, dict[str, SteeringVector]]:
+    """The concept vectors of a run as :class:`SteeringVector`, ``{layer: {word: vector}}``."""
+    tensors, stamp = folder.load_tensors(VECTORS)
+    found: dict[int, dict[str, SteeringVector]] = {}
+    for layer in sorted(map(int, tensors)):
+        details = stamp["details"] | {"residual_norm": stamp["residual_norms"][str(layer)]}
+        found[layer] = {
+            word: SteeringVector(Site(layer), row, stamp["fingerprint"], stamp["basis"], word, details)
+            for word, row in zip(stamp["words"], tensors[str(layer)], strict=True)
+        }
+    return found

@@ -19,7 +19,7 @@ from workbench.runs.contents import RunContents
 from workbench.statistics import Interval, cluster_bootstrap, wilson
 
 if TYPE_CHECKING:
-    from workbench.families.introspection.concept_injection.context import InjectionContext
+    from workbench.families.introspection.concept_injection.steps import InjectionContext
 
 _RATES = (
     "success", "affirms", "names", "coherent", "says_yes", "correct",

@@ -15,7 +15,7 @@ from workbench.errors import DataError
 from workbench.families.context import Context
 from workbench.families.introspection.self_prediction.protocol import asked
 from workbench.families.introspection.self_prediction.questions import Questions
-from workbench.families.introspection.self_prediction.similarity import agreement_table, ranked
+from workbench.families.introspection.self_prediction.scoring import agreement_table, ranked
 from workbench.families.introspection.self_prediction.spec import COPY, SelfPredictionSpec
 from workbench.models.language_model import LanguageModel
 from workbench.progress import progress_bar

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.families.family import Table
-from workbench.families.introspection.self_prediction.figures.looks import FITS, PREDICTORS, SPLITS, role, short
+from workbench.families.introspection.self_prediction.figures import FITS, PREDICTORS, SPLITS, role, short
 from workbench.figures.record import Record, Tables
 from workbench.figures.style import words
 from workbench.statistics import Interval

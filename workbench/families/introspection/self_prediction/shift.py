@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from workbench.families.introspection.self_prediction.contrasts import contrast
-from workbench.families.introspection.self_prediction.scoring import level
+from workbench.families.introspection.self_prediction.scoring import contrast, level
 from workbench.seeding import derive_seed
 
 if TYPE_CHECKING:

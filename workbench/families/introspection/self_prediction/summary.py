@@ -7,18 +7,18 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.families.introspection.self_prediction.calibration_tables import calibration_tables
+from workbench.families.introspection.self_prediction.calibration import calibration_tables
 from workbench.families.introspection.self_prediction.companion import chosen_layer
 from workbench.families.introspection.self_prediction.context import FIRST, PredictionContext
 from workbench.families.introspection.self_prediction.predictions import (
     accuracy_table,
     comparisons_table,
     gather_predictions,
+    probe_layers,
+    probe_tables,
 )
-from workbench.families.introspection.self_prediction.probe_tables import probe_layers, probe_tables
-from workbench.families.introspection.self_prediction.scoring import judged, level
+from workbench.families.introspection.self_prediction.scoring import judged, level, ranked
 from workbench.families.introspection.self_prediction.shift import shift_tables
-from workbench.families.introspection.self_prediction.similarity import ranked
 from workbench.statistics import wilson
 
 

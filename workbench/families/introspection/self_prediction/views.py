@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from workbench.families.family import Table, View
-from workbench.families.introspection.self_prediction.figures.looks import FITS, SPLITS, role
+from workbench.families.introspection.self_prediction.figures import FITS, SPLITS, role
 from workbench.families.introspection.self_prediction.report import differences, levels, overall, predictor_name
 from workbench.families.page import show_table
 from workbench.figures.record import Record, Tables

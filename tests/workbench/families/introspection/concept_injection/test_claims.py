@@ -9,8 +9,8 @@ import pytest
 
 from workbench.families.claims import judge
 from workbench.families.introspection.concept_injection.claims import claims
-from workbench.families.introspection.concept_injection.context import InjectionContext
 from workbench.families.introspection.concept_injection.spec import PRESETS
+from workbench.families.introspection.concept_injection.steps import InjectionContext
 from workbench.families.introspection.concept_injection.summary import choose, gather, split
 from workbench.runs import RunFolder
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from steering.interventions import Add
 from steering.vectors import SteeringVector
 from workbench.errors import DataError, ModelError
-from workbench.families.introspection.concept_injection.context import saved_vectors
 from workbench.families.introspection.concept_injection.spec import layers_between
+from workbench.families.introspection.concept_injection.steps import saved_vectors
 from workbench.families.introspection.concept_injection.vectors import (
     concept_table,
     concept_vectors,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import DataError
-from workbench.families.introspection.self_prediction.contrasts import contrast, sign_flip_p
+from workbench.families.introspection.self_prediction.scoring import contrast, sign_flip_p
 from workbench.statistics import cluster_bootstrap_difference
 
 

@@ -12,13 +12,14 @@ import pytest
 
 from workbench.errors import DataError, RunError, WorkbenchError
 from workbench.families.introspection.self_prediction.figures import (
+    PREDICTORS,
+    SPLITS,
     calibration,
     figures,
     self_against_cross,
     shift,
     similarity,
 )
-from workbench.families.introspection.self_prediction.figures.looks import PREDICTORS, SPLITS
 
 LEVELS = {"mode": 0.3, "self_before": 0.2, "self": 0.55, "cross_before": 0.15, "cross": 0.4, "cross_itself": 0.5,
           "self_after": 0.56}  # fmt: skip

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from workbench.errors import DataError
 from workbench.families.introspection.self_prediction.scoring import (
     accuracy_rows,
+    agreement_table,
     balance_weights,
     judged,
+    ranked,
     with_mode,
 )
-from workbench.families.introspection.self_prediction.similarity import agreement_table, ranked
 
 
 def test_no_truth_drops_the_item_and_a_prediction_that_does_not_comply_is_wrong(answered) -> None:

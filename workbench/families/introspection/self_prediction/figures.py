@@ -1,39 +1,71 @@
 """Figures of a self-prediction run (arXiv 2410.13787), drawn from the tables that the experiment writes.
 
-Nothing is computed here: estimates, intervals and bins are those of the tables.
+Nothing is computed here: estimates, intervals and bins are those of the tables.  A predictor keeps its colour, dash and
+marker in every figure, so nothing is said by colour alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
 
-from workbench.families.introspection.self_prediction.figures.looks import (
-    METRICS,
-    NOTE,
-    PREDICTORS,
-    known,
-    role,
-    short,
-    splits_of,
-)
-from workbench.families.introspection.self_prediction.figures.probes import probe_layers, probes
-from workbench.figures.marks import LEVEL, Traces, bars, diagonal, each, points
+from workbench.errors import DataError
+from workbench.figures.marks import LEVEL, Traces, bars, curve, diagonal, each, points
 from workbench.figures.panels import name_axis, panels, share_axis
-from workbench.figures.style import BLUE, SKY, VERMILION, Look, finish, need, words
+from workbench.figures.record import Record
+from workbench.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Look, finish, need, words
 
-if TYPE_CHECKING:
-    import pandas as pd
+NOTE = "95% intervals resample whole items."
+METRICS = {"accuracy": "accuracy (share)", "balanced_accuracy": "balanced accuracy (share)"}
+PREDICTORS = {
+    "mode": Look("commonest answer", GREY, "dot", "square"),
+    "self_before": Look("itself, before finetuning", SKY, "dash", "circle-open"),
+    "self": Look("self-trained", BLUE, "solid", "circle"),
+    "cross_before": Look("other model, before finetuning", ORANGE, "dash", "diamond-open"),
+    "cross": Look("cross-trained", VERMILION, "longdash", "diamond"),
+    "probe": Look("probe on M1", GREEN, "solid", "triangle-up"),
+    "second": Look("probe on M2", PURPLE, "dashdot", "triangle-down"),
+    "untrained": Look("probe on untrained M1", BLACK, "dashdot", "cross"),
+    "shuffled": Look("probe, shuffled labels", GREY, "dash", "x"),
+}
+SPLITS = {"held_out": "tasks never finetuned on", "train": "new prompts of training tasks"}
+FITS = {"training": "fitted on the training pairs", "folds": "fitted in folds of the tested prompts"}
 
-    from workbench.figures.record import Record
 
-__all__ = [
-    "by_task", "calibration", "figures", "probe_layers", "probes", "self_against_cross",
-    "shift", "similarity",
-]  # fmt: skip
+def known(values: Iterable[str], names: Iterable[str]) -> list[str]:
+    """The distinct values that are among ``names``, in their order; :class:`DataError` when there is none.
+
+    >>> known(["cross", "mine", "self", "cross"], PREDICTORS)
+    ['self', 'cross']
+    """
+    found, names = set(values), list(names)
+    if not found.intersection(names):
+        raise DataError(f"none of {', '.join(map(repr, sorted(found)))} can be drawn: known are {', '.join(names)}")
+    return [name for name in names if name in found]
+
+
+def splits_of(rows: pd.DataFrame) -> dict[str, str]:
+    """The known splits of some rows with their titles."""
+    return {split: SPLITS[split] for split in known(rows["split"], SPLITS)}
+
+
+def role(name: str) -> str:
+    """A model's role as papers write it.
+
+    >>> role("first"), role("second-1"), role("second-2")
+    ('M1', 'M2', 'M3')
+    """
+    number = name.removeprefix("second-")
+    return "M1" if name == "first" else f"M{int(number) + 1}" if number.isdigit() else name
+
+
+def short(name: str) -> str:
+    """A model's name without the folders before it."""
+    return str(name).rstrip("/").rpartition("/")[2]
+
 
 _SHOWN = ("mode", "self_before", "self", "cross_before", "cross")
 
@@ -166,3 +198,51 @@ def shift(table: pd.DataFrame) -> go.Figure:
 
     figure = share_axis(panels(sizes, draw, y="predictions that name it (share)"))
     return finish(figure, "Behaviour shift: which behaviour do predictions follow?", NOTE, 860, 480)
+
+
+_READERS = ("probe", "second", "untrained", "shuffled", "self", "cross", "self_before", "cross_before", "mode")
+
+
+def probes(table: pd.DataFrame, metric: str = "accuracy") -> go.Figure:
+    """The probe beside self- and cross-prediction and its controls, on the same items; a panel a split and fit.
+
+    ``table`` has ``fit, reader, split, task, metric, layer, estimate, low, high``.
+    """
+    columns = ["fit", "reader", "split", "task", "metric", "layer", *LEVEL]
+    rows = need(table, columns, "probes", task="", metric=metric)
+    fits, splits, readers = known(rows["fit"], FITS), known(rows["split"], SPLITS), known(rows["reader"], _READERS)
+    titles = {
+        (fit, split): f"{SPLITS[split]}<br><span style='font-size:11px'>{FITS[fit]}</span>"
+        for fit in fits for split in splits
+    }  # fmt: skip
+    looks = {reader: PREDICTORS[reader] for reader in readers}
+    rows = rows[rows["reader"].isin(readers)]
+
+    def draw(which: tuple[str, str]) -> Traces:
+        part = rows[(rows["fit"] == which[0]) & (rows["split"] == which[1])]
+        part = part.assign(place=part["reader"].map(readers.index))
+        return each(part, "reader", looks, lambda own, look: points(own, look, y=own["place"], showlegend=False))
+
+    figure = panels(titles, draw, len(splits), METRICS[metric])
+    name_axis(figure, [look.name for look in looks.values()]).update_xaxes(range=[-0.03, 1.04])
+    title = f"What a probe of layer {int(rows['layer'].iloc[0])} reads, beside what models say"
+    figure = finish(figure, title, NOTE, 420 * len(splits) + 240, 290 * len(fits) + 170)
+    return figure.update_layout(margin_t=130)
+
+
+def probe_layers(table: pd.DataFrame) -> go.Figure:
+    """The probe's accuracy by layer on test items, a panel a split, a line a fit.
+
+    ``table`` has ``layer, fit, role, split, estimate, low, high``.
+    """
+    rows = need(table, ["layer", "fit", "role", "split", *LEVEL], "probe_layers", role="test")
+    splits = splits_of(rows)
+    looks = {"training": Look(FITS["training"], GREEN), "folds": Look(FITS["folds"], PURPLE, "dash", "diamond")}
+    rows = rows[rows["fit"].isin(looks)]
+
+    def draw(split: str) -> Traces:
+        return each(rows[rows["split"] == split], "fit", looks, lambda own, look: curve(own, "layer", look))
+
+    figure = share_axis(panels(splits, draw, x="layer", y="accuracy (share)"))
+    figure.update_xaxes(tickvals=sorted(rows["layer"].unique()))
+    return finish(figure, "Where M1's future answer can be read", NOTE, 440 * len(splits) + 60, 460)

@@ -1,4 +1,5 @@
-"""What a bandit agent said, steered beside unsteered, step by step; on demand each token coloured by its projection.
+"""EAST in the explorer: figures, words, and what the agent said steered beside unsteered; on demand each token coloured
+by its projection.
 
 Runs keep texts and no activations.  So the run's own model is loaded (and refused when its fingerprint is another
 one's), the episode's prompts are written again, and each step is read in one pass with the vector added exactly where
@@ -8,7 +9,7 @@ it was when the text was said.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,10 @@ import streamlit as st
 
 from steering import Add, SteeringVector
 from workbench.errors import ArtifactError, RunError
+from workbench.families import Table, View
 from workbench.families.east.figures.looks import look
 from workbench.families.east.spec import EastSpec
+from workbench.figures.record import Record, Tables
 from workbench.figures.style import words
 from workbench.figures.token_strip import token_strip
 from workbench.models import shipped_models
@@ -29,6 +32,27 @@ from workbench.spec_files import validated
 from workbench.views.choices import pick, slide, switch
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel, model_cache
+
+
+def views() -> tuple[View, ...]:
+    """The tabs beside the claims."""
+    return (
+        View("Figures", figures=("",)),
+        View("Words", figures=("words-",), tables=_words),
+        View("Transcripts", draw=transcripts),
+    )
+
+
+def _words(record: Record) -> Iterator[Table]:
+    """All words; the figure shows those that change most."""
+    table = Tables(record).table("words")
+    for rendering, part in table.groupby("rendering", sort=False) if table is not None else ():
+        shown = part.drop(columns="rendering").sort_values("ratio", ascending=False)
+        yield Table(
+            f"All words, {words(str(rendering))}", shown,
+            "Counts in thoughts with EAST and without; ratio of their relative frequencies.",
+        )  # fmt: skip
+
 
 _PER_PAGE = 10
 
