@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from workbench.console import log, option, results, show_progress
-from workbench.errors import ModelError, RunError, SpecError, did_you_mean
+from workbench.errors import ModelError, RunError, SpecError, check_known
 from workbench.training import Recipe
 from workbench.views.tables import new_table
 from workbench.worlds import get_recipe, recipes
@@ -38,8 +38,7 @@ def train(
     what it was not trained on, beside every oracle, and the result stands in its model card (README.md).
     """
     recipe = get_recipe(model)
-    if preset not in recipe.load().PRESETS:
-        raise SpecError(f"unknown preset {preset!r}{did_you_mean(preset, recipe.load().PRESETS)}")
+    check_known(preset, recipe.load().PRESETS, "preset")
     _check_device(device)
     chosen = _data(recipe, data)
     folder = "-".join([model, *chosen.values(), preset])

@@ -91,24 +91,17 @@ def calibration_error(
     >>> print(calibration_error([0.75, 0.75, 1.0, 1.0], [1, 0, 1, 1], [0, 0, 1, 1]).estimate)
     0.125
     """
-    gaps, weights, labels = _by_cluster(confidence, correct, clusters, bins)
-    table = np.column_stack([gaps, weights])  # [clusters, bins + 1]
-    return cluster_bootstrap(
-        table, labels, lambda rows: np.abs(rows[:, :-1].sum(0)).sum() / rows[:, -1].sum(), resamples, seed
-    )
-
-
-def _by_cluster(
-    confidence: ArrayLike, correct: ArrayLike, clusters: ArrayLike, bins: int
-) -> tuple[Float[np.ndarray, "clusters bins"], Int[np.ndarray, " clusters"], np.ndarray]:
-    """Sum of confidence - correct in each bin, states, and label of each cluster: all that the error depends on."""
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     if not len(sure) or not (len(sure) == len(right) == len(np.asarray(clusters))):
         raise DataError("confidence, correct and clusters must be as long as one another, and not empty")
     labels, index = np.unique(np.asarray(clusters), return_inverse=True)
+    # All that the error depends on: of each cluster the sum of confidence - correct in each bin, and its states.
     gaps = np.zeros((len(labels), bins))
     np.add.at(gaps, (index, _bin(sure, bins)), sure - right)
-    return gaps, np.bincount(index), labels
+    table = np.column_stack([gaps, np.bincount(index)])  # [clusters, bins + 1]
+    return cluster_bootstrap(
+        table, labels, lambda rows: np.abs(rows[:, :-1].sum(0)).sum() / rows[:, -1].sum(), resamples, seed
+    )
 
 
 def _bin(confidence: np.ndarray, bins: int) -> Int[np.ndarray, " states"]:

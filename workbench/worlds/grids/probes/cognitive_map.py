@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import torch
@@ -96,7 +96,7 @@ class CognitiveMapProbe(TorchProbe):
         check_is_fitted(self)
         H = validate_data(self, to_numpy(H), dtype=np.float32, reset=False)
         device = resolve_device(self.device)
-        network, coordinates = self.network_.to(device), self._coordinates().to(device)
+        network, coordinates = cast("MapNetwork", self.network_.to(device)), self._coordinates().to(device)
         proba = np.zeros((len(H), self.size**2, len(CELLS)), dtype=np.float32)
         with torch.no_grad():
             for start, part in enumerate(self._standardised(H).split(_CHUNK)):

@@ -105,21 +105,14 @@ def _layout(size: int, keys: float, rng: np.random.Generator) -> Layout:
 
 def _places(layout: Layout, rng: np.random.Generator) -> list[tuple[Layout, State]]:
     """A few states from which the goal can be reached."""
-    states = _states(layout)
-    picked = rng.permutation(len(states))[:STATES_A_LAYOUT]
-    return [(layout, states[i]) for i in picked]
-
-
-def _states(layout: Layout) -> list[State]:
-    """States from which the goal can be reached."""
-    found = []
+    states = []
     for has_key in (False, True) if layout.key else (False,):
         for cell in layout.open_cells():
             state = State(cell, has_key)
             stands_on_key = cell == layout.key and not has_key
             if cell != layout.goal and not stands_on_key and layout.distance(state) != UNREACHABLE:
-                found.append(state)
-    return found
+                states.append(state)
+    return [(layout, states[i]) for i in rng.permutation(len(states))[:STATES_A_LAYOUT]]
 
 
 def build(recipe: Recipe, seed: int) -> Built:

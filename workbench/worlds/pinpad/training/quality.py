@@ -69,5 +69,4 @@ def _by_episode(values: Tensor, mask: Tensor) -> Interval:
 
 
 def _row(player: str, task: str, measure: str, interval: Interval) -> dict[str, Any]:
-    estimate, low, high = interval.estimate, interval.low, interval.high
-    return {"player": player, "task": task, "measure": measure, "estimate": estimate, "low": low, "high": high}
+    return {"player": player, "task": task, "measure": measure} | vars(interval)

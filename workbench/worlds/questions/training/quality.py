@@ -117,6 +117,4 @@ def _number(task: str, asked: str, measure: str, value: float) -> dict[str, Any]
 
 
 def _share(task: str, asked: str, measure: str, hits: Sequence[bool]) -> dict[str, Any]:
-    interval = wilson(sum(hits), len(hits))
-    values = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
-    return {"task": task, "asked for": asked, "measure": measure, **values}
+    return {"task": task, "asked for": asked, "measure": measure} | vars(wilson(sum(hits), len(hits)))
