@@ -1,4 +1,4 @@
-"""What goes into a probe: NumPy arrays or torch tensors of any float dtype, and how scores become probabilities."""
+"""What goes into a probe: NumPy arrays or torch tensors of any float dtype."""
 
 from __future__ import annotations
 
@@ -41,13 +41,3 @@ def bad_row(values: torch.Tensor) -> int | None:
         return None
     wrong = (~values.isfinite()).flatten(1).any(1).nonzero()
     return int(wrong[0]) if len(wrong) else None
-
-
-def softmax(scores: Array) -> Array:
-    """Softmax over the last axis.
-
-    >>> softmax(np.array([0.0, np.log(3)]))
-    array([0.25, 0.75])
-    """
-    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -18,9 +19,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from probes._inputs import Array, softmax, to_numpy, to_tensor
+from probes._inputs import Array, to_numpy, to_tensor
 from probes.discriminant import discriminant, score_slope, shrunk
-from probes.fold_moments import FoldMoments
+from probes.fold_moments import FoldMoments, Task
 from probes.moments import Moments
 from probes.ridge_path import ALPHAS, RidgePath
 from workbench.errors import DataError
@@ -83,7 +84,7 @@ class _LinearClassifier(ClassifierMixin, _Linear):
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities [rows, classes]: the softmax of the scores."""
-        return softmax(self._scores(X))
+        return softmax(self._scores(X), axis=1)
 
     def _scores(self, X: Any) -> Array:
         """One column a class; of two classes, half the decision and its negative."""
@@ -194,8 +195,7 @@ class MassMeanProbe(_MomentClassifier):
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities [rows, classes]."""
-        scores = self._scores(X)
-        return softmax(self.temperature_ * scores)
+        return softmax(self.temperature_ * self._scores(X), axis=1)
 
     def _solve(self, total: Moments, labels: list[Any]) -> None:
         covariance = shrunk(total, 0.0) if self.whiten else None
@@ -204,7 +204,21 @@ class MassMeanProbe(_MomentClassifier):
         self._set_map(labels, weights.cpu().numpy(), bias.cpu().numpy())
 
 
-class RidgeProbe(_LinearClassifier):
+class _Ridge:
+    """Penalties of a ridge regression, and the one that was taken."""
+
+    def __init__(self, alphas: Sequence[float] = ALPHAS, folds: int = 5) -> None:
+        self.alphas = alphas
+        self.folds = folds
+
+    def _fitted(self, X: Array, y: Array, groups: Any, task: Task) -> tuple[RidgePath, Array, Array]:
+        path = RidgePath.of_rows(to_tensor(X), y, groups, task, self.alphas, self.folds)
+        weights, bias = path.weights(path.best)
+        self.alpha_ = float(path.alphas[path.best[0]])
+        return path, weights[:, 0].cpu().numpy(), bias[0].cpu().numpy()
+
+
+class RidgeProbe(_Ridge, _LinearClassifier):
     """Ridge regression on one-hot labels; the class with the highest score wins.
 
     ``alphas``: penalties of the squared norm of the standardised weights.  Of several, the one with the least squared
@@ -218,14 +232,11 @@ class RidgeProbe(_LinearClassifier):
 
     _saved = ("coef_", "intercept_", "classes_", "alpha_")
 
-    def __init__(self, alphas: Sequence[float] = ALPHAS, folds: int = 5) -> None:
-        self.alphas = alphas
-        self.folds = folds
-
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on X [rows, features] and labels y [rows]; rows of one group are held out together."""
-        X, y = self._checked(X, y)
-        return self._take(RidgePath.of_rows(to_tensor(X), y, groups, "classification", self.alphas, self.folds))
+        path, weights, bias = self._fitted(*self._checked(X, y), groups, "classification")
+        self._set_map(path.labels, weights, bias)
+        return self
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities [rows, classes]."""
@@ -234,14 +245,8 @@ class RidgeProbe(_LinearClassifier):
         kept = np.maximum(scores, _LEAST)
         return kept / kept.sum(axis=1, keepdims=True)
 
-    def _take(self, path: RidgePath) -> Self:
-        weights, bias = path.weights(path.best)
-        self.alpha_ = float(path.alphas[path.best[0]])
-        self._set_map(path.labels, weights[:, 0].cpu().numpy(), bias[0].cpu().numpy())
-        return self
 
-
-class RidgeRegressionProbe(RegressorMixin, _Linear):
+class RidgeRegressionProbe(_Ridge, RegressorMixin, _Linear):
     """Ridge regression of a number, with the penalty chosen as in :class:`RidgeProbe`.
 
     >>> probe = RidgeRegressionProbe(alphas=(0.0,)).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
@@ -251,22 +256,13 @@ class RidgeRegressionProbe(RegressorMixin, _Linear):
 
     _saved = ("coef_", "intercept_", "alpha_")
 
-    def __init__(self, alphas: Sequence[float] = ALPHAS, folds: int = 5) -> None:
-        self.alphas = alphas
-        self.folds = folds
-
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on X [rows, features] and numbers y [rows]; rows of one group are held out together."""
         X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=_FLOATS, y_numeric=True, ensure_min_samples=2)
-        return self._take(RidgePath.of_rows(to_tensor(X), y, groups, "regression", self.alphas, self.folds))
+        _, weights, self.intercept_ = self._fitted(X, y, groups, "regression")
+        self.coef_ = weights.T.copy()
+        return self
 
     def predict(self, X: Any) -> Array:
         """Numbers [rows]."""
         return self._affine(X)[:, 0]
-
-    def _take(self, path: RidgePath) -> Self:
-        weights, bias = path.weights(path.best)
-        self.alpha_ = float(path.alphas[path.best[0]])
-        self.coef_, self.intercept_ = weights[:, 0].cpu().numpy().T.copy(), bias[0].cpu().numpy()
-        self.n_features_in_ = self.coef_.shape[1]
-        return self

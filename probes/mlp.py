@@ -7,6 +7,7 @@ from noise, so read its score beside that of the same probe on shuffled labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import nn
@@ -14,7 +15,26 @@ from torch import nn
 from probes.torch_probe import TorchClassifier, TorchRegressor
 
 
-class MLPProbe(TorchClassifier):
+@dataclass(eq=False, repr=False)  # scikit-learn's own
+class _Perceptron:
+    hidden: Sequence[int] = (512, 256)
+    dropout: float = 0.1
+    lr: float = 1e-3
+    weight_decay: float = 1e-2
+    epochs: int = 100
+    batch_size: int = 128
+    patience: int = 10
+    validation: float = 0.2
+    random_state: int = 0
+    device: str | None = None
+    progress: bool = False
+
+    def _network(self, n_features: int, n_outputs: int) -> nn.Module:
+        return perceptron(n_features, self.hidden, n_outputs, self.dropout)
+
+
+@dataclass(eq=False, repr=False)
+class MLPProbe(_Perceptron, TorchClassifier):
     """Classifier with hidden layers; rare classes are upsampled, training stops early on held-out groups.
 
     Source: arXiv 2602.08964, probes (512 and 256 units, ReLU, dropout 0.1, AdamW, upsampling).
@@ -40,39 +60,10 @@ class MLPProbe(TorchClassifier):
     True
     """
 
-    def __init__(
-        self,
-        hidden: Sequence[int] = (512, 256),
-        dropout: float = 0.1,
-        lr: float = 1e-3,
-        weight_decay: float = 1e-2,
-        epochs: int = 100,
-        batch_size: int = 128,
-        patience: int = 10,
-        validation: float = 0.2,
-        class_weight: str | dict[object, float] | None = "balanced",
-        random_state: int = 0,
-        device: str | None = None,
-        progress: bool = False,
-    ) -> None:
-        self.hidden = hidden
-        self.dropout = dropout
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.patience = patience
-        self.validation = validation
-        self.class_weight = class_weight
-        self.random_state = random_state
-        self.device = device
-        self.progress = progress
-
-    def _network(self, n_features: int, n_outputs: int) -> nn.Module:
-        return perceptron(n_features, self.hidden, n_outputs, self.dropout)
+    class_weight: str | dict[object, float] | None = "balanced"
 
 
-class MLPRegressionProbe(TorchRegressor):
+class MLPRegressionProbe(_Perceptron, TorchRegressor):
     """Regression with hidden layers (squared error on the standardised target); hyperparameters as :class:`MLPProbe`.
 
     >>> import numpy as np
@@ -81,35 +72,6 @@ class MLPRegressionProbe(TorchRegressor):
     >>> probe.score(X, np.abs(X[:, 0])) > 0.9
     True
     """
-
-    def __init__(
-        self,
-        hidden: Sequence[int] = (512, 256),
-        dropout: float = 0.1,
-        lr: float = 1e-3,
-        weight_decay: float = 1e-2,
-        epochs: int = 100,
-        batch_size: int = 128,
-        patience: int = 10,
-        validation: float = 0.2,
-        random_state: int = 0,
-        device: str | None = None,
-        progress: bool = False,
-    ) -> None:
-        self.hidden = hidden
-        self.dropout = dropout
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.patience = patience
-        self.validation = validation
-        self.random_state = random_state
-        self.device = device
-        self.progress = progress
-
-    def _network(self, n_features: int, n_outputs: int) -> nn.Module:
-        return perceptron(n_features, self.hidden, n_outputs, self.dropout)
 
 
 def perceptron(n_inputs: int, hidden: Sequence[int], n_outputs: int, dropout: float = 0.1) -> nn.Sequential:

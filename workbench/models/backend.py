@@ -8,9 +8,10 @@ end is one class.  A *hook* is a function on the activation at a site; what it r
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from workbench.errors import ModelError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Hook = Callable[["Tensor"], "Tensor"]
+Hooks = Mapping[Site, Hook] | None
 
 # Components in the order in which a block computes them.
 _ORDER = (
@@ -36,7 +38,7 @@ class StopForward(BaseException):
     """Raised inside a pass when nothing deeper is needed; never leaves a back end."""
 
 
-def in_order(hooks: Mapping[Site, Hook] | None, stop_after: int | None) -> list[tuple[Site, Hook]]:
+def in_order(hooks: Hooks, stop_after: int | None) -> list[tuple[Site, Hook]]:
     """Hooks in the order in which a pass reaches their sites, so that each sees what those before it have changed;
     those that a pass ending behind layer ``stop_after`` does not reach are left out."""
     reached = [(s, hook) for s, hook in (hooks or {}).items() if stop_after is None or s.layer <= stop_after]
@@ -73,7 +75,7 @@ def _lock(hf_model: Any) -> threading.RLock:
         return _LOCKS.setdefault(hf_model, threading.RLock())
 
 
-class Backend(Protocol):
+class Backend(ABC):
     """A model that can be run with hooks.
 
     ``components`` are those it can read; ``steerable`` those whose hooks may return something new.
@@ -81,10 +83,19 @@ class Backend(Protocol):
     """
 
     name: str
-    basis: str
     hf_model: Any
     components: frozenset[str]
     steerable: frozenset[str]
+
+    @property
+    def basis(self) -> str:
+        """``raw`` unless the back end folds or centres weights."""
+        return "raw"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embeddings are, hence where tokens go."""
+        return self.hf_model.get_input_embeddings().weight.device
 
     def forward(
         self,
@@ -93,7 +104,7 @@ class Backend(Protocol):
         positions: Tensor | None = None,
         mask: Tensor | dict[str, Tensor] | None = None,
         cache: Any = None,
-        hooks: Mapping[Site, Hook] | None = None,
+        hooks: Hooks = None,
         stop_after: int | None = None,
         logits: bool = True,
     ) -> Tensor | None:
@@ -104,7 +115,28 @@ class Backend(Protocol):
         that is read and extended.  ``stop_after`` ends the pass behind that layer and ``logits=False`` skips the
         unembedding.  Hooks are gone when the call returns or raises.
         """
-        ...
+        arguments = {
+            "attention_mask": _additive(mask, self.hf_model.dtype),
+            "position_ids": positions,
+            "past_key_values": cache,
+            "use_cache": cache is not None,
+        }
+        with one_pass(self.hf_model):
+            return self._pass(tokens, arguments, hooks, stop_after, logits)
 
-    @property
-    def device(self) -> torch.device: ...
+    @abstractmethod
+    def _pass(
+        self, tokens: Tensor, arguments: dict[str, Any], hooks: Hooks, stop_after: int | None, logits: bool
+    ) -> Tensor | None:
+        """What :meth:`forward` does, with Hugging Face's names for what goes into the model beside the tokens."""
+
+
+def _additive(mask: Tensor | dict[str, Tensor] | None, dtype: torch.dtype) -> Any:
+    """A boolean mask as an additive one, which every attention takes (and SDPA would make of it at every layer)."""
+    import torch
+
+    if mask is None:
+        return mask
+    if isinstance(mask, dict):
+        return {kind: _additive(each, dtype) for kind, each in mask.items()}
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)

@@ -5,32 +5,16 @@ The fast path: it keeps SDPA attention and the checkpoint's dtype.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from workbench.errors import SiteError
-from workbench.models.backend import Hook, StopForward, in_order, one_pass
+from workbench.models.backend import Backend, Hook, Hooks, StopForward, in_order
 from workbench.models.blocks import Block, find_blocks, residual_components
 from workbench.sites import Site
-
-
-def own_mask(mask: Tensor | dict[str, Tensor] | None, hf_model: Any) -> Any:
-    """A boolean mask as an additive one, which every attention takes (and SDPA would make of it at every layer)."""
-    if mask is None:
-        return mask
-    if isinstance(mask, dict):
-        return {kind: own_mask(each, hf_model) for kind, each in mask.items()}
-    dtype = hf_model.dtype
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
-
-
-def input_device(hf_model: Any) -> torch.device:
-    """Where the embeddings are, hence where tokens go."""
-    return hf_model.get_input_embeddings().weight.device
 
 
 def first(output: Any) -> Tensor:
@@ -43,44 +27,29 @@ def with_first(output: Any, activation: Tensor) -> Any:
     return (activation, *output[1:]) if isinstance(output, tuple) else activation
 
 
-class HuggingFaceBackend:
+class HuggingFaceBackend(Backend):
     """See :class:`workbench.models.backend.Backend`."""
 
     name = "hf"
-    basis = "raw"
 
     def __init__(self, hf_model: Any, tokenizer: Any = None) -> None:
         self.hf_model = hf_model
         self.blocks = find_blocks(hf_model)
         self.components = self.steerable = residual_components(self.blocks)
 
-    @property
-    def device(self) -> torch.device:
-        """Where tokens go in."""
-        return input_device(self.hf_model)
-
-    def forward(
-        self,
-        tokens: Tensor,
-        *,
-        positions: Tensor | None = None,
-        mask: Tensor | dict[str, Tensor] | None = None,
-        cache: Any = None,
-        hooks: Mapping[Site, Hook] | None = None,
-        stop_after: int | None = None,
-        logits: bool = True,
+    def _pass(
+        self, tokens: Tensor, arguments: dict[str, Any], hooks: Hooks, stop_after: int | None, logits: bool
     ) -> Tensor | None:
         run = self.hf_model if logits else self.hf_model.base_model
-        arguments = {"attention_mask": own_mask(mask, self.hf_model), "position_ids": positions}
-        with one_pass(self.hf_model), self.hooked(hooks, stop_after):
+        with self.hooked(hooks, stop_after):
             try:
-                output = run(tokens, past_key_values=cache, use_cache=cache is not None, **arguments)
+                output = run(tokens, **arguments)
             except StopForward:
                 return None
         return output.logits if logits else None
 
     @contextmanager
-    def hooked(self, hooks: Mapping[Site, Hook] | None, stop_after: int | None = None) -> Iterator[None]:
+    def hooked(self, hooks: Hooks, stop_after: int | None = None) -> Iterator[None]:
         """The model with hooks on it, which are gone afterwards whatever is raised."""
         handles: list[Any] = []
         try:

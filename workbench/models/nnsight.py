@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from workbench.models.backend import Hook, in_order, one_pass
+from workbench.models.backend import Backend, Hook, Hooks, in_order
 from workbench.models.blocks import find_blocks, residual_components
-from workbench.models.hf import first, input_device, own_mask, with_first
+from workbench.models.hf import first, with_first
 from workbench.models.shared_weights import copy_sharing_weights
 from workbench.sites import Site
 
 
-class NnsightBackend:
+class NnsightBackend(Backend):
     """See :class:`workbench.models.backend.Backend`."""
 
     name = "nnsight"
-    basis = "raw"
 
     def __init__(self, hf_model: Any, tokenizer: Any) -> None:
         self.hf_model = hf_model
@@ -37,38 +34,18 @@ class NnsightBackend:
         self.model = _wrap(self._copy, tokenizer)
         self._paths = {module: path for path, module in self._copy.named_modules()}
 
-    @property
-    def device(self) -> torch.device:
-        """Where tokens go in."""
-        return input_device(self.hf_model)
-
-    def forward(
-        self,
-        tokens: Tensor,
-        *,
-        positions: Tensor | None = None,
-        mask: Tensor | dict[str, Tensor] | None = None,
-        cache: Any = None,
-        hooks: Mapping[Site, Hook] | None = None,
-        stop_after: int | None = None,
-        logits: bool = True,
+    def _pass(
+        self, tokens: Tensor, arguments: dict[str, Any], hooks: Hooks, stop_after: int | None, logits: bool
     ) -> Tensor | None:
-        arguments = {
-            "attention_mask": own_mask(mask, self._copy),
-            "position_ids": positions,
-            "past_key_values": cache,
-            "use_cache": cache is not None,
-        }
         run = self._copy if logits else self._copy.base_model
         outputs: list[Any] = []
-        with one_pass(self.hf_model):  # noqa: SIM117 - a trace is a with statement of its own
-            # nnsight cuts this block out of the source and runs it beside the model, waiting where it asks for values.
-            with self.model.trace(tokens, fn=run, **arguments) as tracer:
-                self._intervene(hooks, stop_after, tracer)
-                outputs.append(tracer.result)
+        # nnsight cuts this block out of the source and runs it beside the model, waiting where it asks for values.
+        with self.model.trace(tokens, fn=run, **arguments) as tracer:
+            self._intervene(hooks, stop_after, tracer)
+            outputs.append(tracer.result)
         return outputs[0].logits if logits and outputs else None
 
-    def _intervene(self, hooks: Mapping[Site, Hook] | None, stop_after: int | None, tracer: Any) -> None:
+    def _intervene(self, hooks: Hooks, stop_after: int | None, tracer: Any) -> None:
         """Runs inside the trace: serve the hooks, then stop the model behind the last block that is needed."""
         kept: dict[int, Tensor] = {}  # resid_pre of layers with a hook at resid_mid
         ordered = in_order(hooks, stop_after)

@@ -10,17 +10,15 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
-from workbench.models.backend import Hook, StopForward, in_order, one_pass
+from workbench.models.backend import Backend, Hook, Hooks, StopForward, in_order
 from workbench.models.blocks import find_blocks
-from workbench.models.hf import input_device, own_mask
 from workbench.models.shared_weights import copy_sharing_weights
 from workbench.sites import COMPONENTS, Site
 
@@ -29,7 +27,7 @@ from workbench.sites import COMPONENTS, Site
 _STEERABLE = frozenset({"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "mlp.pre", "mlp.post"})
 
 
-class TransformerLensBackend:
+class TransformerLensBackend(Backend):
     """See :class:`workbench.models.backend.Backend`.
 
     Reads ``attn.q``, ``attn.k``, ``attn.v`` and ``attn.z`` [batch, pos, head, d_head] and ``attn.pattern``
@@ -52,38 +50,19 @@ class TransformerLensBackend:
         """``raw``, until someone calls TransformerLens' ``enable_compatibility_mode`` on the bridge."""
         return "compatibility" if self.bridge.compatibility_mode else "raw"
 
-    @property
-    def device(self) -> torch.device:
-        """Where tokens go in."""
-        return input_device(self.hf_model)
-
-    def forward(
-        self,
-        tokens: Tensor,
-        *,
-        positions: Tensor | None = None,
-        mask: Tensor | dict[str, Tensor] | None = None,
-        cache: Any = None,
-        hooks: Mapping[Site, Hook] | None = None,
-        stop_after: int | None = None,
-        logits: bool = True,
+    def _pass(
+        self, tokens: Tensor, arguments: dict[str, Any], hooks: Hooks, stop_after: int | None, logits: bool
     ) -> Tensor | None:
-        arguments = {
-            "attention_mask": own_mask(mask, self.bridge.original_model),
-            "position_ids": positions,
-            "past_key_values": cache,
-            "use_cache": cache is not None,
-        }
         if stop_after is None and not logits:
             stop_after = self._last
-        with one_pass(self.hf_model), self._hooked(hooks, stop_after):
+        with self._hooked(hooks, stop_after):
             try:
                 return self.bridge(tokens, return_type="logits", **arguments)
             except StopForward:
                 return None
 
     @contextmanager
-    def _hooked(self, hooks: Mapping[Site, Hook] | None, stop_after: int | None) -> Iterator[None]:
+    def _hooked(self, hooks: Hooks, stop_after: int | None) -> Iterator[None]:
         handles: list[tuple[Any, Any]] = []
 
         def add(site: Site, function: Any) -> None:

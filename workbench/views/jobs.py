@@ -1,9 +1,9 @@
 """Long work outside the page's script: a thread that reports its progress and can be cancelled.
 
 Work is a function of its :class:`Job`.  It calls ``job.report(...)`` now and then, which notes how far it is and, once
-someone has asked for it, raises :class:`Cancelled`.  A job outlives the run of the script that started it, and the tab:
-``find`` gives it back by its id.  ``computed`` is what a view needs most: a result that belongs to its inputs, computed
-again when they change, with the progress shown until it is there.
+someone has asked for it, raises :class:`Cancelled`.  A job outlives the run of the script that started it.
+``computed`` is what a view needs most: a result that belongs to its inputs, computed again when they change, with the
+progress shown until it is there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from workbench.views.text import say_error
 
 PATIENCE = 0.7  # seconds that a page waits for work before it shows a progress bar instead
 _POLL = 1.0
-_KEPT = 50  # finished jobs that can still be found
 _LOG = logging.getLogger(__name__)
 
 
@@ -95,51 +94,14 @@ class Job:
             self._over.set()
 
 
-class _Registry:
-    """All jobs of this server; those that are over are forgotten, oldest first, when there are many."""
-
-    def __init__(self) -> None:
-        self.jobs: dict[str, Job] = {}
-        self.lock = threading.Lock()
-
-    def add(self, job: Job) -> None:
-        with self.lock:
-            self.jobs[job.id] = job
-            over = [each.id for each in self.jobs.values() if each.over]
-            for id in over[: max(0, len(over) - _KEPT)]:
-                del self.jobs[id]
-
-    def all(self) -> list[Job]:
-        with self.lock:
-            return list(self.jobs.values())
-
-
-@st.cache_resource(show_spinner=False)
-def _registry() -> _Registry:
-    return _Registry()
-
-
-def start(name: str, work: Callable[[Job], Any], keep: bool = True) -> Job:
-    """Start ``work(job)`` in a thread; ``name`` is shown beside its progress.  Without ``keep``, ``find`` does not know
-    it, and its result goes with the session that started it."""
+def start(name: str, work: Callable[[Job], Any]) -> Job:
+    """Start ``work(job)`` in a thread; ``name`` is shown beside its progress."""
     job = Job(name, work)
-    if keep:
-        _registry().add(job)
     threading.Thread(target=job.run, name=f"job {name}", daemon=True).start()
     return job
 
 
-def find(id: str) -> Job | None:
-    """The job of that id, if this server still knows it."""
-    return next((job for job in _registry().all() if job.id == id), None)
-
-
-def running() -> list[Job]:
-    """Jobs that are not over, oldest first."""
-    return [job for job in _registry().all() if not job.over]
-
-
-def show_job(job: Job, cancellable: bool = True) -> None:
+def show_job(job: Job) -> None:
     """Progress and a button to cancel, kept up to date; when the job is over the whole page is drawn again."""
 
     @st.fragment(run_every=_POLL)
@@ -152,9 +114,8 @@ def show_job(job: Job, cancellable: bool = True) -> None:
             left.progress(min(1.0, job.done / job.total), text=text)
         else:
             left.markdown(f":material/hourglass_top: {job.name} {job.message} ({job.seconds:.0f} s)")
-        if cancellable:
-            label = "Cancelling" if job.cancelling else "Cancel"
-            right.button(label, key=f"cancel-{job.id}", on_click=job.cancel, disabled=job.cancelling, width="stretch")
+        label = "Cancelling" if job.cancelling else "Cancel"
+        right.button(label, key=f"cancel-{job.id}", on_click=job.cancel, disabled=job.cancelling, width="stretch")
 
     # In a container of the page's own: a busy server drops a fragment's messages for those of its next run, and then
     # what stands after it has no place in the browser.
@@ -173,7 +134,7 @@ def computed(slot: str, inputs: Hashable, name: str, work: Callable[[Job], Any])
     if known is None or known[0] != inputs:
         if known:
             known[1].cancel()
-        known = (inputs, start(name, work, keep=False))
+        known = (inputs, start(name, work))
         st.session_state[f"_job-{slot}"] = known
     job = known[1]
     job.wait(PATIENCE)

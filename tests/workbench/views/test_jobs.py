@@ -7,7 +7,7 @@ import pytest
 from apps.explorer.playground.sides import Checkpoint, write_sides
 from workbench.errors import DataError
 from workbench.models.tiny import tiny_model
-from workbench.views.jobs import Job, find, forget, running, start
+from workbench.views.jobs import Job, forget, start
 from workbench.views.model_cache import LoadedModel, ModelCache
 
 
@@ -19,10 +19,10 @@ def gate():
     event.set()
 
 
-def test_finished_job_has_its_result_and_can_be_found():
+def test_finished_job_has_its_result():
     job = start("count", lambda job: [job.report(done=k, total=3) for k in range(4)] and 7)
     assert job.wait(10) and job.state == "finished" and job.result == 7
-    assert (job.done, job.total) == (3, 3) and find(job.id) is job and job not in running()
+    assert (job.done, job.total) == (3, 3) and job.over
 
 
 def test_cancelled_job_stops_at_its_next_report(gate):
@@ -34,7 +34,7 @@ def test_cancelled_job_stops_at_its_next_report(gate):
         reached.append("after")
 
     job = start("wait", work)
-    assert job in running() and not job.wait(0.05)
+    assert not job.over and not job.wait(0.05)
     job.cancel()
     gate.set()
     assert job.wait(10) and job.state == "cancelled" and not reached
@@ -47,9 +47,9 @@ def test_user_errors_are_their_line_and_bugs_are_one_line_too(caplog):
     def bug(job):
         raise ValueError("first\nsecond")
 
-    jobs = [start("one", user, keep=False), start("two", bug, keep=False)]
+    jobs = [start("one", user), start("two", bug)]
     assert all(job.wait(10) for job in jobs) and [job.state for job in jobs] == ["failed"] * 2
-    assert jobs[0].error == "the list is empty: write a prompt" and find(jobs[0].id) is None
+    assert jobs[0].error == "the list is empty: write a prompt"
     assert jobs[1].error == "two failed (ValueError: first)" and "Traceback" in caplog.text
 
 
@@ -96,7 +96,7 @@ def test_checkpoint_changes_no_number():
 
 
 def test_model_is_loaded_once_by_two_threads_and_again_after_unloading(monkeypatch):
-    import workbench.models
+    import workbench.views.model_cache
 
     calls = []
 
@@ -104,7 +104,7 @@ def test_model_is_loaded_once_by_two_threads_and_again_after_unloading(monkeypat
         calls.append(source)
         return tiny_model()
 
-    monkeypatch.setattr(workbench.models, "load_model", load)
+    monkeypatch.setattr(workbench.views.model_cache, "load_model", load)
     cache, found = ModelCache(), []
     threads = [threading.Thread(target=lambda: found.append(cache.load("tiny"))) for _ in range(3)]
     for thread in threads:
@@ -120,9 +120,9 @@ def test_unloaded_model_is_freed_though_it_was_kept_out_of_garbage_collection(mo
     import gc
     import weakref
 
-    import workbench.models
+    import workbench.views.model_cache
 
-    monkeypatch.setattr(workbench.models, "load_model", lambda source: tiny_model())
+    monkeypatch.setattr(workbench.views.model_cache, "load_model", lambda source: tiny_model())
     cache = ModelCache()
     seen = weakref.ref(cache.load("tiny").model.backend.hf_model)
     assert gc.get_freeze_count() > 0 and seen() is not None
