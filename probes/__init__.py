@@ -7,7 +7,7 @@ first used.
 
 from __future__ import annotations
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import SpecError, check_known, did_you_mean
@@ -44,8 +44,7 @@ def probe_class(name: str) -> type[Any]:
     'LDAProbe'
     """
     check_known(name, PROBES, "probe")
-    module, _, found = PROBES[name].partition(":")
-    return getattr(import_module(module), found)
+    return resolve_name(PROBES[name])
 
 
 def make_probe(name: str, **params: Any) -> Any:

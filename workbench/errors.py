@@ -8,6 +8,7 @@ a ``WorkbenchError`` is a bug of ours and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,6 +48,18 @@ class MissingExtraError(WorkbenchError, ImportError):
         super().__init__(
             f"this needs the package {package!r}: install it with pip install 'activation-workbench[{extra}]'"
         )
+
+
+def extra(package: str, name: str) -> Any:
+    """The module of a package that comes with the extra ``name``; :class:`MissingExtraError` without it.
+
+    >>> extra("json", "none").loads("1")
+    1
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtraError(package, name) from error
 
 
 def did_you_mean(name: object, valid: Iterable[str]) -> str:

@@ -190,23 +190,26 @@ def test_one_run_has_nothing_to_be_compared_with(open_app, one_run):
     assert "takes two runs" in texts(open_app(one_run, show="Compare two").info)
 
 
-def test_east_page_shows_orderings_and_what_was_chosen(open_app, one_run):
+def test_east_page_shows_claims_and_what_was_chosen(open_app, one_run):
     app = open_app(one_run, page="EAST")
     assert app.dataframe[0].value["held"].tolist() == ["yes", "no"] * 2
-    assert "layer 2, multiplier 4" in texts(app.caption)
-    assert [tab.label for tab in app.tabs] == ["What held", "Figures", "Transcripts"]
+    assert "chosen layer 2, multiplier 4" in texts(app.markdown)
+    assert [tab.label for tab in app.tabs] == ["What held", "Figures", "Words", "Transcripts"]
 
 
 def test_every_figure_of_the_east_page_can_be_shown(open_app, one_run):
     app = open_app(one_run, page="EAST", view="Figures")
-    assert {"entropy_by_multiplier-buttons", "layer_multiplier"} <= set(options(app.selectbox(key="east-figure")))
+    assert {"entropy_by_multiplier-buttons", "layer_multiplier"} <= set(
+        options(app.selectbox(key="east-Figures-figure"))
+    )
     for name in ("cumulative_arms-slot_machines", "regret", "vector_norms", "layer_multiplier"):
-        app.selectbox(key="east-figure").set_value(name).run()
+        app.selectbox(key="east-Figures-figure").set_value(name).run()
         assert not app.exception and len(app.get("plotly_chart")) == 1
 
 
 def test_words_come_as_figure_and_as_the_whole_table(open_app, one_run):
-    app = open_app(one_run, page="EAST", view="Figures", figure="words: buttons")
+    app = open_app(one_run, page="EAST", view="Words")
+    assert len(app.get("plotly_chart")) == 1
     assert app.dataframe[0].value["word"].tolist() == ["rare", "perhaps", "unsure", "clearly"]
 
 

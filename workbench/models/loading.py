@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -112,9 +112,7 @@ def with_backend(model: LanguageModel, backend: str) -> LanguageModel:
 
 
 def _wrap(hf_model: Any, tokenizer: Any, backend: str, name: str) -> LanguageModel:
-    module, _, attribute = BACKENDS[backend].partition(":")
-    make = getattr(importlib.import_module(module), attribute)
-    return LanguageModel(make(hf_model, tokenizer), tokenizer, name)
+    return LanguageModel(resolve_name(BACKENDS[backend])(hf_model, tokenizer), tokenizer, name)
 
 
 def _check_backend_name(backend: str) -> None:

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from workbench.errors import MissingExtraError, SpecError, check_known
+from workbench.errors import SpecError, check_known, extra
 from workbench.runs.cells import Cell, Outcome, failed
 from workbench.runs.slurm import SlurmEngine
-
-__all__ = ["ENGINES", "Engine", "Job", "LocalEngine", "RayEngine", "SlurmEngine", "make_engine"]
 
 Job = Callable[[Cell], Outcome]
 _DIED = "the process that computed it died (out of memory?)"
@@ -91,7 +89,7 @@ class RayEngine:
     address: str | None = None
 
     def __call__(self, job: Job, cells: Sequence[Cell]) -> Iterator[Outcome]:
-        ray = _import("ray", "ray")
+        ray = extra("ray", "ray")
         if not ray.is_initialized():
             ray.init(address=self.address, include_dashboard=False, log_to_driver=False)
         run = ray.remote(num_cpus=1, max_retries=0)(_call)
@@ -113,15 +111,6 @@ class RayEngine:
 
 def _call(job: Job, cell: Cell) -> Outcome:
     return job(cell)
-
-
-def _import(package: str, extra: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise MissingExtraError(package, extra) from error
 
 
 # name -> what it makes of (run folder, jobs, parameters of Slurm); another engine is one line here.
