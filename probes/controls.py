@@ -39,9 +39,7 @@ def shuffled_labels(y: ArrayLike, groups: ArrayLike, seed: int = 0) -> Shaped[np
     >>> sorted(shuffled[[0, 2]].tolist()), sorted(shuffled[4:].tolist())
     ([1, 2], [3, 4])
     """
-    labels, group_of = label_array(y, "y"), _codes(groups, "groups")
-    if labels.shape != group_of.shape:
-        raise DataError(f"y has shape {list(labels.shape)} and groups {list(group_of.shape)}: one of each a row")
+    labels, group_of = _labels_and_codes(y, groups, "groups")
     rng = np.random.default_rng(seed)
     codes = np.unique(labels, return_inverse=True)[1]
     first = np.unique(group_of, return_index=True)[1]  # a row of each group
@@ -70,9 +68,7 @@ def control_task_labels(types: ArrayLike, y: ArrayLike, seed: int = 0) -> Shaped
     >>> control_task_labels(["the", "cat", "the"], [0, 1, 0], seed=0).tolist()
     [1, 0, 1]
     """
-    labels, type_of = label_array(y, "y"), _codes(types, "types")
-    if labels.shape != type_of.shape:
-        raise DataError(f"y has shape {list(labels.shape)} and types {list(type_of.shape)}: one of each a row")
+    labels, type_of = _labels_and_codes(y, types, "types")
     drawn = np.random.default_rng(seed).integers(0, len(labels), size=int(type_of.max()) + 1)
     return labels[drawn][type_of]
 
@@ -122,3 +118,10 @@ def random_features(X: ArrayLike, seed: int = 0) -> Float[np.ndarray, "rows feat
 
 def _codes(values: ArrayLike, what: str) -> Int[np.ndarray, " rows"]:
     return np.unique(label_array(values, what), return_inverse=True)[1]
+
+
+def _labels_and_codes(y: ArrayLike, values: ArrayLike, what: str) -> tuple[np.ndarray, Int[np.ndarray, " rows"]]:
+    labels, code_of = label_array(y, "y"), _codes(values, what)
+    if labels.shape != code_of.shape:
+        raise DataError(f"y has shape {list(labels.shape)} and {what} {list(code_of.shape)}: one of each a row")
+    return labels, code_of

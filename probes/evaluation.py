@@ -19,7 +19,6 @@ from probes._fitting import checked_features, checked_labels, is_classifier
 from probes._joined import Joined
 from probes._out_of_fold import Task
 from probes.controls import control_task_labels, majority_probe, random_features, shuffled_labels
-from probes.folds import duplicate_groups, group_folds, group_holdout
 from probes.metrics import (
     CLASSIFIER_METRICS,
     REGRESSOR_METRICS,
@@ -30,7 +29,7 @@ from probes.metrics import (
     resampled,
     score,
 )
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import SpecError, check_known, did_you_mean
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.statistics import Interval, check_resamples
@@ -38,8 +37,6 @@ from workbench.statistics import Interval, check_resamples
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from numpy.typing import ArrayLike
-
-__all__ = ["CONTROLS", "Evaluation", "duplicate_groups", "evaluate", "group_folds", "group_holdout"]
 
 CONTROLS = ("majority", "shuffled", "random_features", "control_task")
 
@@ -69,8 +66,7 @@ class Evaluation:
             if name not in known:
                 raise SpecError(f"the table has no {column} {name!r}{did_you_mean(name, known)}")
         row = self.table[(self.table["metric"] == metric) & (self.table["control"] == control)].iloc[0]
-        names = ("difference", "difference_low", "difference_high") if difference else ("estimate", "low", "high")
-        return Interval(*(float(row[name]) for name in names))
+        return Interval.of(row, "difference" if difference else "estimate")
 
 
 def evaluate(
@@ -173,8 +169,7 @@ def _checked_controls(controls: Sequence[str], others: Mapping[str, Any], has_ty
     if isinstance(controls, str):
         raise SpecError(f"controls={controls!r} must be a list of names, for instance ({controls!r},)")
     for name in controls:
-        if name not in CONTROLS:
-            raise SpecError(f"unknown control {name!r}{did_you_mean(name, CONTROLS)}")
+        check_known(name, CONTROLS, "control")
     for name in others:
         if name in (*CONTROLS, "none"):
             raise SpecError(f"control_features may not be named {name!r}: that is the name of another row of the table")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -109,8 +109,7 @@ def _kind_of(probe: Any) -> str:
 def _class(kind: str) -> Any:
     if kind not in _KINDS:
         raise SpecError(f"unknown probe {kind!r}{did_you_mean(kind, _KINDS)}; one of another package needs its import")
-    module, _, name = _KINDS[kind].partition(":")
-    return getattr(import_module(module), name)
+    return resolve_name(_KINDS[kind])
 
 
 def _plain(value: Any) -> Any:

@@ -14,14 +14,13 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 
 from steering._files import existing_file, replacing
 from steering.vectors import SteeringTarget, SteeringVector
-from workbench.errors import ArtifactError, MissingExtraError
+from workbench.errors import ArtifactError, extra
 from workbench.sites import Site
 
 _ARCHITECTURE = "controlvector"
@@ -47,7 +46,7 @@ def export_gguf(vectors: Iterable[SteeringVector], path: str | os.PathLike[str],
     ...     import_gguf(f"{folder}/calm.gguf")
     [SteeringVector('calm', blocks.3.hook_resid_post, d=4, norm=2)]
     """
-    gguf = _gguf()
+    gguf = extra("gguf", "gguf")
     by_block = _by_block(list(vectors))
     first = next(iter(by_block.values()))
     ours = {
@@ -97,14 +96,6 @@ def import_gguf(
     return vectors if model is None else [vector.for_model(model, force) for vector in vectors]
 
 
-def _gguf() -> ModuleType:
-    try:
-        import gguf
-    except ImportError as error:
-        raise MissingExtraError("gguf", "gguf") from error
-    return gguf
-
-
 def _by_block(vectors: list[SteeringVector]) -> dict[int, SteeringVector]:
     """Vectors by the block whose output they are added to, checked for what the format can hold."""
     if not vectors:
@@ -127,7 +118,7 @@ def _by_block(vectors: list[SteeringVector]) -> dict[int, SteeringVector]:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[int, torch.Tensor]]:
     """Scalar and string fields, and direction tensors by N; a broken file raises :class:`ArtifactError`."""
-    gguf = _gguf()
+    gguf = extra("gguf", "gguf")
     tensors = {}
     try:
         reader = gguf.GGUFReader(str(path))

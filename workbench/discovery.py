@@ -82,5 +82,4 @@ def attribute(package: str, where: str) -> Callable[[], Any]:
     >>> attribute("workbench", "sites:Site")().__name__
     'Site'
     """
-    module, _, name = where.partition(":")
-    return lambda: getattr(importlib.import_module(f"{package}.{module}"), name)
+    return lambda: pkgutil.resolve_name(f"{package}.{where}")

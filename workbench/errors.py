@@ -8,6 +8,7 @@ a ``WorkbenchError`` is a bug of ours and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -49,6 +50,18 @@ class MissingExtraError(WorkbenchError, ImportError):
         )
 
 
+def extra(package: str, name: str) -> Any:
+    """The module of a package that comes with the extra ``name``; :class:`MissingExtraError` without it.
+
+    >>> extra("json", "none").loads("1")
+    1
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtraError(package, name) from error
+
+
 def did_you_mean(name: object, valid: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest valid name, else the list of valid names.
 
@@ -60,6 +73,18 @@ def did_you_mean(name: object, valid: Iterable[str]) -> str:
     names = list(valid)
     close = difflib.get_close_matches(str(name), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(names)}"
+
+
+def check_known(name: Any, valid: Iterable[Any], what: str, error: type[WorkbenchError] = SpecError) -> None:
+    """Raise ``error`` for a name that is not among the valid ones, with the nearest that is.
+
+    >>> check_known("gredy", ["greedy", "random"], "oracle")
+    Traceback (most recent call last):
+    workbench.errors.SpecError: unknown oracle 'gredy'; did you mean 'greedy'?
+    """
+    valid = list(valid)
+    if name not in valid:
+        raise error(f"unknown {what} {name!r}{did_you_mean(name, valid)}")
 
 
 def check_keys(given: Iterable[Any], known: Iterable[str], what: str) -> None:

@@ -10,11 +10,9 @@ import tyro
 from workbench.console import Runs, option, results
 from workbench.errors import RunError, did_you_mean
 from workbench.families.showing import print_report
-from workbench.views.tables import new_table, text_table
+from workbench.views.tables import as_text, new_table, text_table
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from workbench.runs import RunRecord
 
 Run = tyro.conf.Positional[
@@ -36,7 +34,7 @@ def list_all(runs: Runs = Path("runs")) -> None:
     for row in found.astype(object).where(found.notna(), None).itertuples():
         steps = "" if row.done is None else f"{row.done}/{'?' if row.total is None else row.total}"
         updated = str(row.updated or "")[:16].replace("T", " ")
-        table.add_row(row.experiment, row.name, row.status, steps, updated, _plain(str(row.error or "")))
+        table.add_row(row.experiment, row.name, row.status, steps, updated, as_text(row.error or ""))
     results().print(table)
 
 
@@ -94,9 +92,3 @@ def find_run(text: str, root: Path) -> RunRecord:
     if found.empty:
         raise RunError(f"there is no run {text!r}: {root} holds no runs")
     raise RunError(f"there is no run {text!r} in {root}{did_you_mean(text, list(found['name']))}")
-
-
-def _plain(text: str) -> Text:
-    from rich.text import Text
-
-    return Text(text)

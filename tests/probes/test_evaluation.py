@@ -11,7 +11,8 @@ from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
 from probes.controls import other_rows
-from probes.evaluation import evaluate, group_folds
+from probes.evaluation import evaluate
+from probes.folds import group_folds
 from probes.metrics import CLASSIFIER_METRICS, REGRESSOR_METRICS
 from workbench.activations import ActivationSet, ActivationStore
 from workbench.errors import DataError, SpecError

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import builtins
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,14 +132,7 @@ def test_forged_extra_key_is_ignored(tmp_path, vectors, monkeypatch):
 
 
 def test_without_the_package_the_error_names_the_extra(tmp_path, vector, monkeypatch):
-    real = builtins.__import__
-
-    def missing(name, *args, **kwargs):
-        if name == "gguf":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(MissingExtraError, match=r"activation-workbench\[gguf\]"):
         export_gguf([vector], tmp_path / "v.gguf", model_hint="llama")
 

@@ -9,9 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.errors import DataError
-from workbench.figures.conditions import condition_look
 from workbench.figures.marks import line
-from workbench.figures.style import finish, need
+from workbench.figures.style import condition_look, finish, need
 from workbench.figures.token_strip import visible
 
 

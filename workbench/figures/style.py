@@ -40,6 +40,19 @@ def look_in(looks: Mapping[str, Look], name: str) -> Look:
     return looks.get(name, Look(words(name), GREY, "dot", "circle-open"))
 
 
+_CONDITIONS = {"unsteered": Look("unsteered", "#8a8a8a", "dot", "square"), "steered": Look("steered", ORANGE)}
+_CONDITIONS |= {"positive": Look("positive", ORANGE), "negative": Look("negative", SKY, "dot", "square")}
+
+
+def condition_look(name: str) -> Look:
+    """The look of one of two conditions beside each other, seen on light and on dark pages alike.
+
+    >>> condition_look("steered").colour, condition_look("my_own").name
+    ('#E69F00', 'my own')
+    """
+    return look_in(_CONDITIONS, name)
+
+
 def looks_in(values: Iterable[Any], looks: Mapping[str, Look]) -> list[tuple[str, Look]]:
     """The distinct values with their looks: known ones in their order, then the others."""
     return [(value, look_in(looks, value)) for value in ordered(map(str, values), looks)]

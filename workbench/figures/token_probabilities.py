@@ -1,21 +1,22 @@
-"""What a model expects of a text: the likeliest next tokens of several conditions side by side, and the probability of
-each token along the text.
+"""Numbers of tokens under several conditions: the likeliest next ones side by side; along the text the probability of
+each, or what a probe or a direction reads off it.
 
-Draws tables of :func:`workbench.models.token_probabilities.token_probabilities`, one a condition.
+Probabilities are tables of :func:`workbench.models.token_probabilities.token_probabilities`, one a condition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.errors import DataError
-from workbench.figures.conditions import condition_look
-from workbench.figures.marks import line
-from workbench.figures.style import finish, need
+from workbench.figures.marks import Traces, line
+from workbench.figures.panels import zero_line
+from workbench.figures.style import condition_look, finish, need
 from workbench.figures.token_strip import visible
 
 
@@ -56,11 +57,26 @@ def probability_lines(tables: Mapping[str, pd.DataFrame], title: str = "Probabil
     for name, table in tables.items():
         need(table, ["position", "text", "logprob", "rank"], "probabilities")
         known = table[table["logprob"].notna()]
-        ranked = zip(known["text"], known["rank"], strict=True)
-        notes = [f"{visible(text)} (rank {rank})".replace("<", "&lt;") for text, rank in ranked]
-        shown = {"customdata": notes, "hovertemplate": "%{customdata}: %{y:.4f}"}
-        probabilities = np.exp(known["logprob"].astype(float))
-        figure.add_traces(line(known["position"], probabilities, condition_look(name), 2, 6, **shown))
+        notes = [f"{visible(text)} (rank {rank})" for text, rank in zip(known["text"], known["rank"], strict=True)]
+        figure.add_traces(_along(name, known["position"], np.exp(known["logprob"].astype(float)), notes, ".4f"))
     figure.update_xaxes(title_text="position")
     figure.update_yaxes(title_text="probability", range=[-0.02, 1.02])
     return finish(figure, title, width=900, height=360)
+
+
+def token_score_lines(table: pd.DataFrame, name: str = "score", title: str = "Score of each token") -> go.Figure:
+    """``score`` by ``position``, one line a ``condition``; hovering shows ``text``.  ``name``: what the score is."""
+    need(table, ["condition", "position", "text", "score"], "token scores")
+    figure = go.Figure()
+    for condition, rows in table.groupby("condition", sort=False):
+        figure.add_traces(_along(str(condition), rows["position"], rows["score"], map(visible, rows["text"]), ".4g"))
+    zero_line(figure)
+    figure.update_xaxes(title_text="position")
+    figure.update_yaxes(title_text=name)
+    return finish(figure, title, width=900, height=360)
+
+
+def _along(condition: str, x: Any, y: Any, notes: Iterable[str], digits: str) -> Traces:
+    escaped = [note.replace("<", "&lt;") for note in notes]
+    shown = {"customdata": escaped, "hovertemplate": f"%{{customdata}}: %{{y:{digits}}}"}
+    return line(x, y, condition_look(condition), 2, 6, **shown)

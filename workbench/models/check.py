@@ -26,8 +26,6 @@ from workbench.sites import Site
 if TYPE_CHECKING:
     from workbench.models.language_model import LanguageModel
 
-__all__ = ["Report", "check_backend"]
-
 # Tolerances by precision.  In half precision padding and batching change the rounding of every sum.
 _TOLERANCE = {"float64": 1e-5, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 _EXACT = 0.0

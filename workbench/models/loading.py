@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from workbench.errors import ModelError, SpecError, did_you_mean
+from workbench.errors import ModelError, SpecError, check_known, did_you_mean
 from workbench.models.language_model import LanguageModel
 from workbench.models.sequence import SequenceModelForActions  # its import registers the model type
 from workbench.models.sequence_model import SequenceModel
@@ -112,14 +112,11 @@ def with_backend(model: LanguageModel, backend: str) -> LanguageModel:
 
 
 def _wrap(hf_model: Any, tokenizer: Any, backend: str, name: str) -> LanguageModel:
-    module, _, attribute = BACKENDS[backend].partition(":")
-    make = getattr(importlib.import_module(module), attribute)
-    return LanguageModel(make(hf_model, tokenizer), tokenizer, name)
+    return LanguageModel(resolve_name(BACKENDS[backend])(hf_model, tokenizer), tokenizer, name)
 
 
 def _check_backend_name(backend: str) -> None:
-    if backend not in BACKENDS:
-        raise SpecError(f"unknown back end {backend!r}{did_you_mean(backend, BACKENDS)}")
+    check_known(backend, BACKENDS, "back end")
 
 
 def _dtype(dtype: Any) -> Any:

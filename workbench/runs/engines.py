@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from workbench.errors import MissingExtraError, SpecError, did_you_mean
+from workbench.errors import SpecError, check_known, extra
 from workbench.runs.cells import Cell, Outcome, failed
 from workbench.runs.slurm import SlurmEngine
-
-__all__ = ["ENGINES", "Engine", "Job", "LocalEngine", "RayEngine", "SlurmEngine", "make_engine"]
 
 Job = Callable[[Cell], Outcome]
 _DIED = "the process that computed it died (out of memory?)"
@@ -91,7 +89,7 @@ class RayEngine:
     address: str | None = None
 
     def __call__(self, job: Job, cells: Sequence[Cell]) -> Iterator[Outcome]:
-        ray = _import("ray", "ray")
+        ray = extra("ray", "ray")
         if not ray.is_initialized():
             ray.init(address=self.address, include_dashboard=False, log_to_driver=False)
         run = ray.remote(num_cpus=1, max_retries=0)(_call)
@@ -115,15 +113,6 @@ def _call(job: Job, cell: Cell) -> Outcome:
     return job(cell)
 
 
-def _import(package: str, extra: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise MissingExtraError(package, extra) from error
-
-
 # name -> what it makes of (run folder, jobs, parameters of Slurm); another engine is one line here.
 ENGINES: dict[str, Callable[[Path, int | None, Mapping[str, Any]], Engine]] = {
     "local": lambda folder, jobs, parameters: LocalEngine(jobs),
@@ -143,8 +132,7 @@ def make_engine(
     >>> make_engine("local", "runs/experiment/first", jobs=2)
     LocalEngine(jobs=2)
     """
-    if name not in ENGINES:
-        raise SpecError(f"unknown engine {name!r}{did_you_mean(name, ENGINES)}")
+    check_known(name, ENGINES, "engine")
     if jobs is not None and jobs < 1:
         raise SpecError(f"jobs={jobs} must be at least 1")
     if parameters and name != "slurm":

@@ -77,12 +77,7 @@ def list_runs(root: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def _row(folder: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "experiment": folder.parent.name,
-        "name": folder.name,
-        "status": "broken",
-        "path": str(folder),
-    }
+    row: dict[str, Any] = {"experiment": folder.parent.name, "name": folder.name, "path": str(folder)}
     try:
         run = load_run(folder)
         status = run.status

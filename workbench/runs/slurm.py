@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import MissingExtraError, RunError, SpecError, did_you_mean
+from workbench.errors import RunError, SpecError, did_you_mean, extra
 from workbench.files import make_folder, read_json, write_bytes, write_json
 from workbench.runs.cells import Cell, Outcome, failed
 from workbench.tables import frame_bytes, read_frames
@@ -64,11 +64,7 @@ class SlurmEngine:
 
     def _executor(self) -> Any:
         try:
-            import submitit
-        except ImportError as error:
-            raise MissingExtraError("submitit", "slurm") from error
-        try:
-            executor = submitit.AutoExecutor(self.folder.resolve(), cluster=self.cluster)
+            executor = extra("submitit", "slurm").AutoExecutor(self.folder.resolve(), cluster=self.cluster)
         except RuntimeError as error:
             raise RunError("there is no Slurm here (srun is not on the PATH): use --engine local") from error
         executor.update_parameters(**_submitit_names(_DEFAULTS | dict(self.parameters)))

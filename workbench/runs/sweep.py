@@ -19,8 +19,6 @@ from workbench.runs.cells import Cell, Worker, attempt
 from workbench.runs.engines import Engine, LocalEngine
 from workbench.runs.folder import RunFolder
 
-__all__ = ["Cell", "Worker", "run_cells"]
-
 Log = Callable[[str], None]
 _SAY_EVERY_S = 20
 

@@ -28,7 +28,7 @@ def text_table(title: str, frame: pd.DataFrame) -> Table:
     numbers = [str(name) for name in frame if frame[name].dtype.kind in "iuf"]
     table = new_table(title, *map(str, frame.columns), numbers="|".join(numbers))
     for row in frame.itertuples(index=False):
-        table.add_row(*(_plain(cell) for cell in row))
+        table.add_row(*(as_text(cell) for cell in row))
     return table
 
 
@@ -40,12 +40,12 @@ def claims_table(claims: pd.DataFrame) -> Table:
     place = {name: i for i, name in enumerate(claims["claim"].unique())}
     for row in claims.sort_values("claim", key=lambda names: names.map(place), kind="stable").itertuples():
         verdict = "[green]held[/green]" if row.held else "[red]not held[/red]"
-        on = [_plain(row.on)] if several else []
-        table.add_row(_plain(row.claim), *on, verdict, _plain(row.evidence))
+        on = [as_text(row.on)] if several else []
+        table.add_row(as_text(row.claim), *on, verdict, as_text(row.evidence))
     return table
 
 
-def _plain(cell: Any) -> Text:
+def as_text(cell: Any) -> Text:
     """Text whose brackets are no markup."""
     from rich.text import Text
 

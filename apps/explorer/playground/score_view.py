@@ -78,7 +78,7 @@ def _scores(loaded: LoadedModel, sides: Sides, site: Site, scorer: Any, job: Job
 
 
 def _draw(table: pd.DataFrame, sides: Sides, name: str) -> None:
-    from workbench.figures.token_scores import token_score_lines
+    from workbench.figures.token_probabilities import token_score_lines
     from workbench.figures.token_strip import token_strip
 
     limit = float(np.quantile(table["score"].abs(), 0.95)) or 1.0  # the first token is often far off

@@ -8,8 +8,7 @@ from workbench.errors import DataError, SpecError
 from workbench.figures.attention import attention_heatmaps
 from workbench.figures.components import component_scatter
 from workbench.figures.logit_lens import LENS_MEASURES, logit_lens_heatmap
-from workbench.figures.token_probabilities import next_token_bars, probability_lines
-from workbench.figures.token_scores import token_score_lines
+from workbench.figures.token_probabilities import next_token_bars, probability_lines, token_score_lines
 from workbench.figures.token_strip import token_strip, visible
 
 

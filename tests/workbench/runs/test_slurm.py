@@ -1,7 +1,7 @@
 """The Slurm engine, on submitit's local executor: job arrays of processes, results by file."""
 
-import builtins
 import json
+import sys
 
 import pandas as pd
 import pytest
@@ -112,13 +112,6 @@ def test_parameters_get_the_names_of_submitit():
 def test_no_slurm_and_no_submitit_are_one_line_each(run_toy, toy, tmp_path, monkeypatch):
     with pytest.raises(RunError, match="no Slurm here"):
         run_toy(toy.cells(1), SlurmEngine(tmp_path / "jobs"))
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name == "submitit":
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(MissingExtraError, match=r"activation-workbench\[slurm\]"):
         run_toy(toy.cells(1), SlurmEngine(tmp_path / "jobs"))

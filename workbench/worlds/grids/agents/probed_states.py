@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from probes.evaluation import duplicate_groups
+from probes.folds import duplicate_groups
 from workbench.activations import capture
 from workbench.errors import DataError
 from workbench.models.language_model import LanguageModel
