@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from workbench.discovery import discover
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import check_known
 from workbench.families.family import Family
 from workbench.lazy import lazy_exports
 
@@ -42,8 +42,7 @@ def get_family(name: str) -> Family:
     >>> get_family("east").title
     'EAST: entropic activation steering'
     """
-    if name not in families():
-        raise SpecError(f"unknown experiment {name!r}{did_you_mean(name, families())}")
+    check_known(name, families(), "experiment")
     return families()[name]
 
 

@@ -10,8 +10,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from workbench.families import Claim, Verdict
-from workbench.families.east.steps import EastRun
-from workbench.families.east.summary import choose
+from workbench.families.east.steps import EastRun, choose
 from workbench.statistics import Interval, cluster_bootstrap
 
 TEMPERATURES_OF_THE_PAPER = (1.1, 1.5)

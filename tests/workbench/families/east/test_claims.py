@@ -8,8 +8,7 @@ import pytest
 from workbench.families.claims import judge
 from workbench.families.east.claims import claims
 from workbench.families.east.spec import PRESETS
-from workbench.families.east.steps import EastRun
-from workbench.families.east.summary import results_table
+from workbench.families.east.steps import EastRun, results_table
 from workbench.runs import RunFolder
 
 RENDERINGS, LAYERS, MULTIPLIERS = ("buttons", "slot_machines"), (2, 5), (1.0, 2.0, 4.0, 8.0)

@@ -25,7 +25,7 @@ from workbench.families import get_family, plan, run
 from workbench.families.east import EAST, PRESETS
 from workbench.families.east.collect import agent_for, play_extraction, play_settings
 from workbench.families.east.conditions import Condition, choose_prompts, run_conditions
-from workbench.families.east.summary import choose, results_table
+from workbench.families.east.steps import choose, results_table
 from workbench.families.east.thoughts import over_represented
 from workbench.models.language_model import LanguageModel
 from workbench.models.tiny import tiny_model

@@ -101,8 +101,8 @@ def _item(fields: dict[str, Any]) -> Item:
 def kept_accuracy() -> Metric:
     """Accuracy over the samples whose object-level answer complies (NaN when there are none)."""
 
-    def compute(scores: list[SampleScore]) -> float:
-        return _accuracy([score for score in scores if _kept(score)])
+    def compute(scores: list[SampleScore]) -> float:  # Inspect tells by the annotation what a metric takes
+        return _mean([_right(score) for score in _kept(scores)])
 
     return compute
 
@@ -112,11 +112,9 @@ def interval() -> Metric:
     """Bounds of the 95% interval of :func:`kept_accuracy`, whole items resampled."""
 
     def compute(scores: list[SampleScore]) -> dict[str, float]:
-        kept = [score for score in scores if _kept(score)]
-        if not kept:
+        if not (kept := _kept(scores)):
             return {"low": float("nan"), "high": float("nan")}
-        right = [_right(score) for score in kept]
-        found = cluster_bootstrap(right, [str((score.score.metadata or {})["item"]) for score in kept])
+        found = cluster_bootstrap([_right(score) for score in kept], [str(_about(score)["item"]) for score in kept])
         return {"low": found.low, "high": found.high}
 
     return compute
@@ -128,11 +126,9 @@ def commonest() -> Metric:
 
     def compute(scores: list[SampleScore]) -> float:
         truths: dict[str, Counter[str]] = defaultdict(Counter)
-        for score in scores:
-            if _kept(score):
-                about = score.score.metadata or {}
-                truths[about["cell"]][about["truth"]] += 1
-        total = sum(sum(counts.values()) for counts in truths.values())
+        for about in map(_about, _kept(scores)):
+            truths[about["cell"]][about["truth"]] += 1
+        total = sum(counts.total() for counts in truths.values())
         return sum(max(counts.values()) for counts in truths.values()) / total if total else float("nan")
 
     return compute
@@ -143,17 +139,21 @@ def kept() -> Metric:
     """Share of samples whose object-level answer complies."""
 
     def compute(scores: list[SampleScore]) -> float:
-        return float(np.mean([_kept(score) for score in scores])) if scores else float("nan")
+        return _mean([bool(_about(score).get("truth")) for score in scores])
 
     return compute
 
 
-def _kept(score: SampleScore) -> bool:
-    return bool((score.score.metadata or {}).get("truth"))
+def _about(score: SampleScore) -> dict[str, Any]:
+    return score.score.metadata or {}
 
 
-def _accuracy(scores: list[SampleScore]) -> float:
-    return float(np.mean([_right(score) for score in scores])) if scores else float("nan")
+def _kept(scores: list[SampleScore]) -> list[SampleScore]:
+    return [score for score in scores if _about(score).get("truth")]
+
+
+def _mean(values: list[Any]) -> float:
+    return float(np.mean(values)) if values else float("nan")
 
 
 def _right(score: SampleScore) -> float:

@@ -13,8 +13,7 @@ import pandas as pd
 
 from workbench.errors import DataError
 from workbench.families.context import Context
-from workbench.families.introspection.self_prediction.protocol import asked
-from workbench.families.introspection.self_prediction.questions import Questions
+from workbench.families.introspection.self_prediction.protocol import Questions, asked
 from workbench.families.introspection.self_prediction.scoring import agreement_table, ranked
 from workbench.families.introspection.self_prediction.spec import COPY, SelfPredictionSpec
 from workbench.models.language_model import LanguageModel

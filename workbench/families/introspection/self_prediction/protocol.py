@@ -2,22 +2,84 @@
 
 Ground truth and predictions are greedy (temperature 0).  A model with a chat template is asked in a chat; any other
 gets the question as a line of text, and its answer is the line it writes next.  No reasoning, no examples.
+
+There are two kinds of test: new prompts of the tasks that finetuning sees (split ``train``), and tasks that it never
+sees (``held_out``, the paper's test).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from workbench.families.introspection.self_prediction.questions import Question
+from workbench.errors import SpecError
+from workbench.families.introspection.self_prediction.spec import SelfPredictionSpec
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.seeding import derive_seed
-from workbench.worlds.questions.properties import Property, compliant, hypothetical
+from workbench.worlds.questions.items import Item, items_of
+from workbench.worlds.questions.properties import PROPERTIES, Property, compliant, hypothetical
+from workbench.worlds.questions.tasks import Task, load_tasks
+
+
+@dataclass(frozen=True)
+class Question:
+    """An item with its task; ``role`` is ``train`` or ``test``."""
+
+    item: Item
+    task: Task
+    role: str
+
+    @property
+    def properties(self) -> list[Property]:
+        """What is asked about its answer."""
+        return [PROPERTIES[name] for name in self.task.properties]
+
+    def row(self, prop: Property) -> dict[str, Any]:
+        """How the row of a property is labelled, by :data:`KEYS`."""
+        names = {"task": self.task.name, "split": self.task.split, "role": self.role}
+        return names | {"id": self.item.id, "property": prop.name}
+
+
+class Questions:
+    """All questions of a run, the same for the same spec."""
+
+    def __init__(self, spec: SelfPredictionSpec) -> None:
+        self.spec = spec
+        path = None if spec.tasks_path is None else Path(spec.tasks_path).expanduser()
+        self.tasks = load_tasks(spec.tasks, path)
+        if not any(task.split == "train" for task in self.tasks.values()):
+            raise SpecError("tasks: none of them has the split train, so there is nothing to finetune on")
+        self.all = [question for task in self.tasks.values() for question in self._of(task)]
+
+    def _of(self, task: Task) -> list[Question]:
+        train = self.spec.train_prompts if task.split == "train" else 0
+        items = items_of(task, train + self.spec.test_prompts, self.spec.seed)
+        # A task with fewer different prompts keeps the asked shares of both roles.
+        train = min(train, round(len(items) * train / (train + self.spec.test_prompts)))
+        return [Question(item, task, "train" if k < train else "test") for k, item in enumerate(items)]
+
+    def role(self, role: str, most: int | None = None) -> list[Question]:
+        """Questions of a role, at most ``most`` of each task."""
+        found = [[q for q in self.all if q.task is task and q.role == role] for task in self.tasks.values()]
+        return [question for part in found for question in part[:most]]
+
+    @property
+    def by_id(self) -> dict[str, Question]:
+        """Question of each item."""
+        return {question.item.id: question for question in self.all}
+
+    def pairs(self, questions: Sequence[Question]) -> int:
+        """How many hypothetical questions they make."""
+        return sum(len(question.properties) for question in questions)
+
 
 KEYS = ["task", "split", "role", "id", "property"]
-Predictions = Sequence[tuple[Question, Property]]  # what is asked of one model
+_Read = tuple[dict[str, Any], list[tuple[str, str | None]]]  # labels of a row; what was said, and its value
 
 
 def asked(model: LanguageModel, question: str) -> Prompt:
@@ -36,24 +98,14 @@ def _chats(model: LanguageModel) -> bool:
 
 def behaviour(model: LanguageModel, questions: Sequence[Question], progress: bool = False) -> pd.DataFrame:
     """What the model does: rows ``task, split, role, id, property, answer, value``; no value: it does not comply."""
-    rows = []
-    for question, (text,) in zip(questions, _answers(model, questions, 1, 0.0, 0, progress), strict=True):
-        rows += [_row(question, prop) | {"answer": text, "value": prop.of(text, question.item)}
-                 for prop in question.properties]  # fmt: skip
-    return _frame(rows, ["answer", "value"])
+    return _greedy(_answers(model, questions, 1, 0.0, 0, progress))
 
 
 def foreseen(
     model: LanguageModel, questions: Sequence[Question], max_new_tokens: int, progress: bool = False
 ) -> pd.DataFrame:
     """What the model says it would do, rows as in :func:`behaviour`; no value: the prediction does not comply."""
-    pairs = _pairs(questions)
-    replies = _replies(model, pairs, max_new_tokens, 1, 0.0, 0, progress)
-    rows = [
-        _row(question, prop) | {"answer": text, "value": compliant(text, question.item, prop)}
-        for (question, prop), (text,) in zip(pairs, replies, strict=True)
-    ]
-    return _frame(rows, ["answer", "value"])
+    return _greedy(_replies(model, questions, max_new_tokens, 1, 0.0, 0, progress))
 
 
 def sampled_behaviour(
@@ -61,37 +113,27 @@ def sampled_behaviour(
 ) -> pd.DataFrame:
     """Of ``n`` answers at temperature 1, how many have each value (none: they do not comply): rows ``task, split,
     role, id, property, value, count``."""
-    rows = []
-    for question, texts in zip(questions, _answers(model, questions, n, 1.0, seed, progress), strict=True):
-        for prop in question.properties:
-            rows += _counts(_row(question, prop), (prop.of(text, question.item) for text in texts))
-    return _frame(rows, ["value", "count"])
+    return _counted(_answers(model, questions, n, 1.0, seed, progress))
 
 
 def sampled_foresight(
     model: LanguageModel, questions: Sequence[Question], max_new_tokens: int, n: int, seed: int, progress: bool = False
 ) -> pd.DataFrame:
     """The same of ``n`` predictions at temperature 1."""
-    pairs, rows = _pairs(questions), []
-    replies = _replies(model, pairs, max_new_tokens, n, 1.0, seed, progress)
-    for (question, prop), texts in zip(pairs, replies, strict=True):
-        rows += _counts(_row(question, prop), (compliant(text, question.item, prop) for text in texts))
+    return _counted(_replies(model, questions, max_new_tokens, n, 1.0, seed, progress))
+
+
+def _greedy(read: Iterable[_Read]) -> pd.DataFrame:
+    return _frame([row | {"answer": said[0][0], "value": said[0][1]} for row, said in read], ["answer", "value"])
+
+
+def _counted(read: Iterable[_Read]) -> pd.DataFrame:
+    rows = [
+        row | {"value": value, "count": count}
+        for row, said in read
+        for value, count in Counter(value for _, value in said).items()
+    ]
     return _frame(rows, ["value", "count"])
-
-
-def _pairs(questions: Sequence[Question]) -> list[tuple[Question, Property]]:
-    return [(question, prop) for question in questions for prop in question.properties]
-
-
-def _row(question: Question, prop: Property) -> dict[str, Any]:
-    return question.columns | {"property": prop.name}
-
-
-def _counts(row: dict[str, Any], values: Iterable[str | None]) -> list[dict[str, Any]]:
-    counts: dict[str | None, int] = {}
-    for value in values:
-        counts[value] = counts.get(value, 0) + 1
-    return [row | {"value": value, "count": count} for value, count in counts.items()]
 
 
 def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
@@ -100,17 +142,26 @@ def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
 
 def _answers(
     model: LanguageModel, questions: Sequence[Question], n: int, temperature: float, seed: int, progress: bool
-) -> list[list[str]]:
+) -> Iterator[_Read]:
+    """Each question is answered once and read for each of its properties."""
     texts = [question.item.prompt for question in questions]
     lengths = [question.task.max_new_tokens for question in questions]
-    return _generate(model, texts, lengths, n, temperature, seed, progress)
+    found = _generate(model, texts, lengths, n, temperature, seed, progress)
+    for question, drawn in zip(questions, found, strict=True):
+        for prop in question.properties:
+            yield question.row(prop), [(text, prop.of(text, question.item)) for text in drawn]
 
 
 def _replies(
-    model: LanguageModel, pairs: Predictions, length: int, n: int, temperature: float, seed: int, progress: bool
-) -> list[list[str]]:
+    model: LanguageModel, questions: Sequence[Question], length: int, n: int, temperature: float, seed: int,
+    progress: bool,
+) -> Iterator[_Read]:  # fmt: skip
+    """Each property of each question is asked about."""
+    pairs = [(question, prop) for question in questions for prop in question.properties]
     texts = [hypothetical(question.item, prop) for question, prop in pairs]
-    return _generate(model, texts, [length] * len(texts), n, temperature, seed, progress)
+    found = _generate(model, texts, [length] * len(texts), n, temperature, seed, progress)
+    for (question, prop), drawn in zip(pairs, found, strict=True):
+        yield question.row(prop), [(text, compliant(text, question.item, prop)) for text in drawn]
 
 
 def _generate(

@@ -12,12 +12,12 @@ from workbench.families.family import Step
 from workbench.families.introspection.self_prediction.companion import controls_rows, probe_rows, read_rows
 from workbench.families.introspection.self_prediction.context import FIRST, PredictionContext
 from workbench.families.introspection.self_prediction.protocol import (
+    Questions,
     behaviour,
     foreseen,
     sampled_behaviour,
     sampled_foresight,
 )
-from workbench.families.introspection.self_prediction.questions import Questions
 from workbench.families.introspection.self_prediction.spec import COPY, SelfPredictionSpec
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import n_layers_of

@@ -9,13 +9,13 @@ import pytest
 
 from workbench.errors import SpecError
 from workbench.families.introspection.self_prediction.protocol import (
+    Questions,
     asked,
     behaviour,
     foreseen,
     sampled_behaviour,
     sampled_foresight,
 )
-from workbench.families.introspection.self_prediction.questions import Questions
 from workbench.models import load_model
 from workbench.models.tiny import tiny_model
 from workbench.worlds.questions.properties import PROPERTIES, compliant, hypothetical
