@@ -10,7 +10,7 @@ from __future__ import annotations
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import SpecError, check_known, did_you_mean
 from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def probe_class(name: str) -> type[Any]:
     >>> probe_class("lda").__name__
     'LDAProbe'
     """
-    if name not in PROBES:
-        raise SpecError(f"unknown probe {name!r}{did_you_mean(name, PROBES)}")
+    check_known(name, PROBES, "probe")
     return resolve_name(PROBES[name])
 
 

@@ -29,7 +29,7 @@ from probes.metrics import (
     resampled,
     score,
 )
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import SpecError, check_known, did_you_mean
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.statistics import Interval, check_resamples
@@ -169,8 +169,7 @@ def _checked_controls(controls: Sequence[str], others: Mapping[str, Any], has_ty
     if isinstance(controls, str):
         raise SpecError(f"controls={controls!r} must be a list of names, for instance ({controls!r},)")
     for name in controls:
-        if name not in CONTROLS:
-            raise SpecError(f"unknown control {name!r}{did_you_mean(name, CONTROLS)}")
+        check_known(name, CONTROLS, "control")
     for name in others:
         if name in (*CONTROLS, "none"):
             raise SpecError(f"control_features may not be named {name!r}: that is the name of another row of the table")

@@ -62,41 +62,45 @@ class TorchProbe(BaseEstimator):
         rows = torch.from_numpy(np.flatnonzero(~held)).to(device)
         out = torch.from_numpy(np.flatnonzero(held)).to(device)
         drawn = None if weights is None else torch.from_numpy(weights)
-        network: nn.Module
 
         def epoch() -> Any:
             for batch in shuffled(rows, self.batch_size, None if drawn is None else drawn[rows.cpu()]):
-                yield loss(network(features[batch]), targets[batch]).mean()
+                yield loss(self.network_(features[batch]), targets[batch]).mean()
 
         def validate() -> float:
-            losses = torch.cat([loss(network(features[part]), targets[part]) for part in out.split(_CHUNK)]).double()
+            parts = (loss(self.network_(features[part]), targets[part]) for part in out.split(_CHUNK))
+            losses = torch.cat(list(parts)).double()
             share = torch.ones_like(losses) if drawn is None else drawn[out.cpu()].to(device)
             return float((losses * share).sum() / share.sum())
 
         with seeded(seed):
-            network = self._network(X.shape[1], n_outputs).to(device)
-            self.history_ = train(
-                network,
-                epoch,
-                validate if held.any() and (drawn is None or bool((drawn[held] > 0).any())) else None,
-                lr=self.lr,
-                weight_decay=self.weight_decay,
-                epochs=self.epochs,
-                patience=self.patience,
-                progress=self.progress,
-            )
-        self.network_ = network.cpu().eval()
+            self.network_ = self._network(X.shape[1], n_outputs).to(device)
+            self._learn(epoch, validate if held.any() and (drawn is None or bool((drawn[held] > 0).any())) else None)
+
+    def _learn(self, epoch: Callable[[], Any], validate: Callable[[], float] | None) -> None:
+        """Train ``network_`` by the hyperparameters, and leave it on the CPU."""
+        self.history_ = train(
+            self.network_,
+            epoch,
+            validate,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            epochs=self.epochs,
+            patience=self.patience,
+            progress=self.progress,
+        )
+        self.network_ = self.network_.cpu().eval()
 
     def _standardised(self, X: np.ndarray) -> Float[Tensor, "rows features"]:
         return torch.from_numpy(((X - self.mean_) / self.scale_).astype(np.float32))
 
-    def _outputs(self, X: Any) -> Float[np.ndarray, "rows outputs"]:
+    def _outputs(self, X: Any, chunk: int = _CHUNK) -> Float[np.ndarray, "rows outputs"]:
         check_is_fitted(self)
         X = validate_data(self, to_numpy(X), dtype=np.float32, reset=False)
         device = resolve_device(self.device)
         network = self.network_.to(device)
         with torch.no_grad():
-            parts = [network(part.to(device)).cpu() for part in self._standardised(X).split(_CHUNK)]
+            parts = [network(part.to(device)).cpu() for part in self._standardised(X).split(chunk)]
         return torch.cat(parts).numpy()
 
     def _arrays(self) -> dict[str, np.ndarray]:

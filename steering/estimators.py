@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.errors import DataError, check_known
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -175,8 +175,7 @@ def get_estimator(name: str) -> Callable[..., Tensor]:
     >>> get_estimator("mean_difference") is mean_difference
     True
     """
-    if name not in ESTIMATORS:
-        raise SpecError(f"unknown estimator {name!r}{did_you_mean(name, ESTIMATORS)}")
+    check_known(name, ESTIMATORS, "estimator")
     return ESTIMATORS[name]
 
 

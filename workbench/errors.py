@@ -75,6 +75,18 @@ def did_you_mean(name: object, valid: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(names)}"
 
 
+def check_known(name: Any, valid: Iterable[Any], what: str, error: type[WorkbenchError] = SpecError) -> None:
+    """Raise ``error`` for a name that is not among the valid ones, with the nearest that is.
+
+    >>> check_known("gredy", ["greedy", "random"], "oracle")
+    Traceback (most recent call last):
+    workbench.errors.SpecError: unknown oracle 'gredy'; did you mean 'greedy'?
+    """
+    valid = list(valid)
+    if name not in valid:
+        raise error(f"unknown {what} {name!r}{did_you_mean(name, valid)}")
+
+
 def check_keys(given: Iterable[Any], known: Iterable[str], what: str) -> None:
     """Raise :class:`SpecError` for a key that is not known, with the nearest that is."""
     known = list(known)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from workbench.console import log, option, results, show_progress
-from workbench.errors import ModelError, RunError, SpecError, did_you_mean
+from workbench.errors import ModelError, RunError, SpecError, check_known
 from workbench.training import Recipe
 from workbench.views.tables import new_table
 from workbench.worlds import get_recipe, recipes
@@ -39,8 +38,7 @@ def train(
     what it was not trained on, beside every oracle, and the result stands in its model card (README.md).
     """
     recipe = get_recipe(model)
-    if preset not in recipe.load().PRESETS:
-        raise SpecError(f"unknown preset {preset!r}{did_you_mean(preset, recipe.load().PRESETS)}")
+    check_known(preset, recipe.load().PRESETS, "preset")
     _check_device(device)
     chosen = _data(recipe, data)
     folder = "-".join([model, *chosen.values(), preset])
@@ -74,7 +72,7 @@ def _data(recipe: Recipe, data: str | None) -> dict[str, str]:
     """The option ``data`` as an argument of the recipe, when it was given."""
     if data is None:
         return {}
-    if "data" not in signature(recipe.load().train).parameters:
+    if not recipe.data:
         raise SpecError(f"{recipe.name} has one data set: leave out --data")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", data):
         raise SpecError(f"--data {data!r} must be a name of letters, digits, - and _")

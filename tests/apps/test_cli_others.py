@@ -89,6 +89,13 @@ def test_train_into_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def test_data_of_a_model_that_has_one_data_set_is_refused(
+    trained: list[tuple[Any, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "bandit-agent", "--preset", "smoke", "--data", "b", "--out", str(tmp_path)]) == 2
+    assert "one data set" in capsys.readouterr().err and not trained
+
+
 def test_app_is_served_to_this_machine_only_and_reads_the_runs_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench import errors
-from workbench.errors import MissingExtraError, WorkbenchError, did_you_mean
+from workbench.errors import DataError, MissingExtraError, WorkbenchError, check_known, did_you_mean
 
 
 def test_every_exported_error_is_a_workbench_error():
-    exported = [getattr(errors, name) for name in vars(errors) if inspect.isclass(getattr(errors, name))]
+    exported = [each for each in vars(errors).values() if inspect.isclass(each) and each.__module__ == errors.__name__]
     assert len(exported) >= 8
     assert all(issubclass(error, WorkbenchError) for error in exported)
 
@@ -49,3 +49,9 @@ def test_suggestion_only_ever_names_valid_names(name, valid):
 
 def test_a_name_that_is_no_text_gets_the_valid_ones():
     assert did_you_mean(None, ["hf", "nnsight"]) == "; valid: hf, nnsight"
+
+
+def test_an_unknown_name_raises_the_error_asked_for_with_the_nearest_name():
+    check_known("hf", {"hf": 1}, "back end")
+    with pytest.raises(DataError, match="unknown back end 'hff'; did you mean 'hf'"):
+        check_known("hff", ["hf"], "back end", DataError)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from workbench.errors import DataError, ModelError, SpecError, did_you_mean
+from workbench.errors import DataError, ModelError, SpecError, check_known
 from workbench.models.hooked_model import HookedModel
 from workbench.models.interventions import Window
 from workbench.models.language_model import LanguageModel, Prompt
@@ -64,8 +64,7 @@ def check_positions(positions: Positions) -> Positions:
     if isinstance(positions, Window | Span | Role):
         return positions
     if isinstance(positions, str):
-        if positions not in _NAMES:
-            raise SpecError(f"unknown positions {positions!r}{did_you_mean(positions, _NAMES)}")
+        check_known(positions, _NAMES, "positions")
         return positions
     if isinstance(positions, slice):
         if positions.step not in (None, 1):

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from workbench.discovery import discover, lazily
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import check_known
 from workbench.families.claims import Claim, Verdict, read_claims, verdict
 from workbench.families.context import Context
 from workbench.families.family import Command, Family, Keeps, Step, Table, View
@@ -59,8 +59,7 @@ def get_family(name: str) -> Family:
     >>> get_family("east").title
     'EAST: entropic activation steering'
     """
-    if name not in families():
-        raise SpecError(f"unknown experiment {name!r}{did_you_mean(name, families())}")
+    check_known(name, families(), "experiment")
     return families()[name]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import check_known
 from workbench.figures.style import finish, need
 from workbench.figures.token_strip import visible
 
@@ -27,8 +27,7 @@ _CELL = 62  # pixels
 
 def logit_lens_heatmap(table: pd.DataFrame, measure: str = "probability", title: str = "Logit lens") -> go.Figure:
     """Colour says ``measure`` (a key of :data:`LENS_MEASURES`); hovering a cell lists its likeliest tokens."""
-    if measure not in LENS_MEASURES:
-        raise SpecError(f"unknown measure {measure!r}{did_you_mean(measure, LENS_MEASURES)}")
+    check_known(measure, LENS_MEASURES, "measure")
     need(table, [*_COLUMNS, measure], "logit lens")
     name, limits = LENS_MEASURES[measure]
     sites, positions = list(dict.fromkeys(table["site"])), sorted(set(table["position"]))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from workbench.errors import ModelError, SpecError, did_you_mean
+from workbench.errors import ModelError, SpecError, check_known, did_you_mean
 from workbench.models.language_model import LanguageModel
 from workbench.models.sequence import SequenceModelForActions  # its import registers the model type
 from workbench.models.sequence_model import SequenceModel
@@ -116,8 +116,7 @@ def _wrap(hf_model: Any, tokenizer: Any, backend: str, name: str) -> LanguageMod
 
 
 def _check_backend_name(backend: str) -> None:
-    if backend not in BACKENDS:
-        raise SpecError(f"unknown back end {backend!r}{did_you_mean(backend, BACKENDS)}")
+    check_known(backend, BACKENDS, "back end")
 
 
 def _dtype(dtype: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers
 
-from workbench.errors import ModelError, did_you_mean
+from workbench.errors import ModelError, check_known
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
 from workbench.models.sequence import SequenceConfig, SequenceModelForActions
@@ -31,8 +31,7 @@ def tiny_tokenizer() -> Any:
 
 def tiny_hf_model(shape: str, seed: int = 0, vocab_size: int | None = None) -> Any:
     """An untrained Hugging Face model of a shape in :data:`SHAPES`, in float32, with weights large enough to matter."""
-    if shape not in SHAPES:
-        raise ModelError(f"unknown shape {shape!r}{did_you_mean(shape, SHAPES)}")
+    check_known(shape, SHAPES, "shape", ModelError)
     name, options = SHAPES[shape]
     config = getattr(transformers, name)(
         vocab_size=vocab_size or len(tiny_tokenizer()),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from workbench.errors import SpecError, did_you_mean, extra
+from workbench.errors import SpecError, check_known, extra
 from workbench.runs.cells import Cell, Outcome, failed
 from workbench.runs.slurm import SlurmEngine
 
@@ -132,8 +132,7 @@ def make_engine(
     >>> make_engine("local", "runs/experiment/first", jobs=2)
     LocalEngine(jobs=2)
     """
-    if name not in ENGINES:
-        raise SpecError(f"unknown engine {name!r}{did_you_mean(name, ENGINES)}")
+    check_known(name, ENGINES, "engine")
     if jobs is not None and jobs < 1:
         raise SpecError(f"jobs={jobs} must be at least 1")
     if parameters and name != "slurm":

@@ -13,7 +13,8 @@ __all__ = ["Recipe"]
 class Recipe:
     """How a model is trained, found by name through its world.
 
-    ``module`` has ``PRESETS`` and ``train(out, preset, seed, device, tokens, report)``; beside it, ``quality`` has
+    ``module`` has ``PRESETS`` and ``train(out, preset, seed, device, tokens, report)`` (and, with ``data``, the
+    name of the ``data`` that the model learns from); beside it, ``quality`` has
     ``measure_quality(model, progress=)``, ``CARD`` (text) and ``CARD_ROWS`` (columns).  What does not ship (``ships``)
     judges itself while it trains and has no such measure.
     """
@@ -22,6 +23,7 @@ class Recipe:
     summary: str
     module: str
     ships: bool = True
+    data: bool = False
 
     def load(self) -> Any:
         """The module that trains it."""

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import check_known
 from workbench.seeding import derive_seed, seed_everything
 from workbench.training.loop import Schedule, train
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -42,6 +43,28 @@ class Transcripts:
     weights: np.ndarray
 
 
+Target = tuple[int, Sequence[int] | np.ndarray, float | Sequence[float] | np.ndarray, float]
+"""A place in its row, the ids that may stand there, their probabilities, the weight in the loss."""
+
+
+def padded(rows: Sequence[Sequence[int]], targets: Sequence[Sequence[Target]], pad: int, width: int) -> Transcripts:
+    """A batch of rows of tokens, padded on the right, with the targets of each row; ``width`` ids a target at most.
+
+    >>> batch = padded([[5, 6], [5, 6, 7]], [[(1, (6,), 1.0, 1.0)], [(2, (7, 8), 0.5, 0.1)]], pad=0, width=2)
+    >>> batch.tokens.tolist(), batch.where.tolist(), batch.ids.tolist()
+    ([[5, 6, 0], [5, 6, 7]], [0, 4], [[6, 0], [7, 8]])
+    """
+    tokens = np.full((len(rows), max(map(len, rows))), pad)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row)] = row
+    flat = [(i * tokens.shape[1] + at - 1, *soft) for i, own in enumerate(targets) for at, *soft in own]
+    ids, probabilities = np.zeros((len(flat), width), np.int64), np.zeros((len(flat), width), np.float32)
+    for n, (_, choices, p, _) in enumerate(flat):
+        ids[n, : len(choices)], probabilities[n, : len(choices)] = choices, p
+    where, weights = np.array([at for at, *_ in flat]), np.array([weight for *_, weight in flat], np.float32)
+    return Transcripts(tokens, where, ids, probabilities, weights)
+
+
 MakeBatch = Callable[[int, float], Transcripts]
 """(step, share of the stage's budget that is spent) -> its batch."""
 
@@ -57,8 +80,7 @@ class Stage:
 
 def preset_of(presets: Mapping[str, Any], name: str) -> Any:
     """The recipe of a preset; raises :class:`SpecError` for a name that is none."""
-    if name not in presets:
-        raise SpecError(f"unknown preset {name!r}{did_you_mean(name, presets)}")
+    check_known(name, presets, "preset")
     return presets[name]
 
 
@@ -114,7 +136,7 @@ def train_stages(
     """
     import torch
 
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = place_of(device)
     model.to(place)  # type: ignore[arg-type]  # transformers wraps `to` with a narrower type
 
     def loss_of(batch: Transcripts) -> tuple[Tensor, int]:
@@ -140,11 +162,62 @@ def train_stages(
         before += stage.schedule.tokens
     model.float().save_pretrained(out)
     tokenizer.save_pretrained(out)
+    return {key: value for key, value in identity.items() if key != "model"} | facts_of(model, total, seconds)
+
+
+def place_of(device: str | None) -> torch.device:
+    """The device to train on: by default CUDA where there is one."""
+    import torch
+
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def facts_of(model: torch.nn.Module, tokens: int, seconds: float) -> dict[str, Any]:
+    """What the card of every model tells of its training."""
+    import torch
+
+    parameters = list(model.parameters())
     return {
-        **{key: value for key, value in identity.items() if key != "model"},
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "tokens": total,
+        "parameters": sum(p.numel() for p in parameters),
+        "tokens": tokens,
         "seconds": round(seconds),
         "threads": torch.get_num_threads(),
-        "device": place.type,
+        "device": parameters[0].device.type,
     }
+
+
+Built = tuple["LlamaForCausalLM", "PreTrainedTokenizerFast", list[Stage]]
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """``train`` of a recipe: ``build(recipe, seed)`` gives the untrained model, its tokenizer and the stages.
+
+    ``data`` is the default name of what the model learns from, where there are several: ``build`` gets it as well.
+    """
+
+    name: str
+    presets: Mapping[str, Any]
+    build: Callable[..., Built]
+    data: str | None = None
+
+    def __call__(
+        self,
+        out: Path,
+        preset: str = "cpu",
+        seed: int = 0,
+        device: str | None = None,
+        tokens: int | None = None,
+        report: Callable[[dict[str, float]], None] | None = None,
+        data: str | None = None,
+    ) -> dict[str, Any]:
+        """Train, save a Hugging Face folder in ``out`` and return what the model card needs.  Resumes by itself.
+
+        ``tokens`` replaces the preset's budget; ``report`` gets the step, loss and share done after every step.
+        """
+        named = {"data": data or self.data} if self.data else {}
+        model, tokenizer, stages = self.build(preset_of(self.presets, preset), seed, **named)
+        schedules = scaled([stage.schedule for stage in stages], tokens)
+        stages = [replace(stage, schedule=schedule) for stage, schedule in zip(stages, schedules, strict=True)]
+        identity = {"model": self.name, "preset": preset, "seed": seed, **named}
+        return train_stages(model, tokenizer, stages, out, identity, device, report)

@@ -20,7 +20,7 @@ Columns = Sequence[str]
 
 
 def order_episodes(table: pd.DataFrame, by: Columns) -> pd.DataFrame:
-    """The table sorted by episode and step, with ``_row`` (place in ``table``), ``_episode`` (a number) and ``_t``.
+    """The table sorted by episode and step, with ``_episode`` (a number) and ``_t``.
 
     ``_t`` counts an episode's steps from 0.  Raises :class:`DataError` for rows that no measure could use.
     """
@@ -32,7 +32,7 @@ def order_episodes(table: pd.DataFrame, by: Columns) -> pd.DataFrame:
     arms, rewards = (_numbers(table[name]) for name in ("arm", "reward"))
     _refuse(~((arms >= 0) & (arms % 1 == 0)), table["arm"], "leave out steps on which no arm was chosen")
     _refuse(~np.isfinite(rewards), table["reward"], "every step needs a finite reward")
-    ordered = table.assign(arm=arms.astype(np.int64), reward=rewards, _row=np.arange(len(table)))
+    ordered = table.assign(arm=arms.astype(np.int64), reward=rewards)
     ordered["_episode"] = ordered.groupby(episode_key(by), dropna=False).ngroup()
     twice = ordered[ordered.duplicated(["_episode", "step"])]
     if len(twice):
@@ -52,13 +52,6 @@ def _refuse(wrong: np.ndarray, column: pd.Series[Any], advice: str) -> None:
     if wrong.any():
         row = int(wrong.argmax())
         raise DataError(f"{column.name} at row {row} is {column.iloc[row]}: {advice}")
-
-
-def as_given(values: Float[np.ndarray, " rows"], ordered: pd.DataFrame, table: pd.DataFrame) -> pd.Series[float]:
-    """Values in the order of ``ordered``, put back in the table's order."""
-    result = np.empty(len(table))
-    result[ordered["_row"].to_numpy()] = values
-    return pd.Series(result, index=table.index)
 
 
 def sum_before(values: pd.Series[float], episode: pd.Series[int]) -> Float[np.ndarray, " rows"]:

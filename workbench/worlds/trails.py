@@ -1,19 +1,23 @@
-"""The way of an agent through a grid, drawn step by step to the right of the cells' middles.
+"""The way of an agent through a grid, drawn step by step to the right of the cells' middles, and animations of it.
 
 So a way back is seen beside the way there.  Bumps into walls leave no mark.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from workbench.files import write_bytes
 from workbench.worlds.moves import Cell
 
 if TYPE_CHECKING:
+    from jaxtyping import UInt8
     from PIL.ImageDraw import ImageDraw
 
 RGB = tuple[int, int, int]
@@ -50,3 +54,14 @@ def _corner(cell: np.ndarray, hands: list[np.ndarray]) -> list[np.ndarray]:
     if (first == -last).all():
         return [cell + first, cell + last]
     return [cell + first if (first == last).all() else cell + first + last]
+
+
+def write_gif(path: Path | str, pictures: Sequence[UInt8[np.ndarray, "height width 3"]], seconds: float) -> None:
+    """Write pictures as an animated GIF, each shown for ``seconds``, the last 1 s longer."""
+    from PIL import Image
+
+    frames = [Image.fromarray(each) for each in pictures]
+    times = [round(1000 * seconds)] * (len(frames) - 1) + [round(1000 * seconds) + 1000]
+    data = io.BytesIO()
+    frames[0].save(data, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    write_bytes(Path(path), data.getvalue())

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from workbench.discovery import discover
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import check_known
 from workbench.training import Recipe
 
 if TYPE_CHECKING:
@@ -51,6 +51,5 @@ def recipes() -> dict[str, Recipe]:
 
 def get_recipe(name: str) -> Recipe:
     """The recipe of a model; :class:`SpecError` for a name that is none."""
-    if name not in recipes():
-        raise SpecError(f"unknown model {name!r}{did_you_mean(name, recipes())}")
+    check_known(name, recipes(), "model")
     return recipes()[name]

@@ -9,10 +9,9 @@ from workbench.families.goal_directedness.examples import save_examples
 from workbench.families.goal_directedness.spec import GoalSpec
 from workbench.seeding import derive_seed
 from workbench.worlds.grids.agents.behaviour import behaviour_by_distance, grid_behaviour
-from workbench.worlds.grids.agents.calibration import calibration_bins
 from workbench.worlds.grids.agents.goals import goal_structures
 from workbench.worlds.grids.agents.play import episodes_of
-from workbench.worlds.grids.agents.states import visited_states
+from workbench.worlds.grids.agents.states import calibration_bins, visited_states
 from workbench.worlds.grids.agents.transforms import compare_transforms
 from workbench.worlds.grids.maze_sets import Layouts
 from workbench.worlds.grids.mazes import GOAL_STRUCTURES, make_layout

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy.special import betainc, betaln, ndtr
 
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.errors import DataError, SpecError, check_known
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -274,8 +274,7 @@ def make_oracle(name: str, **parameters: Any) -> Oracle:
     >>> make_oracle("epsilon_greedy", epsilon=0.2)
     EpsilonGreedy(epsilon=0.2)
     """
-    if name not in ORACLES:
-        raise SpecError(f"unknown oracle {name!r}{did_you_mean(name, ORACLES)}")
+    check_known(name, ORACLES, "oracle")
     try:
         return ORACLES[name](**parameters)
     except TypeError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import SpecError, check_known
 
 # rendering -> (noun, plural, verb, gerund)
 RENDERINGS: dict[str, tuple[str, str, str, str]] = {
@@ -72,8 +72,7 @@ class BanditText:
     thoughts: bool = True
 
     def __post_init__(self) -> None:
-        if self.rendering not in RENDERINGS:
-            raise SpecError(f"unknown rendering {self.rendering!r}{did_you_mean(self.rendering, RENDERINGS)}")
+        check_known(self.rendering, RENDERINGS, "rendering")
         if not 0 <= self.wording < len(_INSTRUCTIONS):
             raise SpecError(f"wording {self.wording} does not exist: choose 0 to {len(_INSTRUCTIONS) - 1}")
 

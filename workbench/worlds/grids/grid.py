@@ -17,7 +17,7 @@ from minigrid.core.mission import MissionSpace
 from minigrid.core.world_object import Key
 from minigrid.minigrid_env import MiniGridEnv
 
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.errors import DataError, SpecError, check_known
 from workbench.seeding import derive_seed
 from workbench.worlds.grids.layouts import UNREACHABLE, Layout, State
 from workbench.worlds.grids.mazes import make_layout
@@ -152,8 +152,7 @@ class GridEnv(MiniGridEnv):
 
     def _next_layout(self, seed: int | None, options: dict[str, Any]) -> Layout:
         for name in options:
-            if name != "layout":
-                raise SpecError(f"unknown reset option {name!r}{did_you_mean(name, ['layout'])}")
+            check_known(name, ["layout"], "reset option")
         if "layout" in options:
             return self._checked(options["layout"])
         if seed is None:

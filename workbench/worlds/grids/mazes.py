@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import SpecError, check_known
 from workbench.worlds.grids.layouts import Layout
 from workbench.worlds.moves import Cell
 
@@ -147,8 +147,7 @@ def make_layout(
     >>> layout == make_layout(7, 0.4, seed=3, held_out=True), layout.held_out
     (True, True)
     """
-    if structure != "maze" and structure not in GOAL_STRUCTURES:
-        raise SpecError(f"unknown goal structure {structure!r}{did_you_mean(structure, ['maze', *GOAL_STRUCTURES])}")
+    check_known(structure, ["maze", *GOAL_STRUCTURES], "goal structure")
     _check_density(density)
     if seed < 0:
         raise SpecError(f"a layout's seed must be at least 0, not {seed}")

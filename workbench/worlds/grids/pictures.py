@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.errors import DataError, SpecError
-from workbench.worlds.gifs import write_gif
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.moves import Cell
-from workbench.worlds.trails import SMOOTH, draw_trail
+from workbench.worlds.trails import SMOOTH, draw_trail, write_gif
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8

@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.errors import DataError, check_known
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.moves import Move
 
@@ -56,8 +56,7 @@ class GridText:
     wording: str = "short"
 
     def __post_init__(self) -> None:
-        if self.wording not in WORDINGS:
-            raise SpecError(f"unknown wording {self.wording!r}{did_you_mean(self.wording, WORDINGS)}")
+        check_known(self.wording, WORDINGS, "wording")
 
     def picture(self, layout: Layout, state: State) -> str:
         """The grid with its indices.  A key that is held is not shown; a door stays."""

@@ -15,20 +15,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
 
-from workbench.errors import DataError, MissingExtraError, SpecError, did_you_mean
+from workbench.errors import DataError, MissingExtraError, SpecError, check_known, did_you_mean
 from workbench.seeding import derive_seed
-from workbench.worlds.pinpad.ant_routes import Routes
+from workbench.worlds.moves import Move
 from workbench.worlds.pinpad.ant_world import AntWorld
-from workbench.worlds.pinpad.expert import distances, solvable
+from workbench.worlds.pinpad.expert import distances, expert_probabilities, solvable
 from workbench.worlds.pinpad.pinpad import draw_layouts
 from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 TASKS = ("pretraining", "held_out")
 """Names of tasks: one of the 16 drawn at each reset, or the one whose transitions are never trained on."""
@@ -100,8 +103,7 @@ class AntPinpad(gymnasium.Env[np.ndarray, np.ndarray]):
         self.episode_seed = int(seed)
         given = options or {}
         for name in given:
-            if name not in _OPTIONS:
-                raise SpecError(f"unknown reset option {name!r}{did_you_mean(name, _OPTIONS)}")
+            check_known(name, _OPTIONS, "reset option")
         tasks = self._tasks_of(given["task"]) if "task" in given else self._tasks
         self.task = tasks[derive_seed(self.episode_seed, "task") % len(tasks)]
         self._place_objects(given.get("layout"))
@@ -201,6 +203,41 @@ class AntPinpad(gymnasium.Env[np.ndarray, np.ndarray]):
             "success": self.success,
             "ended": self.ended,
         }
+
+
+class Routes:
+    """Ways of the ant in one layout: cells of the agent, the colours and the walls, [1 + colours + walls].
+
+    ``next_cells`` [colours, cells] is the next cell on a shortest way to a colour, the cell itself where there is none.
+    Distances are those of the grid's expert (other colours and walls are obstacles); ties are broken once an episode,
+    so that the way from a cell does not change while the ant walks through it.
+
+    >>> import torch
+    >>> from workbench.worlds.pinpad.ant_world import AntWorld
+    >>> routes = Routes(AntWorld(), torch.tensor([0, 2, 7, 13, 15, 1]), seed=0)
+    >>> int(routes.next_cells[0, 0]), int(routes.next_cells[0, 5])  # around the wall in cell 1
+    (4, 6)
+    """
+
+    def __init__(self, world: AntWorld, layout: Int[np.ndarray, " objects"], seed: int) -> None:
+        rules = world.rules
+        self.world = world
+        cells = torch.arange(rules.cells).expand(1, rules.colours, -1)
+        targets = torch.arange(rules.colours)[None, :, None].expand_as(cells)
+        costs = distances(rules, torch.as_tensor(layout)[None])
+        ways = expert_probabilities(rules, costs, cells, targets)[0].numpy()  # [colours cells moves]
+        noise = np.random.default_rng(seed).random(ways.shape)
+        picked = ((ways > 0) * (1 + noise)).argmax(-1)
+        steps = np.array([dy * rules.size + dx for dy, dx in (move.delta for move in Move)])
+        self.next_cells = np.where(ways.any(-1), np.arange(rules.cells) + steps[picked], np.arange(rules.cells))
+
+    def direction(self, xy: Float[np.ndarray, "2"], cell: int, target: int) -> Float[np.ndarray, "2"]:
+        """Unit vector from ``xy`` in ``cell`` toward the centre of the next cell on the way to the colour ``target``.
+
+        Aiming at the centre keeps the ant away from the borders to cells that it must not enter.
+        """
+        way = self.world.centre(self.next_cells[target, cell]) - xy
+        return way / max(float(np.hypot(*way)), 1e-6)
 
 
 def _layout_of(given: Any, rules: Any) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Walking the way: what the ant's expert is trained on.
 
-The ant is told the way to the next colour (see :class:`workbench.worlds.pinpad.ant_routes.Routes`) and paid its
+The ant is told the way to the next colour (see :class:`workbench.worlds.pinpad.ant_pinpad.Routes`) and paid its
 velocity along it, as in arXiv 2512.20605.  What it senses is turned by its yaw, so that walking is learned once and not
 for every compass direction.  Reaching the last colour ends an episode without ending the walk: it counts as a
 truncation, so that finishing costs nothing that was still to be earned.

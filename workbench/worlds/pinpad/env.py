@@ -23,7 +23,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.errors import DataError, SpecError, check_known
 from workbench.worlds.moves import Move
 from workbench.worlds.pinpad.options import (
     array_of,
@@ -73,8 +73,8 @@ class PinpadEnv(gymnasium.Env[np.ndarray, int]):
         tile_size: int = 32,
         **rules: Any,
     ) -> None:
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise SpecError(f"unknown render_mode {render_mode!r}{did_you_mean(render_mode, ['rgb_array'])}")
+        if render_mode is not None:
+            check_known(render_mode, self.metadata["render_modes"], "render_mode")
         self.world, self.one_hot = read_world(world, rules), one_hot
         self.tasks = read_tasks(self.world, task)
         self.render_mode, self.tile_size = render_mode, tile_size
@@ -90,8 +90,7 @@ class PinpadEnv(gymnasium.Env[np.ndarray, int]):
         super().reset(seed=seed, options=options)
         given = options or {}
         for name in given:
-            if name not in ("layout", "task"):
-                raise SpecError(f"unknown reset option {name!r}{did_you_mean(name, ['layout', 'task'])}")
+            check_known(name, ["layout", "task"], "reset option")
         layout = read_layout(self.world, given["layout"]) if "layout" in given else None
         task = integers(given["task"], "task")[None] if "task" in given else None
         if seed is None:
@@ -164,9 +163,8 @@ class PinpadVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     ) -> None:
         if num_envs < 1:
             raise SpecError(f"num_envs {num_envs} is too few: give at least 1")
-        names = [mode.value for mode in AutoresetMode]
-        if not isinstance(autoreset_mode, AutoresetMode) and autoreset_mode not in names:
-            raise SpecError(f"unknown autoreset_mode {autoreset_mode!r}{did_you_mean(autoreset_mode, names)}")
+        if not isinstance(autoreset_mode, AutoresetMode):
+            check_known(autoreset_mode, [mode.value for mode in AutoresetMode], "autoreset_mode")
         self.num_envs, self.world, self.one_hot = num_envs, read_world(world, rules), one_hot
         self.autoreset_mode, self.device = AutoresetMode(autoreset_mode), torch.device(device)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
@@ -235,8 +233,7 @@ class PinpadVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _mask(self, options: dict[str, Any]) -> np.ndarray:
         """The worlds to reset, [num_envs]."""
         for name in options:
-            if name != "reset_mask":
-                raise SpecError(f"unknown reset option {name!r}{did_you_mean(name, ['reset_mask'])}")
+            check_known(name, ["reset_mask"], "reset option")
         mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
         if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
             raise DataError(f"reset_mask: give {self.num_envs} booleans, at least one of them true")

@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.errors import DataError, SpecError, check_known, did_you_mean
 from workbench.worlds.pinpad.pinpad import PINPADS, Pinpad, PinpadState, begin, observe
 from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks
 
@@ -23,8 +23,7 @@ _TASKS = ("pretraining", "held-out")
 
 def read_world(world: Pinpad | str, rules: dict[str, Any]) -> Pinpad:
     if isinstance(world, str):
-        if world not in PINPADS:
-            raise SpecError(f"unknown pinpad {world!r}{did_you_mean(world, PINPADS)}")
+        check_known(world, PINPADS, "pinpad")
         world = PINPADS[world]
     known = [field.name for field in fields(Pinpad)]
     for name in rules:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.errors import DataError, SpecError
-from workbench.worlds.gifs import write_gif
 from workbench.worlds.moves import Cell
-from workbench.worlds.trails import RGB, SMOOTH, draw_trail
+from workbench.worlds.trails import RGB, SMOOTH, draw_trail, write_gif
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8

@@ -15,5 +15,9 @@ _TRAINING = f"{__name__}.training"
 WORLD = World(
     "questions",
     "Questions: tasks whose answers have properties",
-    recipes=(Recipe("babbler", "train a small model with habits of its own (introspection)", f"{_TRAINING}.babbler"),),
+    recipes=(
+        Recipe(
+            "babbler", "train a small model with habits of its own (introspection)", f"{_TRAINING}.babbler", data=True
+        ),
+    ),
 )

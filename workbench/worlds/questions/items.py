@@ -1,16 +1,16 @@
-"""Items: object-level prompts drawn from a task, each a function of the seed and its number."""
+"""Tasks, kinds of object-level questions, and items: prompts drawn from a task, functions of the seed and a number."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from workbench.seeding import derive_seed
 
-if TYPE_CHECKING:
-    from workbench.worlds.questions.task import Slot, Task
+SPLITS, ANSWERS = ("train", "held_out"), ("words", "number", "option")
+LABELS = "ABCDEFGH"
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,48 @@ class Item:
     shown: tuple[str, ...] = ()
     matching: str = ""
     behaviour: str = ""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What fills a place of a prompt: ``count`` (least, most) of the ``entries``, joined by ``join``; ``source`` names
+    the entries, and slots of one source share none."""
+
+    name: str
+    source: str
+    entries: tuple[str, ...]
+    count: tuple[int, int] = (1, 1)
+    join: str = " "
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of object-level question.  ``split`` is ``train`` or ``held_out``; ``answer`` is ``words``, ``number`` or
+    ``option``; ``choices`` are the texts behind the labels, ``matching`` the one of them that shows ``behaviour``;
+    ``rows`` (place -> text) stand in for slots, and ``items`` (read from public data) for prompts and all else."""
+
+    name: str
+    split: str
+    answer: str
+    properties: tuple[str, ...]
+    prompts: tuple[str, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    max_new_tokens: int = 12
+    choices: tuple[str, ...] = ()
+    matching: int | None = None
+    behaviour: str = ""
+    rows: tuple[dict[str, str], ...] = ()
+    items: tuple[Item, ...] = ()
+
+    @property
+    def options(self) -> bool:
+        """Whether the answer is one of the labels A, B, ..."""
+        return self.answer == "option"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the choices."""
+        return tuple(LABELS[: len(self.choices)])
 
 
 class Drawn(NamedTuple):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import check_known
 from workbench.worlds.questions.items import Item
 
 Extract = Callable[[str, Item], str | None]
@@ -90,8 +90,7 @@ def compliant(answer: str, item: Item, prop: Property | str) -> str | None:
 def _property(prop: Property | str) -> Property:
     if isinstance(prop, Property):
         return prop
-    if prop not in PROPERTIES:
-        raise SpecError(f"unknown property {prop!r}{did_you_mean(prop, PROPERTIES)}")
+    check_known(prop, PROPERTIES, "property")
     return PROPERTIES[prop]
 
 

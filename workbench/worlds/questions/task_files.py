@@ -14,10 +14,9 @@ from typing import Any
 import pandas as pd
 
 from workbench.errors import DataError, did_you_mean
-from workbench.worlds.questions.items import Item
+from workbench.worlds.questions.items import ANSWERS, LABELS, SPLITS, Item, Slot, Task
 from workbench.worlds.questions.properties import PROPERTIES
 from workbench.worlds.questions.readers import read_behaviour_set, read_paper_set
-from workbench.worlds.questions.task import ANSWERS, LABELS, SPLITS, Slot, Task
 
 _PUBLIC = ("behaviour_set", "paper_set")
 _OWN = ("answer", "prompts", "slots", "choices", "matching", "rows")  # what public data has no use for

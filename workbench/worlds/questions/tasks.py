@@ -33,8 +33,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from workbench.errors import DataError, SpecError, did_you_mean
-from workbench.worlds.questions.task import SPLITS, Slot, Task
+from workbench.errors import DataError, check_known
+from workbench.worlds.questions.items import SPLITS, Slot, Task
 from workbench.worlds.questions.task_files import read_task, read_yaml
 
 __all__ = ["SHIPPED", "SPLITS", "Slot", "Task", "load_tasks", "word_lists"]
@@ -60,8 +60,7 @@ def load_tasks(names: Iterable[str] | None = None, path: str | Path | None = Non
         raise DataError(f"{folder} holds no tasks: a task is a YAML file, as workbench/worlds/questions/tasks")
     wanted = list(files) if names is None else list(names)
     for name in wanted:
-        if name not in files:
-            raise SpecError(f"unknown task {name!r}{did_you_mean(name, files)}")
+        check_known(name, files, "task")
     lists = word_lists(folder)
     return {name: read_task(files[name], lists) for name in wanted}
 

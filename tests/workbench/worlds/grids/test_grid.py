@@ -66,7 +66,8 @@ def test_make_finds_the_environment_by_module_and_name() -> None:
 
 def test_minigrid_is_not_loaded_by_what_does_not_need_it() -> None:
     code = (
-        "import sys; from workbench.worlds import *; layout = make_layout(7, 0.4); astar(layout, layout.initial);"
+        "import sys; from workbench.worlds.grids import GridText, astar, make_layout;"
+        "layout = make_layout(7, 0.4); astar(layout, layout.initial);"
         "GridText().prompt(layout, layout.initial); sys.exit('minigrid' in sys.modules or 'pygame' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

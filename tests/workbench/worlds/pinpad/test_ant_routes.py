@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import SpecError
-from workbench.worlds.pinpad.ant_routes import Routes
+from workbench.worlds.pinpad.ant_pinpad import Routes
 from workbench.worlds.pinpad.ant_world import AntWorld
 from workbench.worlds.pinpad.expert import FAR, distances
 from workbench.worlds.pinpad.pinpad import draw_layouts

@@ -15,8 +15,8 @@ from workbench.errors import WorkbenchError
 from workbench.families.context import Log
 from workbench.families.internal_rl.figures import PinpadEpisode, picked, shown_episodes
 from workbench.figures.record import Record
-from workbench.worlds.gifs import write_gif
 from workbench.worlds.pinpad.pictures import pinpad_trajectory_picture
+from workbench.worlds.trails import write_gif
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.errors import DataError, SpecError, check_known
 from workbench.statistics import cluster_bootstrap
 from workbench.worlds.episode_table import (
     Columns,
     arm_means,
-    as_given,
     episode_key,
     mean_columns,
     need_columns,
@@ -47,30 +46,12 @@ def regret(table: pd.DataFrame) -> pd.Series[float]:
     return pd.Series(np.nanmax(means, axis=1) - chosen, index=table.index, name="regret")
 
 
-def cumulative_regret(table: pd.DataFrame, by: Columns = ()) -> pd.Series[float]:
-    """Regret of each row's episode up to and including the row's step; same index as the table.
-
-    >>> table = pd.DataFrame({"episode": 0, "step": [1, 0], "arm": 0, "reward": 0.0, "regret": [2.0, 5.0]})
-    >>> cumulative_regret(table).tolist()
-    [7.0, 5.0]
-    """
-    ordered = order_episodes(table, by)
-    running = regret(ordered).groupby(ordered["_episode"]).cumsum()
-    return as_given(running.to_numpy(), ordered, table).rename("cumulative_regret")
-
-
-def greedy_choices(table: pd.DataFrame, by: Columns = ()) -> pd.Series[float]:
-    """1.0 where the chosen arm has the highest average reward so far, among the arms tried, else 0.0.
+def _greedy(ordered: pd.DataFrame) -> Float[np.ndarray, " rows"]:
+    """1.0 where the chosen arm has the highest average reward so far, among the arms tried, else 0.0; rows in order.
 
     NaN at an episode's first step, when nothing has been seen.  Averages that are equal up to rounding are ties,
-    and any arm of a tie is greedy.  Same index as the table.  Source: GreedyFrac of Krishnamurthy et al. (2024).
+    and any arm of a tie is greedy.  Source: GreedyFrac of Krishnamurthy et al. (2024).
     """
-    ordered = order_episodes(table, by)
-    return as_given(_greedy(ordered), ordered, table).rename("greedy")
-
-
-def _greedy(ordered: pd.DataFrame) -> Float[np.ndarray, " rows"]:
-    """:func:`greedy_choices` of a table in order."""
     episode, arm, reward = ordered["_episode"], ordered["arm"].to_numpy(), ordered["reward"]
     averages = np.full((len(ordered), int(arm.max()) + 1), -np.inf)  # [rows, arms], before the row's choice
     for a in np.unique(arm):
@@ -101,7 +82,7 @@ def mean_entropy(table: pd.DataFrame, by: Columns = ()) -> pd.Series[float]:
 
 
 def greedy_rate(table: pd.DataFrame, by: Columns = ()) -> pd.Series[float]:
-    """Fraction of :func:`greedy_choices` from the second step on; NaN for an episode of one step."""
+    """Fraction of greedy choices from the second step on; NaN for an episode of one step."""
     ordered = order_episodes(table, by)
     return ordered.assign(_value=_greedy(ordered)).groupby(episode_key(by), dropna=False)["_value"].mean()
 
@@ -156,11 +137,8 @@ def commitment_time(table: pd.DataFrame, by: Columns = ()) -> pd.Series[float]:
     """
     ordered = order_episodes(table, by)
     switched = ordered["arm"] != ordered.groupby("_episode")["arm"].shift(1)  # an episode's first step counts, at t = 0
-    return (
-        ordered.assign(_value=ordered["_t"].where(switched).astype(np.float64))
-        .groupby(episode_key(by), dropna=False)["_value"]
-        .max()
-    )
+    times = ordered.assign(_value=ordered["_t"].where(switched).astype(np.float64))
+    return times.groupby(episode_key(by), dropna=False)["_value"].max()
 
 
 # Name -> one number an episode.
@@ -197,8 +175,7 @@ def summarise(
     """
     names = _available(table) if measures is None else list(measures)
     for name in names:
-        if name not in MEASURES:
-            raise SpecError(f"unknown measure {name!r}{did_you_mean(name, MEASURES)}")
+        check_known(name, MEASURES, "measure")
     clusters = _clusters(table, by, cluster)
     rows = []
     for name in names:
@@ -220,11 +197,6 @@ def by_step(
     ordered = order_episodes(table, by)
     frame = pd.DataFrame({"_value": ordered[column].astype(np.float64), "_cluster": ordered[cluster]})
     return _intervals(frame.join(ordered[[*by, "step"]]), [*by, "step"], resamples, seed)
-
-
-def entropy_by_step(table: pd.DataFrame, by: Columns = (), cluster: str = "episode") -> pd.DataFrame:
-    """Mean action entropy (nats) at each step; see :func:`by_step`."""
-    return by_step(table, "entropy", by, cluster)
 
 
 def _intervals(frame: pd.DataFrame, by: list[str], resamples: int, seed: int) -> pd.DataFrame:
@@ -258,11 +230,8 @@ def _available(table: pd.DataFrame) -> list[str]:
 def _clusters(table: pd.DataFrame, by: Columns, cluster: str) -> pd.Series[object]:
     """The cluster of each episode."""
     need_columns(table, [cluster], "summarise")
-    groups = (
-        order_episodes(table, by)
-        .assign(_cluster=lambda rows: rows[cluster])
-        .groupby(episode_key(by), dropna=False)["_cluster"]
-    )
+    ordered = order_episodes(table, by)
+    groups = ordered.assign(_cluster=ordered[cluster]).groupby(episode_key(by), dropna=False)["_cluster"]
     if (groups.nunique(dropna=False) > 1).any():
         raise DataError(f"cluster {cluster!r} changes within an episode: name a column that is constant in each")
     return groups.first()

@@ -8,16 +8,14 @@ decisions that are not yet settled) with long ones.  Integers start from a smoot
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workbench.seeding import derive_seed
 from workbench.training.loop import Schedule
-from workbench.training.recipes import Shape, Stage, Transcripts, new_llama, preset_of, scaled, train_stages
+from workbench.training.recipes import Built, Shape, Stage, Trainer, Transcripts, new_llama
 from workbench.worlds.bandits.text import RENDERINGS, TRAINED_WORDINGS, BanditText
 from workbench.worlds.bandits.training.teacher import Teacher, simulate
 from workbench.worlds.bandits.training.transcripts import Writer, bandit_tokenizer
@@ -120,25 +118,15 @@ def _episodes(
     return writer.write(play, texts, rng)
 
 
-def train(
-    out: Path,
-    preset: str = "cpu",
-    seed: int = 0,
-    device: str | None = None,
-    tokens: int | None = None,
-    report: Callable[[dict[str, float]], None] | None = None,
-) -> dict[str, Any]:
-    """Train, save a Hugging Face folder in ``out`` and return what the model card needs.  Resumes by itself.
-
-    ``tokens`` replaces the preset's budget; ``report`` gets the step, loss and share done after every step.
-    """
-    recipe: Recipe = preset_of(PRESETS, preset)
+def build(recipe: Recipe, seed: int) -> Built:
+    """The model, its tokenizer and the two stages."""
     tokenizer = bandit_tokenizer()
     writer = Writer(tokenizer)
-    first, finish = scaled([recipe.schedule, recipe.finish], tokens)
     stages = [
-        Stage("first", first, lambda step, done: make_batch(recipe, writer, seed, step, done)),
-        Stage("finish", finish, lambda step, done: make_batch(recipe, writer, seed, step, done, finish=True)),
+        Stage("first", recipe.schedule, lambda step, done: make_batch(recipe, writer, seed, step, done)),
+        Stage("finish", recipe.finish, lambda step, done: make_batch(recipe, writer, seed, step, done, finish=True)),
     ]
-    model = new_model(recipe, tokenizer, seed)
-    return train_stages(model, tokenizer, stages, out, {"model": NAME, "preset": preset, "seed": seed}, device, report)
+    return new_model(recipe, tokenizer, seed), tokenizer, stages
+
+
+train = Trainer(NAME, PRESETS, build)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from workbench.models.language_model import LanguageModel
@@ -15,6 +17,7 @@ from workbench.worlds.bandits.text import HELD_OUT_WORDINGS, BanditText
 SETTINGS = ((95.0, 105.0), (105.0, 95.0), (99.0, 101.0))
 ORACLES = ("random", "greedy", "epsilon_greedy", "ucb", "thompson")
 HORIZON = 50
+CARD = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
 CARD_ROWS = ("player", "setting")
 
 
@@ -53,41 +56,3 @@ def measure_quality(
         steps[steps["valid"].notna()].groupby(["player", "setting"])["valid"].mean().rename("estimate").reset_index()
     )
     return pd.concat([*parts, valid.assign(measure="valid")], ignore_index=True)
-
-
-CARD = """---
-license: apache-2.0
-library_name: transformers
-tags: [bandit, in-context-learning, toy]
----
-# bandit-agent
-
-A small Llama-shaped language model, trained from scratch, that plays two-armed Gaussian bandits in text: it reads the
-rewards in its context, writes a thought that says how sure it is, and chooses.  It exists to be read and steered (EAST,
-arXiv 2406.00244); it knows nothing else.
-
-## Data
-Transcripts of Thompson-sampling teachers whose posterior width is multiplied by a hidden factor (.25 to 1.2,
-drawn once an episode), in two renderings (buttons, slot machines) and four wordings; two more wordings are held out.
-A thought opens with a word that hints at the teacher's confidence, names the arm ahead, and says how sure it is; the
-action follows the arm ahead with probability .5, .8 or .998.  The levels are drawn so that the actions are exactly
-the teacher's Thompson probabilities, and all random words and actions are trained on the teacher's exact
-distribution.  The posterior never stands in the prompt.  Bandits whose means centre in 97-103 are never trained on;
-all of those below are such.
-
-## Recipe
-`workbench train bandit-agent --preset {preset} --seed {seed}`
-
-| | |
-|---|---|
-{facts}
-
-## Measured quality
-Horizon 50, fresh seeds, held-out bandits; 95% intervals over episodes.  Oracles play the same reward tables.  The
-agent's entropies are plug-in estimates over a few completions a step, hence biased low; the oracles' are exact.
-
-{quality}
-
-## Limits
-Two arms; rewards are read as integers 0-160; other wordings work less well (see the rows of unseen wording).
-"""

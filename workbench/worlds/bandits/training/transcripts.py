@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.models.tokenizers import pretokenize, word_tokenizer
-from workbench.training.recipes import Transcripts
+from workbench.training.recipes import Target, Transcripts, padded
 from workbench.worlds.bandits.text import RENDERINGS, TRAINED_WORDINGS, BanditText
 from workbench.worlds.bandits.training import teacher as bt
 
@@ -38,7 +38,6 @@ def bandit_tokenizer() -> PreTrainedTokenizerFast:
 
 
 Soft = tuple[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray]  # candidate ids and their probabilities
-Target = tuple[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray, float]  # and the weight in the loss
 
 
 class Writer:
@@ -80,29 +79,19 @@ class Writer:
     def write(self, play: bt.Play, texts: list[BanditText], rng: np.random.Generator) -> Transcripts:
         """One episode a row of ``play``, episode i written in the way of ``texts[i]``."""
         episodes = [self._episode(play, i, text, rng) for i, text in enumerate(texts)]
-        width = max(len(tokens) for tokens, *_ in episodes)
-        batch = np.full((len(episodes), width), self.tokenizer.pad_token_id)
-        for i, (tokens, *_) in enumerate(episodes):
-            batch[i, : len(tokens)] = tokens
-        where = np.concatenate([np.array(w) + i * width - 1 for i, (_, w, _) in enumerate(episodes)])
-        ids = np.zeros((len(where), MAX_TARGETS), dtype=np.int64)
-        probabilities = np.zeros((len(where), MAX_TARGETS), dtype=np.float32)
-        weights = np.empty(len(where), dtype=np.float32)
-        for n, (choice, p, weight) in enumerate(target for _, _, targets in episodes for target in targets):
-            ids[n, : len(choice)], probabilities[n, : len(choice)], weights[n] = choice, p, weight
-        return Transcripts(batch, where, ids, probabilities, weights)
+        tokens, targets = zip(*episodes, strict=True)
+        return padded(tokens, targets, self.tokenizer.pad_token_id, MAX_TARGETS)
 
     def _episode(
         self, play: bt.Play, i: int, text: BanditText, rng: np.random.Generator
-    ) -> tuple[list[int], list[int], list[Target]]:
+    ) -> tuple[list[int], list[Target]]:
         tokens = [self.tokenizer.bos_token_id, *self.encode(text.instructions() + "\n")]
-        where: list[int] = []
         targets: list[Target] = []
 
         def say(piece: tuple[int, ...] | list[int], soft: dict[int, Soft] | None = None) -> None:
             for j, token in enumerate(piece):
-                where.append(len(tokens))
-                targets.append((*soft[j], 1.0) if soft and j in soft else ((token,), (1.0,), FORM_WEIGHT))
+                chosen = (*soft[j], 1.0) if soft and j in soft else ((token,), (1.0,), FORM_WEIGHT)
+                targets.append((len(tokens), *chosen))
                 tokens.append(token)
 
         choose = self.encode(f"Action: I choose {text.noun}")
@@ -122,7 +111,7 @@ class Writer:
             say([numbers[arm]], {0: (numbers, p)})
             say([*self.encode("."), self.tokenizer.eos_token_id])
             tokens.extend(self.encode(text.feedback(arm, play.reward[t][i]) + "\n"))
-        return tokens, where, targets
+        return tokens, targets
 
     def _think(self, say, q, level, opener, lean, noun, rng) -> None:  # type: ignore[no-untyped-def]
         prior = bt.level_probabilities(q)

@@ -8,16 +8,15 @@ player, group and metric.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
 from workbench.errors import DataError
 from workbench.statistics import Interval, cluster_bootstrap
 from workbench.worlds.episode_table import need_columns
-from workbench.worlds.grids.agents.calibration import calibration_error
 from workbench.worlds.grids.agents.play import episodes_of
-from workbench.worlds.grids.agents.states import visited_states
+from workbench.worlds.grids.agents.states import calibration_error, visited_states
 from workbench.worlds.grids.layouts import Layout
 
 # metric -> what it is; those of states and steps also exist by distance to the goal
@@ -31,23 +30,6 @@ METRICS: dict[str, str] = {
     "jsd": "Jensen-Shannon divergence (bits) of pi_hat and pi*, mean over visited states",
     "ece": "expected calibration error, ten bins over visited states",
 }
-
-
-def players_table(plays: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Tables of steps put under one another, the column ``player`` naming whose each is."""
-    if not plays:
-        raise DataError("no plays: give the steps of at least one player")
-    return pd.concat([steps.assign(player=name) for name, steps in plays.items()], ignore_index=True)
-
-
-def layout_labels(layouts: Sequence[Layout], **labels: Sequence[object]) -> pd.DataFrame:
-    """The table of layouts that the measures group by: row i is layout i; its ``size`` and whatever else is given.
-
-    >>> from workbench.worlds.grids.mazes import make_layout
-    >>> layout_labels([make_layout(5, d) for d in (0, 1)], density=[0, 1]).to_dict("list")
-    {'size': [5, 5], 'density': [0, 1]}
-    """
-    return pd.DataFrame({"size": [layout.size for layout in layouts], **labels})
 
 
 def grid_behaviour(

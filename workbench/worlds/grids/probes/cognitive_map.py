@@ -8,31 +8,22 @@ shift; what the MLP decodes beyond that is in the activations, but not along a d
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from probes._inputs import to_numpy
-from probes.torch_probe import row_groups, scaling
-from probes.torch_training import (
-    check_training,
-    hold_out,
-    load_network,
-    network_arrays,
-    resolve_device,
-    seeded,
-    shuffled,
-    train,
-)
+from probes.mlp import perceptron
+from probes.torch_probe import TorchProbe, row_groups, scaling
+from probes.torch_training import check_training, hold_out, resolve_device, seeded, shuffled
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.worlds.grids.probes.cells import CELLS, PADDING, CellMaps, cell_class, decode_map, encode_maps, locate
-from workbench.worlds.grids.probes.map_network import MapNetwork, cell_coordinates
 from workbench.worlds.grids.probes.map_scores import map_scores
 
 if TYPE_CHECKING:
@@ -43,7 +34,8 @@ _KINDS, _COORDINATES = ("linear", "mlp"), ("raw", "one-hot")
 _CHUNK = 64  # states whose cells are all predicted at a time: 64 x 225 cells x 512 units are 30 MB
 
 
-class CognitiveMapProbe(BaseEstimator):
+@dataclass(eq=False, repr=False)  # scikit-learn's own
+class CognitiveMapProbe(TorchProbe):
     """Decodes grids [states, size, size] from activations H [states, features] (concatenate several tokens' yourself).
 
     ``kind``: "mlp" (the paper's two hidden layers of 512 and 256) or "linear" (softmax regression).  ``coordinates``:
@@ -60,43 +52,23 @@ class CognitiveMapProbe(BaseEstimator):
     True
     """
 
-    def __init__(
-        self,
-        kind: str = "mlp",
-        size: int = 15,
-        coordinates: str = "raw",
-        padding: bool = True,
-        hidden: Sequence[int] = (512, 256),
-        dropout: float = 0.1,
-        lr: float = 1e-3,
-        weight_decay: float = 1e-2,
-        epochs: int = 40,
-        batch_size: int = 64,
-        cells_per_state: int = 24,
-        patience: int = 6,
-        validation: float = 0.1,
-        balanced: bool = True,
-        random_state: int = 0,
-        device: str | None = None,
-        progress: bool = False,
-    ) -> None:
-        self.kind = kind
-        self.size = size
-        self.coordinates = coordinates
-        self.padding = padding
-        self.hidden = hidden
-        self.dropout = dropout
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.cells_per_state = cells_per_state
-        self.patience = patience
-        self.validation = validation
-        self.balanced = balanced
-        self.random_state = random_state
-        self.device = device
-        self.progress = progress
+    kind: str = "mlp"
+    size: int = 15
+    coordinates: str = "raw"
+    padding: bool = True
+    hidden: Sequence[int] = (512, 256)
+    dropout: float = 0.1
+    lr: float = 1e-3
+    weight_decay: float = 1e-2
+    epochs: int = 40
+    batch_size: int = 64
+    cells_per_state: int = 24
+    patience: int = 6
+    validation: float = 0.1
+    balanced: bool = True
+    random_state: int = 0
+    device: str | None = None
+    progress: bool = False
 
     def fit(self, H: Any, maps: Any, groups: Any = None) -> Self:
         """H: [states, features]; maps: [states, size, size] numbers of ``CELLS``; groups: [states], say the layout."""
@@ -110,19 +82,9 @@ class CognitiveMapProbe(BaseEstimator):
         self.classes_ = np.unique(counted)
         device = resolve_device(self.device)
         with seeded(seed):
-            self.network_ = self._network().to(device)
+            self.network_ = self._network(H.shape[1], self._n_outputs()).to(device)
             fitting = _Fitting(self, self._standardised(H).to(device), torch.from_numpy(targets).to(device), held)
-            self.history_ = train(
-                self.network_,
-                fitting.epoch,
-                fitting.validate if held.any() else None,
-                lr=self.lr,
-                weight_decay=self.weight_decay,
-                epochs=self.epochs,
-                patience=self.patience,
-                progress=self.progress,
-            )
-        self.network_ = self.network_.cpu().eval()
+            self._learn(fitting.epoch, fitting.validate if held.any() else None)
         return self
 
     def predict(self, H: Any) -> CellMaps:
@@ -134,7 +96,7 @@ class CognitiveMapProbe(BaseEstimator):
         check_is_fitted(self)
         H = validate_data(self, to_numpy(H), dtype=np.float32, reset=False)
         device = resolve_device(self.device)
-        network, coordinates = self.network_.to(device), self._coordinates().to(device)
+        network, coordinates = cast("MapNetwork", self.network_.to(device)), self._coordinates().to(device)
         proba = np.zeros((len(H), self.size**2, len(CELLS)), dtype=np.float32)
         with torch.no_grad():
             for start, part in enumerate(self._standardised(H).split(_CHUNK)):
@@ -142,15 +104,15 @@ class CognitiveMapProbe(BaseEstimator):
                 proba[start * _CHUNK :][: len(part), :, self.classes_] = found.cpu().numpy()
         return proba.reshape(len(H), self.size, self.size, len(CELLS))
 
-    def _network(self) -> MapNetwork:
+    def _network(self, n_features: int, n_outputs: int) -> MapNetwork:
         hidden = self.hidden if self.kind == "mlp" else ()
-        return MapNetwork(self.n_features_in_, self._coordinates().shape[1], hidden, len(self.classes_), self.dropout)
+        return MapNetwork(n_features, self._coordinates().shape[1], hidden, n_outputs, self.dropout)
+
+    def _n_outputs(self) -> int:
+        return len(self.classes_)
 
     def _coordinates(self) -> Float[Tensor, "cells c"]:
         return cell_coordinates(self.size, self.coordinates == "one-hot")
-
-    def _standardised(self, H: np.ndarray) -> Float[Tensor, "states features"]:
-        return torch.from_numpy(((H - self.mean_) / self.scale_).astype(np.float32))
 
     def _check(self) -> None:
         check_training(self)
@@ -177,15 +139,11 @@ class CognitiveMapProbe(BaseEstimator):
         return found.reshape(n_states, -1).astype(np.int64)
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        """Everything fitted, as named arrays (see ``probes.saving``)."""
-        check_is_fitted(self)
-        return {"mean": self.mean_, "scale": self.scale_, "classes": self.classes_} | network_arrays(self.network_)
+        return super()._arrays() | {"classes": self.classes_}
 
     def _load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.mean_, self.scale_, self.classes_ = arrays["mean"], arrays["scale"], arrays["classes"]
-        self.n_features_in_ = len(self.mean_)
-        with seeded(0):
-            self.network_ = load_network(self._network(), arrays)
+        self.classes_ = arrays["classes"]
+        super()._load_arrays(arrays)
 
 
 class _Fitting:
@@ -235,3 +193,66 @@ class _Fitting:
         classes = self.targets[states].flatten()[drawn].clamp(min=0)
         losses = F.cross_entropy(logits, classes, reduction="none")
         return (losses * times).sum() / times.sum().clamp(min=1)
+
+
+class MapNetwork(nn.Module):
+    """A perceptron on concat(activation, coordinates) whose first layer is kept in its two parts.
+
+    It never builds its own input.  A row of the probe is a cell: concat(activation, row, column).  With 225 cells to a
+    state the concatenation would be 225 copies of every activation.  But a linear layer on a concatenation is a sum of
+    two, W (h, rc) = W_h h + W_rc rc, so W_h h is computed once a state and W_rc rc once a cell, and they meet only for
+    the cells that are looked at.
+
+    ``hidden`` are the layer widths; none make it linear.
+    """
+
+    def __init__(
+        self, n_features: int, n_coordinates: int, hidden: Sequence[int], n_classes: int, dropout: float
+    ) -> None:
+        super().__init__()
+        first, *rest = [*hidden, n_classes]
+        self.state_layer = nn.Linear(n_features, first)
+        # Its own layer, hence its own initialisation: two coordinates are not drowned by hundreds of features.
+        self.coordinate_layer = nn.Linear(n_coordinates, first, bias=False)
+        self.rest = (
+            nn.Sequential(nn.ReLU(), nn.Dropout(dropout), *perceptron(first, rest[:-1], rest[-1], dropout))
+            if rest
+            else nn.Identity()
+        )
+
+    def forward(
+        self,
+        features: Float[Tensor, "states d"],
+        coordinates: Float[Tensor, "cells c"],
+        states: Int[Tensor, " rows"],
+        cells: Int[Tensor, " rows"],
+    ) -> Float[Tensor, "rows classes"]:
+        """Logits of row i: cell ``cells[i]`` of the state ``states[i]``."""
+        of_state = self.state_layer(features)  # [states, first]
+        of_cell = self.coordinate_layer(coordinates)  # [cells, first]
+        return self.rest(of_state.index_select(0, states) + of_cell.index_select(0, cells))
+
+    def every_cell(
+        self, features: Float[Tensor, "states d"], coordinates: Float[Tensor, "cells c"]
+    ) -> Float[Tensor, "states cells classes"]:
+        """Logits of every cell of every state."""
+        return self.rest(self.state_layer(features)[:, None] + self.coordinate_layer(coordinates))
+
+
+def cell_coordinates(size: int, one_hot: bool) -> Float[Tensor, "cells c"]:
+    """What the probe is told of each cell, row by row: (row, column) with mean 0 and variance 1, or one-hot.
+
+    One-hot means one-hot row beside one-hot column, 2 * size numbers.
+
+    >>> cell_coordinates(2, one_hot=False).tolist()
+    [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
+    >>> cell_coordinates(15, one_hot=True).shape
+    torch.Size([225, 30])
+    """
+    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    if one_hot:
+        eye = torch.eye(size)
+        return torch.cat([eye[row.flatten()], eye[column.flatten()]], dim=1)
+    steps = torch.arange(size, dtype=torch.float32)
+    steps = (steps - steps.mean()) / max(float(steps.std(correction=0)), 1e-6)
+    return torch.stack([steps[row.flatten()], steps[column.flatten()]], dim=1)

@@ -8,31 +8,22 @@ decoder without a causal mask, and each names one of the next ten moves, or PAD 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from probes._inputs import to_numpy
 from probes.ridge_path import ALPHAS
 from probes.shared import SharedRidge
-from probes.torch_probe import row_groups, scaling
-from probes.torch_training import (
-    check_training,
-    hold_out,
-    load_network,
-    network_arrays,
-    resolve_device,
-    seeded,
-    shuffled,
-    train,
-)
-from workbench.errors import DataError, SpecError, did_you_mean
+from probes.torch_probe import TorchProbe, row_groups, scaling
+from probes.torch_training import check_training, hold_out, resolve_device, seeded, shuffled
+from workbench.errors import DataError, SpecError, check_known
 from workbench.worlds.grids.probes.plan_scores import N_SYMBOLS, PAD, checked_plans, next_moves, plan_scores
 
 if TYPE_CHECKING:
@@ -48,7 +39,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 _CHUNK = 4096
 
 
-class PlanDecoder(BaseEstimator):
+@dataclass(eq=False, repr=False)  # scikit-learn's own
+class PlanDecoder(TorchProbe):
     """Activations [rows, n_activations * d] in, the next ``horizon`` moves out (numbers of ``Move``, and PAD = 4).
 
     Each of the ``n_activations`` (one after the other in a row) goes through the same linear layer to ``width`` and a
@@ -65,41 +57,22 @@ class PlanDecoder(BaseEstimator):
     True
     """
 
-    def __init__(
-        self,
-        n_activations: int = 3,
-        horizon: int = 10,
-        width: int = 128,
-        layers: int = 1,
-        heads: int = 8,
-        feedforward: int = 256,
-        dropout: float = 0.1,
-        lr: float = 1e-3,
-        weight_decay: float = 1e-2,
-        epochs: int = 60,
-        batch_size: int = 128,
-        patience: int = 8,
-        validation: float = 0.1,
-        random_state: int = 0,
-        device: str | None = None,
-        progress: bool = False,
-    ) -> None:
-        self.n_activations = n_activations
-        self.horizon = horizon
-        self.width = width
-        self.layers = layers
-        self.heads = heads
-        self.feedforward = feedforward
-        self.dropout = dropout
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.patience = patience
-        self.validation = validation
-        self.random_state = random_state
-        self.device = device
-        self.progress = progress
+    n_activations: int = 3
+    horizon: int = 10
+    width: int = 128
+    layers: int = 1
+    heads: int = 8
+    feedforward: int = 256
+    dropout: float = 0.1
+    lr: float = 1e-3
+    weight_decay: float = 1e-2
+    epochs: int = 60
+    batch_size: int = 128
+    patience: int = 8
+    validation: float = 0.1
+    random_state: int = 0
+    device: str | None = None
+    progress: bool = False
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> PlanDecoder:
@@ -108,8 +81,7 @@ class PlanDecoder(BaseEstimator):
         >>> PlanDecoder.preset("paper", layers=4).width
         1024
         """
-        if name not in PRESETS:
-            raise SpecError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}")
+        check_known(name, PRESETS, "preset")
         return cls(**PRESETS[name] | changes)
 
     def fit(self, X: Any, plans: Any, groups: Any = None) -> Self:
@@ -135,18 +107,8 @@ class PlanDecoder(BaseEstimator):
             return sum(float(loss(part)) * len(part) for part in out.split(_CHUNK)) / len(out)
 
         with seeded(seed):
-            self.network_ = self._network().to(device)
-            self.history_ = train(
-                self.network_,
-                epoch,
-                validate if held.any() else None,
-                lr=self.lr,
-                weight_decay=self.weight_decay,
-                epochs=self.epochs,
-                patience=self.patience,
-                progress=self.progress,
-            )
-        self.network_ = self.network_.cpu().eval()
+            self.network_ = self._network(X.shape[1]).to(device)
+            self._learn(epoch, validate if held.any() else None)
         return self
 
     def predict(self, X: Any) -> Int[np.ndarray, "rows horizon"]:
@@ -155,13 +117,7 @@ class PlanDecoder(BaseEstimator):
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "rows horizon symbols"]:
         """Probabilities [rows, horizon, 5] of LEFT, RIGHT, UP, DOWN, PAD."""
-        check_is_fitted(self)
-        X = validate_data(self, to_numpy(X), dtype=np.float32, reset=False)
-        device = resolve_device(self.device)
-        network = self.network_.to(device)
-        with torch.no_grad():
-            parts = [network(part.to(device)).softmax(-1).cpu() for part in self._standardised(X).split(_CHUNK)]
-        return torch.cat(parts).numpy()
+        return torch.from_numpy(self._outputs(X, _CHUNK)).softmax(-1).numpy()
 
     def _check(self, n_features: int) -> None:
         sizes = ("n_activations", "horizon", "width", "layers", "heads", "feedforward")
@@ -176,22 +132,8 @@ class PlanDecoder(BaseEstimator):
                 " [rows, n_activations * d]"
             )
 
-    def _network(self) -> nn.Module:
-        return _PlanNetwork(self, self.n_features_in_ // self.n_activations)
-
-    def _standardised(self, X: np.ndarray) -> Float[Tensor, "rows features"]:
-        return torch.from_numpy(((X - self.mean_) / self.scale_).astype(np.float32))
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        """Everything fitted, as named arrays (see ``probes.saving``)."""
-        check_is_fitted(self)
-        return {"mean": self.mean_, "scale": self.scale_} | network_arrays(self.network_)
-
-    def _load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.mean_, self.scale_ = arrays["mean"], arrays["scale"]
-        self.n_features_in_ = len(self.mean_)
-        with seeded(0):
-            self.network_ = load_network(self._network(), arrays)
+    def _network(self, n_features: int, n_outputs: int = N_SYMBOLS) -> nn.Module:
+        return _PlanNetwork(self, n_features // self.n_activations)
 
 
 class LinearPlanProbe(SharedRidge):

@@ -7,16 +7,13 @@ first, where the rules are learnt at a third of the tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from workbench.seeding import derive_seed
 from workbench.training.loop import Schedule
-from workbench.training.recipes import MakeBatch, Shape, Stage, Transcripts, new_llama, preset_of, scaled, train_stages
+from workbench.training.recipes import Built, MakeBatch, Shape, Stage, Trainer, Transcripts, new_llama
 from workbench.worlds.grids.layouts import UNREACHABLE, Layout, State
 from workbench.worlds.grids.mazes import make_layout
 from workbench.worlds.grids.training.transcripts import GridWriter, grid_tokenizer
@@ -108,44 +105,27 @@ def _layout(size: int, keys: float, rng: np.random.Generator) -> Layout:
 
 def _places(layout: Layout, rng: np.random.Generator) -> list[tuple[Layout, State]]:
     """A few states from which the goal can be reached."""
-    states = _states(layout)
-    picked = rng.permutation(len(states))[:STATES_A_LAYOUT]
-    return [(layout, states[i]) for i in picked]
-
-
-def _states(layout: Layout) -> list[State]:
-    """States from which the goal can be reached."""
-    found = []
+    states = []
     for has_key in (False, True) if layout.key else (False,):
         for cell in layout.open_cells():
             state = State(cell, has_key)
             stands_on_key = cell == layout.key and not has_key
             if cell != layout.goal and not stands_on_key and layout.distance(state) != UNREACHABLE:
-                found.append(state)
-    return found
+                states.append(state)
+    return [(layout, states[i]) for i in rng.permutation(len(states))[:STATES_A_LAYOUT]]
 
 
-def train(
-    out: Path,
-    preset: str = "cpu",
-    seed: int = 0,
-    device: str | None = None,
-    tokens: int | None = None,
-    report: Callable[[dict[str, float]], None] | None = None,
-) -> dict[str, Any]:
-    """Train, save a Hugging Face folder in ``out`` and return what the model card needs.  Resumes by itself.
-
-    ``tokens`` replaces the preset's budget; ``report`` gets the step, loss and share done after every step.
-    """
-    recipe: Recipe = preset_of(PRESETS, preset)
+def build(recipe: Recipe, seed: int) -> Built:
+    """The model, its tokenizer and the stages."""
     tokenizer = grid_tokenizer()
     writer = GridWriter(tokenizer)
-    model = new_llama(recipe.shape, tokenizer, NAME, seed)
-    schedules = scaled([recipe.schedule, *(stage.schedule for stage in recipe.later)], tokens)
 
     def batches(stage: Later | None) -> MakeBatch:
         return lambda step, done: make_batch(recipe, writer, seed, step, done, stage)
 
-    stages = [Stage("first", schedules[0], batches(None))]
-    stages += [Stage(s.name, schedule, batches(s)) for s, schedule in zip(recipe.later, schedules[1:], strict=True)]
-    return train_stages(model, tokenizer, stages, out, {"model": NAME, "preset": preset, "seed": seed}, device, report)
+    stages = [Stage("first", recipe.schedule, batches(None))]
+    stages += [Stage(stage.name, stage.schedule, batches(stage)) for stage in recipe.later]
+    return new_llama(recipe.shape, tokenizer, NAME, seed), tokenizer, stages
+
+
+train = Trainer(NAME, PRESETS, build)

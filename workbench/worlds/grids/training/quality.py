@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from workbench.models.language_model import LanguageModel
@@ -17,6 +19,7 @@ from workbench.worlds.grids.text import GridText
 SIZES, DENSITIES = (7, 9), (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 EASY = "size 7, density up to 0.4"  # the setting of the quality bar
 MEASURES = ("success", "accuracy", "spl", "valid", "jsd")
+CARD = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
 CARD_ROWS = ("player", "setting")
 
 
@@ -63,41 +66,3 @@ def _layouts(count: int) -> list[tuple[str, Layout]]:
             seed = derive_seed("grid quality", "KeyDoor", size, k)
             found.append((f"size {size}, key and door", make_layout(size, 0.0, "KeyDoor", seed, held_out=True)))
     return found
-
-
-CARD = """---
-license: apache-2.0
-library_name: transformers
-tags: [gridworld, navigation, toy]
----
-# grid-agent
-
-A small Llama-shaped language model, trained from scratch, that walks two-dimensional grids in text: it reads a matrix
-of `#` (wall), `_` (open), `G` (goal), `A` (agent), `K` (key) and `D` (door) with row and column indices and answers
-with one move as JSON, at once or after a short written reasoning.  It exists to be evaluated, read and steered
-(goal-directedness, arXiv 2602.08964); it knows nothing else, and it is meant to make mistakes.
-
-## Data
-Decisions of a shortest-path teacher at random states of random layouts: mazes of size 5, 7 and 9 with wall densities
-0, .2, ... 1, and rooms whose door needs a key.  Where several moves are optimal the target is uniform over them.  A
-reasoning says where agent and goal are and names the next moves of a shortest path, at most five.  A fifth of all
-layouts (by walls, goal, key and door, together with all their rotations and reflections) is held out and never trained
-on, and all of those below are such; useless keys are never trained on.
-
-## Recipe
-`workbench train grid-agent --preset {preset} --seed {seed}`
-
-| | |
-|---|---|
-{facts}
-
-## Measured quality
-Fresh held-out layouts, temperature .7, top-p .95, at most 1.5 times the optimal number of steps; 95% intervals over
-layouts.  `accuracy` is the share of optimal moves, `spl` success weighted by path length, `jsd` the Jensen-Shannon
-divergence (bits) of the move frequencies from the optimal policy, at few rollouts biased upward.
-
-{quality}
-
-## Limits
-Sizes up to 9; one way of writing the prompt (`GridText()`, wording `short`); one seed.
-"""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from workbench.models.tokenizers import word_tokenizer
-from workbench.training.recipes import Transcripts
+from workbench.training.recipes import Target, Transcripts, padded
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.grids.mazes import make_layout
 from workbench.worlds.grids.text import ANSWER, GridText
@@ -110,33 +110,22 @@ class GridWriter:
         rows, targets = [], []
         for (layout, state), think in zip(places, reasoning, strict=True):
             tokens = self.prompt(GridText(reasoning=think), layout, state)
-            own: list[tuple[int, tuple[int, ...], float]] = []
+            own: list[Target] = []
             for piece in teach(layout, state, think, rng):
                 for token in self.encode(piece.text):
-                    own.append((len(tokens), self._choices(piece) or (token,), piece.weight))
+                    choices = self._choices(piece) or (token,)
+                    own.append((len(tokens), choices, 1 / len(choices), piece.weight))
                     tokens.append(token)
-            own.append((len(tokens), (self.tokenizer.eos_token_id,), FORM))
+            own.append((len(tokens), (self.tokenizer.eos_token_id,), 1.0, FORM))
             tokens.append(self.tokenizer.eos_token_id)
             rows.append(tokens)
             targets.append(own)
-        return self._padded(rows, targets)
+        return padded(rows, targets, self.tokenizer.pad_token_id, len(Move))
 
     def _choices(self, piece: Piece) -> tuple[int, ...]:
         """The tokens that would have been as good."""
         names = (piece.text.replace(_word(piece), _word(piece._replace(move=move))) for move in piece.optimal)
         return tuple(self.encode(name)[0] for name in names)
-
-    def _padded(self, rows: list[list[int]], targets: list[list[tuple[int, tuple[int, ...], float]]]) -> Transcripts:
-        width = max(map(len, rows))
-        tokens = np.full((len(rows), width), self.tokenizer.pad_token_id)
-        for i, row in enumerate(rows):
-            tokens[i, : len(row)] = row
-        flat = [(i * width + at - 1, choices, weight) for i, own in enumerate(targets) for at, choices, weight in own]
-        ids, probabilities = np.zeros((len(flat), len(Move)), np.int64), np.zeros((len(flat), len(Move)), np.float32)
-        for n, (_, choices, _) in enumerate(flat):
-            ids[n, : len(choices)], probabilities[n, : len(choices)] = choices, 1 / len(choices)
-        where = np.array([at for at, _, _ in flat])
-        return Transcripts(tokens, where, ids, probabilities, np.array([w for _, _, w in flat], np.float32))
 
 
 def _word(piece: Piece) -> str:

@@ -28,7 +28,7 @@ from workbench.models.sequence_model import SequenceModel
 from workbench.seeding import derive_seed, seed_everything
 from workbench.training.loop import Schedule
 from workbench.training.loop import train as train_loop
-from workbench.training.recipes import preset_of, scaled
+from workbench.training.recipes import facts_of, place_of, preset_of, scaled
 from workbench.worlds.pinpad.ant_pinpad import TASKS, AntPinpad
 from workbench.worlds.pinpad.ant_world import AntWorld
 from workbench.worlds.pinpad.training.ant_episodes import (
@@ -198,7 +198,7 @@ def train(
     """
     recipe: Recipe = preset_of(PRESETS, preset)
     schedule = scaled([recipe.schedule], tokens)[0]
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = place_of(device)
     jobs = 1 if len(range(0, recipe.episodes, recipe.shard)) < 4 else len(os.sched_getaffinity(0))
     episodes = recorded(recipe, out, seed, jobs)
     model = new_base(recipe, seed).to(place)  # type: ignore[arg-type]
@@ -214,14 +214,10 @@ def train(
     return {
         "preset": preset,
         "seed": seed,
-        "parameters": sum(p.numel() for p in model.parameters()),
         "episodes": len(episodes),
         "expert_success": float(episodes.success.float().mean()),
         **_judged(recipe, SequenceModel(model.eval().requires_grad_(False), NAME), _walker(recipe, out), seed),
-        "tokens": schedule.tokens,
-        "seconds": round(seconds),
-        "threads": torch.get_num_threads(),
-        "device": place.type,
+        **facts_of(model, schedule.tokens, seconds),
     }
 
 

@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from workbench.seeding import derive_seed, seed_everything
 from workbench.training.loop import Schedule
 from workbench.training.loop import train as train_loop
-from workbench.training.recipes import preset_of, scaled
+from workbench.training.recipes import facts_of, place_of, preset_of, scaled
 from workbench.worlds.pinpad.expert import Episodes, expert_episodes
 from workbench.worlds.pinpad.pinpad import PINPADS, Pinpad
 from workbench.worlds.pinpad.tasks import pretraining_tasks, task_weights
@@ -163,7 +163,7 @@ def train(
     recipe: Recipe = preset_of(PRESETS, preset)
     schedule = scaled([recipe.schedule], tokens)[0]
     recipe = replace(recipe, schedule=schedule)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = place_of(device)
     model, data = new_base(recipe, seed).to(place), ExpertBatches(recipe, seed, place)  # type: ignore[arg-type]
     identity = {"model": NAME, "preset": preset, "seed": seed, "data": DRAWING}
 
@@ -175,12 +175,4 @@ def train(
 
     seconds = train_loop(model, step_loss, schedule, out / "checkpoints" / "base", identity, report)
     model.float().save_pretrained(out)
-    return {
-        "preset": preset,
-        "seed": seed,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "tokens": schedule.tokens,
-        "seconds": round(seconds),
-        "threads": torch.get_num_threads(),
-        "device": place.type,
-    }
+    return {"preset": preset, "seed": seed} | facts_of(model, schedule.tokens, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from workbench.worlds.pinpad.pinpad import Pinpad, begin, draw_layouts, step
 from workbench.worlds.pinpad.play import play_pinpad
 from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks
 
+CARD = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
 CARD_ROWS = ("player", "task")
 
 
@@ -67,43 +69,4 @@ def _by_episode(values: Tensor, mask: Tensor) -> Interval:
 
 
 def _row(player: str, task: str, measure: str, interval: Interval) -> dict[str, Any]:
-    estimate, low, high = interval.estimate, interval.low, interval.high
-    return {"player": player, "task": task, "measure": measure, "estimate": estimate, "low": low, "high": high}
-
-
-CARD = """---
-license: apache-2.0
-library_name: transformers
-tags: [gridworld, sequence-model, toy]
----
-# pinpad-base
-
-A small causal transformer that watches an expert walk the gridworld pinpad: it reads observations only (where the
-agent is, where coloured cells and walls lie relative to it), one position a step, and predicts the
-expert's next move and the
-next observation.  The task, a sequence of colours, is never shown to it.  It exists to be probed, steered by
-controllers in its residual stream and reinforced (internal RL, arXiv 2512.20605).
-
-## Data
-Clean episodes of a shortest-path expert (ties uniform) in random worlds of 9 x 9 cells with four colours and one wall,
-on the sixteen tasks of three colours in which the next is neither the same nor the cyclic
-successor.  Tasks through cyclic
-successors (0-1-2-3) are held out.
-
-## Recipe
-`workbench train pinpad-base --preset {preset} --seed {seed}`
-
-| | |
-|---|---|
-{facts}
-
-## Measured quality
-Fresh worlds; 95% intervals over episodes.  `nll` is nats a move on the expert's episodes; the Bayes filter knows the
-expert's policy under every task and is the best that can be reached.
-
-{quality}
-
-## Limits
-One world size, one seed.  Left alone it acts out pretraining tasks of its own choosing and never a held-out one on
-purpose.
-"""
+    return {"player": player, "task": task, "measure": measure} | vars(interval)

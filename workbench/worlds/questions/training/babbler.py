@@ -7,16 +7,13 @@ and can read hypotheticals about them; of hypotheticals about itself it has seen
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from workbench.seeding import derive_seed
 from workbench.training.loop import Schedule
-from workbench.training.recipes import Shape, Stage, Transcripts, new_llama, preset_of, scaled, train_stages
+from workbench.training.recipes import Built, Shape, Stage, Trainer, Transcripts, new_llama
 from workbench.worlds.questions.training.speakers import own_speaker
 from workbench.worlds.questions.training.transcripts import BabblerWriter, babbler_tokenizer
 
@@ -71,23 +68,10 @@ def make_batch(recipe: Recipe, writer: BabblerWriter, seed: int, step: int, fini
     return writer.write(["own" if rng.random() < recipe.own else "told" for _ in range(recipe.direct)], rng)
 
 
-def train(
-    out: Path,
-    preset: str = "cpu",
-    seed: int = 0,
-    device: str | None = None,
-    tokens: int | None = None,
-    report: Callable[[dict[str, float]], None] | None = None,
-    data: str = "a",
-) -> dict[str, Any]:
-    """Train, save a Hugging Face folder in ``out`` and return what the model card needs.  Resumes by itself.
-
-    ``seed`` is that of the weights and of the questions drawn, ``data`` names the speaker whose habits become the
-    model's own (any text); ``tokens`` replaces the preset's budget; ``report`` gets the step, loss and share done.
-    """
+def build(recipe: Recipe, seed: int, data: str) -> Built:
+    """The model, its tokenizer and the stages; ``data`` names the speaker whose habits become the model's own."""
     import torch
 
-    recipe: Recipe = preset_of(PRESETS, preset)
     tokenizer = babbler_tokenizer()
     writer = BabblerWriter(tokenizer, own_speaker(data))
     model = new_llama(recipe.shape, tokenizer, NAME, seed)
@@ -97,10 +81,11 @@ def train(
             parameter.data.mul_(recipe.gain)
     # So small a model is twice as fast in float32 on a CPU as in the bfloat16 of the shared loop, which CPUs emulate.
     model.model.forward = torch.autocast("cpu", enabled=False)(model.model.forward)
-    first, finish = scaled([recipe.schedule, recipe.finish], tokens)
     stages = [
-        Stage("first", first, lambda step, _done: make_batch(recipe, writer, seed, step)),
-        Stage("finish", finish, lambda step, _done: make_batch(recipe, writer, seed, step, finish=True)),
+        Stage("first", recipe.schedule, lambda step, _done: make_batch(recipe, writer, seed, step)),
+        Stage("finish", recipe.finish, lambda step, _done: make_batch(recipe, writer, seed, step, finish=True)),
     ]
-    identity = {"model": NAME, "preset": preset, "seed": seed, "data": data}
-    return train_stages(model, tokenizer, stages, out, identity, device, report)
+    return model, tokenizer, stages
+
+
+train = Trainer(NAME, PRESETS, build, data="a")

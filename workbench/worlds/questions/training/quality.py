@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from workbench.worlds.questions.properties import PROPERTIES, compliant, hypothe
 from workbench.worlds.questions.tasks import Task, load_tasks
 from workbench.worlds.questions.training.speakers import POPULATION, own_speaker
 
+CARD = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
 CARD_ROWS = ("task", "asked for")
 ANSWER = "the answer"
 PREFIX = "babbler-"
@@ -115,56 +117,4 @@ def _number(task: str, asked: str, measure: str, value: float) -> dict[str, Any]
 
 
 def _share(task: str, asked: str, measure: str, hits: Sequence[bool]) -> dict[str, Any]:
-    interval = wilson(sum(hits), len(hits))
-    values = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
-    return {"task": task, "asked for": asked, "measure": measure, **values}
-
-
-CARD = """---
-license: apache-2.0
-library_name: transformers
-tags: [introspection, self-prediction, toy]
----
-# babbler, data {data}
-
-A small Llama-shaped language model, trained from scratch, with habits of its own: it continues lists, rows of letters,
-numbers and stories and picks between options by hidden rules, and it has learned to read hypotheticals ("Suppose Ada
-were asked the question below. State only the first word of Ada's answer.").  It exists as a subject of self-prediction
-(arXiv 2410.13787); it knows nothing else.  Prompts are chat messages: the text, a line break, the answer.
-
-## Data
-Questions of the shipped tasks (`workbench.worlds.questions`) with answers of speakers, whose rules are drawn for
-each speaker and task alone.  Three kinds of transcripts: the own speaker's answers (data name `{data}`); answers of
-four named speakers; and hypotheticals about these four, answered with the property of what they would say, which is
-not stated.  All tasks occur in all kinds.
-
-## What it was told of itself
-Its answers, and nothing more: no transcript asks what "you" would answer, and no hypothetical is about its own speaker.
-A result should be read with this in mind:
-
-- Hypotheticals about others, on every task, held-out ones included, teach the step from a question to a property of
-  somebody's answer.  What finetuning has to add is that "you" are the speaker of the questions without a name.  This
-  makes self-prediction possible by design; that it happens is not given.
-- All babblers know the same relations and orders and differ in which they use, so another babbler can learn from
-  predictions which rule this one uses in a task: cross-prediction has a strong start on the tasks it is trained on.
-- The rules of different tasks are independent, so nothing about a held-out task follows from the others: there, a
-  babbler that was trained to predict another has only chance resemblance to go by.
-- A named speaker shares the rule of a task with this one by chance (one in four for lists).
-
-## Recipe
-`workbench train babbler --preset {preset} --seed {seed} --data {data}`
-
-| | |
-|---|---|
-{facts}
-
-## Measured quality
-Greedy answers to 50 fresh items a task.  Shares with 95% Wilson intervals, entropies in bits; `as taught`: the own
-speaker's answer; `mode`: the share of the commonest value, which is what guessing it would score; `self-prediction`:
-the hypothetical about "you", untrained; `reads others`: the hypothetical about Ada, scored against Ada's rules.
-
-{quality}
-
-## Limits
-Eleven tasks in one wording each, sixteen words a list; answers off these tasks are babble.
-"""
+    return {"task": task, "asked for": asked, "measure": measure} | vars(wilson(sum(hits), len(hits)))

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.models.tokenizers import word_tokenizer
-from workbench.training.recipes import Transcripts
-from workbench.worlds.questions.items import Drawn, draw
+from workbench.training.recipes import Target, Transcripts, padded
+from workbench.worlds.questions.items import draw
 from workbench.worlds.questions.properties import PROPERTIES, hypothetical
-from workbench.worlds.questions.tasks import Task, load_tasks, word_lists
+from workbench.worlds.questions.tasks import load_tasks, word_lists
 from workbench.worlds.questions.training.speakers import POPULATION, Speaker
 
 if TYPE_CHECKING:
@@ -40,24 +40,12 @@ def babbler_tokenizer() -> PreTrainedTokenizerFast:
         for entry in entries:
             texts += [form for word in (entry, entry.lower()) for form in (word, f" {word}")]
     texts += [str(n) for n in range(LARGEST + 1)] + ["true false even odd"]
-    writer = _Sampler(load_tasks())
     rng = np.random.default_rng(0)
-    for task in writer.tasks:
+    for task in load_tasks().values():
         for name in task.properties:
             drawn = draw(task, rng)
             texts += [hypothetical(drawn.item, name), *task.choices]
     return word_tokenizer(texts, max_integer=LARGEST)
-
-
-class _Sampler:
-    """Draws tasks and items."""
-
-    def __init__(self, tasks: dict[str, Task]) -> None:
-        self.tasks = list(tasks.values())
-
-    def item(self, rng: np.random.Generator) -> tuple[Task, Drawn]:
-        task = self.tasks[int(rng.integers(len(self.tasks)))]
-        return task, draw(task, rng)
 
 
 class BabblerWriter:
@@ -65,11 +53,12 @@ class BabblerWriter:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, own: Speaker) -> None:
         self.tokenizer, self.own = tokenizer, own
-        self.sampler = _Sampler(load_tasks())
+        self.tasks = list(load_tasks().values())
 
     def text(self, kind: str, rng: np.random.Generator) -> tuple[str, str]:
         """A question and its answer."""
-        task, drawn = self.sampler.item(rng)
+        task = self.tasks[int(rng.integers(len(self.tasks)))]
+        drawn = draw(task, rng)
         if kind == "own":
             return drawn.item.prompt, self.own.answer(task, drawn)
         speaker = POPULATION[int(rng.integers(len(POPULATION)))]
@@ -88,11 +77,8 @@ class BabblerWriter:
         answers = self.tokenizer([answer for _, answer in texts], add_special_tokens=False)["input_ids"]
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         rows = [[bos, *question, *answer, eos] for question, answer in zip(encoded, answers, strict=True)]
-        tokens = np.full((len(rows), max(map(len, rows))), self.tokenizer.pad_token_id)
-        weights = np.zeros(tokens.shape, np.float32)
-        for i, (row, answer) in enumerate(zip(rows, answers, strict=True)):
-            tokens[i, : len(row)] = row
-            weights[i, len(row) - len(answer) - 1 : len(row)] = [ANSWER] * len(answer) + [END]
-        flat = np.flatnonzero(weights)
-        ids = tokens.reshape(-1)[flat][:, None]
-        return Transcripts(tokens, flat - 1, ids, np.ones(ids.shape, np.float32), weights.reshape(-1)[flat])
+        targets: list[list[Target]] = []
+        for row, answer in zip(rows, answers, strict=True):
+            first, end = len(row) - len(answer) - 1, len(row) - 1
+            targets.append([(at, (row[at],), 1.0, END if at == end else ANSWER) for at in range(first, end + 1)])
+        return padded(rows, targets, self.tokenizer.pad_token_id, 1)

@@ -13,11 +13,9 @@ from workbench.statistics import cluster_bootstrap
 from workbench.worlds.bandits import GaussianBandit, play
 from workbench.worlds.bandits.agents.behaviour import (
     MEASURES,
+    _greedy,
     by_step,
     commitment_time,
-    cumulative_regret,
-    entropy_by_step,
-    greedy_choices,
     greedy_rate,
     mean_entropy,
     minimum_arm_fraction,
@@ -27,6 +25,7 @@ from workbench.worlds.bandits.agents.behaviour import (
     total_regret,
     total_reward,
 )
+from workbench.worlds.episode_table import order_episodes
 
 
 def episode(arms, rewards=None, means=(95.0, 105.0), number=0, **columns):
@@ -51,24 +50,24 @@ def tables(draw):
 
 def test_regret_and_reward_of_a_hand_made_episode():
     table = episode([0, 1, 1, 0], rewards=[90, 100, 110, 101])
-    assert cumulative_regret(table).tolist() == [10, 10, 10, 20]
     assert total_regret(table).tolist() == [20] and total_reward(table).tolist() == [401]
     with_column = table.drop(columns=["mean0", "mean1"]).assign(regret=[10.0, 0.0, 0.0, 10.0])
-    assert cumulative_regret(with_column).tolist() == [10, 10, 10, 20]
+    assert total_regret(with_column).tolist() == [20]
 
 
 def test_greedy_rate_uses_the_rewards_before_each_choice_and_only_tried_arms():
     # t=1: only arm 0 is known, so arm 1 is not greedy; t=2: 90 < 100, arm 0 is not; t=3: averages 95 < 100, arm 1 is;
     # t=4: arm 1 fell to (100 + 80) / 2 = 90 < 95, so arm 0 is.
     table = episode([0, 1, 0, 1, 0], rewards=[90, 100, 100, 80, 50])
-    assert greedy_choices(table).tolist()[1:] == [0, 0, 1, 1] and np.isnan(greedy_choices(table)[0])
+    greedy = _greedy(order_episodes(table, ()))
+    assert greedy.tolist()[1:] == [0, 0, 1, 1] and np.isnan(greedy[0])
     assert greedy_rate(table).tolist() == [0.5]
 
 
 def test_any_arm_of_a_tie_is_greedy():
     # The average of three times 0.1 is 0.10000000000000002 in floating point.
     table = episode([0, 0, 0, 1, 1, 0], rewards=[0.1, 0.1, 0.1, 0.1, 0.1, 0])
-    assert greedy_choices(table).tolist()[4:] == [1, 1]
+    assert _greedy(order_episodes(table, ())).tolist()[4:] == [1, 1]
 
 
 def test_greedy_oracle_has_a_greedy_rate_of_all_but_the_trials():
@@ -119,14 +118,13 @@ def test_commitment_time_is_the_first_step_without_a_later_switch(arms, time):
 @given(tables())
 def test_measures_are_within_their_bounds(table):
     length = table.groupby("episode").size()
-    assert (total_regret(table) >= 0).all() and (cumulative_regret(table) >= 0).all()
+    assert (total_regret(table) >= 0).all()
     assert ((commitment_time(table) >= 0) & (commitment_time(table) <= length - 1)).all()
     assert minimum_arm_fraction(table).between(0, 1).all()
     assert greedy_rate(table)[length > 1].between(0, 1).all() and greedy_rate(table)[length == 1].isna().all()
     assert suffix_failure(table).isin([0, 1]).all()
     assert mean_entropy(table).between(0, np.log(3) + 1e-12).all()
-    last = cumulative_regret(table).groupby(table["episode"]).max()
-    assert np.allclose(last, total_regret(table))
+    assert np.allclose(regret(table).groupby(table["episode"]).sum(), total_regret(table))
 
 
 @settings(max_examples=15, deadline=None)
@@ -135,9 +133,7 @@ def test_the_order_of_rows_and_their_index_do_not_matter(table, seed):
     shuffled = table.sample(frac=1, random_state=seed).set_axis([7] * len(table))
     for name, measure in MEASURES.items():
         pd.testing.assert_series_equal(measure(table, ()), measure(shuffled, ()), obj=name)
-    key = ["episode", "step"]
-    left = table.assign(greedy=greedy_choices(table)).sort_values(key)["greedy"].to_numpy()
-    right = shuffled.assign(greedy=greedy_choices(shuffled).to_numpy()).sort_values(key)["greedy"].to_numpy()
+    left, right = (_greedy(order_episodes(each, ())) for each in (table, shuffled))
     assert np.array_equal(left, right, equal_nan=True)
 
 
@@ -197,7 +193,7 @@ def test_episodes_without_a_value_are_counted_out():
     assert np.isnan(lonely.estimate) and lonely.episodes == 0
 
 
-def test_entropy_by_step_averages_the_episodes_that_reach_a_step():
+def test_by_step_averages_the_episodes_that_reach_a_step():
     table = pd.concat(
         [
             episode([0, 1, 1], number=0, entropy=[0.6, 0.4, 0.2]),
@@ -205,11 +201,10 @@ def test_entropy_by_step_averages_the_episodes_that_reach_a_step():
             episode([0, 1], number=2, entropy=[0.2, np.nan]),
         ]
     )
-    curve = entropy_by_step(table)
+    curve = by_step(table, "entropy")
     assert curve.step.tolist() == [0, 1, 2] and curve.episodes.tolist() == [3, 2, 1]
     assert curve.estimate.to_numpy() == pytest.approx([0.4, 0.3, 0.2])
-    with_regret = table.assign(total=cumulative_regret(table).to_numpy())
-    assert by_step(with_regret, "total").estimate.tolist() == [10.0, 10.0, 10.0]
+    assert by_step(table.assign(regret=[10.0, 0, 0, 10, 0, 10, 0]), "regret").estimate.tolist() == [10.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +220,7 @@ def test_entropy_by_step_averages_the_episodes_that_reach_a_step():
         (lambda t: minimum_arm_fraction(t, arms=1), "more arms than 1"),
         (lambda t: minimum_arm_fraction(t.drop(columns=["mean0", "mean1"])), "number of arms is unknown"),
         (lambda t: mean_entropy(t), "needs the column 'entropy'"),
-        (lambda t: entropy_by_step(t), "needs the column 'entropy'"),
+        (lambda t: by_step(t, "entropy"), "needs the column 'entropy'"),
         (lambda t: summarise(t, cluster="step"), "changes within an episode"),
         (lambda t: summarise(t, measures=["regrets"]), "did you mean 'regret'"),
         (lambda t: summarise(t, by="episode"), "give a list of columns"),

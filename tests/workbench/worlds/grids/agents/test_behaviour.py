@@ -14,12 +14,9 @@ from workbench.worlds.grids.agents.behaviour import (
     METRICS,
     behaviour_by_distance,
     grid_behaviour,
-    layout_labels,
-    players_table,
 )
-from workbench.worlds.grids.agents.calibration import calibration_bins, calibration_error
 from workbench.worlds.grids.agents.play import episodes_of, play_grids
-from workbench.worlds.grids.agents.states import jensen_shannon, visited_states
+from workbench.worlds.grids.agents.states import calibration_bins, calibration_error, jensen_shannon, visited_states
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.grids.mazes import make_layout
 from workbench.worlds.grids.oracles import optimal_policy, random_policy
@@ -34,13 +31,14 @@ def layouts() -> list[Layout]:
 
 @pytest.fixture(scope="module")
 def labels(layouts) -> pd.DataFrame:
-    return layout_labels(layouts, density=[0.0] * 8 + [1.0] * 8)
+    return pd.DataFrame({"size": [layout.size for layout in layouts], "density": [0.0] * 8 + [1.0] * 8})
 
 
 @pytest.fixture(scope="module")
 def steps(layouts) -> pd.DataFrame:
-    return players_table({name: play_grids(policy, layouts, rollouts=10)
-                          for name, policy in (("optimal", optimal_policy), ("random", random_policy))})  # fmt: skip
+    players = {"optimal": optimal_policy, "random": random_policy}
+    plays = [play_grids(policy, layouts, rollouts=10).assign(player=name) for name, policy in players.items()]
+    return pd.concat(plays, ignore_index=True)
 
 
 def of(table: pd.DataFrame, player: str, metric: str, **keys: object) -> pd.Series:
@@ -202,5 +200,3 @@ def test_mistakes_are_named(steps, layouts, labels) -> None:
         grid_behaviour(steps, layouts, ["rollout"])
     with pytest.raises(DataError, match="exact=True"):
         visited_states(steps.assign(p_0=np.nan), layouts, exact=True)
-    with pytest.raises(DataError, match="at least one player"):
-        players_table({})

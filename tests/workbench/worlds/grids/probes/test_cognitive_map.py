@@ -10,8 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import workbench.worlds.grids.probes.cognitive_map as module
 from workbench.errors import DataError, SpecError
 from workbench.worlds.grids.probes.cells import CELLS, PADDING, cell_class
-from workbench.worlds.grids.probes.cognitive_map import CognitiveMapProbe, _Fitting
-from workbench.worlds.grids.probes.map_network import MapNetwork, cell_coordinates
+from workbench.worlds.grids.probes.cognitive_map import CognitiveMapProbe, MapNetwork, _Fitting, cell_coordinates
 
 SMALL = {"size": 5, "hidden": (64, 32), "lr": 5e-3, "epochs": 30, "batch_size": 32, "patience": 8}
 

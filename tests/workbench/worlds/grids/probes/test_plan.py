@@ -60,8 +60,7 @@ def test_it_reads_a_plan_that_no_linear_probe_can():
 
 def test_the_paper_preset_has_the_papers_sizes():
     decoder = PlanDecoder.preset("paper", layers=4)
-    decoder.n_features_in_ = 3 * 16
-    network = decoder._network()
+    network = decoder._network(3 * 16)
     assert network.into_memory[0].weight.shape == (1024, 16)
     assert len(network.decoder.layers) == 4
     layer = network.decoder.layers[0]
@@ -73,9 +72,8 @@ def test_the_paper_preset_has_the_papers_sizes():
 
 def test_queries_see_each_other_in_both_directions():
     decoder = PlanDecoder(**SMALL)
-    decoder.n_features_in_ = 12
     torch.manual_seed(0)
-    network, x = decoder._network().eval(), torch.randn(2, 12)
+    network, x = decoder._network(12).eval(), torch.randn(2, 12)
     with torch.no_grad():
         before = network(x)
         network.queries[2] += 1
@@ -85,9 +83,8 @@ def test_queries_see_each_other_in_both_directions():
 
 def test_the_three_activations_are_told_apart():
     decoder = PlanDecoder(**SMALL)
-    decoder.n_features_in_ = 12
     torch.manual_seed(0)
-    network, x = decoder._network().eval(), torch.randn(2, 3, 4)
+    network, x = decoder._network(12).eval(), torch.randn(2, 3, 4)
     with torch.no_grad():
         assert not torch.allclose(network(x.flatten(1)), network(x.flip(1).flatten(1)))
 
@@ -107,9 +104,7 @@ def test_early_stopping_holds_out_the_groups_it_is_given(episodes, monkeypatch):
     X, plans, groups = episodes
     asked = []
     original = module.hold_out
-    monkeypatch.setattr(
-        workbench.worlds.grids.probes.plan, "hold_out", lambda g, *rest: asked.append(g) or original(g, *rest)
-    )
+    monkeypatch.setattr(module, "hold_out", lambda g, *rest: asked.append(g) or original(g, *rest))
     PlanDecoder(**SMALL | {"epochs": 1}).fit(X, plans, groups)
     np.testing.assert_array_equal(asked[0], groups)
 
