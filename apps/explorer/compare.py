@@ -28,12 +28,10 @@ def compare_runs(runs: pd.DataFrame) -> None:
         st.info("Comparing takes two runs that can be read.")
         return
     left, right = st.columns(2)
-    with left:
-        first = pick("Run A", list(paths), key="a")
-    with right:
-        others = [name for name in paths if name != first]
-        family = [name for name in others if name.split("/")[0] == first.split("/")[0]]
-        second = pick("Run B", family + [name for name in others if name not in family], key="b")
+    first = pick("Run A", list(paths), key="a", at=left)
+    others = [name for name in paths if name != first]
+    family = [name for name in others if name.split("/")[0] == first.split("/")[0]]
+    second = pick("Run B", family + [name for name in others if name not in family], key="b", at=right)
     both = {"A": load_run(paths[first]), "B": load_run(paths[second])}
     tabs({
         "Specs": lambda: _specs(both["A"], both["B"]), "Tables of both": lambda: _tables(both),

@@ -40,12 +40,9 @@ def runs_page(runs: pd.DataFrame) -> None:
 
 def _filtered(runs: pd.DataFrame) -> pd.DataFrame:
     first, second, third = st.columns(3)
-    with first:
-        families = pick_some("Family", sorted(runs["experiment"].unique()), key="experiment")
-    with second:
-        states = pick_some("Status", sorted(runs["status"].unique()), key="status")
-    with third:
-        text = write("Name, model or spec holds", "find", placeholder="such as cpu, or seed 1").strip().lower()
+    families = pick_some("Family", sorted(runs["experiment"].unique()), key="experiment", at=first)
+    states = pick_some("Status", sorted(runs["status"].unique()), key="status", at=second)
+    text = write("Name, model or spec holds", "find", placeholder="such as cpu, or seed 1", at=third).strip().lower()
     shown = runs[runs["experiment"].isin(families or runs["experiment"])]
     shown = shown[shown["status"].isin(states or shown["status"])]
     if text and len(shown):

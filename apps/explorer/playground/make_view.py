@@ -34,19 +34,13 @@ def make_view(loaded: LoadedModel, runs: pd.DataFrame) -> None:
     """The form, the last vector that was made, and the drawer."""
     st.caption("One prompt a line. The vector leads from what the second list does inside the model to the first.")
     left, right = st.columns(2)
-    with left:
-        positive = write("Towards", "positive", _TOWARDS, rows=4)
-    with right:
-        negative = write("Away from", "negative", _AWAY, rows=4)
+    positive = write("Towards", "positive", _TOWARDS, rows=4, at=left)
+    negative = write("Away from", "negative", _AWAY, rows=4, at=right)
     first, second, third, fourth = st.columns(4)
-    with first:
-        layer = slide("Layer", 0, loaded.model.n_layers - 1, "make-layer", loaded.model.n_layers // 2, 1)
-    with second:
-        position = pick("Read at", list(_READ), "make-read", show=_READ.__getitem__)
-    with third:
-        estimator = pick("Estimator", list(_ESTIMATORS), "make-estimator", show=_ESTIMATORS.__getitem__)
-    with fourth:
-        name = write("Name", "make-name", "my-vector").strip()
+    layer = slide("Layer", 0, loaded.model.n_layers - 1, "make-layer", loaded.model.n_layers // 2, 1, at=first)
+    position = pick("Read at", list(_READ), "make-read", show=_READ.__getitem__, at=second)
+    estimator = pick("Estimator", list(_ESTIMATORS), "make-estimator", show=_ESTIMATORS.__getitem__, at=third)
+    name = write("Name", "make-name", "my-vector", at=fourth).strip()
     paired = switch("Line by line: each with the one beside it", "make-paired")
     lists = (_lines(positive), _lines(negative))
     if st.button("Make the vector", type="primary"):
