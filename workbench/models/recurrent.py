@@ -92,8 +92,8 @@ def _scan(decay: Tensor, x: Tensor, start: Tensor) -> Tensor:
         return decay * start[:, None] + x
     chunk = math.isqrt(time - 1) + 1
     room = (0, 0, 0, -time % chunk)
-    a = functional.pad(decay, room).unflatten(1, (-1, chunk))  # [batch chunks chunk d]
-    b = functional.pad(x, room).unflatten(1, (-1, chunk))
+    cut = "batch (chunks time) d -> batch chunks time d"
+    a, b = (rearrange(functional.pad(each, room), cut, time=chunk) for each in (decay, x))
     products, sums = [a[:, :, 0]], [b[:, :, 0]]  # [batch chunks d] each, as if every chunk began at zero
     for i in range(1, chunk):
         products.append(a[:, :, i] * products[-1])
@@ -103,7 +103,7 @@ def _scan(decay: Tensor, x: Tensor, start: Tensor) -> Tensor:
         carries.append(torch.addcmul(sums[-1][:, c], products[-1][:, c], carries[-1]))
     carry = torch.stack(carries, 1)[:, :, None]
     whole = torch.addcmul(torch.stack(sums, 2), torch.stack(products, 2), carry)
-    return whole.flatten(1, 2)[:, :time]
+    return rearrange(whole, "batch chunks time d -> batch (chunks time) d")[:, :time]
 
 
 class RgLru(nn.Module):

@@ -218,8 +218,9 @@ class SequenceTrunk(_Base):
             return self.embed(observations.to(dtype)).to(dtype)  # under autocast the stream stays in the weights' dtype
         # No buffer: loading a folder leaves buffers that are not saved without values.
         starts = torch.tensor([0, *self.config.field_sizes[:-1]], device=observations.device).cumsum(0)
-        rows = (observations + starts).flatten(0, 1)
-        return functional.embedding_bag(rows, self.embed.weight, mode="sum").unflatten(0, observations.shape[:2])
+        rows = rearrange(observations + starts, "batch pos fields -> (batch pos) fields")
+        found = functional.embedding_bag(rows, self.embed.weight, mode="sum")
+        return rearrange(found, "(batch pos) d -> batch pos d", batch=len(observations))
 
     def forward(
         self, input_ids: Tensor, past_key_values: SequenceCache | RecurrentCache | None = None, **_: Any

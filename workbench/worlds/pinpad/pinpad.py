@@ -17,6 +17,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from workbench.errors import DataError, SpecError, did_you_mean
@@ -298,4 +299,4 @@ def observe(
         shift = world.size - 1
         x = torch.cat([x[..., :1], x[..., 1:] - x[..., :1] + shift], -1)
         y = torch.cat([y[..., :1], y[..., 1:] - y[..., :1] + shift], -1)
-    return torch.stack([x, y], -1).flatten(-2)
+    return rearrange([x, y], "xy ... fields -> ... (fields xy)")

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -165,8 +166,8 @@ class SegmentModel(nn.Module):
     def _termination(self, x: Tensor, z: Tensor) -> Tensor:
         """What the causal switch says [batch, pos], given the code held before; the cuts do not learn from it."""
         c, held = self.controller, functional.pad(z.detach(), (0, 0, 1, -1))
-        past = c.past(x)
-        return c.switch(x.flatten(0, 1), past.flatten(0, 1), held.flatten(0, 1)).view(x.shape[:2])
+        rows = (rearrange(each, "batch pos d -> (batch pos) d") for each in (x, c.past(x), held))
+        return c.switch(*rows).view(x.shape[:2])
 
 
 def segmented_pass(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
+from einops import rearrange
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
@@ -170,8 +171,7 @@ class _PlanNetwork(nn.Module):
         self.head = nn.Linear(sizes.width, N_SYMBOLS)
 
     def forward(self, flat: Float[Tensor, "rows features"]) -> Float[Tensor, "rows horizon symbols"]:
-        memory = (
-            self.into_memory(flat.unflatten(-1, (self.n_activations, -1))) + self.which
-        )  # [rows, activations, width]
+        tokens = rearrange(flat, "rows (activations d) -> rows activations d", activations=self.n_activations)
+        memory = self.into_memory(tokens) + self.which  # [rows, activations, width]
         queries = self.queries.expand(len(flat), -1, -1)  # [rows, horizon, width]
         return self.head(self.decoder(queries, memory))
