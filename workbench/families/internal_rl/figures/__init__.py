@@ -26,9 +26,6 @@ from workbench.figures.panels import name_axis, zero_line
 from workbench.figures.record import Record, Tables
 from workbench.figures.style import BLUE, GREEN, VERMILION, Look, finish, need
 
-__all__ = [
-    "PinpadEpisode", "episode_step", "episode_steps", "episodes_of", "figures", "picked", "shown_episodes",
-]  # fmt: skip
 Draw = Callable[[], go.Figure]
 
 
