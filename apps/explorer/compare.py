@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from workbench.errors import WorkbenchError
 from workbench.families.page import draw, figure_names
 from workbench.figures.style import words
 from workbench.runs import RunRecord, load_run
@@ -17,7 +16,7 @@ from workbench.views.charts import show_figure
 from workbench.views.choices import pick, switch, tabs
 from workbench.views.run_list import name_of
 from workbench.views.run_tables import read_table, show_table, table_names
-from workbench.views.text import plain, say_error
+from workbench.views.text import errors_shown, plain
 
 _ABSENT = "\u2014"
 
@@ -99,7 +98,5 @@ def _beside(both: dict[str, RunRecord], show: Callable[[str, RunRecord], None]) 
     for column, (side, run) in zip(st.columns(2), both.items(), strict=True):
         with column:
             st.markdown(f"**{side}**: {plain(run.experiment)}/{plain(run.name)}")
-            try:
+            with errors_shown():
                 show(side, run)
-            except WorkbenchError as error:
-                say_error(error)

@@ -10,7 +10,7 @@ import streamlit as st
 from apps.explorer.playground.drawer import keep, read_upload, save, vector_names
 from steering import SteeringVector, get_estimator
 from workbench.activations import capture
-from workbench.errors import DataError, WorkbenchError
+from workbench.errors import DataError
 from workbench.models import LanguageModel
 from workbench.runs.names import check_name
 from workbench.sites import Site
@@ -18,7 +18,7 @@ from workbench.views.charts import show
 from workbench.views.choices import pick, slide, switch, write
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
-from workbench.views.text import say_error
+from workbench.views.text import errors_shown
 
 _ESTIMATORS = {
     "mean_difference": "mean difference", "pca_difference": "first principal component of the differences",
@@ -132,14 +132,11 @@ def _upload(loaded: LoadedModel) -> None:
         given = st.file_uploader("safetensors, GGUF control vector, persona vectors (.pt)", key="vector-file")
         if given is None:
             return
-        try:
+        with errors_shown():
             vectors = read_upload(given.name, given.getvalue(), loaded.model)
-        except WorkbenchError as error:
-            say_error(error)
-            return
-        sites = [str(vector.site) for vector in vectors]
-        site = pick("Which", sites, "upload-site")
-        name = write("Name", "upload-name", "uploaded", help="letters, digits and _.,=+@-").strip()
-        if st.button("Take it"):
-            keep(name, vectors[sites.index(site)])
-            st.rerun()
+            sites = [str(vector.site) for vector in vectors]
+            site = pick("Which", sites, "upload-site")
+            name = write("Name", "upload-name", "uploaded", help="letters, digits and _.,=+@-").strip()
+            if st.button("Take it"):
+                keep(name, vectors[sites.index(site)])
+                st.rerun()

@@ -9,11 +9,10 @@ import streamlit as st
 
 from apps.explorer.playground.drawer import digest, read_vector, vector_names
 from steering import Add, SteeringVector
-from workbench.errors import WorkbenchError
 from workbench.models import LanguageModel
 from workbench.views.choices import pick, pick_some, slide
 from workbench.views.model_cache import LoadedModel
-from workbench.views.text import say_error
+from workbench.views.text import errors_shown
 
 SCOPES = {
     "prompt[-1:]+generation": "last prompt token and on",
@@ -47,10 +46,8 @@ def choose_pushes(loaded: LoadedModel, runs: pd.DataFrame) -> tuple[Push, ...]:
     largest = pick("Sliders to \u00b1", _RANGES, "range", index=1, at=right) if chosen else _RANGES[1]
     pushes = []
     for name in chosen:
-        try:
+        with errors_shown():
             pushes.append(_push(name, read_vector(name, names, loaded.model), loaded.model, int(largest)))
-        except WorkbenchError as error:
-            say_error(error)
     return tuple(push for push in pushes if push.multiplier != 0)
 
 
