@@ -87,7 +87,7 @@ class Erasure:
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path} is not a saved erasure ({error})") from error
         if model is not None:
-            check_stamp(f"erasure {path}", loaded, model, force)
+            check_stamp(f"erasure {path}", loaded.fingerprint, loaded.basis, model, force)
         return loaded
 
 

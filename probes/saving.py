@@ -15,7 +15,7 @@ import numpy as np
 
 from probes import PROBES
 from probes._artifact import read_artifact, write_artifact
-from workbench.activations.activation_set import ModelStamp
+from workbench.activations.activation_set import ModelStamp, check_stamp
 from workbench.errors import ArtifactError, SpecError, did_you_mean
 from workbench.sites import Site
 
@@ -85,17 +85,8 @@ def load_probe(path: str | os.PathLike[str], model: ModelStamp | None = None, fo
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         raise ArtifactError(f"{path} is not a saved probe of this version ({error})") from error
     if model is not None:
-        _check_stamp(f"probe {path}", probe, model, force)
+        check_stamp(f"probe {path}", probe.fingerprint_, probe.basis_, model, force)
     return probe
-
-
-def _check_stamp(what: str, probe: Any, model: ModelStamp, force: bool) -> None:
-    for name, mine in (("fingerprint", probe.fingerprint_), ("basis", probe.basis_)):
-        theirs = getattr(model, name)
-        if mine is not None and mine != theirs and not force:
-            raise ArtifactError(
-                f"{what} belongs to another model ({name} {mine}, the model has {theirs}); force=True uses it anyway"
-            )
 
 
 def _kind_of(probe: Any) -> str:

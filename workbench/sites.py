@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
-from workbench.errors import SiteError, did_you_mean
+from workbench.errors import SiteError, check_known, did_you_mean
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -57,8 +57,7 @@ class Site:
     component: str = "resid_post"
 
     def __post_init__(self) -> None:
-        if self.component not in COMPONENTS:
-            raise SiteError(f"unknown component {self.component!r}{did_you_mean(self.component, COMPONENTS)}")
+        check_known(self.component, COMPONENTS, "component", SiteError)
         object.__setattr__(self, "layer", _layer(self.layer))
 
     @classmethod

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from workbench.errors import WorkbenchError
 from workbench.families.page import draw, figure_names
 from workbench.figures.style import words
 from workbench.runs import RunRecord, load_run
@@ -17,7 +16,7 @@ from workbench.views.charts import show_figure
 from workbench.views.choices import pick, switch, tabs
 from workbench.views.run_list import name_of
 from workbench.views.run_tables import read_table, show_table, table_names
-from workbench.views.text import plain, say_error
+from workbench.views.text import errors_shown, plain
 
 _ABSENT = "\u2014"
 
@@ -29,12 +28,10 @@ def compare_runs(runs: pd.DataFrame) -> None:
         st.info("Comparing takes two runs that can be read.")
         return
     left, right = st.columns(2)
-    with left:
-        first = pick("Run A", list(paths), key="a")
-    with right:
-        others = [name for name in paths if name != first]
-        family = [name for name in others if name.split("/")[0] == first.split("/")[0]]
-        second = pick("Run B", family + [name for name in others if name not in family], key="b")
+    first = pick("Run A", list(paths), key="a", at=left)
+    others = [name for name in paths if name != first]
+    family = [name for name in others if name.split("/")[0] == first.split("/")[0]]
+    second = pick("Run B", family + [name for name in others if name not in family], key="b", at=right)
     both = {"A": load_run(paths[first]), "B": load_run(paths[second])}
     tabs({
         "Specs": lambda: _specs(both["A"], both["B"]), "Tables of both": lambda: _tables(both),
@@ -101,7 +98,5 @@ def _beside(both: dict[str, RunRecord], show: Callable[[str, RunRecord], None]) 
     for column, (side, run) in zip(st.columns(2), both.items(), strict=True):
         with column:
             st.markdown(f"**{side}**: {plain(run.experiment)}/{plain(run.name)}")
-            try:
+            with errors_shown():
                 show(side, run)
-            except WorkbenchError as error:
-                say_error(error)

@@ -9,23 +9,16 @@ import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.models import choose_model
-from workbench.errors import WorkbenchError
 from workbench.views.choices import pick_one
-from workbench.views.text import say_error
+from workbench.views.text import errors_shown
 
 _VIEWS = ("Tokens", "Logit lens", "Attention", "Scores", "Components", "Make a vector")
 
 
+@errors_shown()
 def playground_page(runs: pd.DataFrame) -> None:
     """Model, vectors, input and views, top to bottom.  ``runs`` is what ``list_runs`` returns; it may be empty."""
     st.header("Playground")
-    try:
-        _draw(runs)
-    except WorkbenchError as error:
-        say_error(error)
-
-
-def _draw(runs: pd.DataFrame) -> None:
     loaded = choose_model()
     if loaded is None:
         return
@@ -39,10 +32,8 @@ def _draw(runs: pd.DataFrame) -> None:
 
     pushes = choose_pushes(loaded, runs)
     sides = None
-    try:
+    with errors_shown():
         sides = choose_sides(loaded, pushes)
-    except WorkbenchError as error:
-        say_error(error)
     view = pick_one("View", _VIEWS, "view", _VIEWS[0])
     if view == "Make a vector":
         make_view(loaded, runs)

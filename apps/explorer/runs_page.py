@@ -15,11 +15,9 @@ from workbench.figures.style import words
 from workbench.runs import RunRecord, export_run
 from workbench.views.charts import figure_html, show_figure
 from workbench.views.choices import pick, pick_some, tabs, write
-from workbench.views.run_list import described, name_of, pick_run
+from workbench.views.run_list import described, pick_run
 from workbench.views.run_tables import read_table, show_table, table_names
-from workbench.views.text import plain, say_error
-
-__all__ = ["name_of", "runs_page"]
+from workbench.views.text import errors_shown, plain, say_error
 
 _MIME = {".json": "application/json", ".html": "text/html", ".png": "image/png"}
 
@@ -42,12 +40,9 @@ def runs_page(runs: pd.DataFrame) -> None:
 
 def _filtered(runs: pd.DataFrame) -> pd.DataFrame:
     first, second, third = st.columns(3)
-    with first:
-        families = pick_some("Family", sorted(runs["experiment"].unique()), key="experiment")
-    with second:
-        states = pick_some("Status", sorted(runs["status"].unique()), key="status")
-    with third:
-        text = write("Name, model or spec holds", "find", placeholder="such as cpu, or seed 1").strip().lower()
+    families = pick_some("Family", sorted(runs["experiment"].unique()), key="experiment", at=first)
+    states = pick_some("Status", sorted(runs["status"].unique()), key="status", at=second)
+    text = write("Name, model or spec holds", "find", placeholder="such as cpu, or seed 1", at=third).strip().lower()
     shown = runs[runs["experiment"].isin(families or runs["experiment"])]
     shown = shown[shown["status"].isin(states or shown["status"])]
     if text and len(shown):
@@ -92,11 +87,9 @@ def _tables(run: RunRecord) -> None:
     if not names:
         st.info("This run has no tables yet.")
         return
-    try:
+    with errors_shown():
         chosen = pick("Table", names, key="table")
         show_table(read_table(run, chosen), f"{run.name}-{chosen.split(' ')[-1]}", "table")
-    except WorkbenchError as error:
-        say_error(error)
 
 
 def _figures(run: RunRecord) -> None:
@@ -106,16 +99,13 @@ def _figures(run: RunRecord) -> None:
         st.info("This run has no tables that a figure is drawn from.")
         return
     name = pick("Figure", names, key="figure", show=words)
-    try:
+    with errors_shown():
         figure = draw(run, name)
-    except WorkbenchError as error:
-        say_error(error)
-        return
-    show_figure(figure, f"figure-{name}")
-    st.download_button(
-        "Download as HTML", lambda: figure_html(figure), f"{run.name}-{name}.html", "text/html", key="html",
-        on_click="ignore", help="works offline; the camera above the figure saves a PNG",
-    )  # fmt: skip
+        show_figure(figure, f"figure-{name}")
+        st.download_button(
+            "Download as HTML", lambda: figure_html(figure), f"{run.name}-{name}.html", "text/html", key="html",
+            on_click="ignore", help="works offline; the camera above the figure saves a PNG",
+        )  # fmt: skip
 
 
 def _files(run: RunRecord) -> None:

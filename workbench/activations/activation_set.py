@@ -167,17 +167,18 @@ class ActivationSet:
         if not store.exists:
             raise ArtifactError(f"no activations are saved in {folder}")
         if model is not None:
-            check_stamp(f"activations in {folder}", store.manifest, model, force)
+            m = store.manifest
+            check_stamp(f"the set in {folder}", m.fingerprint, m.basis, model, force)
         return store.to_set()
 
 
-def check_stamp(what: str, found: Any, model: ModelStamp, force: bool = False) -> None:
-    """Raise :class:`ArtifactError` when ``found`` (with ``fingerprint`` and ``basis``) is not of ``model``."""
-    for name in ("fingerprint", "basis"):
-        mine, theirs = getattr(found, name), getattr(model, name)
+def check_stamp(what: str, fingerprint: str | None, basis: str | None, model: ModelStamp, force: bool = False) -> None:
+    """Raise :class:`ArtifactError` when something of this ``fingerprint`` and ``basis`` is not of ``model``."""
+    for name, mine in (("fingerprint", fingerprint), ("basis", basis)):
+        theirs = getattr(model, name)
         if mine is not None and mine != theirs and not force:
             raise ArtifactError(
-                f"{what} belong to another model ({name} {mine}, the model has {theirs}); force=True uses them anyway"
+                f"{what} belongs to another model ({name} {mine}, the model has {theirs}); force=True uses it anyway"
             )
 
 

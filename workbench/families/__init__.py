@@ -9,40 +9,23 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from workbench.discovery import discover, lazily
+from workbench.discovery import discover
 from workbench.errors import check_known
-from workbench.families.claims import Claim, Verdict, read_claims, verdict
-from workbench.families.context import Context
-from workbench.families.family import Command, Family, Keeps, Step, Table, View
-from workbench.families.running import plan, run
-from workbench.families.specs import ModelSpec, Spec
+from workbench.families.family import Family
+from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from workbench.runs import RunRecord
+    import workbench.runs
+    from workbench.discovery import lazily
+    from workbench.families.claims import Claim, Verdict, read_claims, verdict
+    from workbench.families.context import Context
+    from workbench.families.family import Command, Keeps, Step, Table, View
+    from workbench.families.running import plan, run
+    from workbench.families.specs import ModelSpec, Spec
 
-__all__ = [
-    "Claim",
-    "Command",
-    "Context",
-    "Family",
-    "Keeps",
-    "ModelSpec",
-    "Spec",
-    "Step",
-    "Table",
-    "Verdict",
-    "View",
-    "families",
-    "figures_of",
-    "get_family",
-    "lazily",
-    "plan",
-    "read_claims",
-    "run",
-    "verdict",
-]
+__getattr__, __dir__, __all__ = lazy_exports(__name__, "Family", "families", "figures_of", "get_family")
 
 ENTRY_POINTS = "workbench.families"
 
@@ -63,7 +46,7 @@ def get_family(name: str) -> Family:
     return families()[name]
 
 
-def figures_of(record: RunRecord) -> dict[str, go.Figure]:
+def figures_of(record: workbench.runs.RunRecord) -> dict[str, go.Figure]:
     """All figures that a run of any family has tables for, by name; ``{}`` for a run of an unknown kind."""
     from workbench.figures.style import drawn
 

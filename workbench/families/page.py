@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from workbench.errors import DataError, WorkbenchError
+from workbench.errors import DataError
 from workbench.families import families
 from workbench.families.claims import read_claims
 from workbench.families.family import Family, Table, View
@@ -21,7 +21,7 @@ from workbench.runs import RunRecord
 from workbench.views.charts import show_figure
 from workbench.views.choices import pick, tabs
 from workbench.views.run_list import has_example, pick_run
-from workbench.views.text import say_error
+from workbench.views.text import errors_shown
 
 _ROW = 46  # pixels
 _WIDTHS = {"claim": 250, "held": 60, "evidence": 480}
@@ -105,17 +105,7 @@ def _view(run: RunRecord, view: View) -> None:
 
 def safely(draws: dict[str, Callable[[], None]]) -> dict[str, Callable[[], None]]:
     """The same, with the errors of each as a message in its place."""
-
-    def guard(one: Callable[[], None]) -> Callable[[], None]:
-        def drawn() -> None:
-            try:
-                one()
-            except WorkbenchError as error:
-                say_error(error)
-
-        return drawn
-
-    return {name: guard(one) for name, one in draws.items()}
+    return {name: errors_shown()(one) for name, one in draws.items()}
 
 
 def show_table(table: Table) -> None:

@@ -6,25 +6,19 @@
 one from many small cells, here, on a Ray cluster or on Slurm.
 """
 
-from workbench.runs.engines import make_engine
-from workbench.runs.export import export_run
-from workbench.runs.folder import RunFolder
-from workbench.runs.records import RunRecord, check_root, list_runs, load_results, load_run
-from workbench.runs.specs import spec_hash
-from workbench.runs.status import RunStatus
-from workbench.runs.sweep import Cell, run_cells
+from __future__ import annotations
 
-__all__ = [
-    "Cell",
-    "RunFolder",
-    "RunRecord",
-    "RunStatus",
-    "check_root",
-    "export_run",
-    "list_runs",
-    "load_results",
-    "load_run",
-    "make_engine",
-    "run_cells",
-    "spec_hash",
-]
+from typing import TYPE_CHECKING
+
+from workbench.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from workbench.runs.engines import make_engine
+    from workbench.runs.export import export_run
+    from workbench.runs.folder import RunFolder
+    from workbench.runs.records import RunRecord, check_root, list_runs, load_results, load_run
+    from workbench.runs.specs import spec_hash
+    from workbench.runs.status import RunStatus
+    from workbench.runs.sweep import Cell, run_cells
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -54,10 +54,11 @@ def padded(rows: Sequence[Sequence[int]], targets: Sequence[Sequence[Target]], p
     >>> batch.tokens.tolist(), batch.where.tolist(), batch.ids.tolist()
     ([[5, 6, 0], [5, 6, 7]], [0, 4], [[6, 0], [7, 8]])
     """
-    tokens = np.full((len(rows), max(map(len, rows))), pad)
+    longest = max(map(len, rows))
+    tokens = np.full((len(rows), longest), pad)
     for i, row in enumerate(rows):
         tokens[i, : len(row)] = row
-    flat = [(i * tokens.shape[1] + at - 1, *soft) for i, own in enumerate(targets) for at, *soft in own]
+    flat = [(i * longest + at - 1, choices, p, w) for i, own in enumerate(targets) for at, choices, p, w in own]
     ids, probabilities = np.zeros((len(flat), width), np.int64), np.zeros((len(flat), width), np.float32)
     for n, (_, choices, p, _) in enumerate(flat):
         ids[n, : len(choices)], probabilities[n, : len(choices)] = choices, p

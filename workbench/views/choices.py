@@ -2,6 +2,7 @@
 
 The address names what differs from what the page shows by itself.  Each page has choices of its own, which are there
 again when one comes back: a choice called ``run`` on the page ``sweeps`` stands in the address as ``sweeps-run``.
+``at`` is the column or container that a widget is put into.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def go_to(title: str, **values: str) -> None:
 
 def pick(
     label: str, options: Sequence[str], key: str, radio: bool = False, show: Callable[[str], str] = str, index: int = 0,
-    help: str = "",
+    help: str = "", at: Any = st,
 ) -> str:  # fmt: skip
     """One of the options; the address says which, else the one at ``index``.
 
@@ -68,7 +69,7 @@ def pick(
     name = key_of(key)
     _say_if_gone(label, name, [show(option) for option in options])
     _forget_unless(name, lambda value: value in options)
-    widget: Any = st.radio if radio else st.selectbox
+    widget: Any = at.radio if radio else at.selectbox
     chosen = widget(
         label, options, index, format_func=show, key=name, bind=BIND, help=help or None,
         on_change=lambda: st.session_state.pop(_GONE + name, None),
@@ -76,10 +77,10 @@ def pick(
     return str(chosen)
 
 
-def pick_one(label: str, options: Sequence[str], key: str, default: str) -> str:
+def pick_one(label: str, options: Sequence[str], key: str, default: str, at: Any = st) -> str:
     """One of a few options, all to be seen."""
     _forget_unless(key_of(key), lambda value: value in options)
-    found = st.segmented_control(
+    found = at.segmented_control(
         label, options, default=default, required=True, key=key_of(key), bind=BIND, width="stretch"
     )
     return str(found or default)
@@ -87,13 +88,13 @@ def pick_one(label: str, options: Sequence[str], key: str, default: str) -> str:
 
 def pick_some(
     label: str, options: Sequence[str], key: str, show: Callable[[str], str] = str, default: Sequence[str] = (),
-    placeholder: str = "all", help: str = "",
+    placeholder: str = "all", help: str = "", at: Any = st,
 ) -> list[str]:  # fmt: skip
     """Any of the options, none meaning all (or, with a ``default``, that); the address repeats the key for each."""
     name = key_of(key)
     if name in st.session_state:
         st.session_state[name] = [value for value in st.session_state[name] if value in options]
-    chosen = st.multiselect(
+    chosen = at.multiselect(
         label, options, format_func=show, key=name, bind=BIND, placeholder=placeholder, help=help or None
     )
     return list(chosen) or list(default)
@@ -101,48 +102,51 @@ def pick_some(
 
 def slide(
     label: str, low: _Number, high: _Number, key: str, default: _Number | None = None, step: _Number | None = None,
-    help: str = "",
+    help: str = "", at: Any = st,
 ) -> _Number:  # fmt: skip
     """A number on a slider, moved to the nearest that there is; integers for integer bounds."""
     _clamp(key_of(key), low, high)
     if low >= high:  # a slider needs two values
         return low
     start = low if default is None else default
-    found: Any = st.slider(label, low, high, start, step, key=key_of(key), bind=BIND, help=help or None)
+    found: Any = at.slider(label, low, high, start, step, key=key_of(key), bind=BIND, help=help or None)
     return type(low)(found)
 
 
 def number(
-    label: str, low: _Number, high: _Number, key: str, default: _Number, step: _Number | None = None, help: str = ""
-) -> _Number:
+    label: str, low: _Number, high: _Number, key: str, default: _Number, step: _Number | None = None, help: str = "",
+    at: Any = st,
+) -> _Number:  # fmt: skip
     """A number to be typed."""
     _clamp(key_of(key), low, high)
-    found: Any = st.number_input(label, low, high, default, step, key=key_of(key), bind=BIND, help=help or None)
+    found: Any = at.number_input(label, low, high, default, step, key=key_of(key), bind=BIND, help=help or None)
     return type(low)(found)
 
 
-def window(label: str, count: int, key: str, width: int) -> tuple[int, int]:
+def window(label: str, count: int, key: str, width: int, at: Any = st) -> tuple[int, int]:
     """A stretch of ``count`` things [first, last], by default the last ``width``."""
     last = count - 1
     if count < 2:
         return 0, last
     name = key_of(key)
     _forget_unless(name, lambda value: isinstance(value, tuple | list) and all(0 <= each <= last for each in value))
-    found = st.slider(label, 0, last, (max(0, count - width), last), key=name, bind=BIND)
+    found = at.slider(label, 0, last, (max(0, count - width), last), key=name, bind=BIND)
     return int(found[0]), int(found[1])
 
 
-def switch(label: str, key: str, default: bool = False, help: str = "") -> bool:
+def switch(label: str, key: str, default: bool = False, help: str = "", at: Any = st) -> bool:
     """On or off."""
-    return bool(st.toggle(label, default, key=key_of(key), bind=BIND, help=help or None))
+    return bool(at.toggle(label, default, key=key_of(key), bind=BIND, help=help or None))
 
 
-def write(label: str, key: str, default: str = "", placeholder: str = "", rows: int = 0, help: str = "") -> str:
+def write(
+    label: str, key: str, default: str = "", placeholder: str = "", rows: int = 0, help: str = "", at: Any = st
+) -> str:
     """A text: of one line, or of ``rows``."""
     given: dict[str, Any] = {"key": key_of(key), "bind": BIND, "placeholder": placeholder, "help": help or None}
     if rows:
-        return str(st.text_area(label, default, height=30 + 25 * rows, max_chars=20_000, **given) or "")
-    return str(st.text_input(label, default, max_chars=1000, **given) or "")
+        return str(at.text_area(label, default, height=30 + 25 * rows, max_chars=20_000, **given) or "")
+    return str(at.text_input(label, default, max_chars=1000, **given) or "")
 
 
 def tabs(draws: Mapping[str, Callable[[], object]], key: str) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import streamlit as st
+
+from workbench.errors import WorkbenchError
 
 _MARKS = re.compile(r"([\\`*\[\]<>$|~#!&]|:(?=\S)|(?<!\w)_|_(?!\w)|(?<=www)\.|^[-+=])")
 
@@ -21,3 +25,12 @@ def plain(text: object) -> str:
 def say_error(error: object, before: str = "") -> None:
     """An error in a box, as text; ``before`` is Markdown."""
     st.error(before + plain(error))
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """A user's error inside ends the block and is a message in its place."""
+    try:
+        yield
+    except WorkbenchError as error:
+        say_error(error)

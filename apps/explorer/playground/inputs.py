@@ -46,12 +46,9 @@ def _written(loaded: LoadedModel, pushes: tuple[Push, ...], chat: bool) -> Sides
 
 def _sampling() -> tuple[int, float, int]:
     first, second, third = st.columns(3)
-    with first:
-        tokens = slide("New tokens", 0, 256, "tokens", 32, 1)
-    with second:
-        temperature = slide("Temperature", 0.0, 2.0, "temperature", 1.0, 0.1, help="0 takes the likeliest token")
-    with third:
-        seed = number("Seed", 0, 10**6, "seed", 0, help="both sides draw from the same random numbers")
+    tokens = slide("New tokens", 0, 256, "tokens", 32, 1, at=first)
+    temperature = slide("Temperature", 0.0, 2.0, "temperature", 1.0, 0.1, help="0 takes the likeliest token", at=second)
+    seed = number("Seed", 0, 10**6, "seed", 0, help="both sides draw from the same random numbers", at=third)
     return tokens, temperature, seed
 
 

@@ -54,11 +54,9 @@ def attention_view(loaded: LoadedModel, sides: Sides) -> None:
 
     model = loaded.model
     left, right = st.columns(2)
-    with left:
-        layer = slide("Layer", 0, model.n_layers - 1, "attention-layer", model.n_layers // 2, 1)
-    with right:
-        heads = ["all", *map(str, range(int(model.config.num_attention_heads)))]
-        head = pick("Head", heads, "head")
+    layer = slide("Layer", 0, model.n_layers - 1, "attention-layer", model.n_layers // 2, 1, at=left)
+    heads = ["all", *map(str, range(int(model.config.num_attention_heads)))]
+    head = pick("Head", heads, "head", at=right)
     found = computed(
         "attention", (sides.stamp, layer), "Reading attention", lambda job: _patterns(loaded, sides, layer, job)
     )
@@ -97,10 +95,8 @@ def component_view(loaded: LoadedModel, sides: Sides) -> None:
     from workbench.figures.components import component_scatter
 
     left, right = st.columns(2)
-    with left:
-        layer = slide("Layer", 0, loaded.model.n_layers - 1, "pca-layer", loaded.model.n_layers // 2, 1)
-    with right:
-        part = pick_one("Tokens", ("all", "completion"), "pca-tokens", "all")
+    layer = slide("Layer", 0, loaded.model.n_layers - 1, "pca-layer", loaded.model.n_layers // 2, 1, at=left)
+    part = pick_one("Tokens", ("all", "completion"), "pca-tokens", "all", at=right)
 
     def work(job: Job) -> tuple[pd.DataFrame, list[float]]:
         from workbench.activations.components import principal_components

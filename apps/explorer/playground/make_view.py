@@ -10,7 +10,7 @@ import streamlit as st
 from apps.explorer.playground.drawer import keep, read_upload, save, vector_names
 from steering import SteeringVector, get_estimator
 from workbench.activations import capture
-from workbench.errors import DataError, WorkbenchError
+from workbench.errors import DataError
 from workbench.models import LanguageModel
 from workbench.runs.names import check_name
 from workbench.sites import Site
@@ -18,7 +18,7 @@ from workbench.views.charts import show
 from workbench.views.choices import pick, slide, switch, write
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
-from workbench.views.text import say_error
+from workbench.views.text import errors_shown
 
 _ESTIMATORS = {
     "mean_difference": "mean difference", "pca_difference": "first principal component of the differences",
@@ -34,19 +34,13 @@ def make_view(loaded: LoadedModel, runs: pd.DataFrame) -> None:
     """The form, the last vector that was made, and the drawer."""
     st.caption("One prompt a line. The vector leads from what the second list does inside the model to the first.")
     left, right = st.columns(2)
-    with left:
-        positive = write("Towards", "positive", _TOWARDS, rows=4)
-    with right:
-        negative = write("Away from", "negative", _AWAY, rows=4)
+    positive = write("Towards", "positive", _TOWARDS, rows=4, at=left)
+    negative = write("Away from", "negative", _AWAY, rows=4, at=right)
     first, second, third, fourth = st.columns(4)
-    with first:
-        layer = slide("Layer", 0, loaded.model.n_layers - 1, "make-layer", loaded.model.n_layers // 2, 1)
-    with second:
-        position = pick("Read at", list(_READ), "make-read", show=_READ.__getitem__)
-    with third:
-        estimator = pick("Estimator", list(_ESTIMATORS), "make-estimator", show=_ESTIMATORS.__getitem__)
-    with fourth:
-        name = write("Name", "make-name", "my-vector").strip()
+    layer = slide("Layer", 0, loaded.model.n_layers - 1, "make-layer", loaded.model.n_layers // 2, 1, at=first)
+    position = pick("Read at", list(_READ), "make-read", show=_READ.__getitem__, at=second)
+    estimator = pick("Estimator", list(_ESTIMATORS), "make-estimator", show=_ESTIMATORS.__getitem__, at=third)
+    name = write("Name", "make-name", "my-vector", at=fourth).strip()
     paired = switch("Line by line: each with the one beside it", "make-paired")
     lists = (_lines(positive), _lines(negative))
     if st.button("Make the vector", type="primary"):
@@ -138,14 +132,11 @@ def _upload(loaded: LoadedModel) -> None:
         given = st.file_uploader("safetensors, GGUF control vector, persona vectors (.pt)", key="vector-file")
         if given is None:
             return
-        try:
+        with errors_shown():
             vectors = read_upload(given.name, given.getvalue(), loaded.model)
-        except WorkbenchError as error:
-            say_error(error)
-            return
-        sites = [str(vector.site) for vector in vectors]
-        site = pick("Which", sites, "upload-site")
-        name = write("Name", "upload-name", "uploaded", help="letters, digits and _.,=+@-").strip()
-        if st.button("Take it"):
-            keep(name, vectors[sites.index(site)])
-            st.rerun()
+            sites = [str(vector.site) for vector in vectors]
+            site = pick("Which", sites, "upload-site")
+            name = write("Name", "upload-name", "uploaded", help="letters, digits and _.,=+@-").strip()
+            if st.button("Take it"):
+                keep(name, vectors[sites.index(site)])
+                st.rerun()

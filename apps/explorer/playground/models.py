@@ -28,12 +28,12 @@ def choose_model() -> LoadedModel | None:
     """
     shipped = [name for name, folder in shipped_models().items() if (folder / "tokenizer.json").exists()]
     left, right = st.columns([2, 3], vertical_alignment="bottom")
-    with left:
-        choice = pick("Model", [*shipped, _OTHER], "model", index=_first(shipped))
+    choice = pick("Model", [*shipped, _OTHER], "model", index=_first(shipped), at=left)
     source = choice
     if choice == _OTHER:
-        with right:
-            source = write("Folder or Hugging Face id", "source", help="such as ./my-model or Qwen/Qwen3-0.6B").strip()
+        source = write(
+            "Folder or Hugging Face id", "source", help="such as ./my-model or Qwen/Qwen3-0.6B", at=right
+        ).strip()
         if not source:
             st.info("Name a folder that holds a Hugging Face model, or a model on the hub.")
             return None

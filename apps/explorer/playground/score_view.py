@@ -29,10 +29,9 @@ def score_view(loaded: LoadedModel, sides: Sides, runs: pd.DataFrame) -> None:
         st.info("There is no vector and no probe yet: make a vector in the view Make a vector.")
         return
     left, right = st.columns(2)
-    with left:
-        chosen = pick(
-            "Vector or probe", options, "scorer", help="probes are those in the folder probes beside the runs"
-        )
+    chosen = pick(
+        "Vector or probe", options, "scorer", help="probes are those in the folder probes beside the runs", at=left
+    )
     if chosen.startswith(_PROBE):
         scorer, name = _probe(probes[chosen.removeprefix(_PROBE)], loaded), "score"
         site, stamp = scorer.site_, chosen
@@ -40,8 +39,7 @@ def score_view(loaded: LoadedModel, sides: Sides, runs: pd.DataFrame) -> None:
         from dataclasses import replace
 
         vector = read_vector(chosen, vectors, loaded.model)
-        with right:
-            layer = slide("Layer", 0, loaded.model.n_layers - 1, f"score-layer-{chosen}", vector.site.layer, 1)
+        layer = slide("Layer", 0, loaded.model.n_layers - 1, f"score-layer-{chosen}", vector.site.layer, 1, at=right)
         site, scorer, name = replace(vector.site, layer=layer), vector, "projection"
         stamp = digest(vector)
 

@@ -9,11 +9,10 @@ import streamlit as st
 
 from apps.explorer.playground.drawer import digest, read_vector, vector_names
 from steering import Add, SteeringVector
-from workbench.errors import WorkbenchError
 from workbench.models import LanguageModel
 from workbench.views.choices import pick, pick_some, slide
 from workbench.views.model_cache import LoadedModel
-from workbench.views.text import say_error
+from workbench.views.text import errors_shown
 
 SCOPES = {
     "prompt[-1:]+generation": "last prompt token and on",
@@ -41,39 +40,29 @@ def choose_pushes(loaded: LoadedModel, runs: pd.DataFrame) -> tuple[Push, ...]:
     """The vectors that are on, in the order chosen; those with multiplier 0 do nothing and are left out."""
     names = vector_names(runs, loaded.model)
     left, right = st.columns([5, 1])
-    with left:
-        chosen = pick_some(
-            "Steering vectors", list(names), "vectors", placeholder="none: choose one, or make one below",
-            help="saved ones, those of runs (experiment/run/name), and those made here",
-        )  # fmt: skip
-    with right:
-        largest = pick("Sliders to \u00b1", _RANGES, "range", index=1) if chosen else _RANGES[1]
+    chosen = pick_some(
+        "Steering vectors", list(names), "vectors", placeholder="none: choose one, or make one below",
+        help="saved ones, those of runs (experiment/run/name), and those made here", at=left)  # fmt: skip
+    largest = pick("Sliders to \u00b1", _RANGES, "range", index=1, at=right) if chosen else _RANGES[1]
     pushes = []
     for name in chosen:
-        try:
+        with errors_shown():
             pushes.append(_push(name, read_vector(name, names, loaded.model), loaded.model, int(largest)))
-        except WorkbenchError as error:
-            say_error(error)
     return tuple(push for push in pushes if push.multiplier != 0)
 
 
 def _push(name: str, vector: SteeringVector, model: LanguageModel, largest: int) -> Push:
     with st.container(border=True):
         first, second, third = st.columns([3, 4, 3])
-        with first:
-            site = vector.site
-            layer = slide(
-                f"Layer of {name}", 0, model.n_layers - 1, f"layer-{name}", site.layer, 1,
-                help=f"made at layer {site.layer}, {site.component}; length {vector.norm:.3g}",
-            )  # fmt: skip
-        with second:
-            limit, step = float(largest), largest / 100
-            multiplier = slide(
-                f"Multiplier of {name}", -limit, limit, f"multiplier-{name}", limit / 10, step,
-                help=f"times the vector, whose length is {vector.norm:.3g}; 0 switches it off",
-            )  # fmt: skip
-        with third:
-            scope = pick("Tokens", list(SCOPES), f"scope-{name}", show=lambda scope: SCOPES[scope])
+        site = vector.site
+        layer = slide(
+            f"Layer of {name}", 0, model.n_layers - 1, f"layer-{name}", site.layer, 1,
+            help=f"made at layer {site.layer}, {site.component}; length {vector.norm:.3g}", at=first)  # fmt: skip
+        limit, step = float(largest), largest / 100
+        multiplier = slide(
+            f"Multiplier of {name}", -limit, limit, f"multiplier-{name}", limit / 10, step,
+            help=f"times the vector, whose length is {vector.norm:.3g}; 0 switches it off", at=second)  # fmt: skip
+        scope = pick("Tokens", list(SCOPES), f"scope-{name}", show=lambda scope: SCOPES[scope], at=third)
     return Push(name, layer, multiplier, scope, digest(vector), vector)
 
 

@@ -1,7 +1,7 @@
 """EAST: entropic activation steering of an in-context bandit agent (arXiv 2406.00244).
 
-``spec`` says what is run, ``collect`` plays the agent and extracts vectors, ``conditions`` steers it under many
-conditions, ``steps`` is the order of it all and turns rows into tables, ``claims`` are the paper's.
+``spec`` says what is run, ``collect`` plays the agent, extracts vectors and steers it under many conditions, ``steps``
+is the order of it all and turns rows into tables, ``claims`` are the paper's.
 """
 
 from __future__ import annotations

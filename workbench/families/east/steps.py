@@ -16,8 +16,16 @@ from torch import Tensor
 
 from steering.vectors import SteeringVector
 from workbench.families import Context, Step
-from workbench.families.east.collect import ESTIMATES, estimate_vectors, play_extraction, play_settings
-from workbench.families.east.conditions import Condition, EvalPrompt, choose_prompts, run_conditions
+from workbench.families.east.collect import (
+    ESTIMATES,
+    Condition,
+    EvalPrompt,
+    choose_prompts,
+    estimate_vectors,
+    play_extraction,
+    play_settings,
+    run_conditions,
+)
 from workbench.families.east.spec import EastSpec
 from workbench.families.east.thoughts import over_represented, trace_thoughts
 from workbench.seeding import derive_seed

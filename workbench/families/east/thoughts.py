@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from workbench.families.east.collect import agent_for
-from workbench.families.east.conditions import EvalPrompt
+from workbench.families.east.collect import EvalPrompt, agent_for
 from workbench.families.east.spec import EastSpec
 from workbench.models.language_model import LanguageModel
 

@@ -73,17 +73,13 @@ def transcripts(run: RunRecord) -> None:
         st.info("This run has not played steered episodes.")
         return
     first, second, third, fourth = st.columns(4)
-    with first:
-        rendering = pick("Rendering", renderings, key="rendering", show=words)
+    rendering = pick("Rendering", renderings, key="rendering", show=words, at=first)
     steps = pd.concat([run.read(f"behaviour-{rendering}"), run.read(f"steered-{rendering}")], ignore_index=True)
-    with second:
-        setting = pick("Mean rewards", list(dict.fromkeys(steps["setting"])), key="setting")
+    setting = pick("Mean rewards", list(dict.fromkeys(steps["setting"])), key="setting", at=second)
     steps = steps[steps["setting"] == setting]
-    with third:
-        episode = pick("Episode", sorted(steps["episode"].astype(str).unique(), key=int), key="episode")
+    episode = pick("Episode", sorted(steps["episode"].astype(str).unique(), key=int), key="episode", at=third)
     methods = [name for name in dict.fromkeys(steps["method"]) if name != "unsteered"]
-    with fourth:
-        method = pick("Beside unsteered", methods, key="beside", show=lambda name: look(name).name)
+    method = pick("Beside unsteered", methods, key="beside", show=lambda name: look(name).name, at=fourth)
     steps = steps[steps["episode"].astype(str) == episode]
     both = {name: steps[steps["method"] == name].sort_values("step") for name in ("unsteered", method)}
     first_step = _first_step(max(map(len, both.values())))

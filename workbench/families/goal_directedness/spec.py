@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from workbench.errors import did_you_mean
+from workbench.errors import check_known
 from workbench.families.specs import ModelSpec
 from workbench.worlds.grids.maze_sets import MazeSpec, distinct, odd_from
 
@@ -40,8 +40,7 @@ class GoalSpec(MazeSpec, ModelSpec):
     @classmethod
     def _modes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for mode in value:
-            if mode not in MODES:
-                raise ValueError(f"unknown mode {mode!r}{did_you_mean(mode, MODES)}")
+            check_known(mode, MODES, "mode")
         return value
 
     @field_validator("hidden", "plan_decoders")

@@ -46,13 +46,10 @@ def player(run: RunRecord) -> None:
         st.info("This run kept no episodes to look at.")
         return
     left, middle, right = st.columns([2, 3, 2])
-    with left:
-        task = pick("Task", list(dict.fromkeys(e.task for e in episodes)), key="task", show=task_name)
+    task = pick("Task", list(dict.fromkeys(e.task for e in episodes)), key="task", show=task_name, at=left)
     own = {str(episode.number): episode for episode in episodes if episode.task == task}
-    with middle:
-        episode = own[pick("Episode", list(own), key="episode", show=lambda name: _describe(own[name]))]
-    with right:
-        moving = switch("Play it", key="play", help="all moves in one figure, with a play button")
+    episode = own[pick("Episode", list(own), key="episode", show=lambda name: _describe(own[name]), at=middle)]
+    moving = switch("Play it", key="play", help="all moves in one figure, with a play button", at=right)
     st.markdown("  \n".join(caption(episode, rates.get(task, ""))).replace("<b>", "**").replace("</b>", "**"))
     if moving:
         show_figure(episode_steps(episode, captioned=False), "chart-moving", recolour=False, narrowest=820)

@@ -98,15 +98,12 @@ def play_bandit(
 
 def _choose() -> BanditSettings:
     first, second, third = st.columns(3)
-    with first:
-        rendering = pick("Rendering", list(RENDERINGS), "rendering", show=lambda name: name.replace("_", " "))
-        wording = pick("Wording", list(map(str, sorted(TRAINED_WORDINGS + HELD_OUT_WORDINGS))), "wording")
-    with second:
-        low = number("Mean of arm 1", 0.0, 1000.0, "mean1", 95.0, 1.0)
-        high = number("Mean of arm 2", 0.0, 1000.0, "mean2", 105.0, 1.0)
-    with third:
-        sigma = number("Standard deviation", 0.0, 1000.0, "sigma", 10.0, 1.0)
-        completions = number("Completions a step", 1, 50, "completions", 10, help="drawn to see how sure it is")
+    rendering = pick("Rendering", list(RENDERINGS), "rendering", show=lambda name: name.replace("_", " "), at=first)
+    wording = pick("Wording", list(map(str, sorted(TRAINED_WORDINGS + HELD_OUT_WORDINGS))), "wording", at=first)
+    low = number("Mean of arm 1", 0.0, 1000.0, "mean1", 95.0, 1.0, at=second)
+    high = number("Mean of arm 2", 0.0, 1000.0, "mean2", 105.0, 1.0, at=second)
+    sigma = number("Standard deviation", 0.0, 1000.0, "sigma", 10.0, 1.0, at=third)
+    completions = number("Completions a step", 1, 50, "completions", 10, help="drawn to see how sure it is", at=third)
     return BanditSettings(rendering, int(wording), (low, high), sigma, completions=completions)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from workbench.errors import did_you_mean
+from workbench.errors import check_known
 from workbench.seeding import derive_seed
 from workbench.worlds.grids.layouts import Layout
 from workbench.worlds.grids.mazes import make_layout
@@ -66,8 +66,7 @@ class MazeSpec(BaseModel):
     @field_validator("wording")
     @classmethod
     def _wording(cls, value: str) -> str:
-        if value not in WORDINGS:
-            raise ValueError(f"unknown wording {value!r}{did_you_mean(value, WORDINGS)}")
+        check_known(value, WORDINGS, "wording")
         return value
 
     @field_validator("densities")

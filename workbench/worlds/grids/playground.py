@@ -82,12 +82,9 @@ def play_grid(
 
 def _choose() -> GridSettings:
     first, second, third = st.columns(3)
-    with first:
-        structure = pick("Kind", ["maze", *GOAL_STRUCTURES], "structure")
-    with second:
-        size = pick("Size", ["5", "7", "9"], "size", index=1)
-    with third:
-        density = slide("Wall density", 0.0, 1.0, "density", 0.4, 0.2)
+    structure = pick("Kind", ["maze", *GOAL_STRUCTURES], "structure", at=first)
+    size = pick("Size", ["5", "7", "9"], "size", index=1, at=second)
+    density = slide("Wall density", 0.0, 1.0, "density", 0.4, 0.2, at=third)
     return GridSettings(structure, int(size), density, switch("Reason before answering", "reasoning"))
 
 

@@ -23,8 +23,14 @@ from tests.killing import kill_run, python
 from workbench.errors import ArtifactError, DataError, ModelError, SpecError
 from workbench.families import get_family, plan, run
 from workbench.families.east import EAST, PRESETS
-from workbench.families.east.collect import agent_for, play_extraction, play_settings
-from workbench.families.east.conditions import Condition, choose_prompts, run_conditions
+from workbench.families.east.collect import (
+    Condition,
+    agent_for,
+    choose_prompts,
+    play_extraction,
+    play_settings,
+    run_conditions,
+)
 from workbench.families.east.steps import choose, results_table
 from workbench.families.east.thoughts import over_represented
 from workbench.models.language_model import LanguageModel

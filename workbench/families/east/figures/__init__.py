@@ -20,18 +20,6 @@ from workbench.figures.record import Record, Tables
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "cumulative_arms",
-    "entropy_by_multiplier",
-    "entropy_by_step",
-    "figures",
-    "layer_multiplier_heatmap",
-    "regret",
-    "thought_trace",
-    "transfer_matrix",
-    "vector_norms",
-    "words_table",
-]
 Draw = Callable[[], go.Figure]
 
 

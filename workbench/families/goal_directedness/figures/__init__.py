@@ -38,32 +38,6 @@ from workbench.figures.record import Record, Tables
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "GridExample",
-    "behaviour_by",
-    "behaviour_by_distance",
-    "calibration",
-    "control_curves",
-    "decoded_actions",
-    "direction_curves",
-    "erasure",
-    "examples_of",
-    "figures",
-    "grid_examples",
-    "grid_step",
-    "grid_steps",
-    "layer_curves",
-    "layer_heatmap",
-    "map_cells",
-    "map_training",
-    "plan_controls",
-    "plan_layers",
-    "plan_prefix",
-    "steering",
-    "structures",
-    "transforms",
-]
-
 Draw = Callable[[], go.Figure]
 _MAP_SCORES = ("accuracy", "balanced_accuracy", "accuracy_padded")
 # figure -> (table, what draws it)

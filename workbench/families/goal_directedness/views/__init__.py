@@ -46,11 +46,9 @@ def _viewer(run: RunRecord) -> None:
         return
     names = {f"{k}": example for k, example in enumerate(examples, 1)}
     left, right = st.columns(2)
-    with left:
-        name = pick("Trajectory", list(names), key="trajectory", show=lambda k: _describe(k, names[k]))
+    name = pick("Trajectory", list(names), key="trajectory", show=lambda k: _describe(k, names[k]), at=left)
     example = names[name]
-    with right:
-        step = slide("Step", 1, len(example.steps), key="step")
+    step = slide("Step", 1, len(example.steps), key="step", at=right)
     show_figure(grid_step(example, step - 1), "grid", recolour=False, narrowest=820)
     completion = example.steps[step - 1].get("completion")
     if completion:

@@ -6,7 +6,7 @@ import math
 
 from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
-from workbench.errors import did_you_mean
+from workbench.errors import check_known, did_you_mean
 from workbench.families.specs import ModelSpec
 
 PROTOCOLS = ("detection", "naming", "thought", "prefill", "control", "kv_cache")
@@ -64,8 +64,7 @@ class InjectionSpec(ModelSpec):
     @field_validator("scope")
     @classmethod
     def _scope(cls, value: str) -> str:
-        if value not in SCOPES:
-            raise ValueError(f"unknown scope {value!r}{did_you_mean(value, SCOPES)}")
+        check_known(value, SCOPES, "scope")
         return value
 
     @field_validator("multipliers")

@@ -48,12 +48,10 @@ def _cells(run: RunRecord) -> None:
     arms = [f"{p}/{a}" for p, a in dict.fromkeys(zip(table["protocol"], table["arm"], strict=True))]
     with st.expander("Numbers, of any arm and measure"):
         left, right = st.columns(2)
-        with left:
-            chosen = pick("Arm", arms, key="arm", show=lambda name: words(name.replace("/", ", ")))
+        chosen = pick("Arm", arms, key="arm", show=lambda name: words(name.replace("/", ", ")), at=left)
         protocol, _, arm = chosen.partition("/")
         part = table[(table["protocol"] == protocol) & (table["arm"] == arm)]
-        with right:
-            metric = pick("Measure", list(dict.fromkeys(part["metric"])), key="metric", show=_metric)
+        metric = pick("Measure", list(dict.fromkeys(part["metric"])), key="metric", show=_metric, at=right)
         part = part[(part["metric"] == metric) & (part["vector"] == "concept")]
         cells = part[["layer", "multiplier", "n"]].reset_index(drop=True).join(with_controls(part))
         st.dataframe(cells, hide_index=True, key="cells")
@@ -74,22 +72,19 @@ def _replies(run: RunRecord) -> None:
         st.info("This run kept no replies.")
         return
     one, two, three, four, five = st.columns(5)
-    with one:
-        protocol = pick("Kind", protocols, key="kind", show=words)
+    protocol = pick("Kind", protocols, key="kind", show=words, at=one)
     layers = [step.rpartition("-")[2] for step in cells if step.rpartition("-")[0] == protocol]
-    with two:
-        layer = pick("Layer", layers, key="layer", show=lambda name: "no injection" if name == "none" else name,
-                     index=min(1, len(layers) - 1))  # fmt: skip
+    layer = pick("Layer", layers, key="layer", show=lambda name: "no injection" if name == "none" else name,
+                 index=min(1, len(layers) - 1), at=two)  # fmt: skip
     rows = run.read(f"{protocol}-{layer}")
     written = rows[rows["text"] != ""] if (rows["text"] != "").any() else rows
-    with three:
-        arm = pick("Asked", list(dict.fromkeys(written["arm"])), key="asked", show=words)
+    arm = pick("Asked", list(dict.fromkeys(written["arm"])), key="asked", show=words, at=three)
     rows = written[written["arm"] == arm]
-    with four:
-        vector = pick("Vector", list(dict.fromkeys(rows["vector"])), key="vector", show=lambda name: VECTORS[name].name)
+    vector = pick(
+        "Vector", list(dict.fromkeys(rows["vector"])), key="vector", show=lambda name: VECTORS[name].name, at=four
+    )
     rows = rows[rows["vector"] == vector]
-    with five:
-        multiplier = pick("Multiplier", [f"{s:g}" for s in sorted(rows["multiplier"].unique())], key="multiplier")
+    multiplier = pick("Multiplier", [f"{s:g}" for s in sorted(rows["multiplier"].unique())], key="multiplier", at=five)
     rows = rows[rows["multiplier"] == float(multiplier)]
     where = asked.get(f"{protocol}/{arm}")
     if where:

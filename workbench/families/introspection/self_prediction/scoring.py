@@ -24,7 +24,7 @@ import pandas as pd
 
 from workbench.errors import DataError
 from workbench.seeding import derive_seed
-from workbench.statistics import cluster_bootstrap
+from workbench.statistics import Interval, cluster_bootstrap
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -106,12 +106,9 @@ _BLOCK = 2**22
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """A paired difference of means, its 95% interval, the p-value of no difference (two-sided), and rows compared."""
+class Contrast(Interval):
+    """A paired difference of means with its 95% interval, the p-value of no difference (two-sided), rows compared."""
 
-    estimate: float
-    low: float
-    high: float
     p: float
     n: int
 
@@ -125,8 +122,7 @@ def contrast(a: ArrayLike, b: ArrayLike, clusters: ArrayLike, seed: int = 0) -> 
     """
     difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     interval = cluster_bootstrap(difference, clusters, seed=seed)
-    p = sign_flip_p(difference, clusters, seed)
-    return Contrast(interval.estimate, interval.low, interval.high, p, len(difference))
+    return Contrast(**vars(interval), p=sign_flip_p(difference, clusters, seed), n=len(difference))
 
 
 def sign_flip_p(difference: ArrayLike, clusters: ArrayLike, seed: int = 0, flips: int = _FLIPS) -> float:

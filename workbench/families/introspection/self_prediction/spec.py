@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from probes import PROBES
-from workbench.errors import did_you_mean
+from workbench.errors import check_known
 from workbench.families.specs import ModelSpec
 
 COPY = "copy"  # the candidate that is made in the run
@@ -56,8 +56,7 @@ class SelfPredictionSpec(ModelSpec):
     @classmethod
     def _known_probe(cls, value: str) -> str:
         known = ["none", *(name for name in PROBES if "regression" not in name)]
-        if value not in known:
-            raise ValueError(f"unknown probe {value!r}{did_you_mean(value, known)}")
+        check_known(value, known, "probe")
         return value
 
     @field_validator("candidates")

@@ -45,9 +45,8 @@ def steps(spec: SelfPredictionSpec) -> Iterator[Step]:
     layers, questions = spec.known_layers(spec.layers), Questions(spec)
     names = {FIRST: spec.model} | {f"candidate-{k}": name for k, name in enumerate(spec.candidates, 1)}
     for role, name in names.items():
-        yield Step(
-            f"behaviour-{role}", f"what {name} answers", partial(_behaviour, get=_base(role)), len(questions.all)
-        )
+        work = partial(_behaviour, get=_base(role), role="")
+        yield Step(f"behaviour-{role}", f"what {name} answers", work, len(questions.all))
     sampled = questions.role("test", spec.calibration_prompts) if spec.samples and "forward" in spec.directions else []
     if sampled:
         yield Step(f"samples-{FIRST}", "how its answers spread", _sampled, spec.samples * len(sampled))
@@ -78,11 +77,11 @@ def _finetunings(spec: SelfPredictionSpec, questions: Questions, draws: int) -> 
         yield Step(f"train-{name}", f"finetune {learner} on {target}'s behaviour", train)
         yield from predictions(name, f"what {name} predicts", get, target == FIRST)
         if learner == target:
-            yield Step(f"behaviour-{name}", f"what {name} answers", partial(_tested, get=get), len(test))
+            yield Step(f"behaviour-{name}", f"what {name} answers", partial(_behaviour, get=get), len(test))
         if learner == target == FIRST and spec.shift_pairs:
             shifted = PredictionContext.shifted
             yield Step("train-shifted", f"finetune {name} on another model's answers", _train_shifted)
-            yield Step("behaviour-shifted", "what it answers now", partial(_tested, get=shifted), len(test))
+            yield Step("behaviour-shifted", "what it answers now", partial(_behaviour, get=shifted), len(test))
             yield Step("foreseen-shifted", "what it predicts now", partial(_foreseen, get=shifted), asked)
 
 
@@ -94,12 +93,9 @@ def _tuned(learner: str, target: str) -> Get:
     return lambda context: context.tuned(learner, target)
 
 
-def _behaviour(context: PredictionContext, get: Get) -> pd.DataFrame:
-    return behaviour(get(context), context.questions.all, context.progress)
-
-
-def _tested(context: PredictionContext, get: Get) -> pd.DataFrame:
-    return behaviour(get(context), context.questions.role("test"), context.progress)
+def _behaviour(context: PredictionContext, get: Get, role: str = "test") -> pd.DataFrame:
+    asked = context.questions.role(role) if role else context.questions.all
+    return behaviour(get(context), asked, context.progress)
 
 
 def _foreseen(context: PredictionContext, get: Get) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -98,14 +99,10 @@ def _predictions(run: RunRecord) -> None:
         return
     rows = run.load_table("predictions")
     one, two, three, four = st.columns(4)
-    with one:
-        rows = _picked(rows, "target", "Predicting", role)
-    with two:
-        rows = _picked(rows, "predictor", "By", predictor_name)
-    with three:
-        rows = _picked(rows, "task", "Task")
-    with four:
-        verdict = pick("Show", ["all", "right", "wrong"], key="verdict")
+    rows = _picked(rows, one, "target", "Predicting", role)
+    rows = _picked(rows, two, "predictor", "By", predictor_name)
+    rows = _picked(rows, three, "task", "Task")
+    verdict = pick("Show", ["all", "right", "wrong"], key="verdict", at=four)
     if verdict != "all":
         rows = rows[rows["correct"] == (1.0 if verdict == "right" else 0.0)]
     said = rows["said"].fillna("(does not comply)")
@@ -116,7 +113,7 @@ def _predictions(run: RunRecord) -> None:
     st.dataframe(rows[shown].head(_MOST), hide_index=True, key="predictions")
 
 
-def _picked(rows: pd.DataFrame, column: str, label: str, show: Callable[[str], str] = words) -> pd.DataFrame:
+def _picked(rows: pd.DataFrame, at: Any, column: str, label: str, show: Callable[[str], str] = words) -> pd.DataFrame:
     """The rows with the picked value of a column."""
-    value = pick(label, list(dict.fromkeys(rows[column].astype(str))), key=column, show=show)
+    value = pick(label, list(dict.fromkeys(rows[column].astype(str))), key=column, show=show, at=at)
     return rows[rows[column] == value]

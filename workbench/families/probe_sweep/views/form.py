@@ -53,11 +53,9 @@ def chosen_spec() -> tuple[Family, dict[str, Any]]:
     """What is run, and the spec that the form says."""
     others = [name for name, family in families().items() if family.presets]
     left, right = st.columns(2)
-    with left:
-        kind = pick("What to run", [_PROBES, *others], key="what")
+    kind = pick("What to run", [_PROBES, *others], key="what", at=left)
     if kind == _PROBES:
-        with right:
-            template = pick("Begin with", list(TEMPLATES), key="template")
+        template = pick("Begin with", list(TEMPLATES), key="template", at=right)
         return families()[EXPERIMENT], _sweep(TEMPLATES[template], list(TEMPLATES).index(template))
     with right:
         return families()[kind], _preset(families()[kind])
@@ -87,11 +85,9 @@ def _preset(family: Family) -> dict[str, Any]:
     spec = presets[preset].model_dump(mode="json")
     first, second = st.columns(2)
     if "model" in spec:
-        with first:
-            spec["model"] = write("Model", "model", placeholder=str(spec["model"])).strip() or spec["model"]
+        spec["model"] = write("Model", "model", placeholder=str(spec["model"]), at=first).strip() or spec["model"]
     if "seed" in spec:
-        with second:
-            spec["seed"] = slide("Seed", 0, 20, "seed")
+        spec["seed"] = slide("Seed", 0, 20, "seed", at=second)
     return dict(spec)
 
 
@@ -99,28 +95,21 @@ def _sweep(template: dict[str, Any], number: int) -> dict[str, Any]:
     """The template with what the widgets say; each template has choices of its own."""
     spec, source = dict(template), dict(template["source"])
     first, second, third = st.columns(3)
-    with first:
-        models = write("Models (names, folders or hub ids)", "models", placeholder=", ".join(template["models"]))
-        spec["models"] = _several(models) or template["models"]
-    with second:
-        sites = write("Layers or sites", "sites", placeholder="all, or 1, 3, or all.mlp_out")
-        spec["sites"] = _several(sites) or template["sites"]
-    with third:
-        spec["targets"] = pick_some(
-            "Targets", _LABELS[source["kind"]], key=f"targets{number}", default=template["targets"]
-        )
-    with first:
-        probes = pick_some("Probes", list(PROBES), key=f"probes{number}", default=list(template["probes"]))
-        spec["probes"] = {name: template["probes"].get(name) for name in probes}
-    with second:
-        spec["controls"] = pick_some("Controls", CONTROLS, key="controls", default=template["controls"])
-    with third:
-        spec["seeds"] = list(range(slide("Seeds", 1, 5, "seeds", help="each fits everything once more")))
+    models = write("Models (names, folders or hub ids)", "models", placeholder=", ".join(template["models"]), at=first)
+    spec["models"] = _several(models) or template["models"]
+    sites = write("Layers or sites", "sites", placeholder="all, or 1, 3, or all.mlp_out", at=second)
+    spec["sites"] = _several(sites) or template["sites"]
+    spec["targets"] = pick_some(
+        "Targets", _LABELS[source["kind"]], key=f"targets{number}", default=template["targets"], at=third
+    )
+    probes = pick_some("Probes", list(PROBES), key=f"probes{number}", default=list(template["probes"]), at=first)
+    spec["probes"] = {name: template["probes"].get(name) for name in probes}
+    spec["controls"] = pick_some("Controls", CONTROLS, key="controls", default=template["controls"], at=second)
+    spec["seeds"] = list(range(slide("Seeds", 1, 5, "seeds", help="each fits everything once more", at=third)))
     numbers = {name: value for name, value in source.items() if isinstance(value, int)}
     for column, (name, value) in zip(st.columns(max(1, len(numbers))), numbers.items(), strict=False):
-        with column:
-            shown = name.replace("_", " ").capitalize()
-            source[name] = slide(shown, min(2, value), 4 * value, f"{name}{number}", value)
+        shown = name.replace("_", " ").capitalize()
+        source[name] = slide(shown, min(2, value), 4 * value, f"{name}{number}", value, at=column)
     spec["source"] = source
     if switch("Scores of each class too", "per_class", help="precision, recall and F1"):
         spec["per_class"] = True
