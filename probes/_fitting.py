@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import sklearn.base
+from jaxtyping import Shaped
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import has_fit_parameter
 
 from probes._inputs import to_numpy
 from probes.metrics import Predictions
 from workbench.errors import DataError, SpecError
 from workbench.labels import label_array
-
-if TYPE_CHECKING:
-    from jaxtyping import Shaped
-    from numpy.typing import ArrayLike
 
 
 def is_classifier(probe: Any) -> bool:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int, Shaped
 
 from probes._inputs import to_numpy
 from workbench.activations import ActivationSet, ActivationStore
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.sites import Site
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int, Shaped
 
 
 @dataclass(frozen=True)

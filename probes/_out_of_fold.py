@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int, Shaped
+from numpy.typing import ArrayLike
 
 from probes._fitting import checked_features, checked_labels, fit_clone, is_classifier, predictions_of
 from probes.folds import group_folds, group_holdout
 from probes.metrics import Predictions
 from workbench.errors import DataError
 from workbench.seeding import derive_seed
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int, Shaped
-    from numpy.typing import ArrayLike
 
 _ATTEMPTS = 20  # permutations tried until every training side holds two classes
 

@@ -9,17 +9,14 @@ are those that ``workbench.statistics.cluster_bootstrap`` draws for the same see
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from workbench.errors import DataError
 from workbench.labels import label_array
 from workbench.statistics import Interval, percentiles, times_drawn
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
-    from numpy.typing import ArrayLike
 
 
 class ClusterSums:

@@ -7,18 +7,16 @@ kind of group labels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int, Shaped
+from numpy.typing import ArrayLike
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from probes._inputs import to_numpy
 from workbench.errors import DataError
 from workbench.labels import label_array
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int, Shaped
-    from numpy.typing import ArrayLike
 
 
 def majority_probe(classifier: bool) -> Any:

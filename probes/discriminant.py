@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from probes.moments import Moments
 from workbench.errors import SpecError
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 
 def discriminant(

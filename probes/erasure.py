@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from probes._artifact import read_artifact, write_artifact
@@ -22,8 +23,6 @@ from workbench.activations.activation_set import ModelStamp, check_stamp
 from workbench.errors import ArtifactError, DataError
 from workbench.sites import Site
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
 _FORMAT = "workbench-erasure"
 _LEAST = 1e-7  # correlations with the concept below this are rounding
 

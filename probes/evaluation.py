@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
 from probes._fitting import checked_features, checked_labels, is_classifier
 from probes._joined import Joined
@@ -33,10 +35,6 @@ from workbench.errors import SpecError, check_known, did_you_mean
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.statistics import Interval, check_resamples
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-    from numpy.typing import ArrayLike
 
 CONTROLS = ("majority", "shuffled", "random_features", "control_task")
 

@@ -7,19 +7,15 @@ that share a rendered state, so that neither an episode nor a state is ever on b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from workbench.errors import DataError
 from workbench.labels import label_array
 from workbench.seeding import derive_seed
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int, Shaped
-    from numpy.typing import ArrayLike
 
 _ATTEMPTS = 20  # other orders tried when some training side lacks a class
 

@@ -11,20 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
 from probes._fitting import checked_features, checked_labels, fit_clone, is_classifier, predictions_of
 from probes.controls import shuffled_labels
 from workbench.errors import DataError, SpecError
 from workbench.seeding import derive_seed
 from workbench.statistics import Interval, cluster_bootstrap
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-    from numpy.typing import ArrayLike
 
 FRACTIONS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)
 """Ends of the blocks as shares of the rows, the paper's."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int, Shaped
+from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.metrics import precision_recall_fscore_support
 
@@ -21,10 +23,6 @@ from probes.ranks import OnResamples, auroc, spearman
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.labels import label_array
 from workbench.statistics import times_drawn
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int, Shaped
-    from numpy.typing import ArrayLike
 
 RANK_RESAMPLES = 300
 _MANY_CLUSTERS = 2000  # above, AUROC too gets the fewer resamples: its cost grows with their square

@@ -8,13 +8,11 @@ streams.  Classes are one-hot targets: their counts and means follow from the sa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
 _CHUNK = 4096  # rows turned into float64 at a time
 
 

@@ -13,12 +13,10 @@ the share of positives in the training rows "predicts", being high where that of
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 OnResamples: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """A score as a function of ``counts`` [resamples, clusters], giving [resamples]."""

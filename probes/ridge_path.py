@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.fold_moments import FoldMoments, Task
 from probes.moments import Moments, spread_of
 from workbench.errors import SpecError
 
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 ALPHAS: tuple[float, ...] = tuple(float(10**e) for e in np.arange(-1, 5.5, 0.5))  # 13 penalties, 0.1 to 100000
 
 

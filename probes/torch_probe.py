@@ -7,10 +7,11 @@ activations; the scaling is kept beside the network's weights and saved with the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
+from jaxtyping import Float, Shaped
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -32,8 +33,6 @@ from probes.torch_training import (
 )
 from workbench.errors import DataError
 
-if TYPE_CHECKING:
-    from jaxtyping import Float, Shaped
 _CHUNK = 8192  # rows that go through the network at a time when predicting
 
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from workbench.errors import DataError, SpecError
 from workbench.progress import progress_bar
 
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
-    from numpy.typing import ArrayLike
 _Network = TypeVar("_Network", bound=nn.Module)
 # Dropout draws from torch's process-wide stream, so two threads that train at once would take each other's numbers.
 _ONE_AT_A_TIME = threading.RLock()

@@ -6,15 +6,11 @@ A multiplier of 2 means little across layers and models, since the residual stre
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from jaxtyping import Float
 from torch import Tensor
 
 from steering.vectors import SteeringVector
 from workbench.errors import DataError
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 
 def relative_dose(

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from steering.vectors import SteeringVector, real_tensor, shown
 from workbench.errors import ArtifactError, DataError, SiteError
 from workbench.models.interventions import Scope, Where
 from workbench.sites import Site
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 Vector = SteeringVector | Tensor
 Multiplier = float | Tensor

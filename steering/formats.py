@@ -21,9 +21,10 @@ import os
 import pickle
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from steering._files import existing_file
@@ -32,8 +33,6 @@ from steering.vectors import SteeringTarget, SteeringVector
 from workbench.errors import ArtifactError
 from workbench.sites import Site
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
 _LAYOUTS = (
     "a saved SteeringVector, a GGUF control vector, saklas safetensors (layer_0, layer_1, ...), persona vectors"
     " (*_diff.pt, [layers, d]), mean_diffs.pt [positions, layers, d] or a refusal_direction folder"

@@ -8,34 +8,16 @@ every position.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from einops import rearrange
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from steering.edits import AtSite
 from workbench.errors import DataError
 from workbench.models.interventions import Scope, Where
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-
-
-def apply_low_rank(
-    activation: Float[Tensor, "batch pos d"],
-    up: Float[Tensor, "batch #pos d rank"],
-    down: Float[Tensor, "batch #pos rank d"],
-) -> Float[Tensor, "batch pos d"]:
-    """``e + A B e`` with a matrix pair for every sequence (pos 1) or every position.
-
-    >>> e, a, b = torch.ones(1, 1, 2), torch.tensor([[[[1.0], [0.0]]]]), torch.tensor([[[[2.0, 3.0]]]])
-    >>> apply_low_rank(e, a, b).tolist()
-    [[[6.0, 1.0]]]
-    """
-    if up.shape[1] == 1:  # [batch pos d] @ [batch d rank]
-        return activation + activation @ down[:, 0].mT @ up[:, 0].mT
-    return activation + (up @ (down @ activation[..., None]))[..., 0]
 
 
 class LowRankControllers(nn.Module):

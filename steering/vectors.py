@@ -14,9 +14,10 @@ import os
 import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from steering._files import existing_file, replacing
@@ -24,8 +25,6 @@ from workbench.errors import ArtifactError, DataError, SiteError
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
 _FORMAT = "workbench-steering-vector"
 _RESIDUAL_WIDE = {"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"}
 

@@ -83,3 +83,14 @@ def attribute(package: str, where: str) -> Callable[[], Any]:
     'Site'
     """
     return lambda: pkgutil.resolve_name(f"{package}.{where}")
+
+
+def functions_in(package: str, names: str, **homes: str) -> dict[str, Any]:
+    """Functions of a package's modules by what they are for: each word of ``names`` is a module with a function of that
+    name, ``homes`` say ``module:function``.
+
+    >>> functions_in("workbench", "", parse="sites:parse_sites")["parse"]("2", 4)
+    (Site(layer=2, component='resid_post'),)
+    """
+    where = {name: f"{name}:{name}" for name in names.split()} | homes
+    return {name: lazily(package, place) for name, place in where.items()}

@@ -117,15 +117,6 @@ def parse_sites(
     return tuple(dict.fromkeys(parsed if n_layers is None else (site.resolve(n_layers) for site in parsed)))
 
 
-def parse_layers(layers: Iterable[SupportsIndex], n_layers: int) -> tuple[int, ...]:
-    """Layers, negative ones resolved; :class:`SiteError` for one that a model of ``n_layers`` does not have.
-
-    >>> parse_layers([0, -1], 4)
-    (0, 3)
-    """
-    return tuple(site.layer for site in parse_sites(layers, n_layers))
-
-
 class SiteMap(dict[Site, T]):
     """What is held for each site; it is asked by site, hook name or layer.
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from steering.low_rank import LowRankControl, LowRankControllers, apply_low_rank
+from steering.low_rank import LowRankControl, LowRankControllers
 from workbench.errors import DataError
 from workbench.models.interventions import Where
 from workbench.models.tiny import tiny_sequence_model
@@ -42,14 +42,6 @@ def explicit(bank: LowRankControllers, e: Tensor, choice: Tensor) -> Tensor:
             k = int(choice[row, t])
             found[row, t] = e[row, t] + (bank.up[k] @ bank.down[k]) @ e[row, t]
     return found
-
-
-@pytest.mark.parametrize("pos", [1, TIME])
-def test_the_factors_act_as_their_product_for_a_sequence_or_a_position(e: Tensor, pos: int) -> None:
-    up, down = torch.randn(BATCH, pos, D, RANK), torch.randn(BATCH, pos, RANK, D)
-    matrix = (up @ down).expand(BATCH, TIME, D, D)
-    wanted = e + torch.einsum("btij,btj->bti", matrix, e)
-    torch.testing.assert_close(apply_low_rank(e, up, down), wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_a_bank_applies_the_chosen_controller_at_every_position(e: Tensor, bank: LowRankControllers) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import SiteError
-from workbench.sites import COMPONENTS, Site, SiteMap, parse_layers, parse_sites
+from workbench.sites import COMPONENTS, Site, SiteMap, parse_sites
 
 SITES = st.builds(Site, st.integers(0, 200), st.sampled_from(sorted(COMPONENTS)))
 
@@ -70,8 +70,8 @@ def test_negative_layers_are_resolved_once_the_number_of_layers_is_known(site):
 
 def test_layer_before_the_first_is_refused_with_the_range():
     with pytest.raises(SiteError, match=r"layers 0 to 5 \(or -6 to -1, from the end\)"):
-        parse_layers([0, -7], n_layers=6)
-    assert parse_layers(range(-2, 0), n_layers=6) == (4, 5)
+        parse_sites([0, -7], n_layers=6)
+    assert [site.layer for site in parse_sites(range(-2, 0), n_layers=6)] == [4, 5]
 
 
 def test_layers_of_other_libraries_are_plain_integers():

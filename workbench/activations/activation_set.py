@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Shaped
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -17,8 +18,6 @@ from workbench.errors import ArtifactError, DataError, did_you_mean
 from workbench.labels import labelled_rows
 from workbench.sites import Site, SiteMap
 
-if TYPE_CHECKING:
-    from jaxtyping import Float, Shaped
 Rows = slice | ArrayLike | torch.Tensor
 
 

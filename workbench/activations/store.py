@@ -11,11 +11,12 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from workbench.activations.activation_set import ActivationSet, Rows, row_numbers
@@ -27,8 +28,6 @@ from workbench.locks import Lock
 from workbench.sites import Site, SiteMap
 from workbench.tables import frame_bytes, read_frames
 
-if TYPE_CHECKING:
-    from jaxtyping import Float, Shaped
 _SHARDS, _LOCK, _GROUP = "shards", ".lock", "__group__"
 
 

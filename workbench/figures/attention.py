@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from workbench.errors import DataError
 from workbench.figures.style import finish
 from workbench.figures.token_strip import visible
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
-    from numpy.typing import ArrayLike
 
 
 def attention_heatmaps(

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from workbench.errors import DataError
 from workbench.models.inputs import integer
 from workbench.models.interventions import Intervention, Scope, Where, Window, Wrapped
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 
 def as_generated(interventions: Sequence[Intervention], prompt_lengths: int | Sequence[int]) -> list[Intervention]:

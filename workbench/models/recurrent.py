@@ -13,15 +13,14 @@ Products of decays are at most 1, so nothing is divided and nothing overflows.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from einops import rearrange
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
 _C = 8.0
 _CONV = 4
 _INITIAL = (0.9, 0.999)  # range of a_t where the recurrence gate is open

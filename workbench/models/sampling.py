@@ -6,18 +6,14 @@ does not depend on the batch it is in (up to ties within rounding).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.errors import SpecError
 from workbench.models import inputs
 from workbench.seeding import uniforms
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 
 def filter_logits(

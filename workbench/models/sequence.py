@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from einops import rearrange
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal
 from torch.nn import functional
@@ -26,8 +27,6 @@ from transformers.utils import ModelOutput
 from workbench.errors import SpecError, did_you_mean
 from workbench.models.recurrent import GatedMlp, RecurrentCache, RecurrentMixing, RgLru
 
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 _BUCKETS, _FARTHEST = 32, 128
 _LOG_SIGMA = (-5.0, 2.0)  # bounds of the Gaussian's log standard deviation
 _KINDS = {"block": ("attention", "recurrent"), "observation": ("fields", "vector"), "action": ("discrete", "gaussian")}

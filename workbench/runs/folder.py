@@ -154,11 +154,6 @@ class RunFolder(RunContents):
         write_json(path, plain_json(data, f"artifact {name!r}"))
         return path
 
-    def figure_path(self, name: str) -> Path:
-        """Where to write the figure ``name`` (with its suffix, ``entropy.html``)."""
-        self._writable()
-        return self._file(FIGURES, name, "figure", "")
-
     def log(self, message: str) -> None:
         """Add a line, with the time, to ``log.txt``; further lines of a message are indented."""
         self._writable()

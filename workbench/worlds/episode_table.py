@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from workbench.errors import DataError, SpecError, did_you_mean
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 Columns = Sequence[str]
 

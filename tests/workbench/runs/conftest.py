@@ -38,7 +38,7 @@ def finished_run(tmp_path, spec, frame):
         )
         run.save_table("summary", frame)
         run.write_json("words", {"more": ["uncertain"]})
-        run.figure_path("entropy.html").write_text("<html></html>")
+        (run.path / "figures" / "entropy.html").write_text("<html></html>")
     return run.path
 
 

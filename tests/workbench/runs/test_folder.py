@@ -158,7 +158,7 @@ def test_tables_json_and_figures_are_kept_beside_the_rows(tmp_path, spec, frame)
     with RunFolder.open(tmp_path, "east", spec) as run:
         run.save_table("summary", frame)
         run.write_json("words", {"more": ("a", "b")})
-        run.figure_path("entropy.html").write_text("<html></html>")
+        (run.path / "figures" / "entropy.html").write_text("<html></html>")
         pd.testing.assert_frame_equal(run.load_table("summary"), frame)
         assert run.read_json("words") == {"more": ["a", "b"]}
         assert run.artifacts == ["summary.parquet", "words.json"]

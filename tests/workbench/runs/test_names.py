@@ -63,7 +63,6 @@ def test_every_way_into_a_run_checks_its_name(tmp_path, spec, frame, name):
             lambda: run.load_table(name),
             lambda: run.write_json(name, {}),
             lambda: run.read_json(name),
-            lambda: run.figure_path(name),
         ):
             with pytest.raises(RunError, match="cannot be a file name"):
                 call()

@@ -6,14 +6,11 @@ is the order of it all and turns rows into tables, ``claims`` are the paper's.
 
 from __future__ import annotations
 
-from functools import partial
-
-from workbench.families import Family, Keeps, lazily
+from workbench.discovery import functions_in
+from workbench.families import Family, Keeps
 from workbench.families.east.spec import PRESETS, EastSpec
 
 __all__ = ["EAST", "FAMILIES", "PRESETS", "EastSpec"]
-
-_here = partial(lazily, __name__)
 
 EAST = Family(
     name="east",
@@ -22,13 +19,7 @@ EAST = Family(
     question="Can a bandit agent's uncertainty be read from its residual stream, and raised by steering along it?",
     spec=EastSpec,
     presets=PRESETS,
-    steps=_here("steps:steps"),
-    context=_here("steps:EastRun"),
-    finish=_here("steps:finish"),
-    claims=_here("claims:claims"),
-    figures=_here("figures:figures"),
-    report=_here("report:report"),
-    views=_here("views:views"),
     keeps=Keeps(rows=("behaviour-*", "steered-*", "vectors-*", "thoughts-*"), tensors=("vector-*",)),
+    **functions_in(__name__, "steps claims figures report views", context="steps:EastRun", finish="steps:finish"),
 )
 FAMILIES = (EAST,)

@@ -7,14 +7,11 @@ of ``probing``, ``decoded`` scores actions on decoded maps, ``causal`` steers an
 
 from __future__ import annotations
 
-from functools import partial
-
-from workbench.families import Family, Keeps, lazily
+from workbench.discovery import functions_in
+from workbench.families import Family, Keeps
 from workbench.families.goal_directedness.spec import PRESETS, GoalSpec
 
 __all__ = ["FAMILIES", "GOAL_DIRECTEDNESS", "PRESETS", "GoalSpec"]
-
-_here = partial(lazily, __name__)
 
 GOAL_DIRECTEDNESS = Family(
     name="goal-directedness",
@@ -23,13 +20,7 @@ GOAL_DIRECTEDNESS = Family(
     question="Does an agent that walks grids hold a map and a plan, and does it act on what probes read of them?",
     spec=GoalSpec,
     presets=PRESETS,
-    steps=_here("steps:steps"),
-    context=_here("context:GoalRun"),
-    finish=_here("summary:finish"),
-    claims=_here("claims:claims"),
-    figures=_here("figures:figures"),
-    report=_here("report:report"),
-    views=_here("views:views"),
     keeps=Keeps(rows=(), tensors=("examples",)),
+    **functions_in(__name__, "steps claims figures report views", context="context:GoalRun", finish="summary:finish"),
 )
 FAMILIES = (GOAL_DIRECTEDNESS,)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -19,9 +18,6 @@ from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.worlds.grids.agents.probed_states import POSITIONS, PROPERTIES, play_states, read_states
 from workbench.worlds.grids.maze_sets import probe_layouts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def play(run: GoalRun) -> pd.DataFrame:

@@ -7,14 +7,11 @@ paper's.  ``control`` has the controllers and learners themselves.
 
 from __future__ import annotations
 
-from functools import partial
-
-from workbench.families import Family, Keeps, lazily
+from workbench.discovery import functions_in
+from workbench.families import Family, Keeps
 from workbench.families.internal_rl.spec import PRESETS, InternalRLSpec
 
 __all__ = ["FAMILIES", "INTERNAL_RL", "PRESETS", "InternalRLSpec"]
-
-_here = partial(lazily, __name__)
 
 INTERNAL_RL = Family(
     name="internal-rl",
@@ -23,16 +20,15 @@ INTERNAL_RL = Family(
     question="Are a model's abstract actions found in its residual stream, and reinforced where its moves cannot be?",
     spec=InternalRLSpec,
     presets=PRESETS,
-    steps=_here("steps:steps"),
-    context=_here("context:InternalRLRun"),
-    check=_here("context:check"),
     processes=True,
-    finish=_here("summary:finish"),
-    claims=_here("claims:claims"),
-    figures=_here("figures:figures"),
-    pictures=_here("figures.gifs:save_episode_gifs"),
-    report=_here("report:report"),
-    views=_here("views:views"),
     keeps=Keeps(rows=(), tensors=()),
+    **functions_in(
+        __name__,
+        "steps claims figures report views",
+        context="context:InternalRLRun",
+        check="context:check",
+        finish="summary:finish",
+        pictures="figures.gifs:save_episode_gifs",
+    ),
 )
 FAMILIES = (INTERNAL_RL,)

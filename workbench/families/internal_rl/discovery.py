@@ -12,8 +12,9 @@ reads expert episodes.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import torch
@@ -30,9 +31,6 @@ from workbench.models.sequence_model import SequenceModel
 from workbench.models.untrained import untrained
 from workbench.sites import Site
 from workbench.training.loop import Schedule
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from workbench.families.internal_rl.context import InternalRLRun
@@ -15,8 +15,6 @@ from workbench.worlds.pinpad.pinpad import Pinpad, begin, draw_layouts
 from workbench.worlds.pinpad.play import Steering, play_pinpad
 from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks, seen_task
 
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
 TASKS = ("one subgoal", "pretraining", "held-out", "seen transitions")
 _AT_ONCE = 4096  # worlds played side by side
 _POOL = 8  # batches drawn at once and sorted by length, so that little of a batch is padding

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from workbench.discovery import lazily
+from workbench.discovery import functions_in
 from workbench.families.family import Family, Keeps
 from workbench.families.introspection.concept_injection.spec import PRESETS as INJECTION_PRESETS
 from workbench.families.introspection.concept_injection.spec import InjectionSpec
@@ -16,8 +14,7 @@ from workbench.families.introspection.self_prediction.spec import SelfPrediction
 
 __all__ = ["FAMILIES"]
 
-_prediction = partial(lazily, f"{__name__}.self_prediction")
-_injection = partial(lazily, f"{__name__}.concept_injection")
+_PREDICTION, _INJECTION = f"{__name__}.self_prediction", f"{__name__}.concept_injection"
 
 FAMILIES = (
     Family(
@@ -28,15 +25,14 @@ FAMILIES = (
         question="Does a model foresee its own answers better than another model that learned from them?",
         spec=SelfPredictionSpec,
         presets=PREDICTION_PRESETS,
-        check=_prediction("steps:check"),
-        steps=_prediction("steps:steps"),
-        context=_prediction("context:PredictionContext"),
-        finish=_prediction("summary:finish"),
-        claims=_prediction("claims:claims"),
-        report=_prediction("report:report"),
-        figures=_prediction("figures:figures"),
-        views=_prediction("views:views"),
         keeps=Keeps(rows=(), tensors=()),
+        **functions_in(
+            _PREDICTION,
+            "steps claims report figures views",
+            check="steps:check",
+            context="context:PredictionContext",
+            finish="summary:finish",
+        ),
     ),
     Family(
         name="concept-injection",
@@ -46,14 +42,13 @@ FAMILIES = (
         question="Does a model notice a concept that was put into its activations, and can it name it?",
         spec=InjectionSpec,
         presets=INJECTION_PRESETS,
-        check=_injection("steps:check"),
-        steps=_injection("steps:steps"),
-        context=_injection("steps:InjectionContext"),
-        finish=_injection("summary:finish"),
-        claims=_injection("claims:claims"),
-        report=_injection("report:report"),
-        figures=_injection("figures:figures"),
-        views=_injection("views:views"),
         keeps=Keeps(tensors=()),
+        **functions_in(
+            _INJECTION,
+            "steps claims report figures views",
+            check="steps:check",
+            context="steps:InjectionContext",
+            finish="summary:finish",
+        ),
     ),
 )

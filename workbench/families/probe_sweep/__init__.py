@@ -7,19 +7,16 @@ order.
 
 from __future__ import annotations
 
-from functools import partial
-
-from workbench.families import Command, Family, Keeps, lazily
+from workbench.discovery import functions_in, lazily
+from workbench.families import Command, Family, Keeps
 from workbench.families.probe_sweep.command import sweep
 from workbench.families.probe_sweep.sources import sources
 from workbench.families.probe_sweep.spec import EXPERIMENT, SweepSpec
 
 __all__ = ["FAMILIES", "SWEEP", "SweepSpec", "make_plan", "run", "sources"]
 
-_here = partial(lazily, __name__)
-
-make_plan = _here("plan:make_plan")
-run = _here("pipeline:run")
+make_plan = lazily(__name__, "plan:make_plan")
+run = lazily(__name__, "pipeline:run")
 
 SWEEP = Family(
     name=EXPERIMENT,
@@ -27,11 +24,8 @@ SWEEP = Family(
     question="Where can which label be read from a model's activations, by which probe, and better than the controls?",
     spec=SweepSpec,
     presets={},
-    steps=_here("pipeline:steps"),
     run=run,
-    figures=_here("figures:figures"),
-    report=_here("report:report"),
-    page=_here("views.page:sweeps_page"),
+    **functions_in(__name__, "figures report", steps="pipeline:steps", page="views.page:sweeps_page"),
     keeps=Keeps(tensors=()),
     commands=(Command("sweep", sweep),),
 )

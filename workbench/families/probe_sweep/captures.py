@@ -11,8 +11,9 @@ import shutil
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -26,8 +27,6 @@ from workbench.models.loading import load_model
 from workbench.models.untrained import untrained
 from workbench.runs import RunFolder
 
-if TYPE_CHECKING:
-    import numpy as np
 CONTROL = "untrained"
 _FOLDER = "activations"
 

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.special import ndtri
 
 from workbench.errors import SpecError
 from workbench.seeding import derive_seed, uniforms
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 Sampler = Callable[[np.random.Generator], "Sequence[float] | np.ndarray"]
 Means = Sequence[float] | np.ndarray | Sampler

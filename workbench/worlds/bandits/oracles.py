@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.special import betainc, betaln, ndtr
 
 from workbench.errors import DataError, SpecError, check_known
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 
 class Oracle(Protocol):

@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
+from jaxtyping import Float, Int
 
 from workbench.errors import DataError, MissingExtraError, SpecError, check_known, did_you_mean
 from workbench.seeding import derive_seed
@@ -29,9 +30,6 @@ from workbench.worlds.pinpad.ant_world import AntWorld
 from workbench.worlds.pinpad.expert import distances, expert_probabilities, solvable
 from workbench.worlds.pinpad.pinpad import draw_layouts
 from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 TASKS = ("pretraining", "held_out")
 """Names of tasks: one of the 16 drawn at each reset, or the one whose transitions are never trained on."""

@@ -8,17 +8,15 @@ truncation, so that finishing costs nothing that was still to be earned.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from jaxtyping import Float
 
 from workbench.worlds.pinpad.ant_pinpad import AntPinpad
 from workbench.worlds.pinpad.ant_world import symlog
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 WALK_SIZE = 28
 

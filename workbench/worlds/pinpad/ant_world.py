@@ -16,15 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from workbench.errors import SpecError
 from workbench.worlds.pinpad.pinpad import Pinpad
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 PROPRIOCEPTION = 27
 _LIMIT = 10.0  # symlog of 22,025: nothing that an ant does comes near

@@ -8,9 +8,9 @@ that are each shortest make a shortest whole.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from workbench.errors import SpecError
@@ -25,8 +25,6 @@ from workbench.worlds.pinpad.pinpad import (
     step,
 )
 
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 FAR = 10_000
 """Distance of what cannot be reached."""
 

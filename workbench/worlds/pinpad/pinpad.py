@@ -14,17 +14,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from einops import rearrange
+from jaxtyping import Bool, Float, Int, Int8, Shaped
 from torch import Tensor
 
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.worlds.moves import Move
 
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int, Int8, Shaped
 OBSERVATIONS = ("onehot", "absolute", "relative")
 _DRAWS = 2_000
 _NOTHING, _WALL = -1, -2

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.models.backend import Hook
@@ -23,8 +23,6 @@ from workbench.sites import Site
 from workbench.worlds.pinpad.expert import Episodes
 from workbench.worlds.pinpad.pinpad import Pinpad, PinpadState, observe, step
 
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 Steering = Sequence[Intervention] | Callable[[PinpadState], Sequence[Intervention]]
 
 

@@ -6,17 +6,14 @@ what the others need changes what it gets.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
+from jaxtyping import Int, Int64
 from torch import Tensor
 
 from workbench.seeding import uniforms
 from workbench.worlds.pinpad.pinpad import Pinpad, _apart, _no_room
 
-if TYPE_CHECKING:
-    from jaxtyping import Int, Int64
 _TASK, _NEXT, _LAYOUT = 0, 1, 2  # places in the stream of an episode
 _DRAWS = 2_000
 _AHEAD = 4  # episodes that are ready for each world

@@ -10,16 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from workbench.worlds.moves import Move
 from workbench.worlds.pinpad.expert import Episodes
 
-if TYPE_CHECKING:
-    from jaxtyping import Int
 # Matrices that act on (row, column) about the centre of the grid; the first is the identity.
 SYMMETRIES: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = (
     *(((a, 0), (0, d)) for a, d in product((1, -1), repeat=2)),

@@ -7,15 +7,12 @@ The held-out task runs through cyclic successors only, so none of its transition
 from __future__ import annotations
 
 from itertools import pairwise, product
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.worlds.pinpad.pinpad import Pinpad
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 
 def subgoal_sequences(subgoals: int, length: int = 3) -> list[tuple[int, ...]]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workbench.errors import DataError
 from workbench.families.goal_directedness.figures.looks import POSITIONS
 from workbench.figures.style import ordered
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CELLS = ("_", "#", "A", "G", "K", "D", " ")
 """Cell classes by number: open, wall, agent, goal, key, door, padding (the order of the tables)."""

@@ -8,10 +8,11 @@ a sure wall is dark, a sure open cell white, and a doubtful one in between.  Its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from workbench.errors import DataError
@@ -20,9 +21,6 @@ from workbench.families.goal_directedness.figures.looks import POSITIONS
 from workbench.figures.animation import animate
 from workbench.figures.marks import Traces, cell_lines
 from workbench.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, finish, look_in, rgb
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _NAMES = ("open", "wall", "agent", "goal", "key", "door", "padding")
 _COLOURS = ("#FFFFFF", "#3A3A3A", VERMILION, GREEN, ORANGE, PURPLE, "#DAD7E8")

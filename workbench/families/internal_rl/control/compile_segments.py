@@ -22,10 +22,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from einops import rearrange
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,8 +39,6 @@ from workbench.sites import Site
 from workbench.training.loop import Schedule, train
 from workbench.worlds.pinpad.expert import Episodes
 
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
 _NEVER = -1e9
 
 

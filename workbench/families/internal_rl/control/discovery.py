@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,9 +30,6 @@ from workbench.sites import Site
 from workbench.training.loop import Schedule, train
 from workbench.worlds.pinpad.expert import Episodes
 from workbench.worlds.pinpad.symmetries import SYMMETRIES, mirrored
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from steering.stateful import Carried
@@ -24,9 +24,6 @@ from workbench.models.sequence_model import SequenceModel
 from workbench.sites import Site
 from workbench.worlds.pinpad.expert import Episodes
 from workbench.worlds.pinpad.play import play_pinpad
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
 
 
 def new_policy(metacontroller: Metacontroller, seed: int = 0, width: int = 256, std: float = 1.0) -> CodePolicy:

@@ -19,17 +19,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from einops import rearrange
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench.errors import SpecError
 
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
 Gate = str | float
 """``learned`` (beta), ``hard`` (beta > 0.5), ``sampled`` (open or shut, drawn with probability beta; gradients pass as
 through a relaxed draw), ``always`` (forced switching), or the probability of a random switch."""

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from workbench.errors import DataError, ModelError, RunError
@@ -26,9 +27,6 @@ from workbench.seeding import derive_seed
 from workbench.training.loop import resume_checkpoint, save_checkpoint
 from workbench.worlds.pinpad.expert import Episodes
 from workbench.worlds.pinpad.pinpad import Pinpad, PinpadState, begin, draw_layouts
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workbench.errors import DataError
 from workbench.families.internal_rl.figures.looks import of_measure, task_name
 from workbench.figures.style import need
 from workbench.statistics import Interval
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 FIRST, FARTHEST = "first", "farthest"
 METHOD = "internal RL"

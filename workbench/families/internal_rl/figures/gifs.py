@@ -6,10 +6,11 @@ method succeeds overall.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import UInt8
 
 from workbench.errors import WorkbenchError
 from workbench.families.context import Log
@@ -17,11 +18,6 @@ from workbench.families.internal_rl.figures import PinpadEpisode, picked, shown_
 from workbench.figures.record import Record
 from workbench.worlds.pinpad.pictures import pinpad_trajectory_picture
 from workbench.worlds.trails import write_gif
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from jaxtyping import UInt8
 
 _TILE, _NARROWEST, _LINE, _SIZE = 44, 380, 17, 12  # pixels: a cell, a board, a line of text, its letters
 _INK = (34, 34, 34)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,9 +12,6 @@ from workbench.families.internal_rl.figures.looks import METHODS, TASKS, labelle
 from workbench.figures.marks import LEVEL, Traces, curve, each, line
 from workbench.figures.panels import grid, name_axis, panels
 from workbench.figures.style import Look, finish, looks_in, need, ordered
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 EXPERT = "expert"
 MEASURES = {"success": "success (share of episodes)", "progress": "colours reached (mean)"}

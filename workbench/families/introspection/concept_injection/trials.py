@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from steering.interventions import Add
@@ -24,8 +24,6 @@ from workbench.models.language_model import LanguageModel
 from workbench.models.memory import in_halves, slot_budget
 from workbench.progress import progress_bar
 
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
 MOST_ROWS = 128  # a larger batch saves little, and its padding and masks cost
 
 

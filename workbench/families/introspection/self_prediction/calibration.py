@@ -8,19 +8,16 @@ absolute deviation (MAD) is that between the bins' means, weighted by their rows
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
 
 from workbench.families.introspection.self_prediction.context import FIRST, PredictionContext
 from workbench.families.introspection.self_prediction.scoring import level
 from workbench.families.introspection.self_prediction.steps import pairings
 from workbench.statistics import Interval, cluster_bootstrap, cluster_bootstrap_difference
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-
 
 _ITEM = ["task", "split", "id", "property"]
 _RESAMPLES = 1000

@@ -17,18 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from workbench.errors import DataError
 from workbench.seeding import derive_seed
 from workbench.statistics import Interval, cluster_bootstrap
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
 
 METRICS = ("accuracy", "balanced_accuracy")
 _ITEM = ["task", "split", "id", "property"]

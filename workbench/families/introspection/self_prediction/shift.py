@@ -8,16 +8,12 @@ property, each value is old as often as it is new: there a constant answer score
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Int
 
 from workbench.families.introspection.self_prediction.scoring import contrast, level
 from workbench.seeding import derive_seed
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
 
 _ITEM = ["task", "split", "id", "property"]
 

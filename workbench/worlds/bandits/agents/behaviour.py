@@ -12,10 +12,10 @@ No input is changed.  Intervals resample whole episodes, or the clusters that ``
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float
 
 from workbench.errors import DataError, SpecError, check_known
 from workbench.statistics import cluster_bootstrap
@@ -28,9 +28,6 @@ from workbench.worlds.episode_table import (
     order_episodes,
     sum_before,
 )
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
 
 
 def regret(table: pd.DataFrame) -> pd.Series[float]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
 from workbench.errors import DataError, SpecError
 from workbench.models.interventions import Intervention
@@ -23,10 +24,6 @@ from workbench.seeding import derive_seed, uniforms
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.grids.text import GridText
 from workbench.worlds.moves import Move
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-    from numpy.typing import ArrayLike
 
 Place = tuple[Layout, State]
 _ROWS = 64  # scored at once on a CPU: more fall out of its cache and take longer each

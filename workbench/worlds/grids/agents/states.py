@@ -12,10 +12,11 @@ error is the mean gap between confidence and accuracy in a bin, weighted by its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
 from workbench.errors import DataError
 from workbench.statistics import Interval, cluster_bootstrap, plugin_entropy
@@ -23,10 +24,6 @@ from workbench.worlds.episode_table import need_columns
 from workbench.worlds.grids.agents.play import PROBABILITIES
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.moves import Move
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-    from numpy.typing import ArrayLike
 
 _STATE = ["row", "column", "has_key"]
 BINS = 10

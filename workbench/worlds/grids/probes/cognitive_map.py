@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
@@ -26,8 +27,6 @@ from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.worlds.grids.probes.cells import CELLS, PADDING, CellMaps, cell_class, decode_map, encode_maps, locate
 from workbench.worlds.grids.probes.map_scores import map_scores
 
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 __all__ = ["CELLS", "CellMaps", "CognitiveMapProbe", "cell_class", "decode_map", "encode_maps", "locate", "map_scores"]
 
 _KINDS, _COORDINATES = ("linear", "mlp"), ("raw", "one-hot")

@@ -7,19 +7,17 @@ matrices and of sums over states, which are added up per group once (``probes.cl
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
 
 from probes._inputs import to_numpy
 from probes.cluster_sums import ClusterSums
 from workbench.errors import DataError
 from workbench.statistics import Interval
 from workbench.worlds.grids.probes.cells import CELLS, PADDING, cell_class, locate
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 _K = len(CELLS)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from einops import rearrange
+from jaxtyping import Float, Int
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
@@ -27,8 +28,6 @@ from probes.torch_training import check_training, hold_out, resolve_device, seed
 from workbench.errors import DataError, SpecError, check_known
 from workbench.worlds.grids.probes.plan_scores import N_SYMBOLS, PAD, checked_plans, next_moves, plan_scores
 
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 __all__ = ["PAD", "PRESETS", "LinearPlanProbe", "PlanDecoder", "next_moves", "plan_scores"]
 
 # "paper" has 17 million parameters a layer: for a GPU.  "cpu" (the default) trains on 5,000 rows in about a minute on

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float, Int
 
 from probes._inputs import to_numpy
 from probes.cluster_sums import ClusterSums
 from workbench.errors import DataError
 from workbench.worlds.moves import Move
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 
 PAD = len(Move)
 """The symbol after the last move of an episode."""

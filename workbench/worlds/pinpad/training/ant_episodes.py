@@ -11,10 +11,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -25,8 +26,6 @@ from workbench.worlds.pinpad.ant_pinpad import AntPinpad
 from workbench.worlds.pinpad.ant_walk import walk_observation
 from workbench.worlds.pinpad.ant_world import AntWorld
 
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 Walker = Callable[["AntPinpad"], np.ndarray]
 
 WEIGHTS, FACTS = "expert.safetensors", "expert.json"
