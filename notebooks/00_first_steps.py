@@ -136,7 +136,7 @@ for multiplier in (0.0, 2.0):
     (found,) = model.generate(prompts[:1], n=3, max_new_tokens=32, interventions=[add], seeds=1)
     print(
         f"multiplier {multiplier:g}:",
-        *(each.text.replace("\n", " | ") for completion in completions),
+        *(each.text.replace("\n", " | ") for each in found),
         sep="\n   ",
     )
 

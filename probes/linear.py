@@ -195,7 +195,8 @@ class MassMeanProbe(_MomentClassifier):
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities [rows, classes]."""
-        return softmax(self.temperature_ * self._scores(X), axis=1)
+        scores = self._scores(X)  # refuses a probe that is not fitted
+        return softmax(self.temperature_ * scores, axis=1)
 
     def _solve(self, total: Moments, labels: list[Any]) -> None:
         covariance = shrunk(total, 0.0) if self.whiten else None

@@ -108,6 +108,7 @@ def _value(argv: Sequence[str], option: str) -> str | None:
 def _run(
     family: Family,
     base: BaseModel,
+    /,  # a spec may have a field of these names
     preset: Annotated[str | None, option("one of those above", "NAME")] = None,
     spec: Annotated[Path | None, option("JSON or YAML with fields named below, such as a run's", "FILE")] = None,
     runs: Runs = Path("runs"),

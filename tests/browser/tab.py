@@ -65,7 +65,8 @@ class Tab:
     def go(self, page: str = "", **query: str) -> Tab:
         """Open a page at an address."""
         path = path_of(page)
-        return self.visit(f"{self.server.url}/{path}?{urlencode({f'{path}-{name}': query[name] for name in query})}")
+        place = "" if page == "Runs" else path  # the first page has the bare address
+        return self.visit(f"{self.server.url}/{place}?{urlencode({f'{path}-{name}': query[name] for name in query})}")
 
     def visit(self, url: str) -> Tab:
         """Open an address as it is."""

@@ -72,15 +72,14 @@ def _finished_run(runs: pd.DataFrame, family: Family) -> RunRecord | None:
 
 def _held(family: Family, run: RunRecord) -> None:
     table = read_claims(run)
+    if table is None and family.claims():
+        st.info("This run has no table of claims.")
     if table is not None and len(table):
         source = f" of {family.paper}" if family.paper else ""
         st.caption(f"Claims{source}, judged on this run. Held: the 95% interval lies on the claimed side.")
         _claims(table)
-    tables = list(family.report(run))
-    for each in tables:
+    for each in family.report(run):
         show_table(each)
-    if table is None and not tables:
-        st.info("This run has no claims and no tables to show.")
 
 
 def _claims(table: pd.DataFrame) -> None:

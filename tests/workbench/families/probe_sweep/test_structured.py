@@ -213,7 +213,7 @@ def test_maps_and_plans_of_any_source_are_swept_beside_plain_targets(sweep_field
     ("changes", "said"),
     [
         ({"holdout": None}, "holdout: probes of the target 'grid' are fitted once, not in folds; add holdout: 0.2"),
-        ({"controls": ["control_task"], "types": "topic"}, "controls: 'control_task' is not for the target 'grid'"),
+        ({"controls": ["control_task"], "types": "kind"}, "controls: 'control_task' is not for the target 'grid'"),
         ({"probes": {"cognitive-map": {"kind": "mlp", "hiden": [[8]]}}}, "'hiden'; did you mean 'hidden'"),
         ({"probes": {"plan": {"layer": 1}}}, "probe 'plan' has no parameter 'layer'; did you mean 'layers'"),
         ({"probes": {"plan": {"preset": "papr"}}}, "unknown preset 'papr'; did you mean 'paper'"),
