@@ -228,50 +228,106 @@ def fisher(activations, positive, groups=None, shrinkage=0.2):
 ESTIMATORS["fisher"] = fisher
 
 # %% [markdown]
-# ## Sweeping it
-# `run_cells` runs any function of a cell: here estimator x control x dose, on prompts from episodes that no vector
-# has seen, all with the same seeds. A cell that is finished is never done again; one that fails is a row with its
-# error. Doses are shares of the activation's length, so that estimators are compared at equal size, and every vector
-# stands beside its shuffled control.
+# ## A family of its own
+# A `Family` is an experiment that can be run, stopped, gone on with and looked at: a spec, steps, what follows from
+# their rows, claims, figures ([docs/families.md](../docs/families.md)). Here a step steers at one estimator, control
+# and dose, on prompts from episodes that no vector has seen, all with the same seeds. Doses are shares of the
+# activation's length, so that estimators are compared at equal size; each vector stands beside its shuffled control.
 
 # %%
-from workbench.provenance import provenance
-from workbench.runs import Cell, RunFolder, make_engine, run_cells
+from functools import partial
+
+import plotly.express as px
+
+from workbench.families import Claim, Family, ModelSpec, Step, read_claims, run, verdict
+from workbench.figures.style import finish as finished
 from workbench.sites import Site
+from workbench.statistics import cluster_bootstrap
 
 SITE = Site(3)
 fresh = rollout(agent, ARMS, seeds=range(1000, 1000 + max(3, EPISODES // 2)), horizon=HORIZON)
 picked = np.random.default_rng(0).permutation(len(fresh.prompts))[: 6 if SMALL else 60]
 PROMPTS, OF_EPISODE = [fresh.prompts[i] for i in picked], fresh.steps["episode"].to_numpy()[picked]
+KEYS = ["estimator", "control", "dose"]
 
 
-def steer(cell, context):
+class JackpotSpec(ModelSpec):
+    """All that a run depends on; its hash names the run folder, so the same values go on where they stopped."""
+
+    model: str = "bandit-agent"
+    estimators: tuple[str, ...] = ("mean_difference", "pca_difference", "linear_probe", "fisher")
+    doses: tuple[float, ...] = (-0.3, 0.3)
+    arms: str = str(ARMS)
+    episodes: int = EPISODES
+    horizon: int = HORIZON
+    drawn: int = DRAWN
+
+
+def steps(spec):
+    yield Step("unsteered", "the agent as it is", partial(steer, "unsteered", "none", 0.0))
+    for name in spec.estimators:
+        for control in ("none", "shuffled"):
+            for dose in spec.doses:
+                what = f"{name}, control {control}, dose {dose:g}"
+                yield Step(f"{name}-{control}-{dose:g}", what, partial(steer, name, control, dose))
+
+
+def steer(name, control, dose, run):
     """One row a prompt: entropy of the actions and share of readable completions."""
     adds = []
-    if cell.values["estimator"] != "unsteered":
-        found = ActivationSet.load(context / "artifacts" / "activations" / "bandit-agent" / "last")
+    if name != "unsteered":
+        found = ActivationSet.load(swept.path / "artifacts" / "activations" / "bandit-agent" / "last")
         known = np.flatnonzero(found.labels["jackpot"].notna())
         z, jackpot = found.activations[SITE][known], (found.labels["jackpot"] == "yes").to_numpy()[known]
-        direction = get_estimator(cell.values["estimator"])(z, jackpot)
-        vector = SteeringVector(SITE, direction, found.fingerprint, found.basis)
-        vector = vector.shuffled(seed=0) if cell.values["control"] == "shuffled" else vector
-        adds = [Add(vector, multiplier_for(cell.values["dose"], vector, z))]
+        vector = SteeringVector(SITE, get_estimator(name)(z, jackpot), found.fingerprint, found.basis)
+        vector = vector.shuffled(seed=0) if control == "shuffled" else vector
+        adds = [Add(vector, multiplier_for(dose, vector, z))]
     decisions = agent.decide(PROMPTS, seeds=range(len(PROMPTS)), interventions=adds)
     rows = {"entropy": [d.entropy for d in decisions], "valid": [d.valid for d in decisions]}
-    return pd.DataFrame({"prompt": range(len(PROMPTS)), "episode": OF_EPISODE} | rows)
+    place = {"prompt": range(len(PROMPTS)), "episode": OF_EPISODE}
+    return pd.DataFrame({"estimator": name, "control": control, "dose": dose} | place | rows)
 
 
-names = ("mean_difference", "fisher") if SMALL else ("mean_difference", "pca_difference", "linear_probe", "fisher")
-doses = (0.3,) if SMALL else (-0.3, 0.3)
-cells = [Cell("unsteered", {"estimator": "unsteered", "control": "none", "dose": 0.0})]
-cells += [
-    Cell(f"{name}-{control}-{dose:g}", {"estimator": name, "control": control, "dose": dose})
-    for name in names for control in ("none", "shuffled") for dose in doses
-]  # fmt: skip
-said = {"arms": str(ARMS), "episodes": EPISODES, "horizon": HORIZON, "drawn": DRAWN, "cells": [c.name for c in cells]}
-with RunFolder.open(RUNS, "jackpots", said, provenance=provenance(model, seeds=[0])) as folder:
-    errors = run_cells(folder, cells, steer, context=swept.path, engine=make_engine("local", folder.path, 1), log=print)
-print("failed:", errors or "none")
+def change(part, other):
+    """Entropy less that of ``other`` on the same prompts, where both could be read, with an interval over episodes."""
+    both = part.merge(other, on=["prompt", "episode"], suffixes=("", "_other")).dropna()
+    return cluster_bootstrap(both["entropy"] - both["entropy_other"], both["episode"])
+
+
+def finish(run):
+    rows = run.folder.rows()
+    base = rows[rows["estimator"] == "unsteered"]
+    table = [
+        dict(zip(KEYS, key, strict=True)) | {"valid": part["valid"].mean()} | vars(change(part, base))
+        for key, part in rows[rows["estimator"] != "unsteered"].groupby(KEYS)
+    ]
+    run.folder.save_table("changes", pd.DataFrame(table))
+
+
+def beyond_control(run):
+    rows = run.folder.rows()
+    for (name, dose), part in rows[rows["estimator"] != "unsteered"].groupby(["estimator", "dose"]):
+        by = dict(list(part.groupby("control")))
+        yield verdict("entropy, vector less shuffled", change(by["none"], by["shuffled"]), f"{name}, dose {dose:g}",
+                      sign=1 if dose > 0 else -1)  # fmt: skip
+
+
+def changes(table):
+    shown = table.assign(up=table["high"] - table["estimate"], down=table["estimate"] - table["low"])
+    shown["vector"] = shown["estimator"] + " x " + shown["dose"].map("{:+g}".format)
+    shown["control"] = shown["control"].replace("none", "the vector")
+    figure = px.scatter(shown, x="vector", y="estimate", color="control", error_y="up", error_y_minus="down")
+    figure.update_yaxes(title="change in action entropy (nats)").add_hline(y=0, line_dash="dot")
+    return finished(figure, "What the vectors do", "95% intervals over episodes", width=850)
+
+
+FAMILY = Family(
+    "jackpots", "Jackpots: vectors of a label of one's own", JackpotSpec, {}, steps, finish,
+    claims=lambda: [Claim("the vector moves entropy further than its shuffled control", beyond_control)],
+    figures=lambda record: {"changes": partial(changes, record.load_table("changes"))},
+)  # fmt: skip
+spec = JackpotSpec(estimators=("mean_difference", "fisher"), doses=(0.3,)) if SMALL else JackpotSpec()
+record = load_run(run(FAMILY, spec, RUNS, log=print))
 
 # %% [markdown]
 # ## What came out
@@ -279,29 +335,17 @@ print("failed:", errors or "none")
 # estimator has found something when its interval lies apart from zero *and* from its shuffled control's.
 
 # %%
-import plotly.express as px
-
-from workbench.figures.style import finish
-from workbench.statistics import cluster_bootstrap
-
-rows = load_run(folder.path).rows()
-base = rows[rows["estimator"] == "unsteered"].set_index("prompt")["entropy"]
-table = []
-for (name, control, dose), part in rows[rows["estimator"] != "unsteered"].groupby(["estimator", "control", "dose"]):
-    change = (part.set_index("prompt")["entropy"] - base).dropna()  # missing where no completion could be read
-    episode = part.set_index("prompt")["episode"][change.index]
-    table.append({"estimator": name, "control": control, "dose": dose, "valid": part["valid"].mean()}
-                 | vars(cluster_bootstrap(change, episode)))  # fmt: skip
-table = pd.DataFrame(table)
-table.round(2)
+record.load_table("changes").round(2)
 
 # %%
-shown = table.assign(up=table["high"] - table["estimate"], down=table["estimate"] - table["low"])
-shown["vector"] = shown["estimator"] + " x " + shown["dose"].map("{:+g}".format)
-shown["control"] = shown["control"].replace("none", "the vector")
-figure = px.scatter(shown, x="vector", y="estimate", color="control", error_y="up", error_y_minus="down")
-figure.update_yaxes(title="change in action entropy (nats)").add_hline(y=0, line_dash="dot")
-finish(figure, "What the vectors do", "95% intervals over episodes", width=850).show()
+FAMILY.figures(record)["changes"]().show()
+
+# %%
+read_claims(record)[["claim", "on", "held", "evidence"]].style.hide()
+
+# %% [markdown]
+# In a package of yours, with `FAMILY` named under the entry point `workbench.families`, the same object gives
+# `workbench run jackpots` with its `--help`, `--dry-run` and report, and a page in the explorer.
 
 # %% [markdown]
 # Both runs are ordinary run folders: `workbench runs list`, `workbench app` and `list_runs` show them, and running
