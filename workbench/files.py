@@ -106,7 +106,7 @@ def read_object(path: Path, error: Error = RunError) -> dict[str, Any]:
 def remove_temporaries(folder: Path, error: Error = RunError) -> None:
     """Remove what killed writers left behind; only for the holder of the folder's lock."""
     with disk_errors(folder, error):
-        for leftover in folder.rglob(".*.tmp"):
+        for leftover in [*folder.rglob(".*.tmp"), *folder.rglob(".tmp*")]:  # ours, and those of safetensors itself
             leftover.unlink(missing_ok=True)
 
 

@@ -57,5 +57,6 @@ def test_temporaries_of_killed_writers_are_removed_and_nothing_else(tmp_path):
     make_folder(tmp_path / "deep" / "er")
     for name in (".a.txt.1-ff.tmp", "deep/er/.b.2-ff.tmp", "deep/keep.tmp", ".lock"):
         (tmp_path / name).write_text("")
+    (tmp_path / ".tmpQcjSX4").touch()  # what safetensors leaves when its process is killed
     remove_temporaries(tmp_path)
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [".lock", "keep.tmp"]

@@ -182,7 +182,7 @@ def test_every_so_manyth_layer_is_counted_from_the_last(step: int, layers: str) 
 def test_the_specs_are_there_without_torch() -> None:
     code = "import sys; from workbench.families.east import EAST, PRESETS;"
     code += "assert not {'torch', 'sklearn', 'pandas', 'plotly'} & {*sys.modules}"
-    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[4], check=True)
 
 
 def test_a_thoughts_trace_ends_where_the_action_is_scored(record) -> None:
