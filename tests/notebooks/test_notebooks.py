@@ -1,7 +1,6 @@
 """Every notebook runs from top to bottom in a fresh kernel, at small size, and is paired with its ``.ipynb``.
 
-A notebook runs in a temporary folder, and a hook in its kernel refuses to write into the repository.  The kernel's CPU
-seconds are held to a limit, since a busy machine stretches the wall clock.
+A notebook runs in a temporary folder, and a hook in its kernel refuses to write into the repository.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = NOTEBOOKS.parent
 PATHS = sorted(NOTEBOOKS.glob("[0-9]*.py"))
-CPU_SECONDS = 45  # of a kernel; 90 s on two cores are promised
 HANGS_AFTER = 600  # seconds a cell may take on a machine that does much else
 
 GUARD = """
@@ -49,8 +47,6 @@ try:
     open({path!r}, "w")
 except PermissionError as error:
     print("refused:", error)
-import time
-print(time.process_time())
 """
 
 
@@ -99,9 +95,8 @@ def check(ran: Executed) -> None:
     assert ran.text("stderr") == "", "warnings and progress bars do not belong into a notebook"
     assert len(ran.figures) > 0, "a notebook shows at least one figure"
     assert all("Plotly.newPlot" in bundle["text/html"] for bundle in ran.figures), "exported HTML needs them as well"
-    refused, seconds = "".join(o["text"] for o in ran.notebook.cells[-1]["outputs"]).split("\n")[:2]
+    refused = "".join(o["text"] for o in ran.notebook.cells[-1]["outputs"])
     assert refused.startswith("refused: a notebook writes into the repository")
-    assert float(seconds) < CPU_SECONDS
 
 
 def test_there_is_a_notebook_for_each_family_and_each_way_to_extend() -> None:

@@ -73,10 +73,12 @@ def _watch() -> None:
 
     @st.fragment(run_every=_EVERY_S if at_work else None)
     def watch() -> None:
-        if at_work and not any(each.alive for each in found):
-            st.rerun()  # the whole page: from now on nothing needs to be looked at again and again
         for each in found:
             _show(each)
+        if at_work and not any(each.alive for each in found):
+            # The whole page: from now on nothing needs to be looked at again and again.  Behind the buttons, or a click
+            # that comes with this very run of the fragment is lost.
+            st.rerun()
 
     watch()
 
