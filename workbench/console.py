@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from workbench.errors import WorkbenchWarning
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -52,3 +54,5 @@ def quiet() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore")
+    warnings.filterwarnings("once", category=WorkbenchWarning)
+    warnings.showwarning = lambda message, *_: log(f"note: {message}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -41,6 +42,10 @@ class RunError(WorkbenchError):
     """A run folder that is locked, unwritable, or belongs to another spec."""
 
 
+class WorkbenchWarning(UserWarning):
+    """One line that a user should read although the work goes on; given by :func:`warn`."""
+
+
 class MissingExtraError(WorkbenchError, ImportError):
     """An optional dependency that is not installed; the message names the extra."""
 
@@ -48,6 +53,11 @@ class MissingExtraError(WorkbenchError, ImportError):
         super().__init__(
             f"this needs the package {package!r}: install it with pip install 'activation-workbench[{extra}]'"
         )
+
+
+def warn(line: str) -> None:
+    """Give one line as a :class:`WorkbenchWarning`; the command line prints it, once, to stderr."""
+    warnings.warn(line, WorkbenchWarning, stacklevel=3)
 
 
 def extra(package: str, name: str) -> Any:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.errors import DataError, did_you_mean
+from workbench.errors import DataError, did_you_mean, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +57,7 @@ def labelled_rows(labels: pd.DataFrame, target: str) -> tuple[Int[np.ndarray, " 
         raise DataError(f"no row has a label {target!r}: there is nothing to learn from")
     if len(rows) < len(column):
         left_out = f"{len(column) - len(rows)} of {len(column)} rows have no label {target!r} and are left out"
-        warnings.warn(left_out, stacklevel=3)
+        warn(left_out)
     return rows, label_array(column.iloc[rows].infer_objects(), f"label {target!r}")
 
 

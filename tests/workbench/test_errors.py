@@ -1,17 +1,19 @@
 """User errors share one base, stay the built-in kinds that callers expect, and fit on one line."""
 
 import inspect
+import warnings
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench import errors
+from workbench import console, errors
 from workbench.errors import DataError, MissingExtraError, WorkbenchError, check_known, did_you_mean
 
 
 def test_every_exported_error_is_a_workbench_error():
     exported = [each for each in vars(errors).values() if inspect.isclass(each) and each.__module__ == errors.__name__]
+    exported.remove(errors.WorkbenchWarning)
     assert len(exported) >= 8
     assert all(issubclass(error, WorkbenchError) for error in exported)
 
@@ -55,3 +57,12 @@ def test_an_unknown_name_raises_the_error_asked_for_with_the_nearest_name():
     check_known("hf", {"hf": 1}, "back end")
     with pytest.raises(DataError, match="unknown back end 'hff'; did you mean 'hf'"):
         check_known("hff", ["hf"], "back end", DataError)
+
+
+def test_the_command_line_prints_a_warning_of_ours_once_as_one_line(capsys):
+    with warnings.catch_warnings():
+        console.quiet()
+        for _ in range(2):
+            errors.warn("2 rows are left out")
+            warnings.warn("a library's advice", FutureWarning, stacklevel=1)
+    assert capsys.readouterr().err == "note: 2 rows are left out\n"
