@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from workbench.models.hf import HuggingFaceBackend
@@ -19,12 +18,13 @@ from workbench.models.seam import Seam, added_tokens, encode_texts, text_of
 from workbench.models.tiny import tiny_hf_model
 from workbench.models.tokenizers import CHAT_TEMPLATE, word_tokenizer
 
-CORPUS = [
-    "Once upon a time, there was a capital city. The cap is there, and the answer is yes or no: 12 345.",
-    "hello there, hell or he? It was a café, naïve and über. Yes. No! 日本語 ☺ 日本",
-    "One day, the old man was there again.\nThe answer is:\n\n- yes\n- no\n  indented",
-] * 20
 SPECIAL = ["<unk>", "<s>", "</s>", "[INST]"]
+WORDS = [
+    " Once", " upon", " a", " time", ", there", " was", " cap", " capital", "cap", " The", " the", " answer", " is",
+    " is y", " yes", "yes", " hello", "hello", "llo", " there", " café", "caf", " 日本", "日本語", "12", "1234", "34",
+    "\n\n", "\n\n-", "Yes", "Yes.", "e.", "e,", "s\n", " day", "One", "  ", " two",
+]  # fmt: skip
+LETTERS = sorted({*"abcdefghijklmnopqrstuvwyzOTY 日本語é,.:!-0123456789\n☺"} - {*"x"})
 PROMPTS = [
     "Once upon a time",
     "The cap",
@@ -54,9 +54,8 @@ TEXTS = [
 ]
 
 
-def _finished(tokenizer: Tokenizer, trainer: Any = None, bos: bool = True) -> Any:
-    if trainer is not None:
-        tokenizer.train_from_iterator(CORPUS, trainer)
+def _finished(tokenizer: Tokenizer, bos: bool = True) -> Any:
+    tokenizer.add_special_tokens(SPECIAL)
     if bos:
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(
@@ -65,54 +64,57 @@ def _finished(tokenizer: Tokenizer, trainer: Any = None, bos: bool = True) -> An
     )  # fmt: skip
 
 
+def _bpe(letters: list[str], words: list[str], **options: Any) -> Tokenizer:
+    """Each word grows letter by letter, the words that come first before the others."""
+    pairs = dict.fromkeys((word[:k], word[k]) for word in words for k in range(1, len(word)))
+    pieces = dict.fromkeys([*SPECIAL, *letters, *("".join(pair) for pair in pairs)])
+    return Tokenizer(models.BPE({piece: number for number, piece in enumerate(pieces)}, list(pairs), **options))
+
+
 def _pieces(scheme: str) -> Any:
     """BPE that reaches over spaces, bytes for characters that it lacks: Llama 1 and 2, Mistral, TinyLlama."""
-    trained = Tokenizer(models.BPE(unk_token="<unk>"))
+    letters = [f"<0x{byte:02X}>" for byte in range(256)] + [
+        letter.replace(" ", "▁") for letter in LETTERS if letter != "☺"
+    ]
+    words = [word.replace(" ", "▁") for word in WORDS]
+    tokenizer = _bpe(letters, words, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
     if scheme == "prepend":
-        trained.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     else:
-        trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
-    trainer = trainers.BpeTrainer(vocab_size=220, special_tokens=SPECIAL, limit_alphabet=40, show_progress=False)
-    trained.train_from_iterator(CORPUS, trainer)
-    learned = json.loads(trained.to_str())["model"]
-    words = dict.fromkeys([*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), *learned["vocab"]])
-    numbers = {word: number for number, word in enumerate(words)}
-    merges = [tuple(pair) for pair in learned["merges"]]
-    tokenizer = Tokenizer(models.BPE(numbers, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = trained.normalizer, trained.pre_tokenizer
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
     tokenizer.decoder = decoders.Sequence([
         decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0),
     ])  # fmt: skip
-    tokenizer.add_special_tokens(SPECIAL)
     return _finished(tokenizer)
 
 
 def _byte_level() -> Any:
     """GPT-2, Llama 3, Qwen; it adds no BOS."""
-    tokenizer = Tokenizer(models.BPE())
+    write = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    words = [write.pre_tokenize_str(word)[0][0] for word in WORDS]
+    tokenizer = _bpe(sorted(pre_tokenizers.ByteLevel.alphabet()), words)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
-    )
-    return _finished(tokenizer, trainer, bos=False)
+    return _finished(tokenizer, bos=False)
 
 
 def _unigram() -> Any:
     """T5, XGLM."""
-    tokenizer = Tokenizer(models.Unigram())
+    pieces = [(word, 0.0) for word in SPECIAL] + [(letter.replace(" ", "▁"), -9.0) for letter in LETTERS]
+    pieces += [(word.replace(" ", "▁"), -10.0) for word in WORDS]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False)
-    return _finished(tokenizer, trainer)
+    return _finished(tokenizer)
 
 
 def _word_pieces() -> Any:
-    """BERT, and decoders made of it: spaces are not kept, so its texts are compared without them."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
+    """BERT, and decoders made of it: it folds case and keeps no spaces."""
+    words = [*LETTERS, *(word.strip() for word in WORDS), "ital"]
+    pieces = dict.fromkeys([*SPECIAL, *words, *(f"##{word}" for word in words)])
+    tokenizer = Tokenizer(models.WordPiece({piece: k for k, piece in enumerate(pieces)}, unk_token="<unk>"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(cleanup=False)
-    return _finished(tokenizer, trainers.WordPieceTrainer(vocab_size=200, special_tokens=SPECIAL, show_progress=False))
+    return _finished(tokenizer)
 
 
 MAKERS = {
@@ -121,7 +123,7 @@ MAKERS = {
     "prepend": lambda: _pieces("prepend"),
     "byte-level": _byte_level,
     "unigram": _unigram,
-    "words": lambda: word_tokenizer(CORPUS),
+    "words": lambda: word_tokenizer(WORDS),
     "word-pieces": _word_pieces,
 }
 LOSSY = ("words", "word-pieces")
@@ -165,9 +167,9 @@ def test_prompt_and_continuation_decode_to_their_texts_wherever_merges_reach(kin
 
 def test_a_word_goes_on_in_word_pieces() -> None:
     tokens, seam = _prompt("word-pieces", "The cap")
-    own = seam.encode("ital CITY")
-    assert text_of(_tokenizer("word-pieces"), [*tokens, *own]) == "the capital city"
-    assert seam.decode(own) == "ital city"
+    own = seam.encode("ital TIME")
+    assert text_of(_tokenizer("word-pieces"), [*tokens, *own]) == "the capital time"
+    assert seam.decode(own) == "ital time"
 
 
 def test_text_after_an_unknown_character_begins_no_word() -> None:
