@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import apps
 from workbench.console import Runs, log, option
@@ -21,20 +21,32 @@ def app(
     runs: Runs = Path("runs"),
     port: Annotated[int, option("of http://127.0.0.1:PORT")] = 8501,
     host: Annotated[tuple[str, ...], option("further names of this machine that a browser may ask for")] = (),
-) -> int:
-    """Look at runs in the browser.  The page is served to this machine only; Ctrl-C ends it."""
+) -> NoReturn:
+    """Look at runs in the browser.  The page is served to this machine only; Ctrl-C ends it.
+
+    Runs that were started on its pages go on without it.
+    """
     if not 1 <= port <= 65535:
         raise WorkbenchError(f"port {port} does not exist: choose one from 1 to 65535")
     script = Path(apps.__file__).parent / "explorer" / "main.py"
     if not script.exists():
         raise WorkbenchError(f"the app is not part of this installation: {script} is missing")
     root = check_root(runs).resolve()
+    _check_free(port)
     log(f"http://127.0.0.1:{port} shows the runs in {root}; Ctrl-C ends it")
-    environment = os.environ | {"WORKBENCH_RUNS": str(root)}
-    try:
-        return subprocess.run(command(script, port, host), env=environment).returncode
-    except KeyboardInterrupt:  # how it is meant to end
-        return 0
+    words = command(script, port, host)
+    # This process becomes the server: whatever ends the one has ended the other.
+    os.execve(words[0], words, os.environ | {"WORKBENCH_RUNS": str(root)})
+
+
+def _check_free(port: int) -> None:
+    """Raise :class:`WorkbenchError` when another process has the port."""
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was left a moment ago is free
+        try:
+            place.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise WorkbenchError(f"port {port} cannot be taken ({error.strerror}): choose another --port") from error
 
 
 def command(script: Path, port: int, hosts: Sequence[str] = ()) -> list[str]:
