@@ -1,4 +1,4 @@
-"""What identifies a model: its configuration and its weights."""
+"""What identifies a model: its configuration and its weights, whatever the precision they are held in."""
 
 from __future__ import annotations
 
@@ -7,24 +7,55 @@ import json
 from typing import Any
 
 import torch
+from torch import Tensor
 
+# Where it was loaded from, by what, and in which precision: no part of what a model is.
 _VOLATILE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache"}
 _SAMPLE = 65_536
+_READ_AS = "_workbench_read_as"
 
 
 def fingerprint(hf_model: Any) -> str:
     """16 hex digits from the configuration and the weights of a Hugging Face model.
 
     Weights of up to 65,536 entries count whole; of larger ones, as many evenly spaced entries (so that hashing a model
-    of 7B parameters takes a second, and any finetuning still shows).  Values are compared as float32, hence a model
-    loaded in another precision that rounds its weights is another model.
+    of 7B parameters takes a second, and any finetuning still shows).  Values are compared as bfloat16: one checkpoint
+    read as float64, float32 or bfloat16 is one model.  A float16 copy rounds otherwise, see :func:`same_model`.
     """
-    config = {k: v for k, v in hf_model.config.to_dict().items() if k not in _VOLATILE}
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    own = _digest(hf_model)
+    held, checkpoint = getattr(hf_model, _READ_AS, (None, None))
+    return checkpoint if held == own else own
+
+
+def same_model(hf_model: Any, checkpoint: Any) -> None:
+    """Note that ``hf_model`` holds the weights of ``checkpoint``, rounded in a way that the fingerprint would see.
+
+    It has that fingerprint from then on, for as long as its own weights stay as they are.
+    """
+    setattr(hf_model, _READ_AS, (_digest(hf_model), fingerprint(checkpoint)))
+
+
+def _digest(hf_model: Any) -> str:
+    config = json.dumps(_lasting(hf_model.config.to_dict()), sort_keys=True, default=str)
+    digest = hashlib.sha256(config.encode())
     for name, weight in sorted(hf_model.state_dict().items()):
         flat = weight.detach().flatten()
         if flat.numel() > _SAMPLE:
             flat = flat[torch.linspace(0, flat.numel() - 1, _SAMPLE, dtype=torch.float64).long().to(flat.device)]
         digest.update(f"{name}{tuple(weight.shape)}".encode())
-        digest.update(flat.to("cpu", torch.float32).numpy().tobytes())
+        digest.update(_rounded(flat).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _lasting(config: Any) -> Any:
+    """A configuration, and those nested in it, without what is volatile."""
+    if isinstance(config, dict):
+        return {key: _lasting(value) for key, value in config.items() if key not in _VOLATILE}
+    return config
+
+
+def _rounded(values: Tensor) -> Tensor:
+    """Bit patterns in which every wider precision agrees; whole numbers are themselves."""
+    if values.is_floating_point():
+        return values.to("cpu", torch.bfloat16).view(torch.int16)
+    return values.to("cpu", torch.int64)

@@ -13,10 +13,11 @@ from workbench.errors import DataError, ModelError
 from workbench.models import inputs
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache, pad_right
-from workbench.models.decoding import Completion, Decoder, Leaf, Sampling, Score, seeded_leaves
+from workbench.models.decoding import Completion, Decoder, Sampling, Score
 from workbench.models.hooked_model import HookedModel
 from workbench.models.interventions import Intervention
 from workbench.models.steered import steered
+from workbench.models.trees import Leaf, seeded_leaves
 from workbench.progress import progress_bar
 
 Prompt = str | list[dict[str, str]] | list[int]

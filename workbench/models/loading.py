@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from workbench.errors import ModelError, SpecError, check_known, did_you_mean
+from workbench.models.fingerprint import same_model
 from workbench.models.language_model import LanguageModel
 from workbench.models.sequence import SequenceModelForActions  # its import registers the model type
 from workbench.models.sequence_model import SequenceModel
@@ -63,6 +64,8 @@ def load_model(
     try:
         target = {"device_map": device_map} if device_map else {}
         model = AutoModelForCausalLM.from_pretrained(source, dtype=_dtype(dtype), **target, **options)
+        if _dtype(dtype) is torch.float16:
+            same_model(model, AutoModelForCausalLM.from_pretrained(source, dtype="auto", **options))
         acts = isinstance(model, SequenceModelForActions)
         tokenizer = None if acts else AutoTokenizer.from_pretrained(source, **options)
     except SpecError:

@@ -52,7 +52,7 @@ def test_batches_halve_when_memory_runs_out_and_stay_small(short_of_memory):
     assert sizes == [40] * 4  # 20 rows, 10 rows, 5 rows: and on with 5
     assert budget.tokens == 40
     plain = run_passes(tiny_model(), passes, [Site(1)], Budget(160))
-    assert torch.allclose(found[Site(1)], plain[Site(1)], atol=1e-6)
+    assert torch.allclose(found[Site(1)], plain[Site(1)], atol=1e-5)
 
 
 def test_single_input_that_does_not_fit_is_one_clear_line(short_of_memory):

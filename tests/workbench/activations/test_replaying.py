@@ -70,7 +70,7 @@ def test_prompt_that_shares_all_but_a_token_gets_its_own_pass():
 def test_order_of_prompts_does_not_matter(model):
     prompts = episode(4, 6)
     forwards, backwards = replay(model, [prompts], 1), replay(model, [prompts[::-1]], 1)
-    assert torch.allclose(forwards[1], backwards[1].flip(0), atol=1e-6)
+    assert torch.allclose(forwards[1], backwards[1].flip(0), atol=1e-5)
 
 
 def test_chats_of_growing_length_are_replayed(model, chat):

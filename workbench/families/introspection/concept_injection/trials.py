@@ -18,10 +18,11 @@ from steering.interventions import Add
 from steering.vectors import SteeringVector
 from workbench.errors import DataError
 from workbench.models.cache import PromptCache, common_prefix
-from workbench.models.decoding import Decoder, Leaf, Sampling, Tree, seeded_leaves
+from workbench.models.decoding import Decoder, Sampling
 from workbench.models.interventions import Scope, Where
 from workbench.models.language_model import LanguageModel
 from workbench.models.memory import in_halves, slot_budget
+from workbench.models.trees import Leaf, Tree, seeded_leaves
 from workbench.progress import progress_bar
 
 MOST_ROWS = 128  # a larger batch saves little, and its padding and masks cost

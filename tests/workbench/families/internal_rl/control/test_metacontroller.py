@@ -238,7 +238,7 @@ def test_steps_equal_the_whole_sequence_under_the_hard_gate(m: Metacontroller, e
             torch.testing.assert_close(beta, found.probability[:, t], atol=1e-5, rtol=1e-5)
             opens = (beta > 0.5) | (t == 0)
             z = torch.where(opens[:, None], drawn[:, t], z)
-            torch.testing.assert_close(z, found.z[:, t], atol=1e-6, rtol=1e-6)
+            torch.testing.assert_close(z, found.z[:, t], atol=1e-5, rtol=1e-5)
             steered = m.hyper(e[:, t : t + 1], z[:, None])[:, 0]
             torch.testing.assert_close(steered, found.activation[:, t], atol=1e-5, rtol=1e-5)
             past = m.advance(x, past)

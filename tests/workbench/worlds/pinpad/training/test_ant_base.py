@@ -51,7 +51,7 @@ def test_the_loss_is_the_gaussians_and_leaves_padding_out() -> None:
     assert actions.item() == pytest.approx(expected, rel=1e-4)
     assert loss.item() == pytest.approx(expected + 10 * sum(squares) / len(squares), rel=1e-4)
     episodes.observations[0, int(episodes.lengths[0]) + 1 :] = 99.0
-    assert ant_base.sequence_loss(model, episodes, 10.0)[0].item() == pytest.approx(loss.item(), rel=1e-6)
+    assert ant_base.sequence_loss(model, episodes, 10.0)[0].item() == pytest.approx(loss.item(), rel=1e-5)
 
 
 def test_training_learns_torques_that_follow_from_what_is_seen() -> None:
