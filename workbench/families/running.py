@@ -16,7 +16,7 @@ from workbench.errors import RunError
 from workbench.families.claims import TABLE, judge
 from workbench.families.context import Context, Log
 from workbench.families.family import Family, Step
-from workbench.families.specs import ModelSpec
+from workbench.families.specs import ModelSpec, Spec
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 def plan(family: Family, spec: BaseModel) -> list[Step]:
     """The steps of a run, in order; raises for a spec that cannot be run."""
+    if isinstance(spec, Spec):
+        spec.check()
     family.check(spec, None)
     return list(family.steps(spec))
 
