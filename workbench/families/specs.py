@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from workbench.errors import SpecError
 
 if TYPE_CHECKING:
+    from workbench.models.hooked_model import HookedModel
     from workbench.models.language_model import LanguageModel
 
 
@@ -18,6 +19,10 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = 0
+
+    def load(self) -> HookedModel | None:
+        """The model that a run is of; None for a family that makes its own."""
+        return None
 
 
 class ModelSpec(Spec):
