@@ -7,8 +7,6 @@ process that opened the run folder alone writes rows, so a killed run goes on to
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
 
 def plan(family: Family, spec: BaseModel) -> list[Step]:
     """The steps of a run, in order; raises for a spec that cannot be run."""
+    if isinstance(spec, Spec):
+        spec.check()
     family.check(spec, None)
     return list(family.steps(spec))
 
@@ -125,7 +125,7 @@ def _side_by_side(family: Family, steps: Sequence[Step], context: Context[Any], 
     from workbench.runs.engines import LocalEngine
 
     folder: RunFolder = context.folder
-    work = partial(_work, family.name, context.spec.model_dump_json(), str(folder.path), os.getpid())
+    work = partial(_work, family.name, context.spec.model_dump_json(), str(folder.path))
     by_name = {step.name: step for step in steps}
     for outcome in LocalEngine(context.spec.jobs)(work, [Cell(name, {}) for name in by_name]):
         frame = outcome.frame
@@ -135,7 +135,7 @@ def _side_by_side(family: Family, steps: Sequence[Step], context: Context[Any], 
         say(by_name[outcome.name])
 
 
-def _work(family: str, spec_json: str, path: str, owner: int, cell: Cell) -> Outcome:
+def _work(family: str, spec_json: str, path: str, cell: Cell) -> Outcome:
     """A step in its process, on one thread, so that rows do not depend on how many share the machine."""
     import torch
     from threadpoolctl import threadpool_limits
@@ -144,7 +144,6 @@ def _work(family: str, spec_json: str, path: str, owner: int, cell: Cell) -> Out
     from workbench.runs import load_run
     from workbench.runs.cells import Outcome
 
-    _end_with(owner)
     found, threads = get_family(family), torch.get_num_threads()
     spec = found.spec.model_validate_json(spec_json)
     step = next(step for step in found.steps(spec) if step.name == cell.name)
@@ -155,17 +154,3 @@ def _work(family: str, spec_json: str, path: str, owner: int, cell: Cell) -> Out
             return Outcome(cell.name, step.work(context), saved=tuple(context.saved))
     finally:
         torch.set_num_threads(threads)
-
-
-@cache
-def _end_with(owner: int) -> None:
-    """End this process when the one that owns the run folder is gone (killed, say): a resumed run writes its files."""
-    if os.getpid() == owner:
-        return
-
-    def watch() -> None:
-        while os.getppid() == owner:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -116,13 +116,6 @@ class InternalRLSpec(Spec):
                 raise ValueError(f"unknown {each!r}{did_you_mean(each, valid)}")
         return value
 
-    @field_validator("methods", "tasks", "alphas", "history")
-    @classmethod
-    def _once(cls, value: tuple[object, ...]) -> tuple[object, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("one is named twice")
-        return value
-
     @field_validator("history")
     @classmethod
     def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
@@ -145,6 +138,17 @@ class InternalRLSpec(Spec):
         if self.peak_at < self.random_share:
             raise ValueError(f"peak_at={self.peak_at} lies before the end of the random gate ({self.random_share})")
         return self
+
+    def check(self) -> None:
+        """Raise for a base model, recipe or device that is none."""
+        from workbench.models.loading import check_options, check_reads
+        from workbench.training.recipes import preset_of
+        from workbench.worlds.pinpad.training.base import PRESETS
+
+        check_options(device=self.device)
+        preset_of(PRESETS, self.recipe)
+        if self.base != "train":
+            check_reads(self.base, "observations")
 
     @property
     def conditions(self) -> tuple[str, ...]:
