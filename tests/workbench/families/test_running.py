@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import threading
 from functools import partial
 
 import numpy as np
@@ -13,7 +11,7 @@ import pytest
 import torch
 
 from workbench.errors import DataError, RunError, SpecError
-from workbench.families import Claim, Context, Family, Spec, Step, plan, run, running, verdict
+from workbench.families import Claim, Context, Family, Spec, Step, plan, run, verdict
 from workbench.families.claims import read_claims
 from workbench.models.tiny import tiny_model
 from workbench.runs import RunFolder, load_run
@@ -200,9 +198,3 @@ def test_a_step_whose_process_died_is_an_error_that_names_it(side, tmp_path, mon
     with pytest.raises(RunError, match="step a: the process that computed it died"):
         run(side, SideSpec(), tmp_path, "run")
     assert not load_run(tmp_path / "side" / "run").steps()
-
-
-def test_the_owner_of_the_folder_does_not_watch_itself():
-    before = threading.active_count()
-    running._end_with(os.getpid())
-    assert threading.active_count() == before
