@@ -16,7 +16,7 @@ from workbench.errors import RunError
 from workbench.families.claims import TABLE, judge
 from workbench.families.context import Context, Log
 from workbench.families.family import Family, Step
-from workbench.families.specs import ModelSpec, Spec
+from workbench.families.specs import Spec
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -63,7 +63,7 @@ def run(
     if family.run is not None:
         return family.run(spec, root, name, progress=progress, log=log)
     steps = plan(family, spec)
-    model = spec.load() if isinstance(spec, ModelSpec) else None
+    model = spec.load() if isinstance(spec, Spec) else None
     family.check(spec, model)
     with RunFolder.open(root, family.name, spec, name, provenance(model, getattr(spec, "seed", None))) as folder:
         context = family.context(spec, folder, model, progress)
@@ -131,7 +131,7 @@ def _side_by_side(family: Family, steps: Sequence[Step], context: Context[Any], 
         frame = outcome.frame
         if "error" in frame and list(frame.get("status", ()))[:1] == ["failed"]:  # its process died
             raise RunError(f"step {outcome.name}: {frame['error'].iloc[0]}")
-        folder.write(outcome.name, frame)
+        folder.write(outcome.name, frame, outcome.saved)
         say(by_name[outcome.name])
 
 
@@ -150,6 +150,7 @@ def _work(family: str, spec_json: str, path: str, cell: Cell) -> Outcome:
     torch.set_num_threads(1)
     try:
         with threadpool_limits(1):
-            return Outcome(cell.name, step.work(found.context(spec, load_run(path))))
+            context = found.context(spec, load_run(path))
+            return Outcome(cell.name, step.work(context), saved=tuple(context.saved))
     finally:
         torch.set_num_threads(threads)
