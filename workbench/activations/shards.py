@@ -1,8 +1,8 @@
-"""The files of a shard, ``000000.safetensors`` (a tensor a site) and ``000000.parquet`` (labels and groups), and how what
-was written is told from anything else.
+"""The files of a shard and how what was written is told from anything else.
 
-The metadata of the tensors' file hold a checksum of each tensor, the manifest one of those metadata and one of the
-labels' file.  So one tensor can be checked without reading the others, and shards that changed places are noticed.
+``000000.safetensors`` holds a tensor a site, ``000000.parquet`` labels and groups.  The metadata of the former hold a
+checksum of each tensor, the manifest one of those metadata and one of the latter.  So one tensor can be checked without
+reading the others, and shards that changed places are noticed.
 """
 
 from __future__ import annotations
