@@ -93,7 +93,7 @@ def _changed(path: Path) -> ArtifactError:
 def _checksum(name: str, tensor: Tensor) -> int:
     """Of a tensor's bytes, shape and dtype, and whose they are."""
     head = f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
-    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), zlib.crc32(head))
+    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(head))
 
 
 def _save(save_file: Any, tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
