@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.models.contract import random_inputs
+from workbench.models.contract import positions_of, random_inputs
 from workbench.models.hooked_model import HookedModel
 from workbench.models.interventions import Scope, Where
 from workbench.models.reference import Reference, difference, logit_difference, worst
@@ -57,8 +57,7 @@ class HookedChecks:
         self.model = model
         self.reference = Reference(model.backend.hf_model if reference is None else reference)
         self.close = _TOLERANCE[str(model.dtype).removeprefix("torch.")]
-        limit = getattr(model.config, "max_position_embeddings", None) or 0
-        self.limit = limit if limit > 0 else 64
+        self.limit = positions_of(model.config) or 64
         self.new = max(1, min(6, self.limit // 4))
         lengths = [max(1, min(n, self.limit - 2 * self.new - 1)) for n in (12, 1, 7)]
         self.prompts = [self.random(n, seed) for seed, n in enumerate(lengths)]

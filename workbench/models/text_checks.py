@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor
 
 from workbench.models.cache import PromptCache
-from workbench.models.decoding_path import special_widths
 from workbench.models.hooked_checks import EXACT, AddVector, HookedChecks
 from workbench.models.interventions import Scope
 from workbench.models.language_model import LanguageModel
@@ -121,7 +121,8 @@ class TextChecks(HookedChecks):
         return max(1, min(self._width(), self._affordable(), self.limit - self.new))
 
     def _width(self) -> int:
-        widths = [width for width in special_widths(self.model.config) if width < self.limit]
+        said = self.model.config.to_dict()
+        widths = [n for key, n in said.items() if re.search("window|chunk", key) and type(n) is int and n < self.limit]
         return max(widths, default=len(self.prompts[0])) + 2 * self.new
 
     def _affordable(self) -> int:
