@@ -28,14 +28,15 @@ def first(output: Any) -> Any:
 
 
 class Watched:
-    """A block that is watched.  Two rows run, equal in their first ``shared`` tokens.
+    """A block that is watched while two rows run, equal in their first ``shared`` tokens: ``expected`` [2, pos, d].
 
-    ``shape`` of what went in and came out (None: not one activation each, of one shape); ``leak``, by how much the two
-    rows differ in their shared tokens, relative to them; ``parts``, of what is added to the residual stream.
+    ``shape`` is that of what went in and came out (None: not one activation each, of one shape); where it is the one
+    expected, ``leak`` is how far the two rows differ in their shared tokens, relative to them, and ``parts`` are those
+    of what is added to the residual stream.
     """
 
-    def __init__(self, block: nn.Module, order: list[Watched], shared: int) -> None:
-        self.block, self.order, self.shared = block, order, shared
+    def __init__(self, block: nn.Module, order: list[Watched], expected: tuple[int, ...], shared: int) -> None:
+        self.block, self.order, self.expected, self.shared = block, order, expected, shared
         self.shape: tuple[int, ...] | None = None
         self.leak = 0.0
         self.parts = Parts()
@@ -73,7 +74,7 @@ class Watched:
     def _leave(self, _module: nn.Module, _args: Any, output: Any) -> None:
         after = first(output)
         self.shape = tuple(after.shape) if self._in_stream(after) else None
-        if self.shape is not None and len(self.shape) == 3:
+        if self.shape == self.expected:
             self.leak = max(self.leak, distance(*after[:, : self.shared]))
             fired = Counter(name for name, _ in self._put_out)
             outputs = {name: x for name, x in self._put_out if x is not None and fired[name] == 1}
