@@ -79,15 +79,15 @@ def inject(
     temperature: float, seed: int,
 ) -> Solver:  # fmt: skip
     """Answers a sample with its vector added from the trial text on, through every generated token."""
-    known: dict[str, dict[str, SteeringVector]] = {}
+    known: dict[LanguageModel, dict[str, SteeringVector]] = {}
     listed = load_words(words).first(concepts, baselines)
 
     def vectors(model: LanguageModel) -> dict[str, SteeringVector]:
-        if model.fingerprint not in known:
+        if model not in known:
             at = layers_between(model.n_layers, 1)[0] if layer < 0 else layer
             found = concept_vectors(model, list(listed.concepts), listed.baselines, [at])
-            known[model.fingerprint] = found[at]
-        return known[model.fingerprint]
+            known[model] = found[at]
+        return known[model]
 
     def answer(model: LanguageModel, about: dict[str, Any]) -> tuple[str, float]:
         word, kind = about["concept"], about["vector"]
