@@ -30,8 +30,8 @@ def fingerprint(hf_model: Any) -> str:
     read as float64, float32 or bfloat16 is one model.  A float16 copy rounds otherwise, see :func:`same_model`.
     """
     own = _digest(hf_model)
-    held, checkpoint = getattr(hf_model, _READ_AS, (None, None))
-    return checkpoint if held == own else own
+    held, checkpoint = getattr(hf_model, _READ_AS, (None, own))
+    return str(checkpoint) if held == own else own
 
 
 def same_model(hf_model: Any, checkpoint: Any) -> None:
