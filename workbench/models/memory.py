@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -47,9 +47,13 @@ def in_halves(run: Callable[[list[Item]], Result], batches: Iterable[list[Item]]
 def slot_budget(backend: Backend) -> int:
     """Token slots of key-value cache that may be held at once: 2 GB on a CPU, 40% of what is free on a GPU."""
     model, device = backend.hf_model, backend.device
-    text = model.config.get_text_config()
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    slot = 2 * text.num_hidden_layers * heads * head_dim * torch.finfo(model.dtype).bits // 8
+    width = sum(_key_width(layer) for layer in model.config.get_text_config().per_layer_config)
+    slot = 2 * width * torch.finfo(model.dtype).bits // 8
     room = 0.4 * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2e9
     return max(1, int(room / slot))
+
+
+def _key_width(layer: Any) -> int:
+    """Entries of one token's keys in a layer of this configuration."""
+    heads = getattr(layer, "num_key_value_heads", None) or layer.num_attention_heads
+    return heads * (getattr(layer, "head_dim", None) or layer.hidden_size // layer.num_attention_heads)
