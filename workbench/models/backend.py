@@ -78,7 +78,8 @@ def _lock(hf_model: Any) -> threading.RLock:
 class Backend(ABC):
     """A model that can be run with hooks.
 
-    ``components`` are those it can read; ``steerable`` those whose hooks may return something new.
+    ``components`` are those it can read; ``steerable`` those whose hooks may return something new; ``missing`` says why
+    this model has not those that others have.
     ``hf_model`` holds the config, the weights and the device, and is left as it was given.
     """
 
@@ -86,6 +87,15 @@ class Backend(ABC):
     hf_model: Any
     components: frozenset[str]
     steerable: frozenset[str]
+    missing: Mapping[str, str]
+
+    def why_not(self, component: str, others: frozenset[str]) -> str:
+        """A line on a component that is not among the ``others``."""
+        there = ", ".join(sorted(others))
+        if component in self.missing:
+            return f"there is no {component}: {self.missing[component]} (there is {there})"
+        end = "backend='transformer_lens' reads heads and patterns"
+        return f"the {self.name} back end has no {component} (it has {there}); {end}"
 
     @property
     def basis(self) -> str:

@@ -1,70 +1,129 @@
 """Where the blocks of a Hugging Face causal LM are, and which of their modules write into the residual stream.
 
-Found from the structure of the model: the block list is the ``ModuleList`` with one entry a layer, and the parts of a
-block go by their usual names.
+Found by watching one pass over random tokens, not by names: the blocks are the list of modules that run once each, in
+order, with activations [batch, pos, d] in and out; and a block's two parts are the modules with
+``resid_pre + attn_out + mlp_out = resid_post``.  So what is read is what enters the stream, or it is not offered.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from workbench.errors import ModelError
+from workbench.models.contract import on_trial, once, random_inputs
+from workbench.models.watched import Parts, Watched
 
-_ATTENTION = ("self_attn", "attn", "attention", "self_attention")
-_MLP = ("mlp", "feed_forward", "block_sparse_moe", "ffn")
-_SECOND_NORM = ("post_attention_layernorm", "ln_2", "post_layernorm", "norm2")
-# Blocks that norm what attention and MLP put out before adding it (Gemma 2 and 3, OLMo 2, GLM 4).
-_POST_NORMS = (
-    ("post_attention_layernorm", "post_feedforward_layernorm"),
-    ("post_self_attn_layernorm", "post_mlp_layernorm"),
-)
+_IN_STREAM = frozenset({"resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post"})
+_LENGTH = 9  # tokens of the trial
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block: ``module``, and the modules whose outputs it adds to the residual stream (None: not found)."""
+    """One block: ``module``, and the modules whose outputs it adds to the residual stream (None: there are none)."""
 
     module: nn.Module
     attention: nn.Module | None
     mlp: nn.Module | None
-    sequential: bool  # the MLP reads what attention has written, so there is a resid_mid
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Names of a model's blocks and of their parts; ``kind`` is the model's class."""
+
+    kind: str
+    blocks: tuple[str, ...]
+    parts: tuple[Parts, ...]
+
+    def of(self, hf_model: nn.Module) -> list[Block]:
+        """The blocks in a model, or in a copy of it."""
+        return [
+            _block(hf_model.get_submodule(name), parts) for name, parts in zip(self.blocks, self.parts, strict=True)
+        ]
+
+    @property
+    def components(self) -> frozenset[str]:
+        """Those that every block has, of the components in or next to the residual stream."""
+        return _IN_STREAM - self.missing.keys()
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Why the others are not among them, in a few words each."""
+        wanted = {
+            "attn_out": ("attention", "no module puts out what attention adds to the residual stream"),
+            "mlp_out": ("mlp", "no module puts out what the MLP adds to the residual stream"),
+            "resid_mid": ("sequential", "no module reads resid_pre + attn_out"),
+        }
+        return {
+            component: f"in block {lacking[0]} of {self.kind} {reason}"
+            for component, (part, reason) in wanted.items()
+            if (lacking := [i for i, parts in enumerate(self.parts) if not getattr(parts, part)])
+        }
 
 
 def find_blocks(hf_model: Any) -> list[Block]:
-    """The transformer blocks of a Hugging Face causal LM; :class:`ModelError` when there is no list of them."""
-    config = hf_model.config.get_text_config()
-    if getattr(config, "num_attention_heads", None):
-        for module in hf_model.base_model.modules():
-            if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
-                return [_block(each, config) for each in module]
-    raise ModelError(f"{type(hf_model).__name__} has no list of attention blocks: the workbench reads transformers")
+    """The transformer blocks of a Hugging Face causal LM; :class:`ModelError` as in :func:`structure`."""
+    return structure(hf_model).of(hf_model)
 
 
-def residual_components(blocks: list[Block]) -> frozenset[str]:
-    """The components that every block has, of those that are in or next to the residual stream."""
-    found = {"resid_pre", "resid_post"}
-    if all(block.attention is not None for block in blocks):
-        found.add("attn_out")
-        if all(block.sequential for block in blocks):
-            found.add("resid_mid")
-    if all(block.mlp is not None for block in blocks):
-        found.add("mlp_out")
-    return frozenset(found)
+@once
+def structure(hf_model: Any) -> Structure:
+    """What one pass over random tokens tells about a Hugging Face model.
+
+    Raises :class:`ModelError` for a model without a list of attention blocks, whose blocks give something else than
+    [batch, pos, d], or that attends to later tokens.
+    """
+    kind, config = type(hf_model).__name__, hf_model.config.get_text_config()
+    lists = {
+        name: list(module)
+        for name, module in hf_model.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == getattr(config, "num_hidden_layers", None)
+    }
+    if not (lists and getattr(config, "num_attention_heads", None)):
+        raise ModelError(f"{kind} has no list of attention blocks: the workbench reads transformers")
+    length = min(_LENGTH, getattr(config, "max_position_embeddings", None) or _LENGTH)
+    shared = (length + 1) // 2
+    tokens = random_inputs(hf_model, 2, length)
+    tokens[1, :shared] = tokens[0, :shared]
+    order: list[Watched] = []
+    watched = {name: [Watched(block, order, shared) for block in blocks] for name, blocks in lists.items()}
+    with on_trial(hf_model), ExitStack() as hooks:
+        for block in (block for blocks in watched.values() for block in blocks):
+            for handle in block.handles():
+                hooks.callback(handle.remove)
+        hf_model(tokens, use_cache=False)
+    name = _chosen(kind, watched, order, (2, length, config.hidden_size))
+    if max(block.leak for block in watched[name]) > _half_the_digits(hf_model.dtype):
+        raise ModelError(f"{kind} attends to later tokens: the workbench reads causal models")
+    paths = tuple(f"{name}.{k}" for k in range(len(watched[name])))
+    return Structure(kind, paths, tuple(block.parts for block in watched[name]))
 
 
-def _block(module: nn.Module, config: Any) -> Block:
-    if getattr(config, "residual_multiplier", 1) not in (None, 1) or config.model_type == "bloom":
-        # Granite scales outputs on their way, BLOOM adds the stream inside: no module puts out what is added.
-        return Block(module, None, None, False)
-    for attention, mlp in _POST_NORMS:
-        if _part(module, (mlp,)) is not None:
-            return Block(module, _part(module, (attention,)), _part(module, (mlp,)), True)
-    parallel = getattr(config, "use_parallel_residual", False) or _part(module, _SECOND_NORM) is None
-    return Block(module, _part(module, _ATTENTION), _part(module, _MLP), not parallel)
+def _chosen(kind: str, watched: dict[str, list[Watched]], order: list[Watched], shape: tuple[int, ...]) -> str:
+    """Name of the list whose blocks ran once each, in order, on activations of a shape."""
+    once_each = {name: blocks for name, blocks in watched.items() if [w for w in order if w in blocks] == blocks}
+    for name, blocks in once_each.items():
+        if all(block.shape == shape for block in blocks):
+            return name
+    for blocks in once_each.values():
+        found = next(block.shape for block in blocks if block.shape != shape)
+        raise ModelError(
+            f"the blocks of {kind} do not turn one activation [batch, pos, d] = {list(shape)} into another"
+            f" ({f'theirs are {list(found)}' if found else 'nothing of one shape goes in and out'}):"
+            " the workbench reads residual streams of one vector a token"
+        )
+    raise ModelError(f"{kind} has no list of blocks that run once each, in order: the workbench reads transformers")
 
 
-def _part(module: nn.Module, names: tuple[str, ...]) -> nn.Module | None:
-    return next((part for name in names if (part := getattr(module, name, None)) is not None), None)
+def _half_the_digits(dtype: torch.dtype) -> float:
+    """More than rounding makes of a relative difference, less than anything meant."""
+    return torch.finfo(dtype).eps ** 0.5
+
+
+def _block(module: nn.Module, parts: Parts) -> Block:
+    attention, mlp = (None if name is None else module.get_submodule(name) for name in (parts.attention, parts.mlp))
+    return Block(module, attention, mlp)

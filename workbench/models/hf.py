@@ -13,18 +13,14 @@ from torch import Tensor, nn
 
 from workbench.errors import SiteError
 from workbench.models.backend import Backend, Hook, Hooks, StopForward, in_order
-from workbench.models.blocks import Block, find_blocks, residual_components
+from workbench.models.blocks import Block, structure
+from workbench.models.watched import first
 from workbench.sites import Site
-
-
-def first(output: Any) -> Tensor:
-    """The activation in what a module returned (attention modules return a tuple)."""
-    return output[0] if isinstance(output, tuple) else output
 
 
 def with_first(output: Any, activation: Tensor) -> Any:
     """What a module returned, with another activation in it."""
-    return (activation, *output[1:]) if isinstance(output, tuple) else activation
+    return (activation, *output[1:]) if isinstance(output, tuple | list) else activation
 
 
 class HuggingFaceBackend(Backend):
@@ -34,8 +30,9 @@ class HuggingFaceBackend(Backend):
 
     def __init__(self, hf_model: Any, tokenizer: Any = None) -> None:
         self.hf_model = hf_model
-        self.blocks = find_blocks(hf_model)
-        self.components = self.steerable = residual_components(self.blocks)
+        found = structure(hf_model)
+        self.blocks, self.missing = found.of(hf_model), found.missing
+        self.components = self.steerable = found.components
 
     def _pass(
         self, tokens: Tensor, arguments: dict[str, Any], hooks: Hooks, stop_after: int | None, logits: bool

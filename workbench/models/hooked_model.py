@@ -167,10 +167,7 @@ class HookedModel(ABC):
         parsed = parse_sites(sites, self.n_layers)
         for site in parsed:
             if site.component not in components:
-                raise SiteError(
-                    f"the {self.backend_name} back end has no {site.component}"
-                    f" (it has {', '.join(sorted(components))}); backend='transformer_lens' reads heads and patterns"
-                )
+                raise SiteError(self.backend.why_not(site.component, components))
         return parsed
 
     def _placed(self, interventions: Sequence[Intervention]) -> list[Intervention]:
@@ -201,7 +198,8 @@ def _reading(
 ) -> Hook:
     def read(activation: Tensor) -> Tensor:
         steered = activation if hook is None else hook(activation)
-        found[site] = steered if select is None else select(steered)
+        # A copy: some blocks add to it in place afterwards, and a view would keep the whole of it.
+        found[site] = (steered if select is None else select(steered)).clone()
         return steered
 
     return read

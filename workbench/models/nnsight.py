@@ -15,9 +15,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from workbench.models.backend import Backend, Hook, Hooks, in_order
-from workbench.models.blocks import find_blocks, residual_components
-from workbench.models.hf import first, with_first
+from workbench.models.blocks import structure
+from workbench.models.hf import with_first
 from workbench.models.shared_weights import copy_sharing_weights
+from workbench.models.watched import first
 from workbench.sites import Site
 
 
@@ -29,8 +30,9 @@ class NnsightBackend(Backend):
     def __init__(self, hf_model: Any, tokenizer: Any) -> None:
         self.hf_model = hf_model
         self._copy = copy_sharing_weights(hf_model)
-        self._blocks = find_blocks(self._copy)
-        self.components = self.steerable = residual_components(self._blocks)
+        found = structure(hf_model)
+        self._blocks, self.missing = found.of(self._copy), found.missing
+        self.components = self.steerable = found.components
         self.model = _wrap(self._copy, tokenizer)
         self._paths = {module: path for path, module in self._copy.named_modules()}
 

@@ -250,6 +250,13 @@ class SequenceModelForActions(_Base):
     def get_input_embeddings(self) -> nn.Module:
         return self.model.embed
 
+    def random_observations(self, rows: int, length: int, generator: torch.Generator) -> Tensor:
+        """Observations [rows, length, fields or size] for checks of the model."""
+        if self.config.observation == "vector":
+            return torch.randn(rows, length, self.config.observation_size, generator=generator).to(self.device)
+        sizes = torch.tensor(self.config.field_sizes)
+        return (torch.rand(rows, length, len(sizes), generator=generator) * sizes).long().to(self.device)
+
     def forward(
         self, input_ids: Tensor, past_key_values: SequenceCache | RecurrentCache | None = None, **_: Any
     ) -> SequenceOutput:

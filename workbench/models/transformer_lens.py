@@ -18,7 +18,7 @@ from torch import Tensor
 
 from workbench.errors import ModelError
 from workbench.models.backend import Backend, Hook, Hooks, StopForward, in_order
-from workbench.models.blocks import find_blocks
+from workbench.models.blocks import structure
 from workbench.models.shared_weights import copy_sharing_weights
 from workbench.sites import COMPONENTS, Site
 
@@ -38,11 +38,13 @@ class TransformerLensBackend(Backend):
 
     def __init__(self, hf_model: Any, tokenizer: Any) -> None:
         self.hf_model = hf_model
-        layers = range(len(find_blocks(hf_model)))
+        found = structure(hf_model)
+        layers = range(len(found.blocks))
         self.bridge = _boot(copy_sharing_weights(hf_model), tokenizer)
         self._points = self.bridge.hook_dict  # aliases such as blocks.0.hook_resid_post included
         self.components = frozenset(c for c in COMPONENTS if all(Site(k, c).hook_name in self._points for k in layers))
         self.steerable = self.components & _STEERABLE
+        self.missing = found.missing
         self._last = layers[-1]
 
     @property

@@ -8,12 +8,13 @@ import pytest
 import transformers
 
 from workbench.errors import ModelError
-from workbench.models.blocks import find_blocks, residual_components
+from workbench.models.blocks import Structure, find_blocks
 from workbench.models.check import check_backend
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import with_backend
 from workbench.models.tiny import tiny_tokenizer
+from workbench.models.watched import Parts
 
 _ALL = {"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"}
 _COMMON = {
@@ -58,14 +59,17 @@ def test_a_model_without_attention_blocks_is_refused_in_one_line() -> None:
 
 def test_alibi_models_are_read_but_say_that_they_cannot_sample() -> None:
     model = _make("BloomConfig", hidden_size=32, n_layer=2, n_head=4)
-    assert model.backend.components == {"resid_pre", "resid_post"}
+    assert model.backend.components == _ALL
     assert model.forward(["a b"], [1]).activations
     with pytest.raises(ModelError, match="ALiBi"):
         model.generate(["a b"])
 
 
 def test_a_component_counts_only_if_every_block_has_it() -> None:
-    blocks = find_blocks(_make("GPTNeoXConfig", **_COMMON).backend.hf_model)
-    assert "mlp_out" in residual_components(blocks)
-    short = [*blocks[:-1], type(blocks[0])(blocks[-1].module, blocks[-1].attention, None, False)]
-    assert "mlp_out" not in residual_components(short)
+    whole, part = Parts("attn", "mlp", True), Parts("attn", None, True)
+    assert Structure("Model", ("h.0", "h.1"), (whole, whole)).components == _ALL
+    short = Structure("Model", ("h.0", "h.1"), (whole, part))
+    assert short.components == _ALL - {"mlp_out"}
+    assert short.missing == {
+        "mlp_out": "in block 1 of Model no module puts out what the MLP adds to the residual stream"
+    }
