@@ -18,6 +18,7 @@ from torch import Tensor
 
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache
+from workbench.models.contract import random_inputs
 from workbench.models.interventions import Scope, Where
 from workbench.models.memory import is_out_of_memory
 from workbench.models.rows import own_cache, run_row
@@ -156,17 +157,21 @@ def _token(stretch: Stretch, step: int) -> Stretch:
 
 
 def _own_cache(backend: Backend, width: int) -> Pairs:
-    """Single tokens after some that were run at once, across ``width``, through the model's own cache; and without."""
-    tokens, watch = _random_tokens(backend, width + _NEW, 0), _LastBlock(backend)
-    for start in range(width + 1) if width == _SHORT else [len(tokens) - 2 * _NEW]:
+    """Single tokens after a prompt of about ``width``, through the model's own cache; and plain passes."""
+    length = min(width + _NEW, _positions(backend) or width + _NEW)
+    tokens, watch = _random_tokens(backend, length, 0), _LastBlock(backend)
+    last = max(0, length - _NEW)
+    expected: dict[int, Tensor] = {}
+    for start in range(last + 1) if width == _SHORT else [last]:
         cache = own_cache(backend)
         if start:
             run_row(backend, tokens[:start], cache=cache, logits=False)
-        for end in range(start, len(tokens)):
-            run_row(backend, tokens[end : end + 1], [watch], start=end, cache=cache, logits=False)
-            found = watch.stream[0]
-            run_row(backend, tokens[: end + 1], [watch], logits=False)
-            yield found, watch.stream[0, -1:]
+        for at in range(start, min(start + _NEW, length)):
+            if at not in expected:
+                run_row(backend, tokens[: at + 1], [watch], logits=False)
+                expected[at] = watch.stream[0, -1:]
+            run_row(backend, tokens[at : at + 1], [watch], start=at, cache=cache, logits=False)
+            yield watch.stream[0], expected[at]
 
 
 class _LastBlock:
@@ -185,21 +190,21 @@ class _LastBlock:
 
 def _random_trees(backend: Backend, width: int) -> list[Tree]:
     """Two prompts, of which one reaches beyond ``width`` where the model has so many positions; leaves beyond it."""
-    limit = getattr(backend.hf_model.config.get_text_config(), "max_position_embeddings", None) or width + 3 * _NEW
+    limit = _positions(backend) or width + 3 * _NEW
     new = max(1, min(_NEW, limit // 2))
     long = max(1, min(width + 2 * _NEW, limit - new))
     leaves = max(_LEAVES, -(-(width + _LEAVES * _NEW - long) // new))
+    prompts = [_random_tokens(backend, n, seed) for seed, n in enumerate((long, max(1, min(_NEW + 1, long - 1))))]
     return [
-        Tree(_random_tokens(backend, length, row), row, [Leaf(row, tokens=_random_tokens(backend, new, row + 2 + k)) for k in range(leaves)])
-        for row, length in enumerate((long, max(1, min(5, long - 1))))
+        Tree(prompt, row, [Leaf(row, tokens=_random_tokens(backend, new, 2 + k)) for k in range(leaves)])
+        for row, prompt in enumerate(prompts)
     ]
 
 
-def _random_tokens(backend: Backend, n: int, seed: int) -> list[int]:
-    """Tokens of no special meaning, no more than the model has positions."""
-    config = backend.hf_model.config
-    special = {number for key, number in _integers(config.to_dict()) if "token" in key}
-    limit = getattr(config.get_text_config(), "max_position_embeddings", None) or n
-    vocab = min(5000, backend.hf_model.get_input_embeddings().weight.shape[0])
-    usable = torch.tensor([token for token in range(vocab) if token not in special])
-    return usable[torch.randint(len(usable), (min(n, limit),), generator=torch.Generator().manual_seed(seed))].tolist()
+def _random_tokens(backend: Backend, length: int, seed: int) -> list[int]:
+    return random_inputs(backend.hf_model, 1, length, seed)[0].tolist()
+
+
+def _positions(backend: Backend) -> int | None:
+    """How many positions the model has, where that is limited."""
+    return getattr(backend.hf_model.config.get_text_config(), "max_position_embeddings", None)

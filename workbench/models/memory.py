@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from workbench.models.backend import Backend
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -21,27 +18,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def in_halves(run: Callable[[list[Item]], Result], batches: Iterable[list[Item]]) -> list[Result]:
-    """``run`` of each batch, in order; one that runs out of memory is halved and run again (one item alone: raised).
+def fits(run: Callable[[], object]) -> bool:
+    """Run something; False when memory ran out meanwhile, whose results are to be thrown away.
 
-    >>> def run(batch):
-    ...     if len(batch) > 2:
-    ...         raise MemoryError
-    ...     return sum(batch)
-    >>> in_halves(run, [[1, 2, 3], [4]])
-    [1, 5, 4]
+    >>> fits(lambda: 0)
+    True
     """
-    results: list[Result] = []
-    todo = list(batches)[::-1]
-    while todo:
-        batch = todo.pop()
-        try:
-            results.append(run(batch))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or len(batch) == 1:
-                raise
-            todo += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
-    return results
+    try:
+        run()
+        return True
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    return False
 
 
 def slot_budget(backend: Backend) -> int:
