@@ -2,16 +2,21 @@
 
 A command is a function: tyro makes options of its arguments and a page of help of its docstring.  A mistake of the
 user's is one line on stderr and exit code 2; a bug of ours keeps its traceback.  ``--debug`` (or ``WORKBENCH_DEBUG=1``)
-shows the traceback of either.
+shows the traceback of either.  A request to end (SIGTERM: kill, a scheduler) and a closed terminal (SIGHUP) are Ctrl-C.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from inspect import getdoc
+from types import FrameType
+from typing import NoReturn, TextIO
 
 import tyro
 from tyro._errors import on_parse_error  # private, so the version of tyro is held in pyproject.toml
@@ -52,8 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in given or os.environ.get("WORKBENCH_DEBUG", "") not in ("", "0")
     quiet()
+    with _requests_to_end_as_ctrl_c():
+        return _answered([word for word in given if word != "--debug"], debug)
+
+
+def _answered(argv: list[str], debug: bool) -> int:
+    """The exit code of a command, its error printed."""
     try:
-        return _run([word for word in given if word != "--debug"])
+        return _run(argv)
     except SystemExit as stop:  # tyro has printed a page of help
         return int(stop.code or 0)
     except WorkbenchError as error:
@@ -65,6 +76,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+@contextmanager
+def _requests_to_end_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise ``KeyboardInterrupt``, at which runs close their folders; an ignored one stays so."""
+    here = threading.current_thread() is threading.main_thread()
+    wanted = {signal.SIGTERM: signal.default_int_handler, signal.SIGHUP: _hung_up(sys.stdout, sys.stderr)}
+    taken = {each: handler for each, handler in wanted.items() if here and signal.getsignal(each) is signal.SIG_DFL}
+    for each, handler in taken.items():
+        signal.signal(each, handler)
+    try:
+        yield
+    finally:
+        for each in taken:
+            signal.signal(each, signal.SIG_DFL)
+
+
+def _hung_up(*streams: TextIO) -> Callable[[int, FrameType | None], NoReturn]:
+    """The handler for a terminal that is gone: what is still to be said goes nowhere instead of failing."""
+    terminals = [stream.fileno() for stream in streams if stream.isatty()]  # asked now, for one that is gone says no
+
+    def handler(number: int, frame: FrameType | None) -> NoReturn:
+        for terminal in terminals:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), terminal)
+        raise KeyboardInterrupt
+
+    return handler
 
 
 def _stop(line: str, code: int) -> int:

@@ -1,4 +1,4 @@
-"""The explorer: ``workbench app``, or ``streamlit run apps/explorer/main.py``.
+"""The explorer, served by ``workbench app``.
 
 It reads run folders below WORKBENCH_RUNS (default: ``./runs``), and the examples that ship with it.  What is chosen
 stands in the address, so a view can be sent as a link.  Whatever goes wrong on one page is a message on that page.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +17,8 @@ import pytest
 from apps.cli.errors import leaves
 from apps.cli.main import commands, main
 from workbench.errors import SpecError, WorkbenchError
+from workbench.files import read_object
+from workbench.runs import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,6 +103,72 @@ def test_an_interrupt_says_how_to_go_on(
     monkeypatch.setattr("apps.cli.run.run", _raising(KeyboardInterrupt()))
     assert main(["demo", "--runs", str(tmp_path)]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted; the same command goes on where it stopped"
+
+
+def _ended_by(*requests: signal.Signals) -> Callable[..., None]:
+    """A run that gets these signals while it works."""
+
+    def run(family: object, spec: object, root: Path, *_: object, **__: object) -> None:
+        with RunFolder.open(root, "east", {"seed": 0}, "ended", {}) as folder:
+            folder.plan(["left"])
+            for request in requests:
+                os.kill(os.getpid(), request)
+            raise ValueError("it went on")
+
+    return run
+
+
+@pytest.mark.parametrize("request_to_end", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_and_a_closed_terminal_are_an_interrupt(
+    request_to_end: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("apps.cli.run.run", _ended_by(request_to_end))
+    assert main(["demo", "--runs", str(tmp_path)]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted; the same command goes on where it stopped"
+    assert read_object(tmp_path / "east" / "ended" / "status.json")["state"] == "interrupted"
+    assert signal.getsignal(request_to_end) is signal.SIG_DFL, "what calls main has its own way back"
+
+
+def test_what_is_left_to_run_without_a_terminal_outlives_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.cli.run.run", _ended_by(signal.SIGHUP, signal.SIGTERM))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        assert main(["demo", "--runs", str(tmp_path)]) == 130
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_terminal_does_not_make_the_run_fail(tmp_path: Path) -> None:
+    """Writing to a terminal that is gone is an error, and the last thing that a bar does."""
+    code = """
+import apps.cli.run, sys, time
+from apps.cli import main
+from workbench.runs import RunFolder
+
+def run(family, spec, root, *_, **__):
+    with RunFolder.open(root, "east", {"seed": 0}, "ended", {}) as folder:
+        folder.plan(["left"])
+        try:
+            print("at work", flush=True)
+            time.sleep(60)
+        finally:
+            print("the end of a bar", flush=True)
+
+apps.cli.run.run = run
+sys.exit(main(["demo", "--runs", sys.argv[1]]))
+"""
+    ours, theirs = pty.openpty()
+    command = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    while b"at work" not in os.read(ours, 1000):
+        pass
+    os.close(ours)
+    assert command.wait(60) == 130
+    assert read_object(tmp_path / "east" / "ended" / "status.json")["state"] == "interrupted"
 
 
 def test_an_error_of_several_lines_is_printed_as_one(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -96,19 +97,32 @@ def test_data_of_a_model_that_has_one_data_set_is_refused(
     assert "one data set" in capsys.readouterr().err and not trained
 
 
-def test_app_is_served_to_this_machine_only_and_reads_the_runs_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What the app was asked to serve, and of which runs."""
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setenv("WORKBENCH_RUNS", "elsewhere")
+    monkeypatch.setattr(
+        "apps.explorer.server.serve", lambda *given: asked.append((*given, os.environ["WORKBENCH_RUNS"]))
+    )
+    return asked
+
+
+def test_app_reads_the_runs_asked_for_and_serves_at_the_port(
+    tmp_path: Path, served: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen: dict[str, Any] = {}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert main(["app", "--runs", str(tmp_path), "--port", str(port), "--host", "box.test"]) == 0
+    [(script, *rest)] = served
+    assert script.name == "main.py" and rest == [port, ("box.test",), str(tmp_path)]
+    assert f"http://127.0.0.1:{port} shows the runs in {tmp_path}" in capsys.readouterr().err
 
-    def run(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        seen.update(command=command, env=env)
-        return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr("apps.cli.app.subprocess.run", run)
-    monkeypatch.setattr("pathlib.Path.exists", lambda self: True)
-    monkeypatch.setattr("pathlib.Path.is_dir", lambda self: True)
-    assert main(["app", "--runs", str(tmp_path), "--port", "8123"]) == 0
-    text = " ".join(seen["command"])
-    assert "--server.address 127.0.0.1" in text and "--server.port 8123" in text and "--server.headless true" in text
-    assert "--browser.gatherUsageStats false" in text and seen["env"]["WORKBENCH_RUNS"] == str(tmp_path)
+@pytest.mark.parametrize("name", ["", "http://box.test", "box.test:80", "a b", "*", "b*x", "box/", "--", "a..b"])
+def test_host_that_is_no_name_is_one_line(
+    name: str, tmp_path: Path, served: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["app", "--runs", str(tmp_path), f"--host={name}"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1 and not served

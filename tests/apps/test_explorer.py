@@ -222,12 +222,11 @@ def test_east_page_without_a_finished_run_says_so(open_app, tmp_path, write_east
 def test_app_is_served_to_this_machine_only_with_options_that_streamlit_has():
     from streamlit import config
 
-    from apps.cli.app import command
+    from apps.explorer.server import options
 
-    words = command(main.__file__, 8501)[5:]
-    given = dict(zip(words[::2], words[1::2], strict=True))
-    assert given["--server.address"] == "127.0.0.1" and given["--runner.postScriptGC"] == "false"
-    assert {name.removeprefix("--") for name in given} <= set(config._config_options_template)
+    given = options(8501)
+    assert given["server.address"] == "127.0.0.1" and given["runner.postScriptGC"] is False
+    assert set(given) <= set(config._config_options_template)
 
 
 def test_foreign_error_is_shown_as_text(open_app, tmp_path, write_east_run):

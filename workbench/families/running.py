@@ -7,8 +7,6 @@ process that opened the run folder alone writes rows, so a killed run goes on to
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +16,7 @@ from workbench.errors import RunError
 from workbench.families.claims import TABLE, judge
 from workbench.families.context import Context, Log
 from workbench.families.family import Family, Step
-from workbench.families.specs import ModelSpec
+from workbench.families.specs import Spec
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
 
 def plan(family: Family, spec: BaseModel) -> list[Step]:
     """The steps of a run, in order; raises for a spec that cannot be run."""
+    if isinstance(spec, Spec):
+        spec.check()
     family.check(spec, None)
     return list(family.steps(spec))
 
@@ -63,7 +63,7 @@ def run(
     if family.run is not None:
         return family.run(spec, root, name, progress=progress, log=log)
     steps = plan(family, spec)
-    model = spec.load() if isinstance(spec, ModelSpec) else None
+    model = spec.load() if isinstance(spec, Spec) else None
     family.check(spec, model)
     with RunFolder.open(root, family.name, spec, name, provenance(model, getattr(spec, "seed", None))) as folder:
         context = family.context(spec, folder, model, progress)
@@ -125,17 +125,17 @@ def _side_by_side(family: Family, steps: Sequence[Step], context: Context[Any], 
     from workbench.runs.engines import LocalEngine
 
     folder: RunFolder = context.folder
-    work = partial(_work, family.name, context.spec.model_dump_json(), str(folder.path), os.getpid())
+    work = partial(_work, family.name, context.spec.model_dump_json(), str(folder.path))
     by_name = {step.name: step for step in steps}
     for outcome in LocalEngine(context.spec.jobs)(work, [Cell(name, {}) for name in by_name]):
         frame = outcome.frame
         if "error" in frame and list(frame.get("status", ()))[:1] == ["failed"]:  # its process died
             raise RunError(f"step {outcome.name}: {frame['error'].iloc[0]}")
-        folder.write(outcome.name, frame)
+        folder.write(outcome.name, frame, outcome.saved)
         say(by_name[outcome.name])
 
 
-def _work(family: str, spec_json: str, path: str, owner: int, cell: Cell) -> Outcome:
+def _work(family: str, spec_json: str, path: str, cell: Cell) -> Outcome:
     """A step in its process, on one thread, so that rows do not depend on how many share the machine."""
     import torch
     from threadpoolctl import threadpool_limits
@@ -144,27 +144,13 @@ def _work(family: str, spec_json: str, path: str, owner: int, cell: Cell) -> Out
     from workbench.runs import load_run
     from workbench.runs.cells import Outcome
 
-    _end_with(owner)
     found, threads = get_family(family), torch.get_num_threads()
     spec = found.spec.model_validate_json(spec_json)
     step = next(step for step in found.steps(spec) if step.name == cell.name)
     torch.set_num_threads(1)
     try:
         with threadpool_limits(1):
-            return Outcome(cell.name, step.work(found.context(spec, load_run(path))))
+            context = found.context(spec, load_run(path))
+            return Outcome(cell.name, step.work(context), saved=tuple(context.saved))
     finally:
         torch.set_num_threads(threads)
-
-
-@cache
-def _end_with(owner: int) -> None:
-    """End this process when the one that owns the run folder is gone (killed, say): a resumed run writes its files."""
-    if os.getpid() == owner:
-        return
-
-    def watch() -> None:
-        while os.getppid() == owner:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -23,7 +23,9 @@ def print_report(record: RunRecord, out: Console) -> None:
     from workbench.views.tables import claims_table, text_table
 
     if record.experiment in families():
-        for table in families()[record.experiment].report(record):
+        with record.reading():
+            tables = list(families()[record.experiment].report(record))
+        for table in tables:
             out.print(text_table(table.title, table.frame))
             out.print(*([table.caption, ""] if table.caption else []), sep="\n", markup=False)
     claims = read_claims(record)

@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from workbench.errors import SpecError
 
 if TYPE_CHECKING:
+    from workbench.models.hooked_model import HookedModel
     from workbench.models.language_model import LanguageModel
 
 
-class Spec(BaseModel):
-    """Frozen values of a run; a field that is not known is refused."""
+Temperature = Annotated[float, Field(ge=1e-6)]  # a colder one overflows where logits are divided by it
+TopP = Annotated[float, Field(gt=0, le=1)]
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class Spec(BaseModel):
+    """Frozen values of a run; a field that is not known is refused, and so is NaN, infinity, or an entry that a list
+    names twice (but in fields that ``repeatable`` names)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    repeatable: ClassVar[tuple[str, ...]] = ()
 
     seed: int = 0
 
+    def load(self) -> HookedModel | None:
+        """The model that a run is of; None for a family that makes its own."""
+        return None
+
+    @field_validator("*")
+    @classmethod
+    def _once(cls, value: Any, info: ValidationInfo) -> Any:
+        name = str(info.field_name)
+        if isinstance(value, tuple) and name not in cls.repeatable and _listed(cls.model_fields[name].annotation):
+            for number, each in enumerate(value):
+                if each in value[:number]:
+                    raise ValueError(f"{each!r} is named twice")
+        return value
+
+    def check(self) -> None:
+        """Raise a :class:`WorkbenchError` for values that cannot be run; asked of every run before a model is loaded,
+        and by ``--dry-run``.  For what takes files or heavy imports; validators say the rest at once."""
+
 
 class ModelSpec(Spec):
-    """A run on a model that is loaded once: give ``model`` its default in a subclass."""
+    """A run on a model that is loaded once: give ``model`` its default in a subclass, and ``world`` the name of the
+    world it is played in, if any: shipped models of other worlds are then refused."""
+
+    world: ClassVar[str | None] = None
 
     model: str = Field(description="shipped model, Hugging Face folder or hub id")
     backend: str = Field("hf", description="hf, transformer_lens or nnsight")
@@ -39,6 +68,27 @@ class ModelSpec(Spec):
         )
         return LanguageModel.of(found)
 
+    def check(self) -> None:
+        """Raise for a back end, device or dtype that does not exist, and for a model that is not there, is of another
+        kind or too short."""
+        from workbench.models.loading import check_options
+
+        check_options(self.backend, self.device, self.dtype, self.device_map)
+        self.check_model(self.model)
+
+    def check_model(self, model: str) -> None:
+        """Raise for a model that this run cannot use, by its configuration: ``model``, or another that it names."""
+        from workbench.models.loading import check_reads, config_of
+
+        worlds = _worlds_of_shipped()
+        if self.world and worlds.get(model, self.world) != self.world:
+            fit = " or ".join(name for name, world in worlds.items() if world == self.world)
+            raise SpecError(f"{model} was trained for {worlds[model]}, not {self.world}: take {fit}, or a chat model")
+        check_reads(model, "text")
+        positions = getattr(config_of(model).get_text_config(), "max_position_embeddings", None)
+        if positions and getattr(self, "max_new_tokens", 0) >= positions:
+            raise SpecError(f"max_new_tokens {self.max_new_tokens}: {model} has {positions} positions, prompt included")
+
     def n_layers(self) -> int:
         """Blocks of the model, from its configuration alone."""
         from workbench.models.loading import n_layers_of
@@ -51,4 +101,28 @@ class ModelSpec(Spec):
         for layer in layers or ():
             if not -n <= layer < n:
                 raise SpecError(f"layer {layer} does not exist: {self.model} has layers 0 to {n - 1}")
-        return tuple(range(n)) if layers is None else tuple(layer % n for layer in layers)
+        found = tuple(range(n)) if layers is None else tuple(layer % n for layer in layers)
+        if len(set(found)) < len(found):
+            raise SpecError(f"layers {list(layers or ())}: two of them are the same layer of {self.model}")
+        return found
+
+
+def _worlds_of_shipped() -> dict[str, str]:
+    """Shipped model -> the world that its recipe trains it for."""
+    from workbench.models.loading import shipped_models
+    from workbench.worlds import worlds
+
+    recipes = {recipe.name: world.name for world in worlds().values() for recipe in world.recipes}
+    return {
+        model: world
+        for model in shipped_models()
+        for name, world in recipes.items()
+        if f"{model}-".startswith(f"{name}-")
+    }
+
+
+def _listed(annotation: Any) -> bool:
+    """Whether a field holds a list of any length (or None), and not a pair or the like."""
+    return any(
+        get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis for kind in (annotation, *get_args(annotation))
+    )

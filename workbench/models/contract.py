@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from workbench.errors import ModelError, WorkbenchError
+from workbench.errors import ModelError, WorkbenchError, warn
 from workbench.models.backend import one_pass
 
 Result = TypeVar("Result")
@@ -86,3 +86,24 @@ def on_trial(hf_model: Any) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def check_vocabulary(hf_model: Any, tokenizer: Any, name: str) -> None:
+    """Raise :class:`ModelError` for a tokenizer with tokens that the model called ``name`` has no embedding for.
+
+    Special tokens without one (Gemma 3 without its eyes keeps a token for images) are named in a warning.
+    """
+    rows = hf_model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) <= rows:
+        return
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    beyond = {token: number for token, number in tokenizer.get_vocab().items() if number >= rows}
+    ordinary = sorted(token for token, number in beyond.items() if number not in special)
+    if ordinary:
+        raise ModelError(
+            f"the tokenizer of {name} has {len(tokenizer)} tokens and the model {rows} embeddings (none for"
+            f" {ordinary[0]!r}): take the model's own tokenizer, or train it after"
+            " hf_model.resize_token_embeddings(len(tokenizer))"
+        )
+    if beyond:
+        warn(f"{name} has no embeddings for {', '.join(sorted(beyond))}: prompts with them are refused")

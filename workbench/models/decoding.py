@@ -63,16 +63,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample; ``temperature`` 0 is greedy.  ``stop`` strings in the ``text_of`` its tokens end a completion (and
-    are kept in its text), as ``eos`` tokens do."""
+    """How to sample; ``temperature`` 0 is greedy.  A completion ends with an ``eos`` token, or with the token after
+    which it is ``stopped``."""
 
-    text_of: Callable[[list[int]], str]
     max_new_tokens: int = 64
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
-    stop: tuple[str, ...] = ()
     eos: frozenset[int] = frozenset()
+    stopped: Callable[[Leaf], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ def _extend(leaves: Sequence[Leaf], logits: Tensor, step: int, sampling: Samplin
             leaf.finish = "eos"
             continue
         leaf.tokens.append(token)
-        if sampling.stop and any(stop in sampling.text_of(leaf.tokens) for stop in sampling.stop):
+        if sampling.stopped is not None and sampling.stopped(leaf):
             leaf.finish = "stop"
         elif len(leaf.tokens) == sampling.max_new_tokens:
             leaf.finish = "length"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -12,8 +17,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from workbench.errors import ModelError, SpecError, check_known, did_you_mean
 from workbench.models.fingerprint import same_model
 from workbench.models.language_model import LanguageModel
-from workbench.models.sequence import SequenceModelForActions  # its import registers the model type
+from workbench.models.sequence import SequenceConfig, SequenceModelForActions  # their import registers the model type
 from workbench.models.sequence_model import SequenceModel
+from workbench.models.weights import check_weights
 
 # name -> where its class is; a new back end is one file and one line here.
 BACKENDS: dict[str, str] = {
@@ -22,6 +28,7 @@ BACKENDS: dict[str, str] = {
     "nnsight": "workbench.models.nnsight:NnsightBackend",
 }
 _SHIPPED = Path(__file__).parent / "shipped"
+_NEAR = 0.65  # how like a shipped model's name (bandit: bandit-agent) another is that is taken for it misspelt
 
 
 def shipped_models() -> dict[str, Path]:
@@ -58,49 +65,85 @@ def load_model(
         SpecError: for an option that is none.
     """
     _check_backend_name(backend)
-    source = str(shipped_models().get(str(path_or_hub_id), path_or_hub_id))
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    source = _source(path_or_hub_id)
+    place = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    name, target = str(path_or_hub_id), {"device_map": device_map} if device_map else {}
     try:
-        target = {"device_map": device_map} if device_map else {}
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=_dtype(dtype), **target, **options)
-        if _dtype(dtype) is torch.float16:
-            same_model(model, AutoModelForCausalLM.from_pretrained(source, dtype="auto", **options))
-        acts = isinstance(model, SequenceModelForActions)
-        tokenizer = None if acts else AutoTokenizer.from_pretrained(source, **options)
+        with _quiet_hub():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                source, dtype=_dtype(dtype), output_loading_info=True, ignore_mismatched_sizes=True, **target, **options
+            )
+            if _dtype(dtype) is torch.float16:
+                same_model(model, AutoModelForCausalLM.from_pretrained(source, dtype="auto", **options))
     except SpecError:
         raise
     except Exception as error:  # the libraries below raise many kinds; each means that this cannot be loaded
-        raise ModelError(f"cannot load {path_or_hub_id!r}: {_reason(source, error)}") from error
-    name = str(path_or_hub_id)
+        raise ModelError(f"cannot load {name!r}: {_reason(source, error)}") from error
+    check_weights(name, model, info)
+    acts = isinstance(model, SequenceModelForActions)
+    tokenizer = None if acts else _tokenizer(source, name, options)
     if acts and backend != "hf":
         raise ModelError(f"{name} reads observations, not tokens: it has the hf back end only")
     if not device_map:
         try:
             model = model.to(place)  # type: ignore[arg-type]
         except (RuntimeError, AssertionError) as error:
-            raise ModelError(f"cannot put {path_or_hub_id!r} on {place!r}: {str(error).splitlines()[0]}") from error
+            raise ModelError(f"cannot put {name!r} on {str(place)!r}: {str(error).splitlines()[0]}") from error
     model.eval().requires_grad_(False)
     return SequenceModel(model, name) if acts else _wrap(model, tokenizer, backend, name)
 
 
+def _tokenizer(source: str, name: str, options: dict[str, Any]) -> Any:
+    try:
+        with _quiet_hub():
+            return AutoTokenizer.from_pretrained(source, **options)
+    except Exception as error:  # as in load_model
+        raise ModelError(f"cannot read the tokenizer of {name!r}: {_first_line(error)}") from error
+
+
 def n_layers_of(path_or_hub_id: str) -> int:
     """Number of blocks of a model, from its configuration alone; raises :class:`ModelError` as ``load_model`` does."""
-    source = str(shipped_models().get(path_or_hub_id, path_or_hub_id))
+    return int(config_of(path_or_hub_id).get_text_config().num_hidden_layers)
+
+
+def config_of(path_or_hub_id: str | Path) -> Any:
+    """The configuration of a model, without its weights; raises :class:`ModelError` as ``load_model`` does."""
+    source = _source(path_or_hub_id)
     try:
-        return int(AutoConfig.from_pretrained(source).get_text_config().num_hidden_layers)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot load {path_or_hub_id!r}: {_reason(source, error)}") from error
+        with _quiet_hub():
+            return AutoConfig.from_pretrained(source)
+    except Exception as error:  # as in load_model
+        raise ModelError(f"cannot load {str(path_or_hub_id)!r}: {_reason(source, error)}") from error
 
 
-def check_options(backend: str = "hf", device: str | None = None, dtype: str = "auto") -> None:
+def check_reads(path_or_hub_id: str, reads: str) -> None:
+    """Raise :class:`ModelError` unless the model reads ``reads`` (text, or observations), by its configuration."""
+    found = (SequenceModel if isinstance(config_of(path_or_hub_id), SequenceConfig) else LanguageModel).reads
+    if found != reads:
+        raise ModelError(f"{path_or_hub_id} reads {found}, not {reads}")
+
+
+def check_options(
+    backend: str = "hf", device: str | None = None, dtype: str = "auto", device_map: str | None = None
+) -> None:
     """Raise :class:`SpecError` for a back end, device or dtype that does not exist, without loading anything."""
     _check_backend_name(backend)
     _dtype(dtype)
+    check_device(device or "cpu")
+    if device_map not in (None, "auto", "balanced", "balanced_low_0", "sequential"):
+        check_device(device_map)
+
+
+def check_device(device: Any) -> torch.device:
+    """The device of that name; :class:`SpecError` for one that does not exist anywhere, or that holds no numbers."""
     try:
-        torch.device(device or "cpu")
-    except RuntimeError:
-        raise SpecError(f"unknown device {device!r}: write cpu, cuda or cuda:0") from None
+        found = torch.device(device)
+    except (RuntimeError, TypeError, ValueError):
+        found = torch.device("meta")
+    if found.type == "meta":
+        raise SpecError(f"unknown device {device!r}: write cpu, cuda or cuda:0")
+    return found
 
 
 def with_backend(model: LanguageModel, backend: str) -> LanguageModel:
@@ -123,20 +166,48 @@ def _check_backend_name(backend: str) -> None:
 
 
 def _dtype(dtype: Any) -> Any:
-    if not isinstance(dtype, str) or dtype == "auto":
+    if isinstance(dtype, str) and dtype == "auto":
         return dtype
-    found = getattr(torch, dtype, None)
-    if not isinstance(found, torch.dtype):
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise SpecError(f"unknown dtype {dtype!r}: write auto, float32, bfloat16 or float16")
     return found
 
 
+def _source(path_or_hub_id: str | Path) -> str:
+    """Where transformers finds a model; the misspelt name of a shipped one does not ask the hub."""
+    name, shipped = str(path_or_hub_id), shipped_models()
+    if not name.strip():
+        raise ModelError(f"cannot load {name!r}: name a shipped model ({', '.join(shipped)}), a folder or a hub id")
+    near = difflib.get_close_matches(name.lower(), shipped, n=1, cutoff=_NEAR)
+    if near and name not in shipped and "/" not in name and not os.path.exists(name):
+        raise ModelError(f"cannot load {name!r}: no such folder or shipped model; did you mean {near[0]!r}?")
+    return str(shipped.get(name, name))
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """The hub's client does not tell of each try: what comes of them is said once, by the error."""
+    logger = logging.getLogger("huggingface_hub.utils._http")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _reason(source: str, error: Exception) -> str:
     """One line: for what does not look like a folder, the names that would work."""
-    path = Path(source)
-    if path.is_dir() and not (path / "config.json").exists():
-        return f"the folder has no config.json{did_you_mean(path.name, [p.name for p in path.iterdir()])}"
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    if path.exists():
+    first = _first_line(error)
+    if os.path.isdir(source) and not os.path.exists(
+        os.path.join(source, "config.json")
+    ):  # for any string, however long
+        return f"the folder has no config.json{did_you_mean(os.path.basename(source), os.listdir(source))}"
+    if os.path.exists(source):
         return first
     return f"no such folder or shipped model ({', '.join(shipped_models())}), and as a hub id: {first}"
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

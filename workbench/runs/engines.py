@@ -1,23 +1,29 @@
 """Where the cells of a sweep are computed: processes of this machine (joblib), a Ray cluster, or Slurm job arrays.
 
 An engine is called with a job (a picklable function of one cell) and the cells, and yields their outcomes as they come,
-in any order.  It never raises for a cell: one whose process dies yields a failed row.
+in any order.  It never raises for a cell: one whose process dies yields a failed row.  Local processes end with the one
+that started them, however that ends.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from workbench.errors import SpecError, check_known, extra
 from workbench.runs.cells import Cell, Outcome, failed
 from workbench.runs.slurm import SlurmEngine
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Job = Callable[[Cell], Outcome]
 _DIED = "the process that computed it died (out of memory?)"
+_LOOK_EVERY_S = 0.5
 
 
 class Engine(Protocol):
@@ -45,7 +51,7 @@ class LocalEngine:
         left = {cell.name: cell for cell in cells}
         while left:
             try:
-                for outcome in _in_processes(job, list(left.values()), jobs):
+                for outcome in in_processes(job, list(left.values()), jobs):
                     del left[outcome.name]
                     yield outcome
             except TerminatedWorkerError:
@@ -56,19 +62,36 @@ class LocalEngine:
                     yield _alone(job, cell)
 
 
-def _in_processes(job: Job, cells: Sequence[Cell], jobs: int) -> Iterator[Outcome]:
+def in_processes(work: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[Result]:
+    """``work`` of each item, in any order, in ``jobs`` processes that share the cores out and end with this one.
+
+    >>> sorted(in_processes(abs, [-2, 1], jobs=1))  # one job is this process itself
+    [1, 2]
+    """
     from joblib import Parallel, delayed, parallel_config
 
-    with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=max(1, cores() // jobs)):
+    start = {"initializer": _end_with, "initargs": (os.getpid(),)}
+    with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=max(1, cores() // jobs), **start):
         parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
-        yield from parallel(delayed(job)(cell) for cell in cells)
+        yield from parallel(delayed(work)(item) for item in items)
+
+
+def _end_with(parent: int) -> None:
+    """In a worker: end it soon after the process ``parent`` has ended, by SIGKILL too, in the middle of its work."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_EVERY_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with the parent", daemon=True).start()
 
 
 def _alone(job: Job, cell: Cell) -> Outcome:
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     try:
-        return next(_in_processes(job, [cell], 2))  # one job would be this process, which must not die with the cell
+        return next(in_processes(job, [cell], 2))  # one job would be this process, which must not die with the cell
     except TerminatedWorkerError:
         return failed(cell, _DIED)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from workbench.errors import ModelError, SpecError
+from workbench.models import loading
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model, shipped_models, with_backend
 from workbench.models.sequence_model import SequenceModel
@@ -89,9 +90,35 @@ def test_weights_that_cannot_be_read_are_one_line(folder: Path, tmp_path: Path) 
 def test_options_that_do_not_exist_are_one_line(folder: Path) -> None:
     with pytest.raises(SpecError, match="unknown dtype 'float12': write auto"):
         load_model(folder, dtype="float12")
-    with pytest.raises(ModelError, match=r"cannot put .* on 'nowhere'") as caught:
-        load_model(folder, device="nowhere")
+    for device in ("nowhere", "meta", 1.5):
+        with pytest.raises(SpecError, match=r"unknown device .*: write cpu, cuda or cuda:0"):
+            load_model(folder, device=device)
+    with pytest.raises(ModelError, match=r"cannot put .* on 'cuda:77'") as caught:
+        load_model(folder, device="cuda:77")
     _one_line(caught.value)
+
+
+@pytest.mark.parametrize("name", ["bandit-agnet", "bandit_agent", "Bandit-Agent", "babbler", "grid-agent2", "pinpad"])
+def test_a_misspelt_shipped_name_is_answered_without_the_hub(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (loading.AutoConfig, loading.AutoModelForCausalLM):
+        monkeypatch.setattr(kind, "from_pretrained", None)
+    for ask in (load_model, loading.n_layers_of):
+        with pytest.raises(ModelError, match=r"cannot load .*; did you mean '(bandit|babbler|grid|pinpad)-\w+'"):
+            ask(name)
+
+
+def test_a_name_that_is_near_no_shipped_one_is_asked_of_the_hub_and_a_folder_is_a_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gpt2", "bert-base", "opt-base", "someone/bandit-agnet"):
+        with pytest.raises(ModelError, match="and as a hub id"):
+            load_model(name)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bandit-agnet").symlink_to(folder)
+    assert load_model("bandit-agnet").n_layers == 4
+    for empty in ("", "  "):
+        with pytest.raises(ModelError, match=r"cannot load .*: name a shipped model"):
+            load_model(empty)
 
 
 def test_code_in_a_folder_does_not_run_unless_asked(folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 import pandas as pd
 import pytest
 
+from tests.killing import all_end, kill_when, python
 from workbench.errors import MissingExtraError, SpecError
 from workbench.runs import load_results, make_engine
 from workbench.runs.engines import LocalEngine, RayEngine, SlurmEngine, cores
@@ -34,6 +35,12 @@ def test_processes_share_the_cores_out(run_toy, toy):
     rows = load_results(folder.path)
     assert errors == {} and set(rows["threads"]) == {str(max(1, cores() // 2))}
     assert os.getpid() not in set(rows["pid"])
+
+
+def test_processes_end_in_the_middle_of_a_cell_when_the_one_that_started_them_is_killed(toy, tmp_path):
+    code = "import sys, toy_cells; toy_cells.sweep(sys.argv[1], 4, 2)"
+    workers = kill_when((tmp_path / "calls.txt").exists, python(code, tmp_path), TOY_WAIT="3600")
+    assert len(workers) >= 2 and all_end(workers)
 
 
 def test_engines_are_made_by_name_and_mistakes_name_what_would_be_right(tmp_path):

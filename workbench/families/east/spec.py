@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar
+
 from pydantic import Field, field_validator
 
-from workbench.families.specs import ModelSpec
+from workbench.families.specs import ModelSpec, Temperature, TopP
 from workbench.worlds.bandits.text import RENDERINGS, BanditText
 
-Setting = tuple[float, float]
+Mean = Annotated[float, Field(ge=-1e6, le=1e6)]
+Setting = tuple[Mean, Mean]
 
 
 class EastSpec(ModelSpec):
     """One EAST run; the defaults are the paper's sizes (its ``gpu`` preset)."""
 
+    world: ClassVar[str] = "bandits"
+
     model: str = Field("bandit-agent", description="shipped model, Hugging Face folder or hub id")
     renderings: tuple[str, ...] = Field(("buttons", "slot_machines"), description="transfer is measured between them")
     wording: int = Field(0, description="which wording of the instructions")
-    prefill: str = Field("Thought:", description="how every answer begins; its last token is the last prompt token")
-    temperature: float = Field(1.0, gt=0)
+    prefill: str = Field(
+        "Thought:", min_length=1, description="how every answer begins; its last token is the last prompt token"
+    )
+    temperature: Temperature = 1.0
     max_new_tokens: int = Field(48, ge=4)
     horizon: int = Field(50, ge=2, description="steps of an episode")
     extraction_means: Setting = Field((100.0, 100.0), description="bandit on which vectors are extracted")
@@ -38,10 +45,10 @@ class EastSpec(ModelSpec):
         (-2.0, -1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0), description="0 is always run"
     )
     min_valid: float = Field(
-        0.9, description="a condition may be chosen while it keeps this share of valid completions"
+        0.9, ge=0, le=1, description="a condition may be chosen while it keeps this share of valid completions"
     )
-    temperatures: tuple[float, ...] = (1.1, 1.25, 1.5, 2.0)
-    top_ps: tuple[float, ...] = (0.9, 0.95)
+    temperatures: tuple[Temperature, ...] = (1.1, 1.25, 1.5, 2.0)
+    top_ps: tuple[TopP, ...] = (0.9, 0.95)
     control_seeds: int = Field(3, ge=1, description="shuffled and random vectors drawn")
     request: str = Field(
         "Explore: keep trying all of the {plural} and do not settle on one too early.",
@@ -57,10 +64,25 @@ class EastSpec(ModelSpec):
             raise ValueError(f"name at least one of {', '.join(RENDERINGS)}")
         return value
 
+    @field_validator("wording")
+    @classmethod
+    def _there(cls, value: int) -> int:
+        BanditText(wording=value)
+        return value
+
     @field_validator("multipliers")
     @classmethod
     def _with_zero(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(sorted({0.0, *value}))
+
+    @field_validator("request")
+    @classmethod
+    def _form(cls, value: str) -> str:
+        try:
+            value.format(plural="buttons")
+        except (LookupError, ValueError, AttributeError):
+            raise ValueError("write {plural} for the arms, and no other braces") from None
+        return value
 
     def text(self, rendering: str) -> BanditText:
         """The bandit's text in a rendering."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, ValidationInfo, field_validator
 
 from workbench.errors import check_known
@@ -13,6 +15,9 @@ MODES = ("direct", "reasoning")
 
 class GoalSpec(MazeSpec, ModelSpec):
     """One goal-directedness run; the defaults are the paper's sizes (its ``gpu`` preset)."""
+
+    world: ClassVar[str] = "grids"
+    repeatable: ClassVar[tuple[str, ...]] = ("hidden",)
 
     model: str = Field("grid-agent", description="shipped model, Hugging Face folder or hub id")
     modes: tuple[str, ...] = Field(MODES, description="how the agent answers: direct, reasoning or both")

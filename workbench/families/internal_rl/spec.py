@@ -12,6 +12,8 @@ from workbench.families.specs import Spec
 if TYPE_CHECKING:
     from typing import Self
 
+    from workbench.models.hooked_model import HookedModel
+
 # What is learned by reinforcement, by the names of the tables, and the discovery that each starts from.
 METHODS: dict[str, str | None] = {
     "internal RL": "frozen",
@@ -99,6 +101,12 @@ class InternalRLSpec(Spec):
     policy_std: float = Field(3.0, gt=0, description="standard deviation of a policy's codes at first (paper: 1)")
     shown: int = Field(12, ge=1, description="episodes that are recorded for pictures")
 
+    def load(self) -> HookedModel | None:
+        """The base model; None when the run trains it."""
+        from workbench.models.loading import load_model
+
+        return None if self.base == "train" else load_model(self.base, device=self.device)
+
     @field_validator("methods", "tasks", "co_trained_from", "gate")
     @classmethod
     def _known(cls, value: Any, info: ValidationInfo) -> Any:
@@ -106,13 +114,6 @@ class InternalRLSpec(Spec):
         for each in (value,) if isinstance(value, str) else value:
             if each not in valid:
                 raise ValueError(f"unknown {each!r}{did_you_mean(each, valid)}")
-        return value
-
-    @field_validator("methods", "tasks", "alphas", "history")
-    @classmethod
-    def _once(cls, value: tuple[object, ...]) -> tuple[object, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("one is named twice")
         return value
 
     @field_validator("history")
@@ -137,6 +138,17 @@ class InternalRLSpec(Spec):
         if self.peak_at < self.random_share:
             raise ValueError(f"peak_at={self.peak_at} lies before the end of the random gate ({self.random_share})")
         return self
+
+    def check(self) -> None:
+        """Raise for a base model, recipe or device that is none."""
+        from workbench.models.loading import check_options, check_reads
+        from workbench.training.recipes import preset_of
+        from workbench.worlds.pinpad.training.base import PRESETS
+
+        check_options(device=self.device)
+        preset_of(PRESETS, self.recipe)
+        if self.base != "train":
+            check_reads(self.base, "observations")
 
     @property
     def conditions(self) -> tuple[str, ...]:

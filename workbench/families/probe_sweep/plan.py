@@ -19,7 +19,7 @@ from workbench.errors import SiteError, SpecError, did_you_mean
 from workbench.families.probe_sweep.sources import find_source
 from workbench.families.probe_sweep.spec import ALL, ModelEntry, SweepSpec, expand_site
 from workbench.families.probe_sweep.structured import check_structured, find_structured, structured, structured_probe
-from workbench.models.loading import check_options, n_layers_of, shipped_models
+from workbench.models.loading import check_options, check_reads, n_layers_of, shipped_models
 from workbench.runs import Cell
 from workbench.runs.status import error_line
 from workbench.sites import Site, SiteMap
@@ -122,6 +122,7 @@ def _load_from(model: str, base: Path) -> str:
 
 
 def _model_sites(spec: SweepSpec, model: str, load_from: str) -> tuple[Site, ...]:
+    check_reads(load_from, "text")
     layers = n_layers_of(load_from)
     try:
         return tuple(dict.fromkeys(site for entry in spec.sites for site in expand_site(entry, layers)))

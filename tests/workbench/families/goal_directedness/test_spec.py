@@ -14,7 +14,7 @@ from workbench.families.goal_directedness import PRESETS, GoalSpec
         ("map_size", 9, "grids of size 15 do not fit into maps of size 9: set map_size to 15"),
         ("sizes", (), "name at least one"),
         ("sizes", (8,), "size 8: sizes are odd and at least 5"),
-        ("sizes", (7, 7), "one is named twice"),
+        ("sizes", (7, 7), "7 is named twice"),
         ("structure_sizes", (5,), "structure_sizes are odd and at least 7"),
         ("densities", (0.2, 1.2), "densities lie in 0 to 1"),
         ("modes", ("direkt",), "unknown mode 'direkt'; did you mean 'direct'"),

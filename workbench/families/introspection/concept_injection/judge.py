@@ -15,7 +15,7 @@ from workbench.families.introspection.concept_injection.prompts import need_chat
 from workbench.families.introspection.concept_injection.protocols import NO, YES, yes_minus_no
 from workbench.families.introspection.concept_injection.trials import Trial, run_trials
 from workbench.models.language_model import LanguageModel
-from workbench.models.loading import n_layers_of, shipped_models
+from workbench.models.loading import check_reads, shipped_models
 
 JUDGED = {("detection", "standard"), ("detection", "neutral"), ("naming", "standard"), ("thought", "thought")}
 KEYS = ["protocol", "arm", "vector", "layer", "multiplier", "concept", "trial"]
@@ -30,14 +30,14 @@ QUESTIONS = {
 }
 
 
-def check_judge(name: str) -> None:
-    """Raise :class:`ModelError` for a judge that is not there or is no chat model, without loading its weights."""
+def check_chat(name: str, why: str) -> None:
+    """Raise :class:`ModelError` for a model that is not there or is no chat model, without loading its weights."""
     from transformers import AutoTokenizer
 
-    n_layers_of(name)
+    check_reads(name, "text")
     source = str(shipped_models().get(name, name))
     if not getattr(AutoTokenizer.from_pretrained(source), "chat_template", None):
-        raise ModelError(f"{name} has no chat template: a judge is asked questions, so it needs a chat model")
+        raise ModelError(f"{name} has no chat template: {why}, so it needs a chat model")
 
 
 def judge_rows(judge: LanguageModel, rows: pd.DataFrame, progress: bool = False) -> pd.DataFrame:

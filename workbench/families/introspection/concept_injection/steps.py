@@ -11,8 +11,8 @@ import torch
 from steering.vectors import SteeringVector
 from workbench.families.context import Context
 from workbench.families.family import Step
-from workbench.families.introspection.concept_injection.judge import JUDGED, check_judge, judge_rows
-from workbench.families.introspection.concept_injection.prompts import Conversation, Placed, need_chat, place
+from workbench.families.introspection.concept_injection.judge import JUDGED, check_chat, judge_rows
+from workbench.families.introspection.concept_injection.prompts import Conversation, Placed, place
 from workbench.families.introspection.concept_injection.protocols import (
     arms_of,
     conditions,
@@ -31,12 +31,12 @@ from workbench.sites import Site
 
 def check(spec: InjectionSpec, model: LanguageModel | None) -> None:
     """A word list or judge that cannot be used, and a model without a chat template, are refused."""
-    if model is not None:
-        need_chat(model)
+    if model is not None:  # it was asked before it was loaded
         return
     words_of(spec)
+    check_chat(spec.model, "concept injection asks questions")
     if spec.judge:
-        check_judge(spec.judge)
+        check_chat(spec.judge, "a judge is asked questions")
 
 
 def steps(spec: InjectionSpec) -> Iterator[Step]:
@@ -100,6 +100,7 @@ class InjectionContext(Context[InjectionSpec]):
         """The model that grades replies."""
         spec = self.spec
         found = load_model(str(spec.judge), device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+        self.folder.uses(found, "judge")
         return LanguageModel.of(found)
 
     @cached_property  # asked for when the vectors are there, and not before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -16,6 +16,8 @@ Direction = Literal["forward", "backward"]
 
 class SelfPredictionSpec(ModelSpec):
     """One self-prediction run; the defaults are the paper's sizes (its ``gpu`` preset)."""
+
+    world: ClassVar[str] = "questions"
 
     model: str = Field("babbler-a", description="M1: shipped model, Hugging Face folder or hub id")
     candidates: tuple[str, ...] = Field(
@@ -77,11 +79,9 @@ class SelfPredictionSpec(ModelSpec):
 
     @field_validator("candidates", "directions", "tasks", "layers")
     @classmethod
-    def _listed(cls, value: tuple[object, ...] | None) -> tuple[object, ...] | None:
+    def _some(cls, value: tuple[object, ...] | None) -> tuple[object, ...] | None:
         if value is not None and not value:
             raise ValueError("name at least one")
-        if value is not None and len(set(value)) < len(value):
-            raise ValueError("one is named twice")
         return value
 
 

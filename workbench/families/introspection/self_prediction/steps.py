@@ -20,16 +20,15 @@ from workbench.families.introspection.self_prediction.protocol import (
 )
 from workbench.families.introspection.self_prediction.spec import COPY, SelfPredictionSpec
 from workbench.models.language_model import LanguageModel
-from workbench.models.loading import n_layers_of
 
 Get = Callable[[PredictionContext], LanguageModel]
 
 
 def check(spec: SelfPredictionSpec, model: Any) -> None:
-    """:class:`ModelError` for a candidate that is not there, from configurations alone, and not when its turn comes."""
+    """A candidate that is not there or is of another kind is refused, and not when its turn comes."""
     for name in spec.candidates:
         if name != COPY:
-            n_layers_of(name)
+            spec.check_model(name)
 
 
 def pairings(spec: SelfPredictionSpec) -> list[tuple[str, str]]:

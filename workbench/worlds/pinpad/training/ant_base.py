@@ -13,8 +13,10 @@ the expert, and by letting it play.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -116,7 +118,7 @@ def recorded(recipe: Recipe, out: Path, seed: int, jobs: int = 1) -> AntEpisodes
 
     Raises :class:`RunError` when the expert is missing, naming the command that trains it.
     """
-    from joblib import Parallel, delayed
+    from workbench.runs.engines import in_processes
 
     folder = out / "episodes"
     make_folder(folder)
@@ -124,8 +126,8 @@ def recorded(recipe: Recipe, out: Path, seed: int, jobs: int = 1) -> AntEpisodes
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     if missing:
         walker = _walker(recipe, out)
-        seeds = {number: derive_seed(seed, NAME, "episodes", number) for number in missing}
-        Parallel(n_jobs=jobs)(delayed(_record)(recipe, walker, seeds[n], paths[n]) for n in missing)
+        shards = [(derive_seed(seed, NAME, "episodes", number), paths[number]) for number in missing]
+        deque(in_processes(partial(_record, recipe, walker), shards, jobs), maxlen=0)
     return AntEpisodes.join([AntEpisodes.load(path) for path in paths])
 
 
@@ -140,8 +142,9 @@ def _walker(recipe: Recipe, out: Path) -> Walker:
     return AntExpert.load(folder)
 
 
-def _record(recipe: Recipe, walker: Walker, seed: int, path: Path) -> None:
-    """One shard; of worlds that the task can be done in, as the data of the grid's base."""
+def _record(recipe: Recipe, walker: Walker, shard: tuple[int, Path]) -> None:
+    """One shard from its seed; of worlds that the task can be done in, as the data of the grid's base."""
+    seed, path = shard
     record_episodes(recipe.world, walker, recipe.shard, seed, solvable=True).save(path)
 
 

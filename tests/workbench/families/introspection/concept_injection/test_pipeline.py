@@ -216,9 +216,9 @@ def test_controls_and_protocols_can_be_left_out(small_spec, tmp_path) -> None:
         ("protocols", ("detction",), "did you mean 'detection'"),
         ("controls", ("radnom",), "did you mean 'random'"),
         ("multipliers", (0.0, 1.0), "a multiplier of 0 is no injection"),
-        ("multipliers", (1.0, 1.0), "one is named twice"),
+        ("multipliers", (1.0, 1.0), "1.0 is named twice"),
         ("layers", (), "name at least one"),
-        ("multipliers", (1.0, float("nan")), "multipliers are finite numbers"),
+        ("multipliers", (1.0, float("nan")), "finite number"),
         ("scope", "replies", "did you mean 'reply'"),
     ],
 )
