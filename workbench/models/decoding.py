@@ -1,7 +1,7 @@
 """Decoding: sampling completions and scoring continuations, one algorithm for every back end.
 
 Prompts and what follows them are trees (see :mod:`workbench.models.trees`), which run in batches that fit into memory;
-row by row on models that cannot do that (see :mod:`workbench.models.decoding_path`).
+row by row on models that cannot do that (see :mod:`workbench.models.sharing`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from torch import Tensor
 from workbench.errors import ModelError, warn
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache
-from workbench.models.decoding_path import ROW_BY_ROW, SHARED, DecodingPath, path_of
 from workbench.models.interventions import Intervention
 from workbench.models.memory import fits, slot_budget
 from workbench.models.rows import own_cache, run_row
 from workbench.models.sampling import sample
+from workbench.models.sharing import ROW_BY_ROW, SHARED, DecodingPath, path_of
 from workbench.models.trees import (
     MOST_LEAVES,
     Leaf,
