@@ -10,7 +10,10 @@ from workbench.seeding import derive_seed
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.runs import RunRecord
+
 Log = Callable[[str], None]
+Last = Callable[["RunRecord"], object]
 S = TypeVar("S")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunError
 from workbench.families.claims import TABLE, judge
-from workbench.families.context import Context, Log
+from workbench.families.context import Context, Last, Log
 from workbench.families.family import Family, Step
 from workbench.families.specs import Spec
 
@@ -40,6 +40,7 @@ def run(
     name: str | None = None,
     progress: bool = False,
     log: Log | None = None,
+    last: Last | None = None,
 ) -> Path:
     """Run a family, or go on with a run that was stopped.
 
@@ -50,6 +51,8 @@ def run(
         name: of the run folder; default a hash of the spec, so the same spec resumes.
         progress: draw progress bars.
         log: gets a line a step.
+        last: called with the run when all its results are there, and before it is said to be finished: so that one
+            that is killed while it draws its figures is not.
 
     Returns:
         The run folder.  Its artifacts hold the tables, ``claims`` among them.
@@ -58,10 +61,10 @@ def run(
         WorkbenchError: a spec, model or folder that cannot be used, in one line.
     """
     from workbench.provenance import provenance
-    from workbench.runs import RunFolder
+    from workbench.runs import RunFolder, load_run
 
     if family.run is not None:
-        return family.run(spec, root, name, progress=progress, log=log)
+        return family.run(spec, root, name, progress=progress, log=log, last=last)
     steps = plan(family, spec)
     model = spec.load() if isinstance(spec, Spec) else None
     family.check(spec, model)
@@ -71,6 +74,8 @@ def run(
         family.finish(context)
         if claims := family.claims():
             folder.save_table(TABLE, judge(claims, context))
+        if last:
+            last(load_run(folder.path))
     return folder.path
 
 

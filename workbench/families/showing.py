@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.console import log, results
 from workbench.errors import WorkbenchError
 from workbench.families.claims import read_claims
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from workbench.families.context import Log
     from workbench.families.family import Family
     from workbench.runs import RunRecord
+
+
+def show(record: RunRecord) -> None:
+    """Print what a run says and draw its figures, as a command does at its end."""
+    print_report(record, results())
+    draw(record, results(), log)
 
 
 def print_report(record: RunRecord, out: Console) -> None:

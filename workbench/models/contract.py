@@ -54,18 +54,27 @@ def random_inputs(hf_model: Any, rows: int, length: int, seed: int = 0) -> Tenso
     return usable[torch.randint(len(usable), (rows, length), generator=generator)].to(embeddings.device)
 
 
+def trial_inputs(hf_model: Any) -> tuple[Tensor, int]:
+    """Two short rows of inputs, and how many of their first are equal: what differs later must not show there."""
+    length = min(9, getattr(hf_model.config.get_text_config(), "max_position_embeddings", None) or 9)
+    rows, shared = random_inputs(hf_model, 2, length), (length + 1) // 2
+    rows[1, :shared] = rows[0, :shared]
+    return rows, shared
+
+
 def _special_ids(config: Any) -> set[int]:
     named = (v for k, v in config.to_dict().items() if k.endswith(("_token_id", "_token_index")))
     return {token for value in named for token in (value if isinstance(value, list) else [value])}
 
 
 @contextmanager
-def on_trial(hf_model: Any) -> Iterator[None]:
+def on_trial(hf_model: Any, what: str | None = None) -> Iterator[None]:
     """A model about to be run by a check: in eval mode, no gradients, no pass beside it.
 
-    Raises :class:`ModelError`, in one line, for weights that are not in memory and for whatever the model raises.
+    Raises :class:`ModelError`, in one line that calls it ``what`` (its class), for weights that are not in memory and
+    for whatever the model raises.
     """
-    kind = type(hf_model).__name__
+    kind = what or type(hf_model).__name__
     absent = [name for name, x in chain(hf_model.named_parameters(), hf_model.named_buffers()) if x.is_meta]
     if absent:
         raise ModelError(

@@ -198,3 +198,18 @@ def test_a_step_whose_process_died_is_an_error_that_names_it(side, tmp_path, mon
     with pytest.raises(RunError, match="step a: the process that computed it died"):
         run(side, SideSpec(), tmp_path, "run")
     assert not load_run(tmp_path / "side" / "run").steps()
+
+
+def test_a_run_that_is_ended_while_its_figures_are_drawn_is_not_finished_and_only_draws_when_it_goes_on(tmp_path):
+    seen, lines = [], []
+
+    def drawing(record):
+        seen.append((record.status.state, record.load_table("claims")["held"].tolist()))
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(TOY, ToySpec(), tmp_path, "half", last=drawing)
+    assert load_run(tmp_path / "toy" / "half").status.state == "interrupted"
+    path = run(TOY, ToySpec(), tmp_path, "half", log=lines.append, last=drawing)
+    assert seen == [("running", [False])] * 2 and lines == [] and load_run(path).status.state == "finished"

@@ -96,7 +96,7 @@ def inject(
         vector = None if kind in ("none", "perturbed") else vectors(model)[word]
         if vector is not None and kind != "concept":
             vector = control_vector(vector, kind, derive_seed(seed, "inspect", kind, word))
-        answers = tuple(tuple(model.encode_continuation(text)) for text in (*YES, *NO))
+        answers = prompts.replies(model, (*YES, *NO), placed.tokens)
         drawn = derive_seed(seed, "inspect", about["arm"], word)
         trial = Trial(placed.tokens, placed.start, placed.stop, vector, multiplier, drawn, 1, answers)
         (outcome,) = run_trials(model, [trial], max_new_tokens=max_new_tokens, temperature=temperature)
