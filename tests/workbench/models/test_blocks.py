@@ -95,7 +95,7 @@ def test_other_back_ends_read_the_same_or_do_not_offer_it(kind: str, other: str)
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("gemma2", {}), ("gpt_neox", {}), ("granite", {"residual_multiplier": 0.5}), ("mixtral", {})],
+    [("gemma2", {}), ("gpt_neox", {}), ("granite", {"residual_multiplier": 0.5}), ("mixtral", {}), ("bloom", {})],
 )
 def test_unusual_blocks_conform(kind: str, options: dict[str, Any]) -> None:
     report = check_backend(_make(kind, **options))
