@@ -56,10 +56,16 @@ def random_inputs(hf_model: Any, rows: int, length: int, seed: int = 0) -> Tenso
 
 def trial_inputs(hf_model: Any) -> tuple[Tensor, int]:
     """Two short rows of inputs, and how many of their first are equal: what differs later must not show there."""
-    length = min(9, getattr(hf_model.config.get_text_config(), "max_position_embeddings", None) or 9)
+    length = min(9, positions_of(hf_model.config) or 9)
     rows, shared = random_inputs(hf_model, 2, length), (length + 1) // 2
     rows[1, :shared] = rows[0, :shared]
     return rows, shared
+
+
+def positions_of(config: Any) -> int | None:
+    """How many positions a configuration says that its model has; None where it sets no limit."""
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return limit if limit and limit > 0 else None  # XLNet says -1
 
 
 def _special_ids(config: Any) -> set[int]:

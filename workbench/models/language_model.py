@@ -114,7 +114,7 @@ class LanguageModel(HookedModel):
     def prompt_cache(self) -> PromptCache:
         """An empty cache for ``generate`` and ``score``: later calls compute only what is new in each prompt.
 
-        Raises :class:`ModelError` for models whose attention takes no mask for each token (ALiBi).
+        It stays empty for models that decode row by row (see :func:`workbench.models.decoding_path`).
         """
         return PromptCache.of(self.backend)
 
