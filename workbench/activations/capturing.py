@@ -87,7 +87,7 @@ def capture(
     """
     reader = _Reader.of(model, inputs, sites, positions, labels, groups, dtype, device, interventions)
     with progress_bar(len(reader.inputs), progress, "capturing") as advance:
-        return reader.read(list(reader.locate(0)), Budget.of(model, batch_tokens), advance)
+        return reader.read(list(reader.locate()), Budget.of(model, batch_tokens), advance)
 
 
 def capture_to_store(
@@ -109,7 +109,8 @@ def capture_to_store(
     """What :func:`capture` reads, streamed to a folder: memory stays bounded, and a killed capture can go on.
 
     The same call goes on where a killed one stopped, with the batch size of the first, and ends with the same bits
-    (unless memory ran out in one of them and made its batches smaller).
+    (unless memory ran out in one of them and made its batches smaller).  It reads what is stored, and makes shards anew
+    that were lost or damaged.
 
     Args:
         store: the folder, or a store.
@@ -184,10 +185,11 @@ class _Reader:
         """How many rows an input gives."""
         return 1 if self.mean else len(located.positions)
 
-    def locate(self, first: int) -> Iterator[_Located]:
-        """The inputs from ``first`` on, tokenised as they are needed."""
-        for start in range(first, len(self.inputs), _ENCODED_AT_ONCE):
-            part = self.inputs[start : start + _ENCODED_AT_ONCE]
+    def locate(self, first: int = 0, stop: int | None = None) -> Iterator[_Located]:
+        """The inputs [first, stop), tokenised as they are needed."""
+        stop = len(self.inputs) if stop is None else stop
+        for start in range(first, stop, _ENCODED_AT_ONCE):
+            part = self.inputs[start : min(start + _ENCODED_AT_ONCE, stop)]
             encoded = self.model.encode_all(part, "input", start)
             for number, (prompt, tokens) in enumerate(zip(part, encoded, strict=True), start):
                 check_length(self.model, tokens, f"input {number}")
@@ -242,15 +244,25 @@ def _stream(reader: _Reader, store: ActivationStore, budget: Budget, given: dict
     held, done = store.claim(reader.request() | sizes, free=tuple(sizes))
     sizes = held | given
     budget.tokens, shard_inputs = sizes["batch_tokens"], integer(sizes["shard_inputs"], "shard_inputs", least=1)
+    lost = {number: store.manifest.shards[number] for number in store.broken()}
     if advance:
-        advance(done)
+        advance(done - sum(shard.stop - shard.first for shard in lost.values()))
+    for number, shard in lost.items():
+        found = reader.read(list(reader.locate(shard.first, shard.stop)), budget, advance)
+        store.write_inputs(found, shard.first, shard.stop, number)
+    for block in _blocks(reader, done, shard_inputs):
+        store.write_inputs(reader.read(block, budget, advance), block[0].number, block[-1].number + 1)
+
+
+def _blocks(reader: _Reader, first: int, shard_inputs: int) -> Iterator[list[_Located]]:
+    """The inputs from ``first`` on, cut into those of one shard."""
     block: list[_Located] = []
     n_bytes, row_bytes = 0, len(reader.sites) * reader.model.d_model * (reader.dtype or reader.model.dtype).itemsize
-    for located in reader.locate(done):
+    for located in reader.locate(first):
         block.append(located)
         n_bytes += row_bytes * reader.rows(located)
         if len(block) == shard_inputs or n_bytes >= _SHARD_BYTES or located.number + 1 == len(reader.inputs):
-            store.append_inputs(reader.read(block, budget, advance), block[0].number, located.number + 1)
+            yield block
             block, n_bytes = [], 0
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from workbench.errors import DataError, ModelError, SpecError, check_known
+from workbench.models.chats import goes_on, write
 from workbench.models.hooked_model import HookedModel
 from workbench.models.interventions import Window
 from workbench.models.language_model import LanguageModel, Prompt
@@ -133,13 +135,14 @@ def _offsets(model: LanguageModel, prompt: Prompt, tokens: Sequence[int]) -> tup
     if isinstance(prompt, str):
         text = prompt
     elif isinstance(prompt[0], dict):
-        text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+        text = model.written(prompt)
     else:
         text = tokenizer.decode(list(prompt), skip_special_tokens=False, clean_up_tokenization_spaces=False)
     encoded = tokenizer(text, add_special_tokens=isinstance(prompt, str), return_offsets_mapping=True)
-    if encoded["input_ids"] != list(tokens):
+    doubled = max(len(encoded["input_ids"]) - len(tokens), 0)  # a BOS that the text had already
+    if encoded["input_ids"][doubled:] != list(tokens):
         raise DataError("its tokens cannot be traced back to text: pass the text or the chat messages, or give indices")
-    return text, encoded["offset_mapping"]
+    return text, encoded["offset_mapping"][doubled:]
 
 
 def _occurrences(span: Span, text: str) -> list[tuple[int, int]]:
@@ -176,8 +179,8 @@ def _contents(model: LanguageModel, messages: list[dict[str, str]], text: str) -
     template trims or folds it.
     """
     for number, message in enumerate(messages):
-        changed = _write(model, [*messages[:number], {**message, "content": _MARK}, *messages[number + 1 :]], True)
-        before, mark, after = (changed or "").partition(_MARK)
+        marked = [*messages[:number], {**message, "content": _MARK}, *messages[number + 1 :]]
+        before, mark, after = _tried(model.written, marked).partition(_MARK)
         if not mark or not text.startswith(before) or not text.endswith(after):
             raise DataError(f"the chat template does not write the content of message {number} as it is: use Span")
         yield len(before), len(text) - len(after)
@@ -188,19 +191,18 @@ def _with_markup(model: LanguageModel, messages: list[dict[str, str]], text: str
     bos = str(model.tokenizer.bos_token or "")
     ends = [len(bos) if text.startswith(bos) else 0]  # a conversation's first token belongs to nobody
     for number in range(1, len(messages) + 1):
-        prefix = _write(model, messages[:number], False)
-        if prefix is None or not text.startswith(prefix):
+        prefix = _tried(partial(write, model.tokenizer), messages[:number])
+        if number == len(messages) and goes_on(messages):
+            prefix = text  # it is left open
+        if not prefix or not text.startswith(prefix):
             raise DataError("the chat template does not write message after message: use markup=False")
         ends.append(len(prefix))
     return pairwise(ends)
 
 
-def _write(model: LanguageModel, messages: list[dict[str, str]], add_generation_prompt: bool) -> str | None:
-    """Messages as the chat template writes them, or None when it refuses them."""
-    from jinja2 import TemplateError
-
-    arguments: dict[str, Any] = {"tokenize": False, "add_generation_prompt": add_generation_prompt}
+def _tried(write: Callable[[Any], str], messages: list[dict[str, str]]) -> str:
+    """What is written of messages; nothing where the chat template refuses them."""
     try:
-        return str(model.tokenizer.apply_chat_template(messages, **arguments))
-    except (TemplateError, IndexError, TypeError, ValueError):
-        return None
+        return write(messages)
+    except Exception:  # templates raise what they like
+        return ""

@@ -51,8 +51,12 @@ def chat(messages: Sequence[Any]) -> list[dict[str, Any]]:
     for number, message in enumerate(messages):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise DataError(f"message {number} is {_shown(message)}: write {{'role': 'user', 'content': 'text'}}")
-        if not isinstance(message.get("content"), str | list):
+        content = message.get("content")
+        if not isinstance(content, str | list):
             raise DataError(f"message {number} ({message['role']}) has no text in its 'content'")
+        for part in content if isinstance(content, list) else ():
+            if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
+                raise DataError(f"message {number} has a part {_shown(part)}: write {{'type': 'text', 'text': '...'}}")
     return [dict(message) for message in messages]
 
 
@@ -77,21 +81,27 @@ def token_ids(tokens: Any, vocab_size: int, what: str = "prompt") -> list[int]:
     return ids
 
 
-def continuations(given: Any, n_prompts: int, encode: Callable[[str], list[int]], vocab: int) -> list[list[list[int]]]:
-    """Token ids of each continuation, ``[prompt][continuation]``, of a list (possibly empty) a prompt."""
+def continuations(
+    given: Any, n_prompts: int, encode: Callable[[int, str], list[int]], vocab: int
+) -> list[list[list[int]]]:
+    """Token ids of each continuation, ``[prompt][continuation]``, of a list (possibly empty) a prompt.
 
-    def read(one: Any) -> list[int]:
-        return token_ids(encode(one) if isinstance(one, str) else one, vocab, "continuation")
+    ``encode(prompt, text)``: tokens of a text behind the prompt of that number.
+    """
 
-    def row(several: Any) -> list[list[int]]:
+    def row(numbered: tuple[int, Any]) -> list[list[int]]:
+        prompt, several = numbered
         if isinstance(several, (*_TEXTS, Mapping)) or not isinstance(several, Iterable):
             raise DataError(f"it is {_shown(several)}: give a list for each prompt, such as [[' yes', ' no']]")
-        return each(read, several, "continuation")
+        return each(lambda one: read(prompt, one), several, "continuation")
+
+    def read(prompt: int, one: Any) -> list[int]:
+        return token_ids(encode(prompt, one) if isinstance(one, str) else one, vocab, "continuation")
 
     rows = items(given, "continuation")
     if len(rows) != n_prompts:
         raise DataError(f"{len(rows)} lists of continuations for {n_prompts} prompts: give one a prompt")
-    return each(row, rows, "continuations")
+    return each(row, enumerate(rows), "continuations")
 
 
 def plain_interventions(given: Any) -> list[Intervention]:

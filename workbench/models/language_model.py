@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from torch import Tensor
 
-from workbench.errors import DataError, ModelError
 from workbench.models import inputs
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache, pad_right
+from workbench.models.chats import write_chat
+from workbench.models.contract import check_vocabulary
 from workbench.models.decoding import Completion, Decoder, Sampling, Score
 from workbench.models.hooked_model import HookedModel
 from workbench.models.interventions import Intervention
+from workbench.models.seam import Seam, added_tokens, encode_texts
 from workbench.models.steered import steered
 from workbench.models.trees import Leaf, seeded_leaves
 from workbench.progress import progress_bar
@@ -43,34 +45,36 @@ class LanguageModel(HookedModel):
     reads = "text"
 
     def __init__(self, backend: Backend, tokenizer: Any, name: str) -> None:
+        check_vocabulary(backend.hf_model, tokenizer, name)
         super().__init__(backend, name)
         self.tokenizer = tokenizer
 
     # ---- text and tokens
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """Token ids of a prompt; chat messages end with the template's generation prompt."""
+        """Token ids of a prompt.
+
+        Chat messages end with the template's generation prompt; a last message of the assistant is left open, to be
+        gone on with.  A text that begins with a BOS gets no second one.
+        """
         if isinstance(prompt, str):
-            prompt = self.tokenizer(prompt)["input_ids"]
+            prompt = encode_texts(self.tokenizer, [prompt], self._added)[0]
         elif isinstance(prompt, list | tuple) and prompt and isinstance(prompt[0], dict):
-            prompt = self._written(inputs.chat(prompt))
+            prompt = self.tokenizer(self.written(prompt), add_special_tokens=False)["input_ids"]
         return inputs.token_ids(prompt, self._vocab_size)
 
-    def _written(self, messages: list[dict[str, Any]]) -> list[int]:
-        """Chat messages through the tokenizer's template."""
-        if not getattr(self.tokenizer, "chat_template", None):
-            raise ModelError(f"{self.name} has no chat template: pass the prompt as text")
-        try:
-            return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)[
-                "input_ids"
-            ]
-        except Exception as error:  # templates raise what they like, for instance where the roles do not alternate
-            raise DataError(f"{self.name}'s chat template takes no such messages: {str(error)[:200]}") from error
+    def written(self, messages: Sequence[dict[str, Any]]) -> str:
+        """Chat messages as the tokenizer's template writes them, as :meth:`encode` reads them."""
+        return write_chat(self.tokenizer, inputs.chat(messages), self.name)
 
     @property
     def _vocab_size(self) -> int:
         """Tokens that have an embedding, which may be more than the tokenizer has."""
         return int(self.backend.hf_model.get_input_embeddings().weight.shape[0])
+
+    @cached_property
+    def _added(self) -> list[int]:
+        return added_tokens(self.tokenizer)
 
     def encode_all(self, prompts: Sequence[Prompt], what: str = "prompt", first: int = 0) -> list[list[int]]:
         """Token ids of many prompts, each as :meth:`encode` gives them (texts go through the tokenizer together).
@@ -80,17 +84,27 @@ class LanguageModel(HookedModel):
         rows = inputs.items(prompts, what)
         if not all(isinstance(row, str) for row in rows):
             return inputs.each(self.encode, rows, what, first)
-        return inputs.each(
-            partial(inputs.token_ids, vocab_size=self._vocab_size), self.tokenizer(rows)["input_ids"], what, first
-        )
+        encoded = encode_texts(self.tokenizer, rows, self._added)
+        return inputs.each(partial(inputs.token_ids, vocab_size=self._vocab_size), encoded, what, first)
 
-    def encode_continuation(self, text: str) -> list[int]:
-        """Token ids of text that goes on from a prompt: no special tokens are added."""
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+    def encode_continuation(self, text: str, after: Prompt = "\n") -> list[int]:
+        """Token ids of text that goes on from a prompt: those of both together, behind the prompt's own.
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Text of tokens, special ones left out."""
-        return self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        Where a merge reaches over the seam, prompt and continuation still decode to their texts.
+
+        >>> from workbench.models.tiny import tiny_model
+        >>> model = tiny_model()
+        >>> model.decode(model.encode("a b") + model.encode_continuation(" c", after="a b"))
+        'a b c'
+        """
+        return self._seam(self.encode(after), after).encode(text)
+
+    def decode(self, tokens: Sequence[int], after: Sequence[int] = ()) -> str:
+        """Text of tokens, special ones left out, as they stand behind the tokens ``after``."""
+        return self._seam(after).decode(tokens)
+
+    def _seam(self, before: Sequence[int], prompt: Any = None) -> Seam:
+        return Seam(self.tokenizer, before, self._added, prompt)
 
     def _pad(self, rows: Sequence[Any]) -> Tensor:
         return pad_right(list(rows), 0, self.device)
@@ -100,7 +114,7 @@ class LanguageModel(HookedModel):
     def prompt_cache(self) -> PromptCache:
         """An empty cache for ``generate`` and ``score``: later calls compute only what is new in each prompt.
 
-        Raises :class:`ModelError` for models whose attention takes no mask for each token (ALiBi).
+        It stays empty for models that decode row by row (see :func:`workbench.models.decoding_path`).
         """
         return PromptCache.of(self.backend)
 
@@ -131,14 +145,14 @@ class LanguageModel(HookedModel):
             temperature: 0 is greedy.
             top_p: only the likeliest tokens that together have this probability are drawn, 0 < top_p <= 1.
             top_k: only so many of the likeliest tokens are drawn; 0 is all.
-            stop: a text, or several, that ends a completion (and stays in it).
+            stop: a text, or several, that ends a completion (and stays in it); what the prompt holds does not count.
             seeds: an integer, or one a prompt.
             interventions: what steers it, at their sites and positions, in the order given.
             cache: made by :meth:`prompt_cache`, for prompts that grow from call to call.
             progress: show a bar.
 
         Returns:
-            ``result[prompt][completion]``.
+            ``result[prompt][completion]``; a completion's text goes on from its prompt's, a space between included.
 
         Raises:
             DataError: for prompts, seeds or interventions that cannot be used (:class:`SpecError`: other options).
@@ -147,16 +161,19 @@ class LanguageModel(HookedModel):
         rows = self.encode_all(prompts)
         interventions = self._placed(interventions)
         numbers = inputs.sampling(max_new_tokens, temperature, top_p, top_k)
-        sampling = Sampling(self.decode, *numbers, inputs.stops(stop), self._end_tokens())
+        stops, seams = inputs.stops(stop), [self._seam(row) for row in rows]
+
+        def text_of(leaf: Leaf) -> str:
+            return seams[leaf.row].decode(leaf.tokens)
+
+        stopped = (lambda leaf: any(one in text_of(leaf) for one in stops)) if stops else None
+        sampling = Sampling(*numbers, self._end_tokens(), stopped)
         self._check_room(rows, sampling.max_new_tokens)
         counts = inputs.counts(n, len(rows))
         leaves = seeded_leaves(counts, inputs.seeds(seeds, len(rows)))
         with progress_bar(sum(counts), progress, "generating") as advance:
             Decoder(self.backend, interventions, sampling, advance).fill(rows, leaves, cache)
-        return [
-            [Completion(self.decode(x.tokens), x.tokens, sum(x.token_logprobs), x.finish) for x in own]
-            for own in leaves
-        ]
+        return [[Completion(text_of(x), x.tokens, sum(x.token_logprobs), x.finish) for x in own] for own in leaves]
 
     def score(
         self,
@@ -169,7 +186,8 @@ class LanguageModel(HookedModel):
 
         Args:
             prompts: texts, chats or token ids.
-            continuations: a list (possibly empty) a prompt, of texts or token ids; a text gets no special tokens.
+            continuations: a list (possibly empty) a prompt, of texts (read as :meth:`encode_continuation` reads them
+                behind this prompt) or token ids.
             interventions: as for :meth:`generate`; the tokens of a continuation count as generated.
             cache: made by :meth:`prompt_cache`.
 
@@ -180,9 +198,13 @@ class LanguageModel(HookedModel):
             DataError: for prompts or continuations that cannot be used.
             ModelError: for more tokens than the model has positions, or logits that are not finite.
         """
+        prompts = inputs.items(prompts, "prompt")
         rows = self.encode_all(prompts)
         interventions = self._placed(interventions)
-        tokens = inputs.continuations(continuations, len(rows), self.encode_continuation, self._vocab_size)
+        seams = list(map(self._seam, rows, prompts))
+        tokens = inputs.continuations(
+            continuations, len(rows), lambda row, text: seams[row].encode(text), self._vocab_size
+        )
         self._check_room(rows, max((len(part) for parts in tokens for part in parts), default=0))
         leaves = [[Leaf(row, tokens=part) for part in parts] for row, parts in enumerate(tokens)]
         Decoder(self.backend, interventions).fill(rows, leaves, cache)

@@ -57,14 +57,6 @@ def test_a_model_without_attention_blocks_is_refused_in_one_line() -> None:
         find_blocks(transformers.AutoModelForCausalLM.from_config(config))
 
 
-def test_alibi_models_are_read_but_say_that_they_cannot_sample() -> None:
-    model = _make("BloomConfig", hidden_size=32, n_layer=2, n_head=4)
-    assert model.backend.components == _ALL
-    assert model.forward(["a b"], [1]).activations
-    with pytest.raises(ModelError, match="ALiBi"):
-        model.generate(["a b"])
-
-
 def test_a_component_counts_only_if_every_block_has_it() -> None:
     whole, part = Parts("attn", "mlp", True), Parts("attn", None, True)
     assert Structure("Model", ("h.0", "h.1"), (whole, whole)).components == _ALL

@@ -21,7 +21,7 @@ from workbench.models.cache import PromptCache, common_prefix
 from workbench.models.decoding import Decoder, Sampling
 from workbench.models.interventions import Scope, Where
 from workbench.models.language_model import LanguageModel
-from workbench.models.memory import in_halves, slot_budget
+from workbench.models.memory import slot_budget
 from workbench.models.trees import Leaf, Tree, seeded_leaves
 from workbench.progress import progress_bar
 
@@ -103,10 +103,10 @@ def run_trials(
     if not trials:
         return []
     model._check_room([list(trial.tokens) for trial in trials], max_new_tokens)
-    sampling = Sampling(model.decode, max_new_tokens, temperature, eos=model._end_tokens())
+    sampling = Sampling(max_new_tokens, temperature, eos=model._end_tokens())
     chunks = _chunks(model, trials, max_new_tokens)
     with progress_bar(sum(t.draws for t in trials), progress, "trials") as advance, torch.inference_mode():
-        found = in_halves(lambda chunk: _run_chunk(model, chunk, sampling, advance), chunks)
+        found = [_run_chunk(model, chunk, sampling, advance) for chunk in chunks]
     return [outcome for outcomes in found for outcome in outcomes]
 
 
@@ -137,8 +137,11 @@ def _run_chunk(
     if any(replies):
         Decoder(model.backend, interventions, sampling, advance).run(_trees(trials, replies), cache)
     return [
-        Outcome([model.decode(leaf.tokens) for leaf in drawn], [sum(leaf.token_logprobs) for leaf in scored])
-        for drawn, scored in zip(replies, answers, strict=True)
+        Outcome(
+            [model.decode(leaf.tokens, after=trial.tokens) for leaf in drawn],
+            [sum(leaf.token_logprobs) for leaf in scored],
+        )
+        for trial, drawn, scored in zip(trials, replies, answers, strict=True)
     ]
 
 
