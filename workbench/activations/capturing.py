@@ -217,7 +217,7 @@ class _Reader:
         table.insert(0, "input", number)
         table.insert(1, "position", np.asarray(position, dtype=np.int64))
         m = self.model
-        return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name)
+        return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name, m.precision)
 
     def request(self) -> dict[str, Any]:
         """What makes two captures the same, as JSON."""
@@ -228,6 +228,7 @@ class _Reader:
         return {
             "fingerprint": self.model.fingerprint,
             "basis": self.model.basis,
+            "precision": self.model.precision,
             "sites": list(map(str, self.sites)),
             "positions": self.positions if isinstance(self.positions, str) else repr(self.positions),
             "dtype": None if self.dtype is None else str(self.dtype).removeprefix("torch."),
