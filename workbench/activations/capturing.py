@@ -222,7 +222,7 @@ class _Reader:
                 m, passes, self.sites, budget, mean=self.mean, dtype=self.dtype, device=self.device,
                 interventions=self.interventions, advance=advance,
             )  # fmt: skip
-            return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name)
+            return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name, m.precision)
 
     def request(self) -> dict[str, Any]:
         """What makes two captures the same, as JSON."""
@@ -233,6 +233,7 @@ class _Reader:
         return {
             "fingerprint": self.model.fingerprint,
             "basis": self.model.basis,
+            "precision": self.model.precision,
             "sites": list(map(str, self.sites)),
             "positions": self.positions if isinstance(self.positions, str) else repr(self.positions),
             "dtype": None if self.dtype is None else str(self.dtype).removeprefix("torch."),

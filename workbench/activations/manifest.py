@@ -34,7 +34,7 @@ class Shard:
 class Manifest:
     """What is common to all shards.  ``sites``: hook name -> ``{"d": width, "dtype": name}``; empty before the first
     shard.  ``request``: what :func:`workbench.activations.capture` was asked for (empty: shards were appended by hand).
-    ``n_layers``: of the model (None: not known).
+    ``n_layers``: of the model, ``precision``: that it was in (None: not known).
     """
 
     model: str = ""
@@ -45,6 +45,7 @@ class Manifest:
     request: dict[str, Any] = field(default_factory=dict)
     shards: tuple[Shard, ...] = ()
     n_layers: int | None = None
+    precision: str | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -60,7 +61,7 @@ class Manifest:
             raise ArtifactError(f"{path} is not what was written there: its checksum differs")
         try:
             shards = tuple(Shard(**shard) for shard in data.pop("shards"))
-            data.setdefault("n_layers", None)  # the first stores do not have it
+            data = {"n_layers": None, "precision": None} | data  # the first stores do not have them
             found = cls(**{each.name: data[each.name] for each in fields(cls) if each.name != "shards"}, shards=shards)
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{path} is broken: {error}") from error

@@ -66,7 +66,7 @@ def replay(
         found = run_passes(
             model, passes, sites, Budget.of(model, batch_tokens), dtype=as_dtype(dtype), device=device, advance=advance
         )
-        return ActivationSet(found, table, "episode", model.fingerprint, model.basis, model.name)
+        return ActivationSet(found, table, "episode", model.fingerprint, model.basis, model.name, model.precision)
 
 
 def _encode(model: HookedModel, episodes: Sequence[Sequence[Prompt]]) -> list[list[list[int]]]:

@@ -128,7 +128,7 @@ class ActivationStore:
     def _set(self, tensors: Mapping[str, Tensor], table: pd.DataFrame) -> ActivationSet:
         labels, groups = table.drop(columns=_GROUP), table[_GROUP].to_numpy()
         m = self.manifest
-        return ActivationSet(SiteMap(tensors, m.n_layers), labels, groups, m.fingerprint, m.basis, m.model)
+        return ActivationSet(SiteMap(tensors, m.n_layers), labels, groups, m.fingerprint, m.basis, m.model, m.precision)
 
     def _by_shard(self, chosen: np.ndarray) -> Iterator[tuple[int, Tensor | slice, Tensor | slice]]:
         """(shard, places in the result, rows within the shard) of each shard that holds chosen rows."""
@@ -261,6 +261,7 @@ def _of_the_kind(manifest: Manifest, some: ActivationSet) -> Manifest:
     kind = {
         "fingerprint": some.fingerprint,
         "basis": some.basis,
+        "precision": some.precision,
         "sites": {
             str(site): {"d": x.shape[1], "dtype": str(x.dtype).removeprefix("torch.")}
             for site, x in some.activations.items()

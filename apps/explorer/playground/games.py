@@ -12,6 +12,7 @@ import streamlit as st
 from apps.explorer.playground.sides import Checkpoint, Side, Sides
 from apps.explorer.playground.steering import Push, interventions_of
 from workbench.errors import DataError
+from workbench.models.fingerprint import stamp_of
 from workbench.views.choices import key_of, number
 from workbench.views.games import Game
 from workbench.views.jobs import Job, computed
@@ -67,7 +68,7 @@ def _played(
 ) -> dict[str, list[Any]] | None:
     """Steps of each condition; those played before are not played again."""
     stored = st.session_state.setdefault("_games", {})
-    same = (name, loaded.model.fingerprint, settings)
+    same = (name, *stamp_of(loaded.model).values(), settings)
     known = {side: stored.get((side, *same, given)) or [] for side, given in (("unsteered", ()), ("steered", pushes))}
 
     def work(job: Job) -> dict[str, list[Any]]:

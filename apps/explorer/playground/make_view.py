@@ -12,6 +12,7 @@ from steering import SteeringVector, get_estimator
 from workbench.activations import capture
 from workbench.errors import DataError
 from workbench.models import LanguageModel
+from workbench.models.fingerprint import stamp_of
 from workbench.runs.names import check_name
 from workbench.sites import Site
 from workbench.views.charts import show
@@ -105,7 +106,7 @@ def make_vector(
         "positive": list(positive), "negative": list(negative),
     }  # fmt: skip
     direction = get_estimator(estimator)(z, labels, groups)
-    vector = SteeringVector(site, direction, model.fingerprint, model.basis, name, metadata)
+    vector = SteeringVector(site, direction, **stamp_of(model), name=name, metadata=metadata)
     conditions = ["positive" if label else "negative" for label in labels]
     table = pd.DataFrame({"condition": conditions, "text": prompts, "projection": vector.project(z).numpy()})
     if len(prompts) < 3:
