@@ -16,6 +16,7 @@ import numpy as np
 from probes import PROBES
 from probes._artifact import read_artifact, write_artifact
 from workbench.activations.activation_set import ModelStamp, check_stamp
+from workbench.arguments import mapping
 from workbench.errors import ArtifactError, SpecError, did_you_mean
 from workbench.sites import Site
 
@@ -66,7 +67,7 @@ def save_probe(
         "site": str(Site.parse(site).resolve(None)),
         "basis": basis,
         "fingerprint": fingerprint,
-        "metadata": dict(metadata or {}),
+        "metadata": mapping(metadata, "metadata"),
     }
     write_artifact(path, _FORMAT, header, probe._arrays())
 

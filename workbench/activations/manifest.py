@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ArtifactError
-from workbench.files import read_object, write_json
+from workbench.files import disk_errors, read_object, write_json
 
 MANIFEST, _FORMAT, _VERSION = "manifest.json", "workbench-activation-store", 1
 
@@ -44,8 +44,9 @@ class Manifest:
     def read(cls, folder: Path) -> Manifest:
         """The manifest of a folder, an empty one when there is none; :class:`ArtifactError` when it is broken."""
         path = folder / MANIFEST
-        if not path.exists():
-            return cls()
+        with disk_errors(path, ArtifactError):
+            if not path.exists():
+                return cls()
         data = read_object(path, ArtifactError)
         if (data.pop("format", None), data.pop("version", None)) != (_FORMAT, _VERSION):
             raise ArtifactError(f"{path} is not the manifest of an activation store of version {_VERSION}")

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from workbench.activations.activation_set import ActivationSet, Rows, row_numbers
 from workbench.activations.manifest import MANIFEST, Manifest, Shard
+from workbench.arguments import a_path
 from workbench.errors import ArtifactError, DataError, SiteError, did_you_mean
 from workbench.files import disk_errors, make_folder, remove_temporaries, replacing, write_bytes
 from workbench.labels import labelled_rows
@@ -47,9 +48,7 @@ class ActivationStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if not os.fspath(path):
-            raise DataError("a store needs a folder, not '': name one, for instance 'activations/run-1'")
-        self.path = Path(path).expanduser()
+        self.path = a_path(path, "a store")
         self.manifest = Manifest.read(self.path)
         self._lock = Lock(self.path / _LOCK)
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from workbench.arguments import flag, shown
 from workbench.errors import ArtifactError, ModelError, SiteError
 from workbench.models import inputs
 from workbench.models.backend import Backend, Hook
@@ -139,6 +140,9 @@ class HookedModel(ABC):
             SiteError: for a site that the model or its back end does not have.
             ModelError: for more tokens than the model has positions.
         """
+        logits = flag(logits, "logits")
+        if select is not None and not callable(select):
+            raise DataError(f"select must be a function of activations, not {shown(select)}")
         sites = self._check_sites(sites, self.backend.components)
         rows = self.encode_all(prompts)
         interventions = self._placed(interventions)

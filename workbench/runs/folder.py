@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from workbench.arguments import a_path, listed, mapping, text
 from workbench.errors import RunError
 from workbench.files import disk_errors, make_folder, read_object, remove_temporaries, write_bytes, write_json
 from workbench.locks import Lock
@@ -77,7 +78,7 @@ class RunFolder(RunContents):
         """
         data = spec_data(spec)
         folder = check_name(spec_hash(data) if name is None else name, "run")
-        path = Path(root).expanduser() / check_name(experiment, "experiment") / folder
+        path = a_path(root, "root") / check_name(experiment, "experiment") / folder
         make_folder(path)
         lock = Lock(path / LOCK_FILE)
         lock.acquire()
@@ -91,7 +92,7 @@ class RunFolder(RunContents):
 
     def plan(self, steps: Iterable[str]) -> list[str]:
         """Record which steps make up the run, and in which order their rows come; returns those not finished yet."""
-        planned = list(dict.fromkeys(check_name(step, "step") for step in steps))
+        planned = list(dict.fromkeys(check_name(step, "step") for step in listed(steps, "steps")))
         self._writable()
         write_json(self.path / PLAN_FILE, {"steps": planned})
         self._update(total=len(planned))
@@ -157,7 +158,7 @@ class RunFolder(RunContents):
     def log(self, message: str) -> None:
         """Add a line, with the time, to ``log.txt``; further lines of a message are indented."""
         self._writable()
-        path = self.path / LOG_FILE
+        path, message = self.path / LOG_FILE, text(message, "a message")
         with disk_errors(path), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{now()} " + message.replace("\n", "\n    ") + "\n")
 
@@ -203,7 +204,8 @@ class RunFolder(RunContents):
             make_folder(self.path / folder)
         remove_temporaries(self.path)
         self._finished = set(self.steps())
-        self._record_provenance(plain_json(current_provenance() if given is None else dict(given), "provenance"))
+        session = current_provenance() if given is None else mapping(given, "provenance")
+        self._record_provenance(plain_json(session, "provenance"))
         created, start = self._created(), now()
         self._status = RunStatus("running", created or start, start, start, done=len(self._finished))
         self._update()
