@@ -50,7 +50,7 @@ def history(rewards):
         thought = "Thought: Perhaps Button 1 pays more, but more trials are needed."
         messages.append({"role": "assistant", "content": f"{thought}\n{text.action(i % 2)}"})
         messages.append({"role": "user", "content": text.feedback(i % 2, reward)})
-    return model.encode(messages) + model.encode_continuation("Thought:")
+    return model.encode(messages) + model.encode_continuation("Thought:", after=messages)
 
 
 rng = np.random.default_rng(0)

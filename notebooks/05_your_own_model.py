@@ -98,7 +98,8 @@ from steering import relative_dose
 from workbench.figures.token_probabilities import next_token_bars
 from workbench.models.token_probabilities import token_probabilities
 
-prompt, said = told(82, 118, ahead=1), model.encode_continuation(" Button")
+prompt = told(82, 118, ahead=1)
+said = model.encode_continuation(" Button", after=prompt)
 multiplier = 1.0
 conditions = {
     "unsteered": [],

@@ -82,7 +82,12 @@ def write_bytes(path: Path, data: bytes | memoryview, error: Error = RunError) -
 
 def write_json(path: Path, data: Any, error: Error = RunError) -> None:
     """Write plain JSON data, indented, whole or not at all."""
-    write_bytes(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode(), error)
+    write_bytes(path, json_bytes(data), error)
+
+
+def json_bytes(data: Any) -> bytes:
+    """Plain JSON data, indented."""
+    return (json.dumps(data, indent=2, allow_nan=False) + "\n").encode()
 
 
 def read_json(path: Path, error: Error = RunError) -> Any:

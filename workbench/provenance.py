@@ -33,7 +33,7 @@ _PACKAGES = (
 _SOURCE = Path(__file__).resolve().parents[1]
 
 
-class _Model(Protocol):
+class Model(Protocol):
     """What is read of a ``LanguageModel`` (which lives in a room above this one)."""
 
     name: str
@@ -48,7 +48,7 @@ class _Model(Protocol):
     def dtype(self) -> Any: ...
 
 
-def provenance(model: _Model | None = None, seeds: int | Iterable[int] | None = None) -> dict[str, Any]:
+def provenance(model: Model | None = None, seeds: int | Iterable[int] | None = None) -> dict[str, Any]:
     """What ran, on what, from which source, as plain JSON-able data.
 
     Keys: ``started`` (UTC, ISO 8601), ``command`` (a list), ``versions`` (of Python and of the packages installed),
@@ -65,7 +65,7 @@ def provenance(model: _Model | None = None, seeds: int | Iterable[int] | None = 
         "versions": _versions(),
         "git": _git(_SOURCE),
         "machine": _machine(),
-        "model": None if model is None else _model(model),
+        "model": None if model is None else identity(model),
         "seeds": None if seeds is None else [int(s) for s in (seeds if isinstance(seeds, Iterable) else [seeds])],
     }
 
@@ -110,7 +110,8 @@ def _machine() -> dict[str, Any]:
     return found
 
 
-def _model(model: _Model) -> dict[str, str]:
+def identity(model: Model) -> dict[str, str]:
+    """What a model is: its ``name``, ``fingerprint``, ``backend`` and ``dtype``."""
     return {
         "name": str(model.name),
         "fingerprint": str(model.fingerprint),

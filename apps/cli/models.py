@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from workbench.console import log, option, results
-from workbench.errors import WorkbenchError
+from workbench.errors import ModelError, WorkbenchError
 from workbench.views.tables import new_table
+
+if TYPE_CHECKING:
+    from workbench.models.report import Report
 
 Model = Annotated[str, option("shipped model, Hugging Face folder or hub id", "MODEL")]
 
@@ -49,11 +52,20 @@ def check(
     device: Annotated[str | None, option("default: CUDA when there is one")] = None,
     dtype: Annotated[str, option("auto is the checkpoint's; float32 is held to 1e-5")] = "auto",
 ) -> int:
-    """Does a back end compute what Hugging Face computes on a model?  Exit code 1 when it does not."""
-    from workbench.models import LanguageModel, check_backend, load_model
-
-    log(f"loading {model}")
-    loaded = load_model(model, backend, device=device, dtype=dtype)
-    report = check_backend(LanguageModel.of(loaded))
+    """Does a back end compute what Hugging Face computes on a model?  Exit code 1 when it does not (or cannot
+    load the model)."""
+    report = _checked(model, backend, device, dtype)
     results().print(str(report), markup=False, soft_wrap=True)
     return 0 if report.ok else 1
+
+
+def _checked(name: str, backend: str, device: str | None, dtype: str) -> Report:
+    from workbench.models import check_backend, load_model
+    from workbench.models.report import Report, failed
+
+    log(f"loading {name}")
+    try:
+        model = load_model(name, backend, device=device, dtype=dtype)
+    except ModelError as error:
+        return Report(f"{name} on {backend}", (failed("the model loads", error),))
+    return check_backend(model)

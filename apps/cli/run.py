@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from workbench.console import Name, NoProgress, Runs, log, option, results, show_progress
 from workbench.errors import SpecError, did_you_mean
 from workbench.families import Family, families, plan, run
-from workbench.families.showing import draw, print_report
+from workbench.families.showing import show
 from workbench.spec_files import read_spec_file, validated
 from workbench.views.tables import new_table
 
@@ -118,16 +118,14 @@ def _run(
     **values: Any,
 ) -> int:
     """Run a family, or go on with its run where it stopped, and print and draw its results."""
-    from workbench.runs import check_root, load_run
+    from workbench.runs import check_root
 
     root, whole = check_root(runs), validated(type(base), values, f"run {family.words}")
     if dry_run:
         _print_plan(family, whole, root, name)
         return 0
     log(f"{family.name} on {getattr(whole, 'model', 'its own model')}")
-    record = load_run(run(family, whole, root, name, progress=show_progress(not no_progress), log=log))
-    print_report(record, results())
-    draw(record, results(), log)
+    run(family, whole, root, name, progress=show_progress(not no_progress), log=log, last=show)
     return 0
 
 

@@ -56,11 +56,12 @@ def _facts(run: RunRecord) -> list[str]:
     total = "?" if status.total is None else status.total
     lines = [f"{run.experiment}/{run.name}: {status.state}, {len(run.steps())} of {total} steps"]
     lines += [f"ended by: {status.error}"] if status.error else []
+    lines += [run.edited] if run.edited else []
     model, git = made.get("model") or {}, made.get("git") or {}
     if model:
         lines.append("model: " + ", ".join(f"{key} {value}" for key, value in model.items()))
     dirty = " with uncommitted changes" if git.get("dirty") else ""
-    lines += [f"code: commit {git['commit'][:12]}{dirty}"] if git.get("commit") else []
+    lines += [f"code: commit {str(git['commit'])[:12]}{dirty}"] if git.get("commit") else []
     lines += [f"started {status.created[:16]}, last finished a step {status.updated[:16]} (UTC)", f"folder: {run.path}"]
     return lines
 

@@ -63,8 +63,8 @@ def _one(shown: pd.DataFrame) -> None:
     st.subheader(
         f"{plain(run.experiment)}/{plain(run.name)}: {plain(status.state)}, {len(run.steps())} of {total} steps"
     )
-    if status.error:
-        say_error(status.error)
+    for line in filter(None, (status.error, run.edited)):
+        say_error(line)
     st.download_button(
         "Download the run (zip)", lambda: _zipped(run), f"{run.experiment}-{run.name}.zip", "application/zip",
         key="zip", on_click="ignore", help="unpacks into a folder of runs",

@@ -10,7 +10,10 @@ from workbench.seeding import derive_seed
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.runs import RunRecord
+
 Log = Callable[[str], None]
+Last = Callable[["RunRecord"], object]
 S = TypeVar("S")
 
 
@@ -22,10 +25,13 @@ class Context(Generic[S]):
         folder: the open :class:`workbench.runs.RunFolder`; in a step's own process, its :class:`RunRecord`.
         model: the loaded model, for specs that name one; else None.
         progress: whether long steps draw progress bars.
+
+    ``saved``: file names of the artifacts that a step in its own process wrote.
     """
 
     def __init__(self, spec: S, folder: Any, model: Any = None, progress: bool = False) -> None:
         self.spec, self.folder, self.model, self.progress = spec, folder, model, progress
+        self.saved: list[str] = []
 
     def gather(self, kind: str, but: tuple[str, ...] = ()) -> pd.DataFrame:
         """The rows of the finished steps called ``kind``, or whose names begin with ``kind``-, except those that begin

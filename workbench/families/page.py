@@ -46,7 +46,8 @@ def family_page(title: str, shown: Sequence[Family], runs: pd.DataFrame) -> None
     run = _finished_run(runs, family)
     if run is not None:
         draws = {view.title: partial(_view, run, view) for view in family.views()}
-        tabs(safely({"What held": partial(_held, family, run), **draws}), "view")
+        all_draws = {"What held": partial(_held, family, run), **draws}
+        tabs(safely({name: run.reading()(one) for name, one in all_draws.items()}), "view")
 
 
 def _picked(shown: Sequence[Family], runs: pd.DataFrame) -> Family:
@@ -150,9 +151,11 @@ def _drawn(path: str, updated: str, name: str, _run: RunRecord) -> go.Figure:
     drawings = _drawings(_run)
     if name not in drawings:
         raise DataError(f"the run {_run.experiment}/{_run.name} has no figure {name!r}")
-    return drawings[name]()
+    with _run.reading():
+        return drawings[name]()
 
 
 def _drawings(run: RunRecord) -> Mapping[str, Callable[[], go.Figure]]:
     family = families().get(run.experiment)
-    return family.figures(run) if family else {}
+    with run.reading():
+        return family.figures(run) if family else {}

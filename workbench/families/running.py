@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunError
 from workbench.families.claims import TABLE, judge
-from workbench.families.context import Context, Log
+from workbench.families.context import Context, Last, Log
 from workbench.families.family import Family, Step
-from workbench.families.specs import ModelSpec, Spec
+from workbench.families.specs import Spec
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -40,6 +40,7 @@ def run(
     name: str | None = None,
     progress: bool = False,
     log: Log | None = None,
+    last: Last | None = None,
 ) -> Path:
     """Run a family, or go on with a run that was stopped.
 
@@ -50,6 +51,8 @@ def run(
         name: of the run folder; default a hash of the spec, so the same spec resumes.
         progress: draw progress bars.
         log: gets a line a step.
+        last: called with the run when all its results are there, and before it is said to be finished: so that one
+            that is killed while it draws its figures is not.
 
     Returns:
         The run folder.  Its artifacts hold the tables, ``claims`` among them.
@@ -58,12 +61,12 @@ def run(
         WorkbenchError: a spec, model or folder that cannot be used, in one line.
     """
     from workbench.provenance import provenance
-    from workbench.runs import RunFolder
+    from workbench.runs import RunFolder, load_run
 
     if family.run is not None:
-        return family.run(spec, root, name, progress=progress, log=log)
+        return family.run(spec, root, name, progress=progress, log=log, last=last)
     steps = plan(family, spec)
-    model = spec.load() if isinstance(spec, ModelSpec) else None
+    model = spec.load() if isinstance(spec, Spec) else None
     family.check(spec, model)
     with RunFolder.open(root, family.name, spec, name, provenance(model, getattr(spec, "seed", None))) as folder:
         context = family.context(spec, folder, model, progress)
@@ -71,6 +74,8 @@ def run(
         family.finish(context)
         if claims := family.claims():
             folder.save_table(TABLE, judge(claims, context))
+        if last:
+            last(load_run(folder.path))
     return folder.path
 
 
@@ -131,7 +136,7 @@ def _side_by_side(family: Family, steps: Sequence[Step], context: Context[Any], 
         frame = outcome.frame
         if "error" in frame and list(frame.get("status", ()))[:1] == ["failed"]:  # its process died
             raise RunError(f"step {outcome.name}: {frame['error'].iloc[0]}")
-        folder.write(outcome.name, frame)
+        folder.write(outcome.name, frame, outcome.saved)
         say(by_name[outcome.name])
 
 
@@ -150,6 +155,7 @@ def _work(family: str, spec_json: str, path: str, cell: Cell) -> Outcome:
     torch.set_num_threads(1)
     try:
         with threadpool_limits(1):
-            return Outcome(cell.name, step.work(found.context(spec, load_run(path))))
+            context = found.context(spec, load_run(path))
+            return Outcome(cell.name, step.work(context), saved=tuple(context.saved))
     finally:
         torch.set_num_threads(threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.console import log, results
 from workbench.errors import WorkbenchError
 from workbench.families.claims import read_claims
 
@@ -17,13 +18,21 @@ if TYPE_CHECKING:
     from workbench.runs import RunRecord
 
 
+def show(record: RunRecord) -> None:
+    """Print what a run says and draw its figures, as a command does at its end."""
+    print_report(record, results())
+    draw(record, results(), log)
+
+
 def print_report(record: RunRecord, out: Console) -> None:
     """Print the tables of the family's report, the claims, and where the files are."""
     from workbench.families import families
     from workbench.views.tables import claims_table, text_table
 
     if record.experiment in families():
-        for table in families()[record.experiment].report(record):
+        with record.reading():
+            tables = list(families()[record.experiment].report(record))
+        for table in tables:
             out.print(text_table(table.title, table.frame))
             out.print(*([table.caption, ""] if table.caption else []), sep="\n", markup=False)
     claims = read_claims(record)

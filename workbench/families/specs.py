@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from workbench.errors import SpecError
 
 if TYPE_CHECKING:
+    from workbench.models.hooked_model import HookedModel
     from workbench.models.language_model import LanguageModel
 
 
@@ -25,6 +26,10 @@ class Spec(BaseModel):
     repeatable: ClassVar[tuple[str, ...]] = ()
 
     seed: int = 0
+
+    def load(self) -> HookedModel | None:
+        """The model that a run is of; None for a family that makes its own."""
+        return None
 
     @field_validator("*")
     @classmethod

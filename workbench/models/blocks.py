@@ -11,15 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from workbench.errors import ModelError
-from workbench.models.contract import on_trial, once, random_inputs
-from workbench.models.watched import Parts, Watched
+from workbench.models.contract import on_trial, once, trial_inputs
+from workbench.models.watched import Parts, Watched, meant
 
 _IN_STREAM = frozenset({"resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post"})
-_LENGTH = 9  # tokens of the trial
 
 
 @dataclass(frozen=True)
@@ -85,10 +83,7 @@ def structure(hf_model: Any) -> Structure:
     }
     if not (lists and getattr(config, "num_attention_heads", None)):
         raise ModelError(f"{kind} has no list of attention blocks: the workbench reads transformers")
-    length = min(_LENGTH, getattr(config, "max_position_embeddings", None) or _LENGTH)
-    shared = (length + 1) // 2
-    tokens = random_inputs(hf_model, 2, length)
-    tokens[1, :shared] = tokens[0, :shared]
+    tokens, shared = trial_inputs(hf_model)
     order: list[Watched] = []
     watched = {name: [Watched(block, order, shared) for block in blocks] for name, blocks in lists.items()}
     with on_trial(hf_model), ExitStack() as hooks:
@@ -96,8 +91,8 @@ def structure(hf_model: Any) -> Structure:
             for handle in block.handles():
                 hooks.callback(handle.remove)
         hf_model(tokens, use_cache=False)
-    name = _chosen(kind, watched, order, (2, length, config.hidden_size))
-    if max(block.leak for block in watched[name]) > _half_the_digits(hf_model.dtype):
+    name = _chosen(kind, watched, order, (*tokens.shape[:2], config.hidden_size))
+    if max(block.leak for block in watched[name]) > meant(hf_model.dtype):
         raise ModelError(f"{kind} attends to later tokens: the workbench reads causal models")
     paths = tuple(f"{name}.{k}" for k in range(len(watched[name])))
     return Structure(kind, paths, tuple(block.parts for block in watched[name]))
@@ -117,11 +112,6 @@ def _chosen(kind: str, watched: dict[str, list[Watched]], order: list[Watched], 
             " the workbench reads residual streams of one vector a token"
         )
     raise ModelError(f"{kind} has no list of blocks that run once each, in order: the workbench reads transformers")
-
-
-def _half_the_digits(dtype: torch.dtype) -> float:
-    """More than rounding makes of a relative difference, less than anything meant."""
-    return torch.finfo(dtype).eps ** 0.5
 
 
 def _block(module: nn.Module, parts: Parts) -> Block:

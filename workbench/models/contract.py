@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from workbench.errors import ModelError, WorkbenchError
+from workbench.errors import ModelError, WorkbenchError, warn
 from workbench.models.backend import one_pass
 
 Result = TypeVar("Result")
@@ -54,18 +54,33 @@ def random_inputs(hf_model: Any, rows: int, length: int, seed: int = 0) -> Tenso
     return usable[torch.randint(len(usable), (rows, length), generator=generator)].to(embeddings.device)
 
 
+def trial_inputs(hf_model: Any) -> tuple[Tensor, int]:
+    """Two short rows of inputs, and how many of their first are equal: what differs later must not show there."""
+    length = min(9, positions_of(hf_model.config) or 9)
+    rows, shared = random_inputs(hf_model, 2, length), (length + 1) // 2
+    rows[1, :shared] = rows[0, :shared]
+    return rows, shared
+
+
+def positions_of(config: Any) -> int | None:
+    """How many positions a configuration says that its model has; None where it sets no limit."""
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return limit if limit and limit > 0 else None  # XLNet says -1
+
+
 def _special_ids(config: Any) -> set[int]:
     named = (v for k, v in config.to_dict().items() if k.endswith(("_token_id", "_token_index")))
     return {token for value in named for token in (value if isinstance(value, list) else [value])}
 
 
 @contextmanager
-def on_trial(hf_model: Any) -> Iterator[None]:
+def on_trial(hf_model: Any, what: str | None = None) -> Iterator[None]:
     """A model about to be run by a check: in eval mode, no gradients, no pass beside it.
 
-    Raises :class:`ModelError`, in one line, for weights that are not in memory and for whatever the model raises.
+    Raises :class:`ModelError`, in one line that calls it ``what`` (its class), for weights that are not in memory and
+    for whatever the model raises.
     """
-    kind = type(hf_model).__name__
+    kind = what or type(hf_model).__name__
     absent = [name for name, x in chain(hf_model.named_parameters(), hf_model.named_buffers()) if x.is_meta]
     if absent:
         raise ModelError(
@@ -86,3 +101,24 @@ def on_trial(hf_model: Any) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def check_vocabulary(hf_model: Any, tokenizer: Any, name: str) -> None:
+    """Raise :class:`ModelError` for a tokenizer with tokens that the model called ``name`` has no embedding for.
+
+    Special tokens without one (Gemma 3 without its eyes keeps a token for images) are named in a warning.
+    """
+    rows = hf_model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) <= rows:
+        return
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    beyond = {token: number for token, number in tokenizer.get_vocab().items() if number >= rows}
+    ordinary = sorted(token for token, number in beyond.items() if number not in special)
+    if ordinary:
+        raise ModelError(
+            f"the tokenizer of {name} has {len(tokenizer)} tokens and the model {rows} embeddings (none for"
+            f" {ordinary[0]!r}): take the model's own tokenizer, or train it after"
+            " hf_model.resize_token_embeddings(len(tokenizer))"
+        )
+    if beyond:
+        warn(f"{name} has no embeddings for {', '.join(sorted(beyond))}: prompts with them are refused")

@@ -19,6 +19,7 @@ from workbench.arguments import flag, shown
 from workbench.errors import ArtifactError, ModelError, SiteError
 from workbench.models import inputs
 from workbench.models.backend import Backend, Hook
+from workbench.models.contract import positions_of
 from workbench.models.fingerprint import fingerprint
 from workbench.models.interventions import Intervention, Placed, Where, hooks_for
 from workbench.sites import Site, SiteMap, parse_sites
@@ -189,7 +190,7 @@ class HookedModel(ABC):
         return [i if i.site == site else Placed(i, site) for i, site in zip(interventions, sites, strict=True)]
 
     def _check_room(self, rows: Sequence[list[int]], new_tokens: int) -> None:
-        limit = getattr(self.config, "max_position_embeddings", None)
+        limit = positions_of(self.config)
         longest = max(map(len, rows))
         if limit and longest + new_tokens > limit:
             raise ModelError(

@@ -15,6 +15,7 @@ from workbench.models import inputs
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache, pad_right
 from workbench.models.chats import write_chat
+from workbench.models.contract import check_vocabulary
 from workbench.models.decoding import Completion, Decoder, Sampling, Score
 from workbench.models.hooked_model import HookedModel
 from workbench.models.interventions import Intervention
@@ -46,6 +47,7 @@ class LanguageModel(HookedModel):
     reads = "text"
 
     def __init__(self, backend: Backend, tokenizer: Any, name: str) -> None:
+        check_vocabulary(backend.hf_model, tokenizer, name)
         super().__init__(backend, name)
         self.tokenizer = tokenizer
 

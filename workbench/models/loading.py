@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from workbench.models.fingerprint import same_model
 from workbench.models.language_model import LanguageModel
 from workbench.models.sequence import SequenceConfig, SequenceModelForActions  # their import registers the model type
 from workbench.models.sequence_model import SequenceModel
+from workbench.models.weights import check_weights
 
 # name -> where its class is; a new back end is one file and one line here.
 BACKENDS: dict[str, str] = {
@@ -66,29 +68,38 @@ def load_model(
     source = _source(path_or_hub_id)
     place = check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    name, target = str(path_or_hub_id), {"device_map": device_map} if device_map else {}
     try:
-        target = {"device_map": device_map} if device_map else {}
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=_dtype(dtype), **target, **options)
-        if _dtype(dtype) is torch.float16:
-            same_model(model, AutoModelForCausalLM.from_pretrained(source, dtype="auto", **options))
-        acts = isinstance(model, SequenceModelForActions)
-        tokenizer = None if acts else AutoTokenizer.from_pretrained(source, **options)
+        with _quiet_hub():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                source, dtype=_dtype(dtype), output_loading_info=True, ignore_mismatched_sizes=True, **target, **options
+            )
+            if _dtype(dtype) is torch.float16:
+                same_model(model, AutoModelForCausalLM.from_pretrained(source, dtype="auto", **options))
     except SpecError:
         raise
     except Exception as error:  # the libraries below raise many kinds; each means that this cannot be loaded
-        raise ModelError(f"cannot load {path_or_hub_id!r}: {_reason(source, error)}") from error
-    name = str(path_or_hub_id)
+        raise ModelError(f"cannot load {name!r}: {_reason(source, error)}") from error
+    check_weights(name, model, info)
+    acts = isinstance(model, SequenceModelForActions)
+    tokenizer = None if acts else _tokenizer(source, name, options)
     if acts and backend != "hf":
         raise ModelError(f"{name} reads observations, not tokens: it has the hf back end only")
     if not device_map:
         try:
             model = model.to(place)  # type: ignore[arg-type]
         except (RuntimeError, AssertionError) as error:
-            raise ModelError(
-                f"cannot put {path_or_hub_id!r} on {str(place)!r}: {str(error).splitlines()[0]}"
-            ) from error
+            raise ModelError(f"cannot put {name!r} on {str(place)!r}: {str(error).splitlines()[0]}") from error
     model.eval().requires_grad_(False)
     return SequenceModel(model, name) if acts else _wrap(model, tokenizer, backend, name)
+
+
+def _tokenizer(source: str, name: str, options: dict[str, Any]) -> Any:
+    try:
+        with _quiet_hub():
+            return AutoTokenizer.from_pretrained(source, **options)
+    except Exception as error:  # as in load_model
+        raise ModelError(f"cannot read the tokenizer of {name!r}: {_first_line(error)}") from error
 
 
 def n_layers_of(path_or_hub_id: str) -> int:
@@ -169,7 +180,7 @@ def _source(path_or_hub_id: str | Path) -> str:
     if not name.strip():
         raise ModelError(f"cannot load {name!r}: name a shipped model ({', '.join(shipped)}), a folder or a hub id")
     near = difflib.get_close_matches(name.lower(), shipped, n=1, cutoff=_NEAR)
-    if near and name not in shipped and "/" not in name and not Path(name).exists():
+    if near and name not in shipped and "/" not in name and not os.path.exists(name):
         raise ModelError(f"cannot load {name!r}: no such folder or shipped model; did you mean {near[0]!r}?")
     return str(shipped.get(name, name))
 
@@ -188,10 +199,15 @@ def _quiet_hub() -> Iterator[None]:
 
 def _reason(source: str, error: Exception) -> str:
     """One line: for what does not look like a folder, the names that would work."""
-    path = Path(source)
-    if path.is_dir() and not (path / "config.json").exists():
-        return f"the folder has no config.json{did_you_mean(path.name, [p.name for p in path.iterdir()])}"
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    if path.exists():
+    first = _first_line(error)
+    if os.path.isdir(source) and not os.path.exists(
+        os.path.join(source, "config.json")
+    ):  # for any string, however long
+        return f"the folder has no config.json{did_you_mean(os.path.basename(source), os.listdir(source))}"
+    if os.path.exists(source):
         return first
     return f"no such folder or shipped model ({', '.join(shipped_models())}), and as a hub id: {first}"
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -37,7 +37,7 @@ def token_probabilities(
 
     >>> from workbench.models.tiny import tiny_model
     >>> model = tiny_model()
-    >>> table = token_probabilities(model, "a b", model.encode_continuation(" c"), top=2)
+    >>> table = token_probabilities(model, "a b", model.encode_continuation(" c", after="a b"), top=2)
     >>> table[["position", "text", "part"]].values.tolist()[1:]
     [[1, 'a', 'prompt'], [2, ' b', 'prompt'], [3, ' c', 'completion'], [4, '', 'next']]
     """

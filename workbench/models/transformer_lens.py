@@ -19,12 +19,16 @@ from torch import Tensor
 from workbench.errors import ModelError
 from workbench.models.backend import Backend, Hook, Hooks, StopForward, in_order
 from workbench.models.blocks import structure
+from workbench.models.contract import on_trial, trial_inputs
 from workbench.models.shared_weights import copy_sharing_weights
+from workbench.models.watched import distance, meant, rounding, sum_errors
 from workbench.sites import COMPONENTS, Site
 
 # Components whose activations are [batch, pos, d]; those of heads are [batch, pos, head, d_head] and patterns
 # [batch, head, query, key], which interventions do not know.
 _STEERABLE = frozenset({"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "mlp.pre", "mlp.post"})
+_HEADS = ("attn.q", "attn.k", "attn.v", "attn.z")
+_PARTS = frozenset({"attn_out", "resid_mid", "mlp_out"})
 
 
 class TransformerLensBackend(Backend):
@@ -38,14 +42,39 @@ class TransformerLensBackend(Backend):
 
     def __init__(self, hf_model: Any, tokenizer: Any) -> None:
         self.hf_model = hf_model
-        found = structure(hf_model)
-        layers = range(len(found.blocks))
+        layers = range(len(structure(hf_model).blocks))
+        self._last = layers[-1]
         self.bridge = _boot(copy_sharing_weights(hf_model), tokenizer)
         self._points = self.bridge.hook_dict  # aliases such as blocks.0.hook_resid_post included
-        self.components = frozenset(c for c in COMPONENTS if all(Site(k, c).hook_name in self._points for k in layers))
+        self.components = self._found(layers)
         self.steerable = self.components & _STEERABLE
-        self.missing = found.missing
-        self._last = layers[-1]
+        reason = f"TransformerLens has no point in {type(hf_model).__name__} that gives it in every block"
+        self.missing = dict.fromkeys(COMPONENTS.keys() - self.components, reason)
+
+    def _found(self, layers: range) -> frozenset[str]:
+        """The components that every block has, by a pass over random tokens; :class:`ModelError` for a bridge that does
+        not compute what the model does."""
+        tokens, _ = trial_inputs(self.hf_model)
+        named = {c for c in COMPONENTS if all(Site(k, c).hook_name in self._points for k in layers)}
+        read: dict[Site, list[Tensor]] = {Site(k, c): [] for k in layers for c in named - {"resid_mid"}}
+
+        def reading(site: Site) -> Hook:
+            def see(activation: Tensor) -> Tensor:
+                read[site].append(activation.clone())  # some blocks add in place afterwards
+                return activation
+
+            return see
+
+        kind = type(self.hf_model).__name__
+        with on_trial(self.hf_model, f"TransformerLens' bridge of {kind}"):
+            logits = self.forward(tokens, hooks={site: reading(site) for site in read})
+            expected = self.hf_model(tokens, use_cache=False).logits
+        found = {c for c in named if all(_fits(c, read.get(Site(k, c)), tokens.shape) for k in layers)}
+        if not {"resid_pre", "resid_post"} <= found or distance(expected, logits) > meant(self.hf_model.dtype):
+            raise ModelError(
+                f"TransformerLens cannot run {kind} (use backend='hf'): its bridge computes something else"
+            )
+        return frozenset(found if all(_add_up(read, k) for k in layers) else found - _PARTS)
 
     @property
     def basis(self) -> str:
@@ -101,6 +130,31 @@ class TransformerLensBackend(Backend):
 
         add(Site(layer, "resid_pre"), before)
         add(Site(layer, "attn_out"), after)
+
+
+def _fits(component: str, seen: list[Tensor] | None, tokens: tuple[int, int]) -> bool:
+    """Whether a point was reached once, with an activation of the shape that its component has."""
+    if seen is None:  # resid_mid, which is resid_pre + attn_out
+        return True
+    batch, pos = tokens
+    shapes = {"attn.pattern": (batch, None, pos, pos)} | dict.fromkeys(_HEADS, (batch, pos, None, None))
+    wanted = shapes.get(component, (batch, pos, None))
+    return (
+        len(seen) == 1
+        and len(seen[0].shape) == len(wanted)
+        and all(size in (None, own) for size, own in zip(wanted, seen[0].shape, strict=True))
+    )
+
+
+def _add_up(read: dict[Site, list[Tensor]], layer: int) -> bool:
+    """Whether what was read of a block is what it adds to the residual stream."""
+    parts = [read.get(Site(layer, c), []) for c in ("resid_pre", "attn_out", "mlp_out", "resid_post")]
+    if not all(parts):
+        return False
+    before, attention, mlp, after = (seen[0] for seen in parts)
+    return before.shape == attention.shape == mlp.shape and bool(
+        sum_errors(before, attention, [mlp], after) <= rounding(before.dtype)
+    )
 
 
 def _on_point(ours: Hook) -> Any:

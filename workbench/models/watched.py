@@ -74,16 +74,17 @@ class Watched:
         after = first(output)
         if self._in_stream(after):
             self.shape = tuple(after.shape)
-            self.leak = max(self.leak, _leak(after[:, : self.shared]))
+            self.leak = max(self.leak, distance(*after[:, : self.shared]))
             fired = Counter(name for name, _ in self._put_out)
             put_out = [(name, x) for name, x in self._put_out if x is not None and fired[name] == 1]
             self.parts = _parts(self._before, put_out, self._given, after)
         self._given, self._put_out = [], []
 
 
-def _leak(rows: Tensor) -> float:
-    """How far two rows that should be equal differ; at most positions, since rounding may send one to other experts."""
-    a, b = rows.float()
+def distance(a: Tensor, b: Tensor) -> float:
+    """How far activations [..., pos, d] are from others, relative to them, at most positions (rounding may send one
+    token to other experts)."""
+    a, b = a.float(), b.float()
     return float(((a - b).norm(dim=-1) / a.norm(dim=-1).clamp(min=1e-30)).median())
 
 
@@ -115,6 +116,11 @@ def _is_read(before: Tensor, attention: Tensor, given: list[Tensor]) -> bool:
         and float(sum_errors(before, attention, [nothing], x)) <= rounding(x.dtype)
         for x in given
     )
+
+
+def meant(dtype: torch.dtype) -> float:
+    """From here on a relative difference is no rounding: half the digits."""
+    return torch.finfo(dtype).eps ** 0.5
 
 
 def rounding(dtype: torch.dtype) -> float:

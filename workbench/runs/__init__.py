@@ -1,8 +1,8 @@
 """Run folders: a run's spec, provenance, status, rows, artifacts and figures on disk, and how to resume and read them.
 
 ``root/<experiment>/<name or spec hash>/`` holds ``spec.json``, ``provenance.json``, ``status.json``, ``plan.json``,
-``rows/*.parquet`` (one file a finished step of work), ``artifacts/`` (safetensors, Parquet, JSON), ``figures/`` and
-``log.txt``.  :class:`RunFolder` writes one, :func:`load_run` and :func:`list_runs` read them; :func:`run_cells` fills
+``rows/*.parquet`` (one file a finished step of work), ``artifacts/`` (safetensors, Parquet, JSON), ``checksums.jsonl``,
+``figures/`` and ``log.txt``.  :class:`RunFolder` writes one, :func:`load_run` and :func:`list_runs` read them; :func:`run_cells` fills
 one from many small cells, here, on a Ray cluster or on Slurm.
 """
 

@@ -31,11 +31,13 @@ class Cell(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The rows of a cell that was tried; ``trace`` is the traceback of one that failed."""
+    """The rows of a cell that was tried; ``trace`` is the traceback of one that failed, ``saved`` the artifacts (file
+    names) that it wrote."""
 
     name: str
     frame: pd.DataFrame
     trace: str = ""
+    saved: tuple[str, ...] = ()
 
 
 Worker = Callable[[Cell, Path], "pd.DataFrame"]

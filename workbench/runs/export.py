@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from workbench.errors import RunError
+from workbench.errors import RunError, warn
 from workbench.files import disk_errors, make_folder, replacing
 from workbench.runs.records import load_run
 
@@ -20,9 +20,12 @@ def export_run(path: str | os.PathLike[str], destination: str | os.PathLike[str]
     """Zip a run to ``destination`` (a ``.zip`` file, or a folder that gets ``experiment-name.zip``); returns the file.
 
     The same contents give the same bytes.  Left out: the lock, temporary and broken files, links.  Inside, files lie
-    under ``experiment/name/``, so that unpacking in a folder of runs gives a run again.
+    under ``experiment/name/``, so that unpacking in a folder of runs gives a run again.  One line says when the spec is
+    not the one that was run.
     """
     run = load_run(path)
+    if run.edited:
+        warn(f"{run.experiment}/{run.name}: {run.edited}")
     target = Path(destination).expanduser().resolve()
     if target.suffix != ".zip":
         target = target / f"{run.experiment}-{run.name}.zip"

@@ -16,21 +16,31 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.arguments import a_path, listed, mapping, text
 from workbench.errors import RunError
-from workbench.files import disk_errors, make_folder, read_object, remove_temporaries, write_bytes, write_json
+from workbench.files import (
+    disk_errors,
+    json_bytes,
+    make_folder,
+    read_object,
+    remove_temporaries,
+    write_bytes,
+    write_json,
+)
 from workbench.locks import Lock
+from workbench.provenance import Model
 from workbench.provenance import provenance as current_provenance
+from workbench.runs.checksums import Checksum, Checksums, digest, digest_of
 from workbench.runs.contents import (
     ARTIFACTS,
     FIGURES,
     LOG_FILE,
     PLAN_FILE,
-    PROVENANCE_FILE,
     ROWS,
     SPEC_FILE,
     RunContents,
 )
 from workbench.runs.names import check_name
-from workbench.runs.specs import first_difference, plain_json, spec_data, spec_hash
+from workbench.runs.sameness import check_spec, record_model, record_session
+from workbench.runs.specs import plain_json, spec_data, spec_hash
 from workbench.runs.status import LOCK_FILE, STATUS_FILE, RunStatus, error_line, now
 from workbench.runs.tensors import tensor_bytes
 from workbench.tables import frame_bytes, read_table
@@ -59,6 +69,7 @@ class RunFolder(RunContents):
         self._lock = lock
         self._finished: set[str] = set()
         self._verified: set[str] = set()
+        self._saved: dict[str, str] = {}  # artifacts since a step was finished last, with their digests
 
     @classmethod
     def open(
@@ -99,25 +110,36 @@ class RunFolder(RunContents):
         return [step for step in planned if not self.done(step)]
 
     def done(self, step: str) -> bool:
-        """Whether a step is finished.  A file that cannot be read is moved aside to ``*.broken`` and not counted."""
+        """Whether a step is finished, and all that it wrote is there and whole.
+
+        Of one that is to be done again, the rows are moved aside to ``*.broken``.
+        """
         path = self._file(ROWS, step, "step", ".parquet")
         if step in self._finished and step not in self._verified:
             try:
                 read_table(path)
+                for file in self._sums.of_step(step):
+                    self._checked(self.path / file)
                 self._verified.add(step)
             except RunError as error:
                 self._set_aside(step, path, error)
         return step in self._finished
 
-    def write(self, step: str, frame: pd.DataFrame) -> None:
+    def write(self, step: str, frame: pd.DataFrame, saved: Iterable[str] = ()) -> None:
         """Finish a step with its rows; they are on disk when this returns.  A step is finished only once.
 
+        The artifacts that were saved since the step before are its own: should one be lost or broken, it is done again.
+        ``saved``: further ones that another process wrote for it, by file name.
         Raises :class:`DataError` for a frame that cannot be a table, :class:`RunError` when it cannot be written.
         """
         self._writable()
         if self.done(step):
             raise RunError(f"step {step!r} is finished already: ask run.done(step) before computing it")
-        write_bytes(self._file(ROWS, step, "step", ".parquet"), frame_bytes(frame, f"step {step!r}"))
+        path, data = self._file(ROWS, step, "step", ".parquet"), frame_bytes(frame, f"step {step!r}")
+        others = {f"{ARTIFACTS}/{name}": digest_of(self.path / ARTIFACTS / name) for name in saved}
+        self._sums.add(self._saved | others | {f"{ROWS}/{path.name}": digest(data)}, step)
+        self._saved = {}
+        write_bytes(path, data)
         self._finished.add(step)
         self._verified.add(step)
         self._update(done=len(self._finished))
@@ -128,32 +150,31 @@ class RunFolder(RunContents):
         path = self._file(ROWS, step, "step", ".parquet")
         with disk_errors(path):
             path.unlink(missing_ok=True)
-        self._finished.discard(step)
-        self._verified.discard(step)
-        self._update(done=len(self._finished))
+        self._undone(step)
 
     def save_tensors(
         self, name: str, tensors: Mapping[str, Tensor | np.ndarray], metadata: Mapping[str, Any] | None = None
     ) -> Path:
         """Save named tensors and JSON-able metadata as ``artifacts/name.safetensors``, replacing what was there."""
-        self._writable()
-        path = self._file(ARTIFACTS, name, "artifact", ".safetensors")
-        write_bytes(path, tensor_bytes(tensors, metadata))
-        return path
+        return self._save(self._file(ARTIFACTS, name, "artifact", ".safetensors"), tensor_bytes(tensors, metadata))
 
     def save_table(self, name: str, frame: pd.DataFrame) -> Path:
         """Save a table made from the rows (a summary with intervals, say) as ``artifacts/name.parquet``."""
-        self._writable()
-        path = self._file(ARTIFACTS, name, "artifact", ".parquet")
-        write_bytes(path, frame_bytes(frame, f"table {name!r}"))
-        return path
+        return self._save(self._file(ARTIFACTS, name, "artifact", ".parquet"), frame_bytes(frame, f"table {name!r}"))
 
     def write_json(self, name: str, data: Any) -> Path:
         """Save JSON-able data as ``artifacts/name.json``, replacing what was there."""
-        self._writable()
         path = self._file(ARTIFACTS, name, "artifact", ".json")
-        write_json(path, plain_json(data, f"artifact {name!r}"))
-        return path
+        return self._save(path, json_bytes(plain_json(data, f"artifact {name!r}")))
+
+    def uses(self, model: Model, name: str | None = None) -> None:
+        """Note a further model that the run's results come from, under ``name`` (default its own).
+
+        Raises :class:`RunError` when another one had that name before: a run that is gone on with must be of the same
+        models.
+        """
+        self._writable()
+        record_model(self.path, model, model.name if name is None else name)
 
     def log(self, message: str) -> None:
         """Add a line, with the time, to ``log.txt``; further lines of a message are indented."""
@@ -177,6 +198,8 @@ class RunFolder(RunContents):
             return
         try:
             left = self._status.total is not None and not self._finished.issuperset(self._planned())
+            self._sums.add(self._saved, "")
+            self._saved = {}
             crashed = isinstance(error, Exception)
             state = "failed" if crashed else "interrupted" if error is not None or left else "finished"
             self._update(state=state, finished=now(), error=None if error is None else error_line(error))
@@ -199,54 +222,54 @@ class RunFolder(RunContents):
             error.add_note(f"the state of the run could not be written either: {second}")
 
     def _begin(self, given: Mapping[str, Any] | None) -> None:
-        self._match_spec()
-        for folder in (ROWS, ARTIFACTS, FIGURES):
-            make_folder(self.path / folder)
-        remove_temporaries(self.path)
-        self._finished = set(self.steps())
-        session = current_provenance() if given is None else mapping(given, "provenance")
-        self._record_provenance(plain_json(session, "provenance"))
-        created, start = self._created(), now()
-        self._status = RunStatus("running", created or start, start, start, done=len(self._finished))
-        self._update()
-        self.log(f"opened by process {os.getpid()}, {len(self._finished)} steps finished before")
-
-    def _match_spec(self) -> None:
-        path = self.path / SPEC_FILE
-        if path.exists():
-            difference = first_difference(read_object(path), self.spec)
-            if difference:
-                raise RunError(f"run {self.path} belongs to another spec: {difference}; choose another name")
+        session = plain_json(current_provenance() if given is None else mapping(given, "provenance"), "provenance")
+        before, start = self._status_before(), now()
+        if (self.path / SPEC_FILE).exists():
+            check_spec(self.path, self.spec, before and before.spec)
         elif self.steps():
             raise RunError(f"run {self.path} has rows but no {SPEC_FILE}, so nobody knows of what: choose another name")
         else:
-            write_json(path, self.spec)
+            write_json(self.path / SPEC_FILE, self.spec)
+        record_session(self.path, session)
+        for folder in (ROWS, ARTIFACTS, FIGURES):
+            make_folder(self.path / folder)
+        remove_temporaries(self.path)
+        self._sums, self._finished = Checksums(self.path), set(self.steps())
+        created, hashed = before.created if before else start, spec_hash(self.spec)
+        self._status = RunStatus("running", created, start, start, done=len(self._finished), spec=hashed)
+        self._update()
+        self.log(f"opened by process {os.getpid()}, {len(self._finished)} steps finished before")
 
-    def _record_provenance(self, session: dict[str, Any]) -> None:
-        """The first session's record, with the records of later ones that ran on something else in ``resumed``."""
-        path = self.path / PROVENANCE_FILE
-        if not path.exists():
-            write_json(path, session)
-            return
-        first = read_object(path)
-        resumed = first.get("resumed", [])
-        if _lasting(session) != _lasting(resumed[-1] if resumed else first):
-            write_json(path, {**first, "resumed": [*resumed, session]})
-
-    def _created(self) -> str | None:
+    def _status_before(self) -> RunStatus | None:
         path = self.path / STATUS_FILE
         try:
-            return RunStatus.from_data(read_object(path), path).created
+            return RunStatus.from_data(read_object(path), path)
         except RunError:  # none yet, or damaged: it is about to be written anew
             return None
+
+    def _checksums(self) -> Mapping[str, Checksum]:
+        return self._sums.known
+
+    def _save(self, path: Path, data: bytes | memoryview) -> Path:
+        self._writable()
+        file = path.relative_to(self.path).as_posix()
+        self._sums.forget([file])
+        write_bytes(path, data)
+        self._saved[file] = digest(data)
+        return path
 
     def _set_aside(self, step: str, path: Path, error: RunError) -> None:
         self._writable()
         with disk_errors(path):
             os.replace(path, path.with_name(f"{path.name}.broken"))
+        self._undone(step)
+        self.log(f"step {step!r} is done again, its rows were set aside: {error}")
+
+    def _undone(self, step: str) -> None:
+        self._sums.forget(self._sums.of_step(step))
         self._finished.discard(step)
+        self._verified.discard(step)
         self._update(done=len(self._finished))
-        self.log(f"step {step!r} is done again, its file was set aside: {error}")
 
     def _update(self, **changes: Any) -> None:
         self._status = dataclasses.replace(self._status, **{"updated": now(), **changes})
@@ -255,7 +278,3 @@ class RunFolder(RunContents):
     def _writable(self) -> None:
         if not self._lock.held:
             raise RunError(f"run {self.path} is not open in this process: use RunFolder.open to write to it")
-
-
-def _lasting(session: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in session.items() if key not in ("started", "command", "resumed")}

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.arguments import a_path
-from workbench.errors import RunError, did_you_mean
+from workbench.errors import RunError, WorkbenchError, did_you_mean
 from workbench.files import read_object
-from workbench.runs.contents import PROVENANCE_FILE, SPEC_FILE, RunContents
-from workbench.runs.status import RunStatus, read_status
+from workbench.runs.contents import SPEC_FILE, RunContents
+from workbench.runs.sameness import read_provenance
+from workbench.runs.specs import spec_hash
+from workbench.runs.status import RunStatus, error_line, read_status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,12 +36,23 @@ class RunRecord(RunContents):
     status: RunStatus
 
     @property
-    def experiment(self) -> str:
-        return self.path.parent.name
+    def edited(self) -> str | None:
+        """One line when ``spec.json`` is not the spec that was run, because somebody changed it; else None."""
+        if self.status.spec in (None, spec_hash(self.spec)):
+            return None
+        return f"{SPEC_FILE} was edited: it is not the spec that was run"
 
-    @property
-    def name(self) -> str:
-        return self.path.name
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """What a family makes of an edited spec may fail in any way: such an error becomes one line that says so."""
+        try:
+            yield
+        except WorkbenchError:
+            raise
+        except Exception as error:
+            if not self.edited:
+                raise
+            raise RunError(f"{self.path}: {self.edited}, and cannot be shown: {error_line(error)}") from error
 
 
 def check_root(root: str | os.PathLike[str]) -> Path:
@@ -54,8 +69,7 @@ def load_run(path: str | os.PathLike[str]) -> RunRecord:
     if not folder.is_dir():
         others = [other.name for other in _folders(folder.parent)]
         raise RunError(f"there is no run folder {folder}" + (did_you_mean(folder.name, others) if others else ""))
-    spec, provenance = read_object(folder / SPEC_FILE), read_object(folder / PROVENANCE_FILE)
-    return RunRecord(folder, spec, provenance, read_status(folder))
+    return RunRecord(folder, read_object(folder / SPEC_FILE), read_provenance(folder), read_status(folder))
 
 
 def load_results(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -67,8 +81,8 @@ def list_runs(root: str | os.PathLike[str]) -> pd.DataFrame:
     """One row for each run below ``root``, sorted by experiment and name.
 
     Columns: experiment, name, status, done (finished steps), total (planned ones, or missing), created, updated,
-    error, path.  A folder that is broken or half made has status ``broken`` and the reason in ``error``; it never
-    raises for one.  A root that does not exist holds no runs.
+    error, path.  ``error`` also says that a spec was edited.  A folder that is broken or half made has status
+    ``broken`` and the reason in ``error``; it never raises for one.  A root that does not exist holds no runs.
     """
     import pandas as pd
 
@@ -83,7 +97,7 @@ def _row(folder: Path) -> dict[str, Any]:
         run = load_run(folder)
         status = run.status
         row |= {"done": len(run.steps()), "total": status.total, "created": status.created, "updated": status.updated}
-        row |= {"status": status.state, "error": status.error}
+        row |= {"status": status.state, "error": "; ".join(filter(None, (status.error, run.edited))) or None}
     except Exception as error:  # whatever is wrong with one folder, the others must be listed
         row |= {"status": "broken", "error": str(error)}
     return row

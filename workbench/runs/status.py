@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ class RunStatus:
 
     ``created`` is when the run was first opened, ``started`` when its last session was, ``updated`` when something
     was last finished; ``done`` counts finished steps, ``total`` planned ones (None: not planned), ``error`` is the
-    line that ended a failed or interrupted session.
+    line that ended a failed or interrupted session, ``spec`` the hash of what is run (None: of runs before 0.1).
     """
 
     state: State
@@ -34,17 +35,40 @@ class RunStatus:
     done: int = 0
     total: int | None = None
     error: str | None = None
+    spec: str | None = None
 
     @classmethod
     def from_data(cls, data: dict[str, Any], where: Path) -> RunStatus:
         """Check what ``status.json`` holds; keys that we do not know (a later version's) are ignored."""
         try:
             status = cls(**{f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data})
-        except (TypeError, KeyError) as error:
+        except TypeError as error:
             raise RunError(f"{where} is not a run's status: {error}") from error
-        if status.state not in get_args(State) or not isinstance(status.done, int):
-            raise RunError(f"{where} is not a run's status: state is {status.state!r}, done is {status.done!r}")
+        for name, value in vars(status).items():
+            if not _VALID.get(name, _is_text)(value):
+                raise RunError(f"{where} is not a run's status: {name} is {str(value)[:60]!r}")
         return status
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+# What a field may hold, where that is not a text.
+_VALID: dict[str, Callable[[Any], bool]] = {
+    "state": lambda value: _is_text(value) and value in get_args(State),
+    "done": _is_count,
+    "total": lambda value: value is None or _is_count(value),
+    **dict.fromkeys(("finished", "error", "spec"), _is_text_or_none),
+}
 
 
 def now() -> str:

@@ -149,7 +149,7 @@ def _encoded(model: LanguageModel, pairs: Sequence[Pair]) -> list[_Row]:
     end = [] if model.tokenizer.eos_token_id is None else [model.tokenizer.eos_token_id]
     rows = []
     for pair, prompt in zip(pairs, model.encode_all([pair.prompt for pair in pairs]), strict=True):
-        completion = model.encode_continuation(pair.completion)
+        completion = model.encode_continuation(pair.completion, after=pair.prompt)
         if not completion:
             raise DataError(f"a pair has an empty completion: {str(pair.prompt)[:60]!r}")
         rows.append(_Row([*prompt, *completion, *end], len(prompt)))

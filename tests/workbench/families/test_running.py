@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import threading
+import dataclasses
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from workbench.errors import DataError, RunError, SpecError
-from workbench.families import Claim, Context, Family, Spec, Step, plan, run, running, verdict
+from workbench.families import Claim, Context, Family, Spec, Step, plan, run, verdict
 from workbench.families.claims import read_claims
+from workbench.models.tiny import tiny_model
 from workbench.runs import RunFolder, load_run
 from workbench.runs.cells import Outcome
 from workbench.statistics import Interval
@@ -30,8 +31,11 @@ def _steps(spec):
     yield Step("last", "only if wanted", lambda context: _drawn(context, 9.0), when=lambda c: c.spec.stop != "last")
 
 
+STOP_AT = []  # levels at which somebody presses Ctrl-C
+
+
 def _drawn(context, level):
-    if context.spec.stop == f"{level:g}":
+    if level in STOP_AT:
         raise KeyboardInterrupt
     return pd.DataFrame({"level": level, "score": np.random.default_rng(context.seed("toy", str(level))).random(4)})
 
@@ -61,19 +65,50 @@ def test_run_writes_steps_tables_and_claims_and_says_each_step(tmp_path):
     assert record.load_table("claims")["held"].tolist() == [False]
 
 
-def test_a_stopped_run_resumes_to_the_same_tables_and_does_no_step_twice(tmp_path):
+def test_a_stopped_run_resumes_to_the_same_tables_and_does_no_step_twice(tmp_path, monkeypatch):
     whole = load_run(run(TOY, ToySpec(), tmp_path, "whole"))
-    spec = ToySpec(stop="2")
-    with pytest.raises(KeyboardInterrupt):
-        run(TOY, spec, tmp_path, "stopped")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setitem(globals(), "STOP_AT", [2.0])
+        run(TOY, ToySpec(), tmp_path, "stopped")
     assert load_run(tmp_path / "toy" / "stopped").status.state == "interrupted"
-    object.__setattr__(spec, "stop", "")
-    (tmp_path / "toy" / "stopped" / "spec.json").write_text(spec.model_dump_json())
     lines = []
-    resumed = load_run(run(TOY, spec, tmp_path, "stopped", log=lines.append))
+    resumed = load_run(run(TOY, ToySpec(), tmp_path, "stopped", log=lines.append))
     assert lines == ["[3/4] draw at 2", "[4/4] only if wanted"]
     pd.testing.assert_frame_equal(resumed.rows(), whole.rows())
     pd.testing.assert_frame_equal(resumed.load_table("means"), whole.load_table("means"))
+
+
+class ModelToySpec(ToySpec):
+    def load(self):
+        return tiny_model("llama", MODEL_SEED)
+
+
+MODEL_SEED = 0
+
+
+def test_a_run_does_not_go_on_with_another_model(tmp_path, monkeypatch):
+    family = dataclasses.replace(TOY, spec=ModelToySpec)
+    path = run(family, ModelToySpec(), tmp_path)
+    assert run(family, ModelToySpec(), tmp_path) == path
+    before = load_run(path).provenance
+    monkeypatch.setitem(globals(), "MODEL_SEED", 1)
+    with pytest.raises(RunError, match=r"another model: fingerprint .* there and .* here"):
+        run(family, ModelToySpec(), tmp_path)
+    assert load_run(path).provenance == before and load_run(path).status.state == "finished"
+
+
+def test_a_lost_artifact_is_made_again_by_its_step_alone(tmp_path):
+    def saving(context, name):
+        context.folder.save_tensors(name, {"x": torch.ones(3)})
+        return pd.DataFrame({"name": [name]})
+
+    steps = [Step(name, f"make {name}", partial(saving, name=name)) for name in ("one", "two")]
+    family = Family("toy", "A toy", ToySpec, {}, lambda spec: steps)
+    path = run(family, ToySpec(), tmp_path)
+    (path / "artifacts" / "two.safetensors").unlink()
+    lines = []
+    assert run(family, ToySpec(), tmp_path, log=lines.append) == path and lines == ["[2/2] make two"]
+    assert load_run(path).load_arrays("two")["x"].tolist() == [1, 1, 1] and load_run(path).status.state == "finished"
 
 
 def test_a_step_whose_condition_is_false_is_no_part_of_the_run(tmp_path):
@@ -165,7 +200,16 @@ def test_a_step_whose_process_died_is_an_error_that_names_it(side, tmp_path, mon
     assert not load_run(tmp_path / "side" / "run").steps()
 
 
-def test_the_owner_of_the_folder_does_not_watch_itself():
-    before = threading.active_count()
-    running._end_with(os.getpid())
-    assert threading.active_count() == before
+def test_a_run_that_is_ended_while_its_figures_are_drawn_is_not_finished_and_only_draws_when_it_goes_on(tmp_path):
+    seen, lines = [], []
+
+    def drawing(record):
+        seen.append((record.status.state, record.load_table("claims")["held"].tolist()))
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(TOY, ToySpec(), tmp_path, "half", last=drawing)
+    assert load_run(tmp_path / "toy" / "half").status.state == "interrupted"
+    path = run(TOY, ToySpec(), tmp_path, "half", log=lines.append, last=drawing)
+    assert seen == [("running", [False])] * 2 and lines == [] and load_run(path).status.state == "finished"

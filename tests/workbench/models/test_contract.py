@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from workbench.errors import ModelError
+from workbench.errors import DataError, ModelError, WorkbenchWarning
 from workbench.models.contract import on_trial, once, random_inputs
-from workbench.models.tiny import tiny_hf_model, tiny_sequence_model
+from workbench.models.hf import HuggingFaceBackend
+from workbench.models.language_model import LanguageModel
+from workbench.models.tiny import tiny_hf_model, tiny_sequence_model, tiny_tokenizer
 
 
 def test_a_check_is_made_once_for_each_model() -> None:
@@ -46,3 +48,19 @@ def test_tensors_that_are_not_in_memory_are_one_line() -> None:
         on_trial(hf_model),
     ):
         pass
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_has_embeddings_says_how_to_mend_it() -> None:
+    hf_model, tokenizer = tiny_hf_model("llama"), tiny_tokenizer()
+    tokenizer.add_tokens(["hello"])
+    with pytest.raises(ModelError, match=r"none for 'hello'\).*resize_token_embeddings\(len\(tokenizer\)\)$"):
+        LanguageModel(HuggingFaceBackend(hf_model), tokenizer, "grown")
+
+
+def test_special_tokens_without_an_embedding_are_named() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    with pytest.warns(WorkbenchWarning, match="no embeddings for <image>: prompts with them are refused"):
+        model = LanguageModel(HuggingFaceBackend(tiny_hf_model("llama")), tokenizer, "blind")
+    with pytest.raises(DataError):
+        model.encode("a <image>")

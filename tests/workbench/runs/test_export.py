@@ -41,6 +41,7 @@ def test_lock_temporary_broken_and_linked_files_stay_behind(finished_run, tmp_pa
         "artifacts/summary.parquet",
         "artifacts/vector.safetensors",
         "artifacts/words.json",
+        "checksums.jsonl",
         "figures/entropy.html",
         "log.txt",
         "plan.json",

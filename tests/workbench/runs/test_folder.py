@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
-from workbench.errors import DataError, RunError, SpecError
-from workbench.runs import RunFolder, load_run, spec_hash
+from workbench.errors import DataError, RunError, SpecError, WorkbenchWarning
+from workbench.models.tiny import tiny_model
+from workbench.provenance import provenance
+from workbench.runs import RunFolder, export_run, list_runs, load_run, spec_hash
 
 
 def files(folder: Path) -> set[str]:
@@ -30,6 +32,7 @@ def test_run_lies_under_its_experiment_and_spec_hash_with_the_documented_files(t
         "plan.json",
         "status.json",
         "rows/a.parquet",
+        "checksums.jsonl",
         "log.txt",
     }
     assert json.loads((run.path / "spec.json").read_text()) == spec
@@ -285,3 +288,133 @@ def test_provenance_is_looked_up_when_not_given(tmp_path, spec):
     with RunFolder.open(tmp_path, "east", spec) as run:
         pass
     assert "python" in load_run(run.path).provenance["versions"]
+
+
+def made_of(fingerprint="a", **other):
+    """A provenance that says no more than the model."""
+    return {"model": {"name": "tiny", "fingerprint": fingerprint, "backend": "hf", "dtype": "float32"} | other}
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (made_of("b"), "fingerprint a there and b here"),
+        (made_of(dtype="bfloat16"), "dtype float32 there and bfloat16 here"),
+        (made_of(backend="nnsight"), "back end hf there and nnsight here"),
+    ],
+)
+def test_a_run_is_one_model_and_another_is_refused_before_anything_changes(tmp_path, spec, frame, now, said):
+    with RunFolder.open(tmp_path, "east", spec, "first", made_of()) as run:
+        run.write("a", frame)
+    before = {path: path.read_bytes() for path in run.path.rglob("*.json*")}
+    with pytest.raises(RunError, match=f"another model: {said}; a run is one model, choose another name"):
+        RunFolder.open(tmp_path, "east", spec, "first", now)
+    assert {path: path.read_bytes() for path in run.path.rglob("*.json*")} == before
+    for same in (made_of(name="elsewhere"), {}, {"model": None}):
+        with RunFolder.open(tmp_path, "east", spec, "first", same) as run:
+            assert run.done("a")
+
+
+def test_further_models_of_a_run_stay_the_same_too(tmp_path, spec):
+    model, other, third = (tiny_model("llama", seed) for seed in range(3))
+    with RunFolder.open(tmp_path, "east", spec, "first", provenance(model)) as run:
+        run.uses(other, "judge")
+    with RunFolder.open(tmp_path, "east", spec, "first", provenance(model)) as run:
+        run.uses(other, "judge")
+        run.uses(third, "second")
+        with pytest.raises(RunError, match="another model: fingerprint"):
+            run.uses(third, "judge")
+    made = load_run(run.path).provenance
+    assert made["models"]["judge"] == provenance(other)["model"] and "resumed" not in made
+
+
+def test_an_edited_spec_is_said_by_readers_and_refused_by_the_writer(tmp_path, finished_run, spec):
+    path, root = finished_run / "spec.json", finished_run.parents[1]
+    path.write_text(json.dumps(spec, sort_keys=True))  # the same values
+    assert load_run(finished_run).edited is None
+    edited = spec | {"seed": 5}
+    path.write_text(json.dumps(edited))
+    said = "spec.json was edited: it is not the spec that was run"
+    assert load_run(finished_run).edited == said and list_runs(root)["error"][0] == said
+    with pytest.warns(WorkbenchWarning, match=f"east/first: {said}"):
+        export_run(finished_run, tmp_path)
+    for given, why in ((spec, r" \(seed is 5 there and 0 here\)"), (edited, "")):
+        with pytest.raises(RunError, match=f"spec.json was edited{why}: it is not the spec that was run"):
+            RunFolder.open(root, "east", given, name="first")
+    path.write_text(json.dumps(spec))
+    with RunFolder.open(root, "east", spec, name="first") as run:
+        assert run.plan(["b", "a"]) == []
+
+
+def with_artifacts(root, spec, frame):
+    """A run of two steps, each of which writes every kind of artifact, and an artifact of no step."""
+    with RunFolder.open(root, "east", spec, "first", {}) as run:
+        for step in run.plan(["a", "b"]):
+            run.save_tensors(f"tensors-{step}", {"u": torch.arange(50.0)})
+            run.save_table(f"table-{step}", frame)
+            run.write_json(f"data-{step}", {"step": step})
+            run.write(step, frame)
+        run.write_json("chosen", [step for step in ("a", "b") if run.done(step)])
+    return run.path
+
+
+def flip(path):
+    """Two bytes in the middle are others."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    data[len(data) // 2 + 3] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, flip], ids=["lost", "flipped"])
+@pytest.mark.parametrize(
+    ("file", "read"),
+    [
+        ("tensors-b.safetensors", lambda run: run.load_tensors("tensors-b")),
+        ("tensors-b.safetensors", lambda run: run.load_arrays("tensors-b")),
+        ("table-b.parquet", lambda run: run.load_table("table-b")),
+        ("data-b.json", lambda run: run.read_json("data-b")),
+    ],
+)
+def test_a_lost_or_broken_artifact_is_named_and_made_again_by_its_step(tmp_path, spec, frame, harm, file, read):
+    path = with_artifacts(tmp_path, spec, frame)
+    whole = (path / "artifacts" / file).read_bytes()
+    harm(path / "artifacts" / file)
+    with pytest.raises(RunError, match=f"{file}. *|{file} is broken") as caught:
+        read(load_run(path))
+    assert "\n" not in str(caught.value)
+    with RunFolder.open(tmp_path, "east", spec, "first", {}) as run:
+        assert run.plan(["a", "b"]) == ["b"]
+    assert with_artifacts(tmp_path, spec, frame) == path
+    assert (path / "artifacts" / file).read_bytes() == whole and load_run(path).status.state == "finished"
+    with RunFolder.open(tmp_path, "east", spec, "first", {}) as run:
+        assert run.plan(["a", "b"]) == []
+
+
+def test_rows_of_another_schema_put_in_place_are_named_and_made_again(tmp_path, spec, frame):
+    path = with_artifacts(tmp_path, spec, frame)
+    pd.DataFrame({"other": [1]}).to_parquet(path / "rows" / "a.parquet")
+    for read in (load_run(path).rows, lambda: load_run(path).read("a")):
+        with pytest.raises(RunError, match=r"rows/a\.parquet is broken"):
+            read()
+    assert len(load_run(with_artifacts(tmp_path, spec, frame)).rows()) == 4
+
+
+def test_an_artifact_of_no_step_is_checked_and_may_be_written_again(tmp_path, spec, frame):
+    path = with_artifacts(tmp_path, spec, frame)
+    flip(path / "artifacts" / "chosen.json")
+    with pytest.raises(RunError, match=r"chosen\.json is broken"):
+        load_run(path).read_json("chosen")
+    with_artifacts(tmp_path, spec, frame)
+    assert load_run(path).read_json("chosen") == ["a", "b"]
+
+
+def test_checksums_cut_short_or_gone_leave_files_unchecked_and_the_run_readable(tmp_path, spec, frame):
+    path = with_artifacts(tmp_path, spec, frame)
+    sums = path / "checksums.jsonl"
+    sums.write_bytes(sums.read_bytes()[:-30])
+    assert load_run(path).read_json("chosen") == ["a", "b"]
+    with_artifacts(tmp_path, spec, frame)
+    sums.unlink()
+    with RunFolder.open(tmp_path, "east", spec, "first", {}) as run:
+        assert run.plan(["a", "b"]) == [] and len(run.rows()) == 4

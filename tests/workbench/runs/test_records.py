@@ -1,10 +1,16 @@
 """Readers show what is there, and one broken folder does not hide the others."""
 
+import json
+
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from apps.cli.runs import _facts
 from workbench.errors import RunError
 from workbench.runs import RunFolder, list_runs, load_results, load_run
+from workbench.views.run_list import described
 
 
 def test_record_gives_everything_back_without_the_lock(finished_run, spec, frame):
@@ -67,7 +73,7 @@ def test_no_runs_give_an_empty_list_with_the_same_columns(tmp_path, finished_run
         ("status.json", '{"state": "odd", "created": "", "started": "", "updated": ""}', "state is 'odd'"),
         ("plan.json", "[" * 100_000, r"plan\.json cannot be read"),
         ("plan.json", "[]", "must hold an object"),
-        ("plan.json", '{"steps": 3}', "not iterable"),
+        ("plan.json", '{"steps": 3}', "must be a list of names"),
         ("status.json", b"\xff\xfe\x00", r"status\.json cannot be read"),
     ],
 )
@@ -100,3 +106,51 @@ def test_stray_files_and_hidden_folders_are_no_runs(finished_run):
     (finished_run / "rows" / "._a.parquet").write_text("")
     assert list_runs(root)["name"].tolist() == ["first"]
     assert load_run(finished_run).steps() == ["b", "a"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def mutated(data, draw):
+    """``data`` with one value in it, or itself, replaced by any other or left out."""
+    if isinstance(data, dict | list) and len(data) and draw(st.booleans()):
+        key = draw(st.sampled_from(sorted(data))) if isinstance(data, dict) else draw(st.integers(0, len(data) - 1))
+        some = data.copy()
+        if draw(st.booleans()):
+            some[key] = mutated(data[key], draw)
+        else:
+            del some[key]
+        return some
+    return draw(JSON)
+
+
+@pytest.fixture
+def two_runs(finished_run):
+    """The finished run with a good one beside it."""
+    with RunFolder.open(finished_run.parents[1], "east", {}, name="good", provenance={}):
+        return finished_run
+
+
+@pytest.mark.parametrize("file", ["status.json", "plan.json", "provenance.json", "spec.json"])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_stands_in_one_file_the_run_is_marked_and_no_other_is_hidden(two_runs, file, data):
+    root, path = two_runs.parents[1], two_runs / file
+    whole = path.read_bytes()
+    try:
+        path.write_text(json.dumps(mutated(json.loads(whole), data.draw)))
+        found = list_runs(root).set_index("name")
+        assert found["status"]["good"] == "finished" and list(found.index) == ["first", "good"]
+        described(list_runs(root))
+        try:
+            lines = _facts(load_run(two_runs))
+        except RunError as error:
+            assert str(path) in str(error) and "\n" not in str(error) and found["status"]["first"] == "broken"
+        else:
+            assert all(isinstance(line, str) for line in lines)
+    finally:
+        path.write_bytes(whole)

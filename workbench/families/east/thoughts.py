@@ -60,13 +60,13 @@ def trace_thoughts(
     scored.  Columns ``prompt, episode, step, share`` (0 to 1), ``p_first``, ``certainty`` (that of the likelier arm).
     """
     agent = agent_for(model, spec, rendering)
-    head = model.encode_continuation("\n" + agent.text.action(0).rpartition(" ")[0])
-    arms = range(agent.text.n_arms)
-    endings = [model.encode_continuation(" " + agent.text.action(arm).rpartition(" ")[2]) for arm in arms]
+    head = model.encode_continuation("\n" + agent.text.action(0).rpartition(" ")[0], after="a thought")
+    texts = [" " + agent.text.action(arm).rpartition(" ")[2] for arm in range(agent.text.n_arms)]
+    endings = [model.encode_continuation(text, after=head) for text in texts]
     rows: list[dict[str, object]] = []
     asked: list[list[list[int]]] = []
     for i, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
-        thought = model.encode_continuation(thought_of(json.loads(text)[0]))
+        thought = model.encode_continuation(thought_of(json.loads(text)[0]), after=prompt.tokens)
         shares = np.linspace(0, 1, points)
         asked.append([[*thought[: round(s * len(thought))], *head, *end] for s in shares for end in endings])
         where = {"rendering": rendering, "prompt": i, "episode": prompt.episode, "step": prompt.step}

@@ -219,7 +219,7 @@ def _read(model: Any, vector: SteeringVector, prompt: list[int], step: Mapping[A
     from workbench.models.continuations import as_generated
     from workbench.models.token_probabilities import token_texts
 
-    said = model.encode_continuation(str(step["completion"]).rstrip())
+    said = model.encode_continuation(str(step["completion"]).rstrip(), after=prompt)
     tokens = prompt + said
     seen = model.forward([tokens], [vector.site], as_generated(adds, len(prompt))).activations[vector.site][0]
     values = vector.project(seen[len(prompt) :].float().cpu())

@@ -48,7 +48,7 @@ class InternalRLRun(Context[InternalRLSpec]):
     @cached_property
     def base(self) -> SequenceModel:
         """The base model, frozen."""
-        return load_model(self.base_folder, device=self.spec.device)  # type: ignore[return-value]
+        return self.model or load_model(self.base_folder, device=self.spec.device)  # type: ignore[return-value]
 
     @property
     def world(self) -> Pinpad:
@@ -74,7 +74,9 @@ class InternalRLRun(Context[InternalRLSpec]):
 
     def save_tensors(self, name: str, tensors: dict[str, Tensor], metadata: dict[str, Any] | None = None) -> None:
         """Keep tensors as an artifact of the run."""
-        write_bytes(self.folder.path / "artifacts" / f"{name}.safetensors", tensor_bytes(tensors, metadata))
+        file = f"{name}.safetensors"
+        write_bytes(self.folder.path / "artifacts" / file, tensor_bytes(tensors, metadata))
+        self.saved.append(file)
 
     def load_tensors(self, name: str) -> dict[str, Tensor]:
         """Tensors that a step kept, on the model's device."""

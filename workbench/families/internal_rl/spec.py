@@ -12,6 +12,8 @@ from workbench.families.specs import Spec
 if TYPE_CHECKING:
     from typing import Self
 
+    from workbench.models.hooked_model import HookedModel
+
 # What is learned by reinforcement, by the names of the tables, and the discovery that each starts from.
 METHODS: dict[str, str | None] = {
     "internal RL": "frozen",
@@ -98,6 +100,12 @@ class InternalRLSpec(Spec):
     policy_width: int = Field(256, ge=1)
     policy_std: float = Field(3.0, gt=0, description="standard deviation of a policy's codes at first (paper: 1)")
     shown: int = Field(12, ge=1, description="episodes that are recorded for pictures")
+
+    def load(self) -> HookedModel | None:
+        """The base model; None when the run trains it."""
+        from workbench.models.loading import load_model
+
+        return None if self.base == "train" else load_model(self.base, device=self.device)
 
     @field_validator("methods", "tasks", "co_trained_from", "gate")
     @classmethod

@@ -60,7 +60,7 @@ def capture_rows(folder: RunFolder, plan: Plan, capture: CapturePlan, progress: 
         stamp = {"model": capture.stored.model, "fingerprint": capture.stored.fingerprint}
         folders = {"": {name: str(path) for name, path in capture.stored.folders.items()}}
     else:
-        model = _load(plan, capture)
+        model = _load(folder, plan, capture)
         stamp = {"model": model.name, "fingerprint": model.fingerprint}
         folders = {name: _save(folder, plan, capture, model, name, progress) for name in _readers(plan, capture)}
     folder.write_json(capture.step, stamp | {"source": _digest(plan.options), "folders": folders})
@@ -93,9 +93,12 @@ def _save(
     return places
 
 
-def _load(plan: Plan, capture: CapturePlan) -> LanguageModel:
+def _load(folder: RunFolder, plan: Plan, capture: CapturePlan) -> LanguageModel:
+    """The model, known to be the one that it was when the sweep first read it."""
     spec = plan.spec
-    return LanguageModel.of(load_model(capture.load_from, spec.backend, device=spec.device, dtype=spec.dtype))
+    model = LanguageModel.of(load_model(capture.load_from, spec.backend, device=spec.device, dtype=spec.dtype))
+    folder.uses(model, capture.model.model)
+    return model
 
 
 def _check_unchanged(folder: RunFolder, plan: Plan, capture: CapturePlan) -> None:
@@ -103,7 +106,7 @@ def _check_unchanged(folder: RunFolder, plan: Plan, capture: CapturePlan) -> Non
     advice = f"since activations were captured in {folder.path}; choose another --name"
     if record["source"] != _digest(plan.options):
         raise RunError(f"{plan.options['path']} has changed {advice}")
-    now = capture.stored.fingerprint if capture.stored else _load(plan, capture).fingerprint
+    now = capture.stored.fingerprint if capture.stored else _load(folder, plan, capture).fingerprint
     if record["fingerprint"] != now:
         raise RunError(f"the model {capture.model.model} has changed {advice}")
 

@@ -10,7 +10,7 @@ import tyro
 
 from workbench.console import Name, NoProgress, Runs, log, option, results, show_progress
 from workbench.errors import SpecError
-from workbench.families.showing import draw, print_report
+from workbench.families.showing import show
 from workbench.spec_files import read_spec_file, validated
 from workbench.views.tables import new_table
 
@@ -56,11 +56,11 @@ def sweep(
     if not report:
         path = run_sweep(
             spec, root, name, base=base, engine=engine, jobs=jobs, parameters=parameters,
-            progress=show_progress(not no_progress), log=log,
+            progress=show_progress(not no_progress), log=log, last=show,
         )  # fmt: skip
+    else:
+        show(load_run(path))
     record = load_run(path)
-    print_report(record, results())
-    draw(record, results(), log)
     if record.status.state == "failed":
         log(f"{record.status.error}; the same command tries them again")
         return 1

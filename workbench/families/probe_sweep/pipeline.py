@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 
 from workbench.errors import RunError
-from workbench.families.context import Context, Log
+from workbench.families.context import Context, Last, Log
 from workbench.families.family import Step
 from workbench.families.probe_sweep.captures import capture_rows, ensure_captures
 from workbench.families.probe_sweep.plan import Plan, make_plan
 from workbench.families.probe_sweep.spec import EXPERIMENT, SweepSpec
 from workbench.families.probe_sweep.worker import evaluate_cell
 from workbench.provenance import provenance
-from workbench.runs import Cell, RunFolder, make_engine, run_cells
+from workbench.runs import Cell, RunFolder, load_run, make_engine, run_cells
 from workbench.runs.cells import attempt
 
 
@@ -49,6 +49,7 @@ def run(
     name: str | None = None,
     progress: bool = False,
     log: Log | None = None,
+    last: Last | None = None,
     *,
     base: str | os.PathLike[str] = ".",
     engine: str = "local",
@@ -59,7 +60,7 @@ def run(
 
     Args:
         spec: what is swept.
-        root, name, progress, log: as in :func:`workbench.families.run`.
+        root, name, progress, log, last: as in :func:`workbench.families.run`.
         base: the folder that relative paths of the spec start from.
         engine, jobs, parameters: see :func:`workbench.runs.make_engine`; they are no part of the spec, so a sweep may
             go on with others.
@@ -84,6 +85,8 @@ def run(
             before=[capture.step for capture in plan.captures], progress=progress, log=log,
         )  # fmt: skip
         folder.save_table("results", folder.rows())
+        if last:
+            last(load_run(folder.path))
         if errors:
             cell, error = next(iter(errors.items()))
             folder.close(RunError(f"{len(errors)} of {len(plan.cells)} cells failed, such as {cell}: {error}"))

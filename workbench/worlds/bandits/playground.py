@@ -139,7 +139,7 @@ def _episode(steps: Sequence[BanditStep], settings: BanditSettings) -> None:
 
 
 def _last(model: LanguageModel, step: BanditStep) -> tuple[list[int], list[int]]:
-    return step.prompt, model.encode_continuation(step.completion)
+    return step.prompt, model.encode_continuation(step.completion, after=step.prompt)
 
 
 GAME = Game(BanditSettings.horizon, _choose, play_bandit, _show, _last)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from workbench.errors import ModelError
-from workbench.families.introspection.concept_injection.prompts import need_chat
+from workbench.families.introspection.concept_injection.prompts import need_chat, replies
 from workbench.families.introspection.concept_injection.protocols import NO, YES, yes_minus_no
 from workbench.families.introspection.concept_injection.trials import Trial, run_trials
 from workbench.models.language_model import LanguageModel
@@ -61,7 +61,7 @@ def judge_rows(judge: LanguageModel, rows: pd.DataFrame, progress: bool = False)
 
 
 def _says_yes(judge: LanguageModel, asked: Sequence[str], progress: bool) -> list[float]:
-    answers = tuple(tuple(judge.encode_continuation(text)) for text in (*YES, *NO))
-    trials = [Trial(judge.encode([{"role": "user", "content": text}]), draws=0, answers=answers) for text in asked]
+    prompts = [judge.encode([{"role": "user", "content": text}]) for text in asked]
+    trials = [Trial(prompt, draws=0, answers=replies(judge, (*YES, *NO), prompt)) for prompt in prompts]
     outcomes = run_trials(judge, trials, max_new_tokens=1, progress=progress)
     return [float(yes_minus_no(outcome.logprobs) > 0) for outcome in outcomes]

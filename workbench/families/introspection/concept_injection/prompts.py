@@ -124,11 +124,26 @@ def place(model: LanguageModel, conversation: Conversation, scope: str = "trial"
     start = text[0]
     stop = None if conversation.stop is None else find_positions(conversation.stop, model, chat, tokens)[-1] + 1
     if conversation.reply:
-        tokens = [*tokens, *model.encode_continuation(conversation.reply)]
+        tokens = [*tokens, *replies(model, [conversation.reply], tokens)[0]]
     if conversation.stop is None:
         start = {"reply": len(tokens) - 1, "everything": 0}.get(scope, start)
         stop = text[-1] + 1 if scope == "text" else None
     return Placed(tuple(tokens), start, stop)
+
+
+def replies(model: LanguageModel, texts: Sequence[str], after: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Tokens of each text as a reply to a prompt's tokens, behind the space that some chat templates put before one.
+
+    >>> from workbench.models.tiny import tiny_model
+    >>> model = tiny_model()
+    >>> replies(model, ["a b"], model.encode([{"role": "user", "content": "c"}])) == (tuple(model.encode("a b")[1:]),)
+    True
+    """
+    asked = [{"role": "user", "content": "a"}]
+    begun, answered = model.written(asked), model.written([*asked, {"role": "assistant", "content": "a"}])
+    space = answered.removeprefix(begun).removesuffix("a")
+    told = [space + text if space.isspace() else text for text in texts]
+    return tuple(tuple(model.encode_continuation(text, after=list(after))) for text in told)
 
 
 def _trial(question: str, introduction: str = INTRODUCTION) -> Conversation:

@@ -153,7 +153,7 @@ def _trial(context: InjectionContext, protocol: str, arm: Arm, condition: Condit
     texts = {"yes_no": (*YES, *NO), "letters": tuple(LETTERS), "": ()}[arm.answers]
     return Trial(
         placed.tokens, placed.start, placed.stop, vector, condition.multiplier, context.seed(protocol, arm.name, word),
-        context.spec.trials if arm.read else 0, tuple(tuple(context.model.encode_continuation(text)) for text in texts),
+        context.spec.trials if arm.read else 0, prompts.replies(context.model, texts, placed.tokens),
     )  # fmt: skip
 
 
@@ -221,11 +221,12 @@ def _cosines(context: InjectionContext, arm: str) -> dict[tuple[int, str], list[
     """``{(layer, vector): [concepts]}``, each the mean over the sentence's tokens."""
     words = list(context.words.concepts)
     asked = [intention(word, arm, k) for k, word in enumerate(words)]
-    lengths = [len(context.model.encode_continuation(conversation.reply)) for conversation in asked]
+    placed = [list(context.place(each).tokens) for each in asked]
+    lengths = [len(whole) - len(context.model.encode(each.chat)) for whole, each in zip(placed, asked, strict=True)]
     found: dict[tuple[int, str], dict[int, float]] = {}
     for length in sorted(set(lengths)):  # sentences of one length in one capture
         rows = [k for k, each in enumerate(lengths) if each == length]
-        inputs: list[Any] = [list(context.place(asked[k]).tokens) for k in rows]
+        inputs: list[Any] = [placed[k] for k in rows]
         read = capture(context.model, inputs, [Site(layer) for layer in context.layers], list(range(-length, 0)))
         for site, activations in read.activations.items():
             z = activations.double().reshape(len(rows), length, -1)  # [concepts tokens d]

@@ -100,6 +100,7 @@ class InjectionContext(Context[InjectionSpec]):
         """The model that grades replies."""
         spec = self.spec
         found = load_model(str(spec.judge), device=spec.device, device_map=spec.device_map, dtype=spec.dtype)
+        self.folder.uses(found, "judge")
         return LanguageModel.of(found)
 
     @cached_property  # asked for when the vectors are there, and not before

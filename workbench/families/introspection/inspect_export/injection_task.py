@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 from inspect_ai import Task, task
@@ -30,14 +30,17 @@ from workbench.families.introspection.concept_injection.words import Words, load
 from workbench.families.introspection.inspect_export.provider import language_model_of
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
+from workbench.sites import Site
+
+Layer = int | Literal["auto"]
 
 
 @task
 def concept_injection(
-    layer: int = -1, multiplier: float = 4.0, concepts: int = 50, baselines: int = 100, words: str | None = None,
+    layer: Layer = "auto", multiplier: float = 4.0, concepts: int = 50, baselines: int = 100, words: str | None = None,
     max_new_tokens: int = 100, temperature: float = 1.0, seed: int = 0, judge: str | None = None,
 ) -> Task:  # fmt: skip
-    """Samples: every concept under every condition.  ``layer`` -1 is the one two thirds up.
+    """Samples: every concept under every condition.  ``layer`` "auto" is the one two thirds up; -1 is the last.
 
     ``judge``: a model of Inspect (``openai/gpt-4o``, ``workbench/NAME``) that grades replies beside the rules.
     """
@@ -75,7 +78,7 @@ def _messages(conversation: prompts.Conversation) -> list[ChatMessage]:
 
 @solver
 def inject(
-    layer: int, multiplier: float, words: str | None, concepts: int, baselines: int, max_new_tokens: int,
+    layer: Layer, multiplier: float, words: str | None, concepts: int, baselines: int, max_new_tokens: int,
     temperature: float, seed: int,
 ) -> Solver:  # fmt: skip
     """Answers a sample with its vector added from the trial text on, through every generated token."""
@@ -84,20 +87,20 @@ def inject(
 
     def vectors(model: LanguageModel) -> dict[str, SteeringVector]:
         if model.fingerprint not in known:
-            at = layers_between(model.n_layers, 1)[0] if layer < 0 else layer
+            at = _layer(layer, model.n_layers)
             found = concept_vectors(model, list(listed.concepts), listed.baselines, [at])
             known[model.fingerprint] = found[at]
         return known[model.fingerprint]
 
-    def answer(model: LanguageModel, about: dict[str, Any]) -> tuple[str, float]:
+    def answer(model: LanguageModel, about: dict[str, Any], epoch: int) -> tuple[str, float]:
         word, kind = about["concept"], about["vector"]
         conversation = _conversation(about["number"], word, about["arm"], kind, listed, seed)
         placed = prompts.place(model, conversation)
         vector = None if kind in ("none", "perturbed") else vectors(model)[word]
         if vector is not None and kind != "concept":
             vector = control_vector(vector, kind, derive_seed(seed, "inspect", kind, word))
-        answers = tuple(tuple(model.encode_continuation(text)) for text in (*YES, *NO))
-        drawn = derive_seed(seed, "inspect", about["arm"], word)
+        answers = prompts.replies(model, (*YES, *NO), placed.tokens)
+        drawn = derive_seed(seed, "inspect", about["arm"], word, epoch)
         trial = Trial(placed.tokens, placed.start, placed.stop, vector, multiplier, drawn, 1, answers)
         (outcome,) = run_trials(model, [trial], max_new_tokens=max_new_tokens, temperature=temperature)
         return outcome.texts[0], yes_minus_no(outcome.logprobs)
@@ -105,7 +108,9 @@ def inject(
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         model = language_model_of(get_model())
         prompts.need_chat(model)
-        text, margin = await anyio.to_thread.run_sync(partial(answer, model, state.metadata), limiter=limiter)
+        text, margin = await anyio.to_thread.run_sync(
+            partial(answer, model, state.metadata, state.epoch), limiter=limiter
+        )
         state.metadata["yes_no"] = margin
         state.output = ModelOutput.from_content(model.name, text)
         state.messages.append(state.output.message)
@@ -113,6 +118,10 @@ def inject(
 
     limiter = anyio.CapacityLimiter(1)  # vectors are made once, and passes run one after another
     return solve
+
+
+def _layer(layer: Layer, n_layers: int) -> int:
+    return layers_between(n_layers, 1)[0] if layer == "auto" else Site(layer).resolve(n_layers).layer
 
 
 def _graded(name: str) -> Scorer:

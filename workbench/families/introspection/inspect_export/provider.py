@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import anyio
+import numpy as np
 from inspect_ai.model import (
+    ChatCompletionChoice,
     ChatMessage,
+    ChatMessageAssistant,
     GenerateConfig,
+    Logprob,
+    Logprobs,
     Model,
     ModelAPI,
     ModelOutput,
     ModelUsage,
     StopReason,
+    TopLogprob,
     get_model,
     modelapi,
 )
+from inspect_ai.solver._task_state import sample_state
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from workbench.errors import ModelError
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model
+from workbench.models.token_probabilities import token_probabilities
+from workbench.seeding import derive_seed
 
+T = TypeVar("T")
 _MAX_TOKENS = 100
+_HONOURED = {
+    "max_tokens", "temperature", "top_p", "top_k", "seed", "stop_seqs", "num_choices", "logprobs", "top_logprobs",
+}  # fmt: skip
+# What Inspect does by itself, whatever the model.
+_OF_INSPECT = {
+    "max_retries", "timeout", "attempt_timeout", "stream_idle_timeout", "max_connections", "adaptive_connections",
+    "system_message", "parallel_tool_calls", "internal_tools", "max_tool_output", "cache_prompt", "cache", "batch",
+    "reasoning_history", "fail_on_refusal",
+}  # fmt: skip
 _STOPS: dict[str, StopReason] = {"length": "max_tokens"}
 
 
@@ -43,25 +63,52 @@ class WorkbenchAPI(ModelAPI):
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
         self.language_model = language_model or LanguageModel.of(load_model(model_name, **options))
+        self._asked: Counter[tuple[Any, ...]] = Counter()
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput:
-        """One completion of a chat; temperature 1 and 100 tokens unless the configuration says otherwise."""
+        """Completions of a chat; temperature 1 and 100 tokens unless the configuration says otherwise.
+
+        Raises :class:`ModelError` for tools and for options that models of the workbench do not have.
+        """
         if tools:
             raise ModelError(f"{self.model_name}: models of the workbench take no tools")
-        run = partial(
-            self.language_model.generate, [chat_of(input)], max_new_tokens=config.max_tokens or _MAX_TOKENS,
-            temperature=1.0 if config.temperature is None else config.temperature, top_p=config.top_p or 1.0,
-            top_k=config.top_k or 0, stop=tuple(config.stop_seqs or ()), seeds=config.seed or 0,
+        if unknown := sorted(set(config.model_dump(exclude_defaults=True)) - _HONOURED - _OF_INSPECT):
+            raise ModelError(f"{self.model_name}: models of the workbench do not know {', '.join(unknown)}")
+        if config.top_logprobs and not config.logprobs:
+            raise ModelError(f"{self.model_name}: top_logprobs needs logprobs")
+        return await anyio.to_thread.run_sync(self._answer, chat_of(input), config, self._seed(input, config.seed))
+
+    def _seed(self, input: list[ChatMessage], seed: int | None) -> int:
+        """Another one for each epoch of a sample, and each time that it asks the same, and the same in the next run."""
+        state = sample_state()
+        asked = (state.uuid if state else "", *((message.role, message.text) for message in input))
+        self._asked[asked] += 1
+        place = (str(state.sample_id), state.epoch) if state else ()
+        return derive_seed(seed or 0, "inspect", *place, self._asked[asked])
+
+    def _answer(self, chat: list[dict[str, str]], config: GenerateConfig, seed: int) -> ModelOutput:
+        model, stops = self.language_model, tuple(config.stop_seqs or ())
+        tokens = model.encode(chat)
+        (completions,) = model.generate(
+            [tokens], _or(config.num_choices, 1), max_new_tokens=_or(config.max_tokens, _MAX_TOKENS),
+            temperature=_or(config.temperature, 1.0), top_p=_or(config.top_p, 1.0), top_k=_or(config.top_k, 0),
+            stop=stops, seeds=seed,
         )  # fmt: skip
-        ((completion,),) = await anyio.to_thread.run_sync(run)
-        reason: StopReason = _STOPS.get(completion.finish, "stop")
-        output = ModelOutput.from_content(self.model_name, completion.text, stop_reason=reason)
-        read = len(self.language_model.encode(chat_of(input)))
-        written = len(completion.tokens)
-        output.usage = ModelUsage(input_tokens=read, output_tokens=written, total_tokens=read + written)
-        return output
+        choices = [
+            ChatCompletionChoice(
+                message=ChatMessageAssistant(
+                    content=_before(each.text, stops), model=self.model_name, source="generate"
+                ),
+                stop_reason=_STOPS.get(each.finish, "stop"),
+                logprobs=_logprobs(model, tokens, each.tokens, config.top_logprobs or 0) if config.logprobs else None,
+            )
+            for each in completions
+        ]
+        read, written = len(tokens), sum(len(each.tokens) for each in completions)
+        usage = ModelUsage(input_tokens=read, output_tokens=written, total_tokens=read + written)
+        return ModelOutput(model=self.model_name, choices=choices, usage=usage)
 
     async def count_text_tokens(self, text: str) -> int:
         """By the model's own tokenizer."""
@@ -73,8 +120,37 @@ class WorkbenchAPI(ModelAPI):
 
 
 def chat_of(messages: list[ChatMessage]) -> list[dict[str, str]]:
-    """Messages of Inspect as a chat."""
+    """Messages of Inspect as a chat; :class:`ModelError` for pictures and the like."""
+    for message in messages:
+        for part in [] if isinstance(message.content, str) else message.content:
+            if part.type not in ("text", "reasoning"):
+                raise ModelError(f"models of the workbench read text, and a message holds {part.type}")
     return [{"role": message.role, "content": message.text} for message in messages]
+
+
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value
+
+
+def _before(text: str, stops: Sequence[str]) -> str:
+    """The text before the first stop string, which Inspect does not want in it."""
+    return text[: min((text.index(stop) for stop in stops if stop in text), default=len(text))]
+
+
+def _logprobs(model: LanguageModel, prompt: list[int], tokens: list[int], top: int) -> Logprobs:
+    """The model's own log-probabilities of the tokens, and of the ``top`` likeliest at each place."""
+    table = token_probabilities(model, prompt, tokens, top=max(top, 1))
+    rows = table[table["part"] == "completion"].to_dict("records")
+    return Logprobs(content=[
+        Logprob(
+            token=row["text"], logprob=row["logprob"],
+            top_logprobs=[
+                TopLogprob(token=text, logprob=float(np.log(p)))
+                for text, p in zip(row["top_texts"], row["top_probabilities"], strict=True)
+            ] if top else None,
+        )
+        for row in rows
+    ])  # fmt: skip
 
 
 def local_model(model: LanguageModel | str, **options: Any) -> Model:

@@ -76,8 +76,13 @@ class PredictionContext(Context[SelfPredictionSpec]):
         if self._other is None or self._other[0] != role:
             self._other = None  # freed before the next one is loaded
             name = self.candidates[role]
-            self._other = (role, self._copy() if name == COPY else self.spec.load(name))
+            self._other = (role, self._copy() if name == COPY else self._load(role, name))
         return self._other[1]
+
+    def _load(self, role: str, name: str) -> LanguageModel:
+        found = self.spec.load(name)
+        self.folder.uses(found, role)
+        return found
 
     def _copy(self) -> LanguageModel:
         """M1 lightly finetuned on what another candidate answers: alike, and not the same."""

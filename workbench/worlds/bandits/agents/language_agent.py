@@ -93,7 +93,7 @@ class LanguageAgent:
             tokens = self.model.encode(messages)
         else:
             tokens = self.model.encode("".join(message["content"] + "\n" for message in messages))
-        return tokens + (self.model.encode_continuation(self._prefill) if self._prefill else [])
+        return tokens + (self.model.encode_continuation(self._prefill, after=tokens) if self._prefill else [])
 
     def decide(
         self,

@@ -84,7 +84,8 @@ class GridAgent:
     @property
     def opening(self) -> list[int]:
         """The tokens that all answers begin with: a direct answer is decided at the last of them."""
-        answers = [self.model.encode_continuation(answer) for answer in self.answers]
+        asked = self._asked("a")  # all prompts end alike
+        answers = [self.model.encode_continuation(answer, after=asked) for answer in self.answers]
         for shared, tokens in enumerate(zip(*answers, strict=False)):
             if len(set(tokens)) > 1:
                 return answers[0][:shared]
@@ -92,7 +93,9 @@ class GridAgent:
 
     def prompt(self, layout: Layout, state: State) -> list[int]:
         """Tokens of the message about a place."""
-        message = self.text.prompt(layout, state)
+        return self._asked(self.text.prompt(layout, state))
+
+    def _asked(self, message: str) -> list[int]:
         if getattr(self.model.tokenizer, "chat_template", None):
             return self.model.encode([{"role": "user", "content": message}])
         return self.model.encode(message + "\n")
@@ -153,9 +156,9 @@ class GridAgent:
 
     def _draw(self, prompts: Sequence[list[int]], seeds: Sequence[int], table: np.ndarray) -> list[GridDecision]:
         answers = [self.text.answer(move) for move in Move]
-        tokens = [self.model.encode_continuation(answer) for answer in answers]
+        encode = self.model.encode_continuation
         return [
-            GridDecision(Move(move), answers[move], 1, p, prompt, tokens[move])
+            GridDecision(Move(move), answers[move], 1, p, prompt, encode(answers[move], after=prompt))
             for prompt, p, move in zip(prompts, table, draw_moves(table, seeds).tolist(), strict=True)
         ]
 

@@ -204,6 +204,6 @@ def transcripts_of(
     agent: GridAgent, steps: pd.DataFrame, layouts: Sequence[Layout]
 ) -> list[tuple[list[int], list[int]]]:
     """Tokens of the prompt and of the completion of every row, written again from what was seen and said."""
-    places = places_of(steps, layouts)
+    prompts = [agent.prompt(*place) for place in places_of(steps, layouts)]
     encode = agent.model.encode_continuation
-    return [(agent.prompt(*place), encode(said)) for place, said in zip(places, steps["completion"], strict=True)]
+    return [(prompt, encode(said, after=prompt)) for prompt, said in zip(prompts, steps["completion"], strict=True)]

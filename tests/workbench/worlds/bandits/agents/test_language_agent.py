@@ -25,7 +25,7 @@ class ScriptedModel:
     def encode(self, prompt):
         return [len(prompt)] if isinstance(prompt, str) else prompt
 
-    def encode_continuation(self, text: str) -> list[int]:
+    def encode_continuation(self, text: str, after: list[int]) -> list[int]:
         return [1000 + len(text)]
 
     def generate(self, prompts, counts, **options):
