@@ -59,8 +59,7 @@ class RidgePath:
         folds: int = 5,
     ) -> RidgePath:
         """The path of rows in memory: of fewer rows than features, in the subspace they span (the same fit)."""
-        alphas = check_alphas(alphas)
-        moments = FoldMoments(task, folds if len(alphas) > 1 else 1, x.device)
+        moments = FoldMoments(task, folds if len(check_alphas(alphas)) > 1 else 1, x.device)
         if len(x) >= x.shape[1]:
             moments.update(x, y, groups)
             return cls.of(moments, alphas)

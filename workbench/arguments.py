@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # What conversions raise of values that they cannot read; NotImplementedError and RecursionError are RuntimeErrors.
 UNREADABLE = (TypeError, ValueError, RuntimeError, OverflowError)
+_LONGEST_NAME = 255  # bytes of a file's name
 _WIDTH, _WHOLE = 40, 400  # characters of a value that are shown, and of a library's refusal
 
 
@@ -108,10 +109,10 @@ def a_path(value: Any, what: str = "a path") -> Path:
     """
     try:
         name = os.fspath(value)
-        os.fsencode(name)
+        longest = max(map(len, os.fsencode(name).split(os.sep.encode())))
     except (TypeError, ValueError):
-        name = b""
-    if not isinstance(name, str) or not name or "\0" in name:
+        name, longest = b"", 0
+    if not isinstance(name, str) or not name or "\0" in name or longest > _LONGEST_NAME:
         raise SpecError(f"{what} must be the name of a file or folder, not {shown(value)}")
     return Path(name).expanduser()
 

@@ -114,7 +114,7 @@ def parse_sites(
     (Site(layer=3, component='resid_post'),)
     """
     one = isinstance(sites, str | bytes | Mapping) or not isinstance(sites, Iterable) or getattr(sites, "ndim", 1) == 0
-    several: Iterable[Any] = [sites] if one else sites  # type: ignore[list-item, assignment]
+    several: Iterable[Any] = [sites] if one else sites  # type: ignore[assignment]
     parsed = map(Site.parse, several)
     return tuple(dict.fromkeys(parsed if n_layers is None else (site.resolve(n_layers) for site in parsed)))
 

@@ -116,16 +116,42 @@ def _set() -> ActivationSet:
     return ActivationSet({"1.resid_post": torch.from_numpy(x)}, {"y": y, "word": ["a", "b"] * 20}, groups)
 
 
-X = [lambda: _rows()[0], lambda: torch.from_numpy(_rows()[0]).float(), lambda: pd.DataFrame(_rows()[0]), lambda: _rows()[0].tolist()]
-Y = [lambda: _rows()[1], lambda: ["yes" if y else "no" for y in _rows()[1]], lambda: pd.Series(_rows()[1]), lambda: torch.from_numpy(_rows()[1]), lambda: _rows()[1] > 0]
+X = [
+    lambda: _rows()[0],
+    lambda: torch.from_numpy(_rows()[0]).float(),
+    lambda: pd.DataFrame(_rows()[0]),
+    lambda: _rows()[0].tolist(),
+]
+Y = [
+    lambda: _rows()[1],
+    lambda: ["yes" if y else "no" for y in _rows()[1]],
+    lambda: pd.Series(_rows()[1]),
+    lambda: torch.from_numpy(_rows()[1]),
+    lambda: _rows()[1] > 0,
+]
 NUMBERS = [lambda: _rows()[3], lambda: torch.from_numpy(_rows()[3]), lambda: pd.Series(_rows()[3])]
-GROUPS = [lambda: _rows()[2], lambda: _rows()[2].tolist(), lambda: pd.Series(_rows()[2]), lambda: [f"g{g}" for g in _rows()[2]]]
-PROMPTS = [lambda: ["a b", "c"], lambda: [[5, 6, 7], [8]], lambda: np.array([[5, 6], [7, 8]]), lambda: [[{"role": "user", "content": "a"}], "b"]]
+GROUPS = [
+    lambda: _rows()[2],
+    lambda: _rows()[2].tolist(),
+    lambda: pd.Series(_rows()[2]),
+    lambda: [f"g{g}" for g in _rows()[2]],
+]
+PROMPTS = [
+    lambda: ["a b", "c"],
+    lambda: [[5, 6, 7], [8]],
+    lambda: np.array([[5, 6], [7, 8]]),
+    lambda: [[{"role": "user", "content": "a"}], "b"],
+]
 SITES = [lambda: 1, lambda: "2.mlp_out", lambda: [0, -1], lambda: range(2), lambda: Site(3), lambda: [np.int64(2)]]
 STEER = [lambda: [], lambda: [Add(torch.ones(32), 2.0, site=1)], lambda: (SteerOnce(),)]
 INT = [lambda: 1, lambda: 2, lambda: np.int64(3), lambda: torch.tensor(2)]
 SEED_ = [lambda: 0, lambda: np.int64(7), lambda: -5]
-VECTOR = [lambda: torch.randn(32), lambda: SteeringVector(1, torch.ones(32)), lambda: np.ones(32), lambda: torch.ones(2, 32)]
+VECTOR = [
+    lambda: torch.randn(32),
+    lambda: SteeringVector(1, torch.ones(32)),
+    lambda: np.ones(32),
+    lambda: torch.ones(2, 32),
+]
 SITE = [lambda: 1, lambda: "1.resid_post", lambda: Site(2), lambda: None]
 MULTIPLIER = [lambda: 1.0, lambda: -2, lambda: torch.tensor([1.0, 2.0]), lambda: np.float64(0.5), lambda: [1.0, 2.0]]
 SCOPE = [lambda: "prompt", lambda: Scope(), lambda: "generation[0:2]"]

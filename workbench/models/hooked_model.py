@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from workbench.arguments import flag, shown
-from workbench.errors import ArtifactError, ModelError, SiteError
+from workbench.errors import ArtifactError, DataError, ModelError, SiteError
 from workbench.models import inputs
 from workbench.models.backend import Backend, Hook
 from workbench.models.contract import positions_of

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from workbench.arguments import a_path, listed, mapping, text
+from workbench.arguments import a_path, listed, mapping, one_of
 from workbench.errors import RunError
 from workbench.files import (
     disk_errors,
@@ -179,7 +179,7 @@ class RunFolder(RunContents):
     def log(self, message: str) -> None:
         """Add a line, with the time, to ``log.txt``; further lines of a message are indented."""
         self._writable()
-        path, message = self.path / LOG_FILE, text(message, "a message")
+        path, message = self.path / LOG_FILE, one_of(message, str, "a message")
         with disk_errors(path), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{now()} " + message.replace("\n", "\n    ") + "\n")
 
