@@ -19,9 +19,9 @@ from torch import Tensor
 from probes._artifact import read_artifact, write_artifact
 from probes.fold_moments import FoldMoments, Task
 from probes.moments import spread_of
-from workbench.activations.activation_set import ModelStamp, check_stamp
 from workbench.arguments import flag, refused
 from workbench.errors import ArtifactError, DataError
+from workbench.models.fingerprint import ModelStamp, check_stamp
 from workbench.sites import Site
 
 _FORMAT = "workbench-erasure"
@@ -32,8 +32,8 @@ _LEAST = 1e-7  # correlations with the concept below this are rounding
 class Erasure:
     """An affine map x -> matrix x + bias that differs from the identity by a matrix of low rank.
 
-    ``left`` [d, k] and ``right`` [k, d] (float64, on the CPU): x - left right (x - mean).  ``site``, ``basis`` and
-    ``fingerprint`` say where it belongs, None where unknown.
+    ``left`` [d, k] and ``right`` [k, d] (float64, on the CPU): x - left right (x - mean).  ``site``, ``basis``,
+    ``fingerprint`` and ``precision`` say where it belongs, None where unknown.
     """
 
     left: Float[Tensor, "d k"]
@@ -42,6 +42,7 @@ class Erasure:
     site: Site | None = None
     basis: str = "raw"
     fingerprint: str | None = None
+    precision: str | None = None
 
     def __call__(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
         """Activations without the concept; computed in float32 at least, returned in the dtype of ``x``."""
@@ -75,6 +76,7 @@ class Erasure:
             "site": None if self.site is None else str(self.site),
             "basis": self.basis,
             "fingerprint": self.fingerprint,
+            "precision": self.precision,
         }
         write_artifact(path, _FORMAT, header, {name: getattr(self, name).numpy() for name in ("left", "right", "mean")})
 
@@ -84,12 +86,12 @@ class Erasure:
         header, arrays = read_artifact(path, _FORMAT, "a saved erasure")
         try:
             site = None if header["site"] is None else Site.parse(header["site"])
-            tensors = {name: torch.from_numpy(arrays[name]) for name in ("left", "right", "mean")}
-            loaded = cls(**tensors, site=site, basis=header["basis"], fingerprint=header["fingerprint"])
+            tensors = [torch.from_numpy(arrays[name]) for name in ("left", "right", "mean")]
+            loaded = cls(*tensors, site, header["basis"], header["fingerprint"], header.get("precision"))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path} is not a saved erasure ({error})") from error
         if model is not None:
-            check_stamp(f"erasure {path}", loaded.fingerprint, loaded.basis, model, force)
+            check_stamp(f"erasure {path}", header, model, force)
         return loaded
 
 
@@ -102,6 +104,7 @@ def leace(
     site: Site | str | int | None = None,
     basis: str = "raw",
     fingerprint: str | None = None,
+    precision: str | None = None,
 ) -> Erasure:
     """The eraser of a concept.
 
@@ -111,7 +114,7 @@ def leace(
         task: whether y are classes or numbers.
         shrinkage: estimate the covariance with the package's random-matrix shrinkage, for few rows a feature; the
             classes' means still become equal, the change is then the least for that estimate.
-        site, basis, fingerprint: where the activations come from, kept with the eraser.
+        site, basis, fingerprint, precision: where the activations come from, kept with the eraser.
 
     Returns:
         An :class:`Erasure`, a callable on activations [..., d].
@@ -148,4 +151,4 @@ def leace(
     kept = eraser.proj_right.norm(dim=1) > 0  # the package sets directions below its tolerance to 0
     left, right = eraser.proj_left[:, kept].cpu(), eraser.proj_right[kept].cpu()
     where = None if site is None else Site.parse(site).resolve(None)
-    return Erasure(left, right, total.mean_x.cpu(), where, basis, fingerprint)
+    return Erasure(left, right, total.mean_x.cpu(), where, basis, fingerprint, precision)

@@ -15,9 +15,9 @@ import numpy as np
 
 from probes import PROBES
 from probes._artifact import read_artifact, write_artifact
-from workbench.activations.activation_set import ModelStamp, check_stamp
 from workbench.arguments import mapping
 from workbench.errors import ArtifactError, SpecError, did_you_mean
+from workbench.models.fingerprint import ModelStamp, check_stamp
 from workbench.sites import Site
 
 _FORMAT = "workbench-probe"
@@ -39,6 +39,7 @@ def save_probe(
     site: Site | str | int,
     basis: str,
     fingerprint: str | None,
+    precision: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a fitted probe, whole or not at all.
@@ -46,7 +47,7 @@ def save_probe(
     Args:
         probe: of a registered kind.
         path: the file.
-        site, basis, fingerprint: those of the activations it was fitted on.
+        site, basis, fingerprint, precision: those of the activations it was fitted on.
         metadata: anything else, as JSON.
 
     Raises:
@@ -67,15 +68,18 @@ def save_probe(
         "site": str(Site.parse(site).resolve(None)),
         "basis": basis,
         "fingerprint": fingerprint,
+        "precision": precision,
         "metadata": mapping(metadata, "metadata"),
     }
     write_artifact(path, _FORMAT, header, probe._arrays())
 
 
 def load_probe(path: str | os.PathLike[str], model: ModelStamp | None = None, force: bool = False) -> Any:
-    """Read what :func:`save_probe` wrote: the probe, with ``site_``, ``basis_``, ``fingerprint_`` and ``metadata_``.
+    """Read what :func:`save_probe` wrote: the probe, with ``site_``, ``basis_``, ``fingerprint_``, ``precision_`` and
+    ``metadata_``.
 
-    With ``model``, a probe of another model or basis raises :class:`ArtifactError` unless ``force``.
+    With ``model``, a probe of another model or basis raises :class:`ArtifactError` unless ``force``; the same model in
+    another precision is said in one line.
     """
     header, arrays = read_artifact(path, _FORMAT, "a saved probe")
     try:
@@ -83,10 +87,11 @@ def load_probe(path: str | os.PathLike[str], model: ModelStamp | None = None, fo
         probe._load_arrays(arrays)
         probe.site_, probe.metadata_ = Site.parse(header["site"]), header["metadata"]
         probe.basis_, probe.fingerprint_ = header["basis"], header["fingerprint"]
+        probe.precision_ = header.get("precision")
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         raise ArtifactError(f"{path} is not a saved probe of this version ({error})") from error
     if model is not None:
-        check_stamp(f"probe {path}", probe.fingerprint_, probe.basis_, model, force)
+        check_stamp(f"probe {path}", header, model, force)
     return probe
 
 

@@ -73,6 +73,7 @@ class Edit(AtSite):
     _change: ClassVar[Callable[..., Tensor]]
     fingerprint = property(lambda self: stamp(getattr(self, self._source), "fingerprint"))
     basis = property(lambda self: stamp(getattr(self, self._source), "basis"))
+    precision = property(lambda self: _precision(getattr(self, self._source)))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,6 +144,12 @@ def _vectors(source: Any) -> list[SteeringVector]:
     """The steering vectors among what was given: one, or several in a list."""
     several = source if isinstance(source, list | tuple) else [source]
     return [vector for vector in several if isinstance(vector, SteeringVector)]
+
+
+def _precision(source: Any) -> str | None:
+    """The precisions of the model that the vectors were made in; several are all named."""
+    found = sorted({vector.precision for vector in _vectors(source) if vector.precision})
+    return " and ".join(found) or None
 
 
 def stamp(source: Any, what: str) -> str | None:

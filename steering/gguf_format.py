@@ -51,6 +51,7 @@ def export_gguf(vectors: Iterable[SteeringVector], path: str | os.PathLike[str],
     first = next(iter(by_block.values()))
     ours = {
         "fingerprint": first.fingerprint,
+        "precision": first.precision,
         "names": {block: vector.name for block, vector in by_block.items()},
         "metadata": {block: vector.metadata for block, vector in by_block.items()},
     }
@@ -86,6 +87,7 @@ def import_gguf(
             site=Site(layer),
             vector=tensors[layer],
             fingerprint=ours.get("fingerprint"),
+            precision=ours.get("precision"),
             name=ours.get("names", {}).get(str(layer), Path(path).stem),
             metadata=metadata | ours.get("metadata", {}).get(str(layer), {}),
         )

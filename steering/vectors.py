@@ -22,6 +22,8 @@ from torch import Tensor
 from steering._files import existing_file, replacing
 from workbench.arguments import UNREADABLE, integer, number, one_of, shown, text
 from workbench.errors import ArtifactError, DataError, SiteError, SpecError
+from workbench.files import check_checksum, checksum
+from workbench.models.fingerprint import check_stamp, stamp_of
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 
@@ -78,6 +80,7 @@ class SteeringVector:
         basis: the coordinates of the model's residual stream.
         name: shown in tables and figures.
         metadata: any JSON-able dict.
+        precision: of the model, such as ``"bfloat16"`` (None: unknown).
 
     >>> v = SteeringVector(Site(3), torch.tensor([3.0, 4.0]), name="calm")
     >>> v
@@ -94,6 +97,7 @@ class SteeringVector:
     basis: str = "raw"
     name: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+    precision: str | None = None
 
     __array_ufunc__ = None  # so that a NumPy scalar times a vector comes to __rmul__
 
@@ -180,18 +184,11 @@ class SteeringVector:
             site = self.site.resolve(model.n_layers)
         except SiteError as error:
             raise ArtifactError(f"{self!r} does not fit the model: {error}") from None
-        wrong = [
-            f"{what} {mine}, the model has {theirs}"
-            for what, mine, theirs in (
-                ("fingerprint", self.fingerprint, model.fingerprint),
-                ("basis", self.basis, model.basis),
-            )
-            if mine is not None and mine != theirs
-        ]
-        if wrong and not force:
-            raise ArtifactError(f"{self!r} belongs to another model ({'; '.join(wrong)}); force=True uses it anyway")
+        stamp = {"fingerprint": self.fingerprint, "basis": self.basis, "precision": self.precision}
+        check_stamp(repr(self), stamp, model, force)
+        wrong = self.fingerprint not in (None, model.fingerprint) or self.basis != model.basis
         old = {"forced_from": {"fingerprint": self.fingerprint, "basis": self.basis}} if wrong else {}
-        return replace(self, site=site, fingerprint=model.fingerprint, basis=model.basis, metadata=self.metadata | old)
+        return replace(self, site=site, **stamp_of(model), metadata=self.metadata | old)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file: tensor ``vector`` and everything else as JSON in the header.  All or nothing."""
@@ -202,9 +199,11 @@ class SteeringVector:
             "site": str(self.site.resolve(None)),
             "fingerprint": self.fingerprint,
             "basis": self.basis,
+            "precision": self.precision,
             "name": self.name,
             "metadata": self.metadata,
         }
+        header["checksum"] = checksum(header, {"vector": self.vector.numpy()})
         # One metadata key, since safetensors does not fix the order of several: the same vector gives the same bytes.
         data = save({"vector": self.vector}, metadata={_FORMAT: json.dumps(header, sort_keys=True)})
         with replacing(path) as temporary:
@@ -221,6 +220,7 @@ class SteeringVector:
         try:
             with safe_open(file_path, framework="pt") as file:
                 header = json.loads((file.metadata() or {})[_FORMAT])
+                check_checksum(header, {"vector": file.get_tensor("vector").numpy()})
                 loaded = cls(
                     site=Site.parse(header["site"]),
                     vector=file.get_tensor("vector"),
@@ -228,6 +228,7 @@ class SteeringVector:
                     basis=header["basis"],
                     name=header["name"],
                     metadata=header["metadata"],
+                    precision=header.get("precision"),
                 )
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path} is not a saved steering vector ({error})") from error
@@ -270,7 +271,9 @@ class SteeringVector:
         self._check_width(other.d_model, "the other vector has")
         agreed = {k: v for k, v in self.metadata.items() if k in other.metadata and other.metadata[k] == v}
         name = f"{self.name} {sign} {other.name}" if self.name and other.name else self.name or other.name
-        return replace(self, vector=operation(self.vector, other.vector), name=name, metadata=agreed)
+        precision = self.precision if self.precision == other.precision else None
+        vector = operation(self.vector, other.vector)
+        return replace(self, vector=vector, name=name, metadata=agreed, precision=precision)
 
     def _scalar(self, value: object, verb: str) -> float:
         try:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from inspect import getdoc
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import tyro
 from tyro._errors import on_parse_error  # private, so the version of tyro is held in pyproject.toml
@@ -93,14 +93,14 @@ def _requests_to_end_as_ctrl_c() -> Iterator[None]:
             signal.signal(each, signal.SIG_DFL)
 
 
-def _hung_up(*streams: TextIO) -> Callable[[int, FrameType | None], NoReturn]:
-    """The handler for a terminal that is gone: what is still to be said goes nowhere instead of failing."""
+def _hung_up(*streams: TextIO) -> Callable[[int, FrameType | None], None]:
+    """The handler for a terminal that is gone: as a request to end, and what is still said goes nowhere."""
     terminals = [stream.fileno() for stream in streams if stream.isatty()]  # asked now, for one that is gone says no
 
-    def handler(number: int, frame: FrameType | None) -> NoReturn:
+    def handler(number: int, frame: FrameType | None) -> None:
         for terminal in terminals:
             os.dup2(os.open(os.devnull, os.O_WRONLY), terminal)
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGTERM)
 
     return handler
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -118,10 +118,20 @@ def _ended_by(*requests: signal.Signals) -> Callable[..., None]:
     return run
 
 
+@pytest.fixture
+def handled(request: pytest.FixtureRequest) -> Iterator[None]:
+    """SIGHUP is handled as the parameter says, whatever the tests were started from."""
+    before = signal.signal(signal.SIGHUP, request.param)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("request_to_end", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("handled", [signal.SIG_DFL], indirect=True)
 def test_a_request_to_end_and_a_closed_terminal_are_an_interrupt(
-    request_to_end: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    request_to_end: signal.Signals, handled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     monkeypatch.setattr("apps.cli.run.run", _ended_by(request_to_end))
     assert main(["demo", "--runs", str(tmp_path)]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted; the same command goes on where it stopped"
@@ -129,20 +139,19 @@ def test_a_request_to_end_and_a_closed_terminal_are_an_interrupt(
     assert signal.getsignal(request_to_end) is signal.SIG_DFL, "what calls main has its own way back"
 
 
-def test_what_is_left_to_run_without_a_terminal_outlives_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("handled", [signal.SIG_IGN], indirect=True)
+def test_what_nohup_left_running_outlives_its_terminal(
+    handled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("apps.cli.run.run", _ended_by(signal.SIGHUP, signal.SIGTERM))
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-    try:
-        assert main(["demo", "--runs", str(tmp_path)]) == 130
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    assert main(["demo", "--runs", str(tmp_path)]) == 130
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_a_closed_terminal_does_not_make_the_run_fail(tmp_path: Path) -> None:
     """Writing to a terminal that is gone is an error, and the last thing that a bar does."""
     code = """
-import apps.cli.run, sys, time
+import apps.cli.run, signal, sys, time
 from apps.cli import main
 from workbench.runs import RunFolder
 
@@ -156,6 +165,7 @@ def run(family, spec, root, *_, **__):
             print("the end of a bar", flush=True)
 
 apps.cli.run.run = run
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests were started from
 sys.exit(main(["demo", "--runs", sys.argv[1]]))
 """
     ours, theirs = pty.openpty()

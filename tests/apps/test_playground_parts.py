@@ -154,7 +154,7 @@ def test_vectors_of_runs_are_listed_and_those_of_other_models_are_not(drawer):
     names = vector_names(runs, other)
     assert list(names) == ["east/first/buttons"] and vector_names(runs, model) == {}
     assert read_vector("east/first/buttons", names, other).site == Site(1)
-    with pytest.raises(ArtifactError, match="made on another model"):
+    with pytest.raises(ArtifactError, match="belongs to another model"):
         read_vector("east/first/buttons", names, model)
 
 

@@ -8,7 +8,7 @@ import pytest
 from probes import make_probe
 from probes.saving import load_probe, save_probe
 from probes.shared import SharedRidge
-from workbench.errors import ArtifactError
+from workbench.errors import ArtifactError, WorkbenchWarning
 from workbench.sites import Site
 
 LINEAR = ["logistic", "ridge", "mass-mean", "lda", "ridge-regression"]
@@ -17,7 +17,7 @@ STAMP = {"site": "3.resid_post", "basis": "raw", "fingerprint": "model-a"}
 
 @pytest.fixture
 def model():
-    return SimpleNamespace(fingerprint="model-a", basis="raw")
+    return SimpleNamespace(fingerprint="model-a", basis="raw", precision="float32")
 
 
 @pytest.fixture
@@ -64,6 +64,19 @@ def test_another_model_is_refused_unless_forced(saved, model, change):
     with pytest.raises(ArtifactError, match=f"belongs to another model \\({next(iter(change))}"):
         load_probe(saved, other)
     assert load_probe(saved, other, force=True).fingerprint_ == "model-a"
+
+
+def test_the_same_model_in_another_precision_is_said(saved, model, tmp_path):
+    save_probe(load_probe(saved), tmp_path / "p", **STAMP, precision="bfloat16")
+    with pytest.warns(WorkbenchWarning, match="made on this model in bfloat16, and the model is in float32 here"):
+        assert load_probe(tmp_path / "p", model).precision_ == "bfloat16"
+
+
+def test_a_flipped_bit_in_a_saved_probe_is_found_on_reading(saved):
+    whole = saved.read_bytes()
+    saved.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+    with pytest.raises(ArtifactError, match="it is damaged: its checksum differs"):
+        load_probe(saved)
 
 
 def test_broken_and_foreign_files_are_refused(saved, tmp_path):

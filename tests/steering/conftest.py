@@ -25,8 +25,8 @@ def vector() -> SteeringVector:
 
 @pytest.fixture
 def model() -> SimpleNamespace:
-    """Stands for a LanguageModel: the four attributes that a vector asks of it."""
-    return SimpleNamespace(fingerprint="model-a", basis="raw", d_model=8, n_layers=6)
+    """Stands for a LanguageModel: the attributes that a vector asks of it."""
+    return SimpleNamespace(fingerprint="model-a", basis="raw", precision="float32", d_model=8, n_layers=6)
 
 
 @pytest.fixture(scope="session")  # no state, and hypothesis tests may use it

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from steering import SteeringVector
-from workbench.errors import ArtifactError, DataError, SiteError
+from steering import Add, SteeringVector
+from workbench.errors import ArtifactError, DataError, SiteError, WorkbenchWarning
+from workbench.models.fingerprint import stamp_of
+from workbench.models.hf import HuggingFaceBackend
+from workbench.models.language_model import LanguageModel
+from workbench.models.tiny import tiny_hf_model, tiny_model
 from workbench.sites import Site
 
 
@@ -247,3 +252,33 @@ def test_a_negative_layer_is_resolved_by_the_model_and_never_saved(model, tmp_pa
     assert SteeringVector.load(tmp_path / "v.safetensors", model=model).site == stamped.site
     with pytest.raises(ArtifactError, match=r"does not fit the model: .* layers 0 to"):
         SteeringVector(Site(-99), torch.ones(model.d_model)).for_model(model)
+
+
+def test_a_vector_of_one_precision_steers_the_same_model_in_another_and_says_so_and_no_other_model(tmp_path):
+    model = tiny_model()
+    vector = SteeringVector(Site(1), torch.ones(model.d_model), **stamp_of(model), name="up")
+    vector.save(tmp_path / "v")
+    loaded = SteeringVector.load(tmp_path / "v")
+    assert loaded.precision == "float32"
+    half = LanguageModel(HuggingFaceBackend(tiny_hf_model("llama").bfloat16()), model.tokenizer, "half")
+    said = "was made on this model in float32, and the model is in bfloat16 here"
+    with pytest.warns(WorkbenchWarning, match=said):
+        steered = half.forward(["a b"], interventions=[Add(loaded)], logits=True).logits
+    with pytest.warns(WorkbenchWarning, match=said):
+        fitted = loaded.for_model(half)
+    assert fitted.precision == "bfloat16" and (vector + fitted).precision is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(half.forward(["a b"], interventions=[Add(fitted)], logits=True).logits, steered)
+        model.forward(["a b"], interventions=[Add(loaded)])
+    with pytest.raises(ArtifactError, match="belongs to another model"):
+        tiny_model(seed=1).forward(["a b"], interventions=[Add(loaded)])
+
+
+def test_a_flipped_bit_in_a_saved_vector_or_in_what_is_said_of_it_is_found_on_reading(vector, tmp_path):
+    vector.save(tmp_path / "v")
+    whole = (tmp_path / "v").read_bytes()
+    for place in (len(whole) - 3, whole.index(b"blocks.3") + 7):
+        (tmp_path / "v").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ArtifactError, match="it is damaged: its checksum differs"):
+            SteeringVector.load(tmp_path / "v")

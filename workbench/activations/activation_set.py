@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,19 +17,10 @@ from torch import Tensor
 from workbench.arguments import as_array, listed, mapping, one_of, real_array, refused, shown
 from workbench.errors import ArtifactError, DataError, did_you_mean
 from workbench.labels import labelled_rows
+from workbench.models.fingerprint import ModelStamp, check_stamp
 from workbench.sites import Site, SiteMap
 
 Rows = slice | ArrayLike | torch.Tensor
-
-
-@runtime_checkable
-class ModelStamp(Protocol):
-    """What identifies the model that activations came from; every ``LanguageModel`` has these."""
-
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def basis(self) -> str: ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,9 +29,9 @@ class ActivationSet:
 
     ``labels``: a table (or dict of columns) with one line a row.  ``groups``: the name of a label column, or one value
     a row; rows of one group (an episode, a prompt) belong on the same side of any split.  Left out, each row is its own
-    group; it becomes an array [rows].  ``fingerprint`` and ``basis`` are the model's, ``model`` its name.
-    ``activations`` (a dict by site will do) become a :class:`SiteMap`, which knows the model's number of layers where
-    ``capture`` made it.
+    group; it becomes an array [rows].  ``fingerprint``, ``basis`` and ``precision`` are the model's, ``model`` is its
+    name.  ``activations`` (a dict by site will do) become a :class:`SiteMap`, which knows the model's number of layers
+    where ``capture`` made it.
     Wrong shapes, NaN and infinities raise :class:`DataError`, which names the site and the row.
 
     >>> some = ActivationSet({Site(1): torch.eye(3)}, {"entropy": [0.1, 0.5, 0.2], "episode": [0, 0, 1]}, "episode")
@@ -57,6 +48,7 @@ class ActivationSet:
     fingerprint: str | None = None
     basis: str = "raw"
     model: str = ""
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         tensors = {site: _tensor(site, x) for site, x in mapping(self.activations, "activations").items()}
@@ -170,19 +162,9 @@ class ActivationSet:
             raise ArtifactError(f"no activations are saved in {folder}")
         if model is not None:
             m = store.manifest
-            check_stamp(f"the set in {folder}", m.fingerprint, m.basis, model, force)
+            stamp = {"fingerprint": m.fingerprint, "basis": m.basis, "precision": m.precision}
+            check_stamp(f"the set in {folder}", stamp, model, force)
         return store.to_set()
-
-
-def check_stamp(what: str, fingerprint: str | None, basis: str | None, model: ModelStamp, force: bool = False) -> None:
-    """Raise :class:`ArtifactError` when something of this ``fingerprint`` and ``basis`` is not of ``model``."""
-    one_of(model, ModelStamp, "model")
-    for name, mine in (("fingerprint", fingerprint), ("basis", basis)):
-        theirs = getattr(model, name)
-        if mine is not None and mine != theirs and not force:
-            raise ArtifactError(
-                f"{what} belongs to another model ({name} {mine}, the model has {theirs}); force=True uses it anyway"
-            )
 
 
 def check_same_kind(first: ActivationSet, other: ActivationSet, what: str) -> None:
@@ -190,6 +172,7 @@ def check_same_kind(first: ActivationSet, other: ActivationSet, what: str) -> No
     for name, one, two in (
         ("fingerprint", first.fingerprint, other.fingerprint),
         ("basis", first.basis, other.basis),
+        ("precision", first.precision, other.precision),
         ("sites", _widths(first), _widths(other)),
         ("label columns", list(first.labels), list(other.labels)),
     ):

@@ -32,6 +32,7 @@ from workbench.models.inputs import items, plain_interventions
 from workbench.models.interventions import Intervention
 from workbench.models.language_model import Prompt
 from workbench.models.loading import check_device
+from workbench.models.memory import memory_errors
 from workbench.progress import progress_bar
 from workbench.sites import Site
 from workbench.tables import frame_bytes
@@ -89,7 +90,7 @@ def capture(
     """
     reader = _Reader.of(model, inputs, sites, positions, labels, groups, dtype, device, interventions)
     with progress_bar(len(reader.inputs), progress, "capturing") as advance:
-        return reader.read(list(reader.locate(0)), Budget.of(model, batch_tokens), advance)
+        return reader.read(list(reader.locate()), Budget.of(model, batch_tokens), advance)
 
 
 def capture_to_store(
@@ -111,7 +112,8 @@ def capture_to_store(
     """What :func:`capture` reads, streamed to a folder: memory stays bounded, and a killed capture can go on.
 
     The same call goes on where a killed one stopped, with the batch size of the first, and ends with the same bits
-    (unless memory ran out in one of them and made its batches smaller).
+    (unless memory ran out in one of them and made its batches smaller).  It reads what is stored, and makes shards anew
+    that were lost or damaged.
 
     Args:
         store: the folder, or a store.
@@ -186,10 +188,11 @@ class _Reader:
         """How many rows an input gives."""
         return 1 if self.mean else len(located.positions)
 
-    def locate(self, first: int) -> Iterator[_Located]:
-        """The inputs from ``first`` on, tokenised as they are needed."""
-        for start in range(first, len(self.inputs), _ENCODED_AT_ONCE):
-            part = self.inputs[start : start + _ENCODED_AT_ONCE]
+    def locate(self, first: int = 0, stop: int | None = None) -> Iterator[_Located]:
+        """The inputs [first, stop), tokenised as they are needed."""
+        stop = len(self.inputs) if stop is None else stop
+        for start in range(first, stop, _ENCODED_AT_ONCE):
+            part = self.inputs[start : min(start + _ENCODED_AT_ONCE, stop)]
             encoded = self.model.encode_all(part, "input", start)
             for number, (prompt, tokens) in enumerate(zip(part, encoded, strict=True), start):
                 check_length(self.model, tokens, f"input {number}")
@@ -207,17 +210,21 @@ class _Reader:
             Pass(each.tokens, each.positions, range(end - count, end), each.number)
             for each, count, end in zip(block, counts, ends.tolist(), strict=True)
         ]
-        found = run_passes(
-            self.model, passes, self.sites, budget, mean=self.mean, dtype=self.dtype, device=self.device,
-            interventions=self.interventions, advance=advance,
-        )  # fmt: skip
         number = np.repeat([each.number for each in block], counts)
         position = [-1] * len(block) if self.mean else list(chain.from_iterable(each.positions for each in block))
         table = self.labels.iloc[number].reset_index(drop=True)
         table.insert(0, "input", number)
         table.insert(1, "position", np.asarray(position, dtype=np.int64))
         m = self.model
-        return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name)
+        with memory_errors(
+            f"{len(number):,} rows at {len(self.sites)} sites do not fit on {self.device}: ask for fewer sites or "
+            "positions, or let capture_to_store keep them on disk in shards of fewer inputs (shard_inputs)"
+        ):
+            found = run_passes(
+                m, passes, self.sites, budget, mean=self.mean, dtype=self.dtype, device=self.device,
+                interventions=self.interventions, advance=advance,
+            )  # fmt: skip
+            return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name, m.precision)
 
     def request(self) -> dict[str, Any]:
         """What makes two captures the same, as JSON."""
@@ -228,6 +235,7 @@ class _Reader:
         return {
             "fingerprint": self.model.fingerprint,
             "basis": self.model.basis,
+            "precision": self.model.precision,
             "sites": list(map(str, self.sites)),
             "positions": self.positions if isinstance(self.positions, str) else repr(self.positions),
             "dtype": None if self.dtype is None else str(self.dtype).removeprefix("torch."),
@@ -244,15 +252,25 @@ def _stream(reader: _Reader, store: ActivationStore, budget: Budget, given: dict
     held, done = store.claim(reader.request() | sizes, free=tuple(sizes))
     sizes = held | given
     budget.tokens, shard_inputs = sizes["batch_tokens"], integer(sizes["shard_inputs"], "shard_inputs", least=1)
+    lost = {number: store.manifest.shards[number] for number in store.broken()}
     if advance:
-        advance(done)
+        advance(done - sum(shard.stop - shard.first for shard in lost.values()))
+    for number, shard in lost.items():
+        found = reader.read(list(reader.locate(shard.first, shard.stop)), budget, advance)
+        store.write_inputs(found, shard.first, shard.stop, number)
+    for block in _blocks(reader, done, shard_inputs):
+        store.write_inputs(reader.read(block, budget, advance), block[0].number, block[-1].number + 1)
+
+
+def _blocks(reader: _Reader, first: int, shard_inputs: int) -> Iterator[list[_Located]]:
+    """The inputs from ``first`` on, cut into those of one shard."""
     block: list[_Located] = []
     n_bytes, row_bytes = 0, len(reader.sites) * reader.model.d_model * (reader.dtype or reader.model.dtype).itemsize
-    for located in reader.locate(done):
+    for located in reader.locate(first):
         block.append(located)
         n_bytes += row_bytes * reader.rows(located)
         if len(block) == shard_inputs or n_bytes >= _SHARD_BYTES or located.number + 1 == len(reader.inputs):
-            store.append_inputs(reader.read(block, budget, advance), block[0].number, located.number + 1)
+            yield block
             block, n_bytes = [], 0
 
 

@@ -2,7 +2,8 @@
 
 A store is a folder with ``manifest.json`` and, for each shard, ``shards/000000.safetensors`` (one tensor a site) and
 ``shards/000000.parquet`` (labels and groups).  Files appear whole, the manifest last, so a writer killed at any moment
-leaves a readable store that lacks at most the shard in hand.  Reading maps the files and touches only what is asked.
+leaves a readable store that lacks at most the shard in hand.  Reading maps the files and touches only what is asked;
+what is touched for the first time is compared with its checksum.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,16 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from workbench.activations.activation_set import ActivationSet, Rows, row_numbers
-from workbench.activations.manifest import MANIFEST, Manifest, Shard
+from workbench.activations.manifest import MANIFEST, Manifest
+from workbench.activations.shards import ShardFiles
 from workbench.arguments import a_path
 from workbench.errors import ArtifactError, DataError, SiteError, did_you_mean
-from workbench.files import disk_errors, make_folder, remove_temporaries, replacing, write_bytes
+from workbench.files import make_folder, remove_temporaries
 from workbench.labels import labelled_rows
 from workbench.locks import Lock
+from workbench.models.memory import memory_errors
 from workbench.sites import Site, SiteMap
-from workbench.tables import frame_bytes, read_frames
+from workbench.tables import read_frames
 
 _SHARDS, _LOCK, _GROUP = "shards", ".lock", "__group__"
 
@@ -51,6 +53,7 @@ class ActivationStore:
         self.path = a_path(path, "a store")
         self.manifest = Manifest.read(self.path)
         self._lock = Lock(self.path / _LOCK)
+        self._checked: dict[int, set[str]] = {}  # tensors that were compared with their checksums, by shard
 
     # ---- what is there
 
@@ -90,7 +93,9 @@ class ActivationStore:
             raise SiteError(f"{name} is not in {self.path}{did_you_mean(name, self.manifest.sites)}")
         chosen = row_numbers(slice(None) if rows is None else rows, len(self))
         kind = self.manifest.sites[name]
-        result = torch.empty((len(chosen), kind["d"]), dtype=getattr(torch, kind["dtype"]))
+        too_much = f"{len(chosen):,} rows of {name} do not fit: read some rows, or go through the store shard by shard"
+        with memory_errors(too_much, ArtifactError):
+            result = torch.empty((len(chosen), kind["d"]), dtype=getattr(torch, kind["dtype"]))
         for number, places, local in self._by_shard(chosen):
             result[places] = self._tensors(number, [name])[name][local]
         return result
@@ -105,8 +110,7 @@ class ActivationStore:
     def shards(self) -> Iterator[ActivationSet]:
         """The shards in order, each as a set whose tensors are mapped from the file."""
         for number in range(len(self.manifest.shards)):
-            table = read_frames([self._file(number, "parquet")], ArtifactError)
-            yield self._set(self._tensors(number, list(self.manifest.sites)), table)
+            yield self._set(self._tensors(number, list(self.manifest.sites)), self._labels([number]))
 
     __iter__ = shards
 
@@ -122,7 +126,7 @@ class ActivationStore:
     def _set(self, tensors: Mapping[str, Tensor], table: pd.DataFrame) -> ActivationSet:
         labels, groups = table.drop(columns=_GROUP), table[_GROUP].to_numpy()
         m = self.manifest
-        return ActivationSet(SiteMap(tensors, m.n_layers), labels, groups, m.fingerprint, m.basis, m.model)
+        return ActivationSet(SiteMap(tensors, m.n_layers), labels, groups, m.fingerprint, m.basis, m.model, m.precision)
 
     def _by_shard(self, chosen: np.ndarray) -> Iterator[tuple[int, Tensor | slice, Tensor | slice]]:
         """(shard, places in the result, rows within the shard) of each shard that holds chosen rows."""
@@ -135,28 +139,35 @@ class ActivationStore:
             yield number, _index(places), _index(chosen[places] - first)
 
     def _tensors(self, number: int, names: list[str]) -> dict[str, Tensor]:
-        from safetensors import SafetensorError, safe_open
-
-        path = self._file(number, "safetensors")
-        try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in names}
-        except (SafetensorError, OSError) as error:
-            raise ArtifactError(f"{path} is missing or broken: {error}") from error
-        rows = self.manifest.shards[number].rows
-        if any(len(tensor) != rows for tensor in tensors.values()):
-            raise ArtifactError(f"{path} does not hold the {rows} rows that the manifest gives it")
-        return tensors
+        checked = self._checked.setdefault(number, set())
+        return self._files(number).read_tensors(names, self.manifest.shards[number], checked)
 
     def _table(self) -> pd.DataFrame:
         shards = self.manifest.shards
         # A table without rows knows no types: it counts only when there is no other.
-        numbers = [number for number, shard in enumerate(shards) if shard.rows] or list(range(len(shards)))[:1]
-        paths = [self._file(number, "parquet") for number in numbers]
-        return read_frames(paths, ArtifactError) if paths else pd.DataFrame(columns=[_GROUP])
+        return self._labels([number for number, shard in enumerate(shards) if shard.rows] or [0][: len(shards)])
 
-    def _file(self, number: int, kind: str) -> Path:
-        return self.path / _SHARDS / f"{number:06d}.{kind}"
+    def _labels(self, numbers: list[int]) -> pd.DataFrame:
+        files = [self._files(number) for number in numbers]
+        for number, each in zip(numbers, files, strict=True):
+            each.check_labels(self.manifest.shards[number])
+        return read_frames([each.labels for each in files], ArtifactError) if files else pd.DataFrame(columns=[_GROUP])
+
+    def _files(self, number: int) -> ShardFiles:
+        return ShardFiles(self.path / _SHARDS, number)
+
+    def broken(self) -> dict[int, str]:
+        """The shards that are missing, broken or not what was written: number -> what is wrong.  It reads all files.
+
+        The same :func:`capture_to_store` makes them anew.
+        """
+        found = {}
+        for number, shard in enumerate(self.manifest.shards):
+            try:
+                self._files(number).check(list(self.manifest.sites), shard)
+            except ArtifactError as error:
+                found[number] = str(error)
+        return found
 
     # ---- writing
 
@@ -170,7 +181,7 @@ class ActivationStore:
         self._open()
         if self.manifest.request:
             raise ArtifactError(f"{self.path} was made by capture_to_store, which alone adds to it: take another store")
-        self._write(some, _with_shard(self.manifest, some))
+        self._write(some, len(self.manifest.shards))
 
     def claim(self, request: dict[str, Any], free: tuple[str, ...] = ()) -> tuple[dict[str, Any], int]:
         """For ``capture_to_store``: tie an empty store to a request, or check that it is tied to this one.
@@ -193,10 +204,10 @@ class ActivationStore:
                 )
         return old, max((shard.stop for shard in self.manifest.shards), default=0)
 
-    def append_inputs(self, some: ActivationSet, first: int, stop: int) -> None:
-        """For ``capture_to_store``: add the rows of inputs [first, stop) as one shard."""
+    def write_inputs(self, some: ActivationSet, first: int, stop: int, number: int | None = None) -> None:
+        """For ``capture_to_store``: the rows of inputs [first, stop) as one shard more, or as shard ``number`` anew."""
         self._open()
-        self._write(some, _with_shard(self.manifest, some, first, stop))
+        self._write(some, len(self.manifest.shards) if number is None else number, first, stop)
 
     def close(self) -> None:
         """Let others write; closing twice does nothing."""
@@ -221,20 +232,15 @@ class ActivationStore:
             self.close()
             raise
 
-    def _write(self, some: ActivationSet, manifest: Manifest) -> None:
-        from safetensors.torch import save_file
-
-        number = len(self.manifest.shards)
+    def _write(self, some: ActivationSet, number: int, first: int = 0, stop: int = 0) -> None:
         if _GROUP in some.labels:
             raise DataError(f"{_GROUP!r} cannot be the name of a label column")
+        manifest = _of_the_kind(self.manifest, some)
         tensors = {str(site): x.cpu().contiguous() for site, x in some.activations.items()}
-        table = some.labels.assign(**{_GROUP: some.groups})
-        labels = frame_bytes(table, f"the labels of shard {number}")
-        path = self._file(number, "safetensors")
-        with replacing(path) as temporary, disk_errors(path):
-            _save(save_file, tensors, temporary)
-        write_bytes(self._file(number, "parquet"), labels)
-        self._commit(manifest)
+        shard = self._files(number).write(tensors, some.labels.assign(**{_GROUP: some.groups}), first, stop)
+        self._checked.pop(number, None)
+        shards = self.manifest.shards
+        self._commit(replace(manifest, shards=(*shards[:number], shard, *shards[number + 1 :])))
 
     def _commit(self, manifest: Manifest) -> None:
         manifest.write(self.path)
@@ -248,21 +254,12 @@ def _index(numbers: np.ndarray) -> Tensor | slice:
     return torch.from_numpy(numbers)
 
 
-def _save(save_file: Any, tensors: dict[str, Tensor], path: Path) -> None:
-    """``save_file`` whose errors about the disk are those of the operating system."""
-    from safetensors import SafetensorError
-
-    try:
-        save_file(tensors, path)
-    except SafetensorError as error:
-        raise OSError(28 if "No space" in str(error) else None, str(error)) from error
-
-
-def _with_shard(manifest: Manifest, some: ActivationSet, first: int = 0, stop: int = 0) -> Manifest:
-    """The manifest with one more shard; :class:`ArtifactError` when its rows are not of the same kind."""
+def _of_the_kind(manifest: Manifest, some: ActivationSet) -> Manifest:
+    """The manifest with what all rows have in common; :class:`ArtifactError` when these are not of the same kind."""
     kind = {
         "fingerprint": some.fingerprint,
         "basis": some.basis,
+        "precision": some.precision,
         "sites": {
             str(site): {"d": x.shape[1], "dtype": str(x.dtype).removeprefix("torch.")}
             for site, x in some.activations.items()
@@ -275,6 +272,5 @@ def _with_shard(manifest: Manifest, some: ActivationSet, first: int = 0, stop: i
             if new != old:
                 raise ArtifactError(f"these activations do not belong into this store: {name} {new}, not {old}")
         kind = {}
-    shards = (*manifest.shards, Shard(len(some), first, stop))
     known = {"model": manifest.model or some.model, "n_layers": manifest.n_layers or some.n_layers}
-    return replace(manifest, **known, **kind, shards=shards)  # type: ignore[arg-type]
+    return replace(manifest, **known, **kind)  # type: ignore[arg-type]

@@ -21,5 +21,6 @@ if TYPE_CHECKING:
     from workbench.models.report import Report
     from workbench.models.sequence import SequenceConfig, SequenceModelForActions
     from workbench.models.sequence_model import SequenceModel
+    from workbench.models.sharing import DecodingPath, decoding_path
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)

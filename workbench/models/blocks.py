@@ -85,31 +85,32 @@ def structure(hf_model: Any) -> Structure:
         raise ModelError(f"{kind} has no list of attention blocks: the workbench reads transformers")
     tokens, shared = trial_inputs(hf_model)
     order: list[Watched] = []
-    watched = {name: [Watched(block, order, shared) for block in blocks] for name, blocks in lists.items()}
+    shape = (*tokens.shape[:2], config.hidden_size)
+    watched = {name: [Watched(block, order, shape, shared) for block in blocks] for name, blocks in lists.items()}
     with on_trial(hf_model), ExitStack() as hooks:
         for block in (block for blocks in watched.values() for block in blocks):
             for handle in block.handles():
                 hooks.callback(handle.remove)
         hf_model(tokens, use_cache=False)
-    name = _chosen(kind, watched, order, (*tokens.shape[:2], config.hidden_size))
+    name = _chosen(kind, watched, order)
     if max(block.leak for block in watched[name]) > meant(hf_model.dtype):
         raise ModelError(f"{kind} attends to later tokens: the workbench reads causal models")
     paths = tuple(f"{name}.{k}" for k in range(len(watched[name])))
     return Structure(kind, paths, tuple(block.parts for block in watched[name]))
 
 
-def _chosen(kind: str, watched: dict[str, list[Watched]], order: list[Watched], shape: tuple[int, ...]) -> str:
-    """Name of the list whose blocks ran once each, in order, on activations of a shape."""
+def _chosen(kind: str, watched: dict[str, list[Watched]], order: list[Watched]) -> str:
+    """Name of the list whose blocks ran once each, in order, on activations of the shape expected."""
     once_each = {name: blocks for name, blocks in watched.items() if [w for w in order if w in blocks] == blocks}
     for name, blocks in once_each.items():
-        if all(block.shape == shape for block in blocks):
+        if all(block.shape == block.expected for block in blocks):
             return name
     for blocks in once_each.values():
-        found = next(block.shape for block in blocks if block.shape != shape)
+        odd = next(block for block in blocks if block.shape != block.expected)
+        theirs = f"theirs are {list(odd.shape)}" if odd.shape else "what goes in and out is not of one shape"
         raise ModelError(
-            f"the blocks of {kind} do not turn one activation [batch, pos, d] = {list(shape)} into another"
-            f" ({f'theirs are {list(found)}' if found else 'nothing of one shape goes in and out'}):"
-            " the workbench reads residual streams of one vector a token"
+            f"the blocks of {kind} do not turn an activation [batch, pos, d] = {list(odd.expected)} into another"
+            f" ({theirs}): the workbench reads residual streams of one vector a token"
         )
     raise ModelError(f"{kind} has no list of blocks that run once each, in order: the workbench reads transformers")
 

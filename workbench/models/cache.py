@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-from workbench.errors import DataError, ModelError
+from workbench.errors import DataError
 from workbench.models.backend import Backend
 
 SHARED = -1  # the leaf number of a prompt's own slots
@@ -94,10 +94,8 @@ class PromptCache:
 
     @classmethod
     def of(cls, backend: Backend) -> PromptCache:
-        """An empty cache for a model; :class:`ModelError` where attention takes no mask for each token (ALiBi)."""
+        """An empty cache for a model."""
         config = backend.hf_model.config.get_text_config()
-        if config.model_type in ("bloom", "mpt"):
-            raise ModelError(f"{config.model_type} has ALiBi attention: use forward, it can neither sample nor score")
         return cls(config.num_hidden_layers, _attention_windows(config), backend.device)
 
     def clear(self) -> None:
@@ -201,10 +199,13 @@ class PromptCache:
 
 def _attention_windows(config: Any) -> dict[str, int | None]:
     """How far back each kind of layer sees (None: everything)."""
-    window = getattr(config, "sliding_window", None)
-    if getattr(config, "use_sliding_window", True) is False:
-        window = None
-    kinds = sorted(set(getattr(config, "layer_types", None) or []))
-    if not kinds:
-        return {"all": window}
-    return {kind: (window if kind == "sliding_attention" else None) for kind in kinds}
+    layers = list(config.per_layer_config)
+    kinds = getattr(config, "layer_types", None) or ["all"] * len(layers)
+    return {
+        kind: _window(layer) if kind in ("all", "sliding_attention") else None
+        for kind, layer in sorted(zip(kinds, layers, strict=False), key=lambda pair: pair[0])
+    }
+
+
+def _window(layer: Any) -> int | None:
+    return getattr(layer, "sliding_window", None) if getattr(layer, "use_sliding_window", True) else None

@@ -1,30 +1,37 @@
 """Decoding: sampling completions and scoring continuations, one algorithm for every back end.
 
-Prompts and what follows them are trees (see :mod:`workbench.models.trees`), which run in batches that fit into memory.
+Prompts and what follows them are trees (see :mod:`workbench.models.trees`), which run in batches that fit into memory;
+row by row on models that cannot do that (see :mod:`workbench.models.sharing`).
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from workbench.errors import ModelError
+from workbench.errors import ModelError, warn
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache
 from workbench.models.interventions import Intervention
-from workbench.models.memory import in_halves, slot_budget
+from workbench.models.memory import fits, slot_budget
+from workbench.models.rows import own_cache, run_row
 from workbench.models.sampling import sample
+from workbench.models.sharing import ROW_BY_ROW, SHARED, DecodingPath, path_of
 from workbench.models.trees import (
+    MOST_LEAVES,
     Leaf,
     Tree,
     early,
     fan_out,
+    halved,
     in_chunks,
     last_tokens,
     plant,
@@ -86,13 +93,12 @@ class Decoder:
                 self._fill_cached(prompts, leaves, cache)
                 return
             trees = [tree for tree in plant(prompts, leaves, self.interventions) if tree.leaves]
-            chunks = in_chunks(trees, slot_budget(self.backend), self._new_tokens(leaves))
-            in_halves(self.run, chunks)
+            longest = max((self._new_tokens(leaf) for row in leaves for leaf in row), default=0)
+            for chunk in in_chunks(trees, slot_budget(self.backend), longest):
+                self.run(chunk)
 
-    def _new_tokens(self, leaves: list[list[Leaf]]) -> int:
-        if self.sampling is not None:
-            return self.sampling.max_new_tokens
-        return max((len(leaf.tokens) for row in leaves for leaf in row), default=0)
+    def _new_tokens(self, leaf: Leaf) -> int:
+        return len(leaf.tokens) if self.sampling is None else self.sampling.max_new_tokens
 
     def _fill_cached(self, prompts: list[list[int]], leaves: list[list[Leaf]], cache: PromptCache) -> None:
         if any(early(prompt, self.interventions) for prompt in prompts):
@@ -104,23 +110,76 @@ class Decoder:
             cache.clear()  # a pass that broke off has filled some layers and not others
             raise
 
-    def run(self, trees: Sequence[Tree], cache: PromptCache | None = None, keep_rows: bool = False) -> None:
-        """Fill the leaves of trees as one batch; ``keep_rows``: the cache's rows must stay those of ``trees``."""
+    def run(self, trees: list[Tree], cache: PromptCache | None = None, keep_rows: bool = False) -> None:
+        """Fill the leaves of trees as one batch, or in halves where memory runs out (``cache`` is empty then);
+        ``keep_rows``: the cache's rows must stay those of ``trees``."""
         cache = PromptCache.of(self.backend) if cache is None else cache
-        self.grow_shared(trees, cache)
+        if not fits(lambda: self._run(trees, cache, keep_rows)):
+            cache.clear()
+            for half in halved(trees, self.backend):
+                self.run(half)
+
+    def grow_shared(self, trees: list[Tree], cache: PromptCache) -> None:
+        """Run what the cache lacks of the shared part of every tree, where rows can be decoded together."""
+        if self._path(trees, cache, keep_rows=True).name == SHARED:
+            run_shared(self.backend, trees, cache, self.interventions)
+
+    def _run(self, trees: list[Tree], cache: PromptCache, keep_rows: bool) -> None:
+        path = self._path(trees, cache, keep_rows)
+        if path.name != SHARED:
+            cache.clear()
+            kind = type(self.backend.hf_model).__name__
+            warn(f"{kind} on {self.backend.name} decodes {path.name}, which is slower: {path.reason}")
+            self._by_rows(trees, path)
+            return
+        run_shared(self.backend, trees, cache, self.interventions)
         if self.sampling is None:
             self._score(trees, cache)
         else:
             self._sample(trees if keep_rows else fan_out(trees, cache), cache, self.sampling)
 
-    def grow_shared(self, trees: Sequence[Tree], cache: PromptCache) -> None:
-        """Run what the cache lacks of the shared part of every tree."""
-        run_shared(self.backend, trees, cache, self.interventions)
+    def _path(self, trees: list[Tree], cache: PromptCache, keep_rows: bool) -> DecodingPath:
+        """How trees of this size are decoded."""
+        together = MOST_LEAVES if self.sampling and not keep_rows else None
+        new = (sum(self._new_tokens(leaf) for leaf in tree.leaves[:together]) for tree in trees)
+        return path_of(
+            self.backend, cache.slots + max(len(tree.prompt) + n for tree, n in zip(trees, new, strict=True))
+        )
+
+    # ---- row by row
+
+    def _by_rows(self, trees: list[Tree], path: DecodingPath) -> None:
+        """One leaf after another; those of a tree begin with copies of the same cache, where there is one."""
+        for tree in trees:
+            cache = own_cache(self.backend) if path.name == ROW_BY_ROW and self.sampling else None
+            if cache is not None and len(tree.prompt) > 1:
+                self._row(tree.prompt[:-1], tree.row, len(tree.prompt), cache=cache, logits=False)
+            for leaf in tree.leaves:
+                if self.sampling is None:
+                    logits = self._row(tree.prompt + leaf.tokens[:-1], leaf.row, len(tree.prompt))
+                    _set_scores(leaf, logits[len(tree.prompt) - 1 :].float().log_softmax(-1))
+                else:
+                    self._sample_row(tree.prompt, leaf, copy.deepcopy(cache), self.sampling)
+
+    def _sample_row(self, prompt: list[int], leaf: Leaf, cache: Any, sampling: Sampling) -> None:
+        leaf.start()
+        while not leaf.finish and len(leaf.tokens) < sampling.max_new_tokens:
+            tokens = prompt + leaf.tokens
+            start = 0 if cache is None else len(tokens) - 1
+            logits = self._row(tokens[start:], leaf.row, len(prompt), start=start, cache=cache)
+            _extend([leaf], logits[-1:], len(leaf.tokens), sampling)
+        if self.advance:
+            self.advance(1)
+
+    def _row(self, tokens: list[int], row: int, prompt_length: int, **options: Any) -> Tensor:
+        return run_row(self.backend, tokens, self.interventions, row=row, prompt_length=prompt_length, **options)
+
+    # ---- many rows at once
 
     def _sample(self, trees: Sequence[Tree], cache: PromptCache, sampling: Sampling) -> None:
         """Draw token after token; finished leaves leave the batch."""
         for leaf in (leaf for tree in trees for leaf in tree.leaves):
-            leaf.tokens, leaf.token_logprobs, leaf.finish = [], [], ""
+            leaf.start()
         kept = sum(len(tree.leaves) for tree in trees)
         alive = [list(range(len(tree.leaves))) for tree in trees]
         for step in range(sampling.max_new_tokens):
@@ -146,8 +205,13 @@ class Decoder:
         for row, tree in zip(logits.float().log_softmax(-1), trees, strict=True):
             lengths = [len(leaf.tokens) for leaf in tree.leaves]
             for leaf, logprobs in zip(tree.leaves, row[: sum(lengths)].split(lengths), strict=True):
-                leaf.token_logprobs = logprobs[range(len(leaf.tokens)), leaf.tokens].tolist()
-                _require_finite([leaf], [sum(leaf.token_logprobs)], "a continuation")
+                _set_scores(leaf, logprobs)
+
+
+def _set_scores(leaf: Leaf, logprobs: Tensor) -> None:
+    """Read the scores of a leaf's tokens off [pos, vocab]."""
+    leaf.token_logprobs = logprobs[range(len(leaf.tokens)), leaf.tokens].tolist()
+    _require_finite([leaf], [sum(leaf.token_logprobs)], "a continuation")
 
 
 def _filled(counts: list[int], logits: Tensor) -> Tensor:

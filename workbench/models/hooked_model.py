@@ -16,13 +16,15 @@ import torch
 from torch import Tensor
 
 from workbench.arguments import flag, shown
-from workbench.errors import ArtifactError, DataError, ModelError, SiteError
+from workbench.errors import DataError, ModelError, SiteError
 from workbench.models import inputs
 from workbench.models.backend import Backend, Hook
 from workbench.models.contract import positions_of
-from workbench.models.fingerprint import fingerprint
+from workbench.models.fingerprint import check_stamp, fingerprint
 from workbench.models.interventions import Intervention, Placed, Where, hooks_for
 from workbench.sites import Site, SiteMap, parse_sites
+
+_ADVICE = "vector.for_model(model, force=True) steers it all the same"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,11 @@ class HookedModel(ABC):
         """Precision of the weights."""
         return self.backend.hf_model.dtype
 
+    @property
+    def precision(self) -> str:
+        """The name of ``dtype``; stamped on every artifact beside the fingerprint."""
+        return str(self.dtype).removeprefix("torch.")
+
     @cached_property
     def fingerprint(self) -> str:
         """Identifies configuration and weights; stamped on every artifact."""
@@ -179,13 +186,8 @@ class HookedModel(ABC):
         """The interventions, found fit for this model, at their true layers."""
         interventions = inputs.plain_interventions(interventions)
         for i in interventions:
-            for what in ("fingerprint", "basis"):
-                stamp, own = getattr(i, what, None), getattr(self, what)
-                if stamp not in (None, own):
-                    raise ArtifactError(
-                        f"{type(i).__name__} at {i.site} is of a model with {what} {stamp}, and {self.name} has {own}:"
-                        " use vector.for_model(model, force=True) to steer it all the same"
-                    )
+            stamp = {what: getattr(i, what, None) for what in ("fingerprint", "basis", "precision")}
+            check_stamp(f"{type(i).__name__} at {i.site}", stamp, self, advice=_ADVICE)
         sites = [self._check_sites(i.site, self.backend.steerable)[0] for i in interventions]
         return [i if i.site == site else Placed(i, site) for i, site in zip(interventions, sites, strict=True)]
 

@@ -60,7 +60,7 @@ def chat(messages: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def token_ids(tokens: Any, vocab_size: int, what: str = "prompt", least: int = 1) -> list[int]:
-    """Token ids as plain integers, each one of the model's, and ``least`` at least; ``what`` they are, for errors.
+    """Token ids as plain integers, at least so many, each one of the model's; ``what`` they are, for errors.
 
     >>> import numpy as np
     >>> token_ids(np.array([3, 1]), 10)
@@ -73,9 +73,7 @@ def token_ids(tokens: Any, vocab_size: int, what: str = "prompt", least: int = 1
         ids = [integer(token, "a token id") for token in ids]
     if len(ids) < least:
         raise DataError(f"a {what} is empty: it must hold at least one token")
-    if not ids:
-        return []
-    low, high = min(ids), max(ids)
+    low, high = min(ids, default=0), max(ids, default=0)
     if low < 0 or high >= vocab_size:
         wrong = low if low < 0 else high
         raise DataError(f"token id {wrong} is none of the model's: they go from 0 to {vocab_size - 1}")

@@ -161,6 +161,7 @@ class Wrapped:
     inner: Intervention
 
     fingerprint = property(lambda self: getattr(self.inner, "fingerprint", None))
+    precision = property(lambda self: getattr(self.inner, "precision", None))
     basis = property(lambda self: getattr(self.inner, "basis", None))
 
     @property

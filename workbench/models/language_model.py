@@ -104,8 +104,8 @@ class LanguageModel(HookedModel):
 
     def decode(self, tokens: Sequence[int], after: Sequence[int] = ()) -> str:
         """Text of tokens, special ones left out, as they stand behind the tokens ``after``."""
-        tokens, after = (inputs.token_ids(ids, self._vocab_size, "text", least=0) for ids in (tokens, after))
-        return self._seam(after).decode(tokens)
+        own, before = (inputs.token_ids(ids, self._vocab_size, "completion", least=0) for ids in (tokens, after))
+        return self._seam(before).decode(own)
 
     def _seam(self, before: Sequence[int], prompt: Any = None) -> Seam:
         return Seam(self.tokenizer, before, self._added, prompt)
@@ -118,7 +118,7 @@ class LanguageModel(HookedModel):
     def prompt_cache(self) -> PromptCache:
         """An empty cache for ``generate`` and ``score``: later calls compute only what is new in each prompt.
 
-        Raises :class:`ModelError` for models whose attention takes no mask for each token (ALiBi).
+        It stays empty for models that decode row by row (see :func:`workbench.models.decoding_path`).
         """
         return PromptCache.of(self.backend)
 

@@ -2,54 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
+from workbench.errors import ModelError, WorkbenchError
 from workbench.models.backend import Backend
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")  # torch's, the CPU allocator's, cuBLAS's
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of torch's means that memory ran out, on the GPU or the CPU."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-    )
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS))
 
 
-def in_halves(run: Callable[[list[Item]], Result], batches: Iterable[list[Item]]) -> list[Result]:
-    """``run`` of each batch, in order; one that runs out of memory is halved and run again (one item alone: raised).
+@contextmanager
+def memory_errors(line: str, error: type[WorkbenchError] = ModelError) -> Iterator[None]:
+    """Where nothing can be halved: running out of memory inside raises ``error`` with a ``line`` that says a way out.
 
-    >>> def run(batch):
-    ...     if len(batch) > 2:
-    ...         raise MemoryError
-    ...     return sum(batch)
-    >>> in_halves(run, [[1, 2, 3], [4]])
-    [1, 5, 4]
+    >>> with memory_errors("read fewer rows"):
+    ...     raise MemoryError
+    Traceback (most recent call last):
+    workbench.errors.ModelError: out of memory: read fewer rows
     """
-    results: list[Result] = []
-    todo = list(batches)[::-1]
-    while todo:
-        batch = todo.pop()
-        try:
-            results.append(run(batch))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or len(batch) == 1:
-                raise
-            todo += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
-    return results
+    try:
+        yield
+    except (RuntimeError, MemoryError) as cause:
+        if not is_out_of_memory(cause):
+            raise
+        raise error(f"out of memory: {line}") from cause
+
+
+def fits(run: Callable[[], object]) -> bool:
+    """Run something; False when memory ran out meanwhile, whose results are to be thrown away.
+
+    >>> fits(lambda: 0)
+    True
+    """
+    try:
+        run()
+        return True
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    return False
 
 
 def slot_budget(backend: Backend) -> int:
     """Token slots of key-value cache that may be held at once: 2 GB on a CPU, 40% of what is free on a GPU."""
     model, device = backend.hf_model, backend.device
-    text = model.config.get_text_config()
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    slot = 2 * text.num_hidden_layers * heads * head_dim * torch.finfo(model.dtype).bits // 8
+    width = sum(_key_width(layer) for layer in model.config.get_text_config().per_layer_config)
+    slot = 2 * width * torch.finfo(model.dtype).bits // 8
     room = 0.4 * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2e9
     return max(1, int(room / slot))
+
+
+def _key_width(layer: Any) -> int:
+    """Entries of one token's keys in a layer of this configuration."""
+    heads = getattr(layer, "num_key_value_heads", None) or layer.num_attention_heads
+    return heads * (getattr(layer, "head_dim", None) or layer.hidden_size // layer.num_attention_heads)

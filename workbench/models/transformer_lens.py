@@ -21,7 +21,7 @@ from workbench.models.backend import Backend, Hook, Hooks, StopForward, in_order
 from workbench.models.blocks import structure
 from workbench.models.contract import on_trial, trial_inputs
 from workbench.models.shared_weights import copy_sharing_weights
-from workbench.models.watched import distance, meant, rounding, sum_errors
+from workbench.models.watched import distance, meant, misfits
 from workbench.sites import COMPONENTS, Site
 
 # Components whose activations are [batch, pos, d]; those of heads are [batch, pos, head, d_head] and patterns
@@ -152,9 +152,7 @@ def _add_up(read: dict[Site, list[Tensor]], layer: int) -> bool:
     if not all(parts):
         return False
     before, attention, mlp, after = (seen[0] for seen in parts)
-    return before.shape == attention.shape == mlp.shape and bool(
-        sum_errors(before, attention, [mlp], after) <= rounding(before.dtype)
-    )
+    return before.shape == attention.shape == mlp.shape and float(misfits(before, attention, [mlp], after)) <= 1
 
 
 def _on_point(ours: Hook) -> Any:

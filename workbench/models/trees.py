@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.errors import ModelError
 from workbench.models.backend import Backend
 from workbench.models.cache import SHARED, PromptCache
 from workbench.models.interventions import Intervention, Where, hooks_for
@@ -34,6 +35,10 @@ class Leaf:
     tokens: list[int] = field(default_factory=list)
     token_logprobs: list[float] = field(default_factory=list)
     finish: str = ""
+
+    def start(self) -> None:
+        """Forget what was drawn."""
+        self.tokens, self.token_logprobs, self.finish = [], [], ""
 
 
 @dataclass
@@ -92,6 +97,20 @@ def fan_out(trees: Sequence[Tree], cache: PromptCache) -> list[Tree]:
     if rows != list(range(len(trees))):
         cache.select(rows)
     return [tree for _, tree in pieces]
+
+
+def halved(trees: list[Tree], backend: Backend) -> list[list[Tree]]:
+    """Half of the trees, or of the leaves of one, and the other half; :class:`ModelError` for a single leaf."""
+    if len(trees) > 1:
+        return [trees[: len(trees) // 2], trees[len(trees) // 2 :]]
+    [tree] = trees
+    half = len(tree.leaves) // 2
+    if not half:
+        raise ModelError(
+            f"out of memory: one row with a prompt of {len(tree.prompt)} tokens does not fit beside"
+            f" {type(backend.hf_model).__name__} on {backend.device}: shorten the prompt or ask for fewer new tokens"
+        )
+    return [[Tree(tree.prompt, tree.row, leaves)] for leaves in (tree.leaves[:half], tree.leaves[half:])]
 
 
 def in_chunks(trees: Sequence[Tree], budget: int, new_tokens: int) -> Iterator[list[Tree]]:

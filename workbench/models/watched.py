@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -28,14 +28,15 @@ def first(output: Any) -> Any:
 
 
 class Watched:
-    """A block that is watched.  Two rows run, equal in their first ``shared`` tokens.
+    """A block that is watched while two rows run, equal in their first ``shared`` tokens: ``expected`` [2, pos, d].
 
-    ``shape`` of what went in and came out (None: not one activation each, of one shape); ``leak``, by how much the two
-    rows differ in their shared tokens, relative to them; ``parts``, of what is added to the residual stream.
+    ``shape`` is that of what went in and came out (None: not one activation each, of one shape); where it is the one
+    expected, ``leak`` is how far the two rows differ in their shared tokens, relative to them, and ``parts`` are those
+    of what is added to the residual stream.
     """
 
-    def __init__(self, block: nn.Module, order: list[Watched], shared: int) -> None:
-        self.block, self.order, self.shared = block, order, shared
+    def __init__(self, block: nn.Module, order: list[Watched], expected: tuple[int, ...], shared: int) -> None:
+        self.block, self.order, self.expected, self.shared = block, order, expected, shared
         self.shape: tuple[int, ...] | None = None
         self.leak = 0.0
         self.parts = Parts()
@@ -72,12 +73,13 @@ class Watched:
 
     def _leave(self, _module: nn.Module, _args: Any, output: Any) -> None:
         after = first(output)
-        if self._in_stream(after):
-            self.shape = tuple(after.shape)
+        self.shape = tuple(after.shape) if self._in_stream(after) else None
+        if self.shape == self.expected:
             self.leak = max(self.leak, distance(*after[:, : self.shared]))
             fired = Counter(name for name, _ in self._put_out)
-            put_out = [(name, x) for name, x in self._put_out if x is not None and fired[name] == 1]
-            self.parts = _parts(self._before, put_out, self._given, after)
+            outputs = {name: x for name, x in self._put_out if x is not None and fired[name] == 1}
+            like = self.order[-2].parts if len(self.order) > 1 else Parts()
+            self.parts = _parts(self._before.to(after.device), outputs, self._given, after, like)
         self._given, self._put_out = [], []
 
 
@@ -88,33 +90,42 @@ def distance(a: Tensor, b: Tensor) -> float:
     return float(((a - b).norm(dim=-1) / a.norm(dim=-1).clamp(min=1e-30)).median())
 
 
-def _parts(before: Tensor, put_out: list[tuple[str, Tensor]], given: list[Tensor], after: Tensor) -> Parts:
-    """The outermost two of what modules put out (in that order) with before + one + other = after; if there are none,
-    the outermost one with before + one read by a module."""
-    fired = {name: place for place, (name, _) in enumerate(put_out)}
-    put_out = sorted(put_out, key=lambda item: item[0].count("."))  # the outermost first
-    outputs = [x for _, x in put_out]
-    errors = {
-        (one[0], other[0]): float(error)
-        for one in put_out
-        for other, error in zip(put_out, sum_errors(before, one[1], outputs, after), strict=True)
-        if fired[one[0]] < fired[other[0]]
-    }
-    limit = min(rounding(before.dtype), 4 * min(errors.values(), default=0.0))
-    for (one, other), error in errors.items():
-        if error <= limit:
-            return Parts(one, other, _is_read(before, dict(put_out)[one], given))
-    alone = next((name for name, x in put_out if _is_read(before, x, given)), None)
+def _parts(before: Tensor, outputs: dict[str, Tensor], given: list[Tensor], after: Tensor, like: Parts) -> Parts:
+    """The two modules whose outputs are added, as in the block before (``like``) or searched for; if there are none,
+    the outermost one with before + its output read by another."""
+    pair = outputs.get(like.attention or ""), outputs.get(like.mlp or "")
+    if pair[0] is None or pair[1] is None or float(misfits(before, pair[0], [pair[1]], after)) > 1:
+        like = _searched(before, outputs, after)
+    if like.attention is not None and like.mlp is not None:
+        return replace(like, sequential=_is_read(before, outputs[like.attention], given))
+    alone = next((name for name in _outermost(outputs) if _is_read(before, outputs[name], given)), None)
     return Parts(alone, None, alone is not None)
 
 
+def _searched(before: Tensor, outputs: dict[str, Tensor], after: Tensor) -> Parts:
+    """The outermost two of what modules put out (in that order) with before + one + other = after."""
+    names, fired = _outermost(outputs), list(outputs)
+    several = [outputs[name] for name in names]
+    found = {
+        (one, other): float(misfit)
+        for one in names
+        for other, misfit in zip(names, misfits(before, outputs[one], several, after), strict=True)
+        if fired.index(one) < fired.index(other)
+    }
+    limit = min(1.0, 4 * min(found.values(), default=0.0))
+    return next((Parts(*pair) for pair, misfit in found.items() if misfit <= limit), Parts())
+
+
+def _outermost(names: Iterable[str]) -> list[str]:
+    """Names of modules, the outermost first."""
+    return sorted(names, key=lambda name: name.count("."))
+
+
 def _is_read(before: Tensor, attention: Tensor, given: list[Tensor]) -> bool:
-    """Whether a module was given before + attention, rather than before alone."""
+    """Whether a module was given before + attention."""
     middle, nothing = before + attention, torch.zeros_like(before)
-    return any(
-        bool(((x - middle).norm(dim=-1) <= 0.5 * (x - before).norm(dim=-1)).all())
-        and float(sum_errors(before, attention, [nothing], x)) <= rounding(x.dtype)
-        for x in given
+    return any(torch.equal(x, middle) for x in given) or any(
+        float(misfits(before, attention, [nothing], x)) <= 1 for x in given
     )
 
 
@@ -123,17 +134,18 @@ def meant(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps ** 0.5
 
 
-def rounding(dtype: torch.dtype) -> float:
-    """How far a sum of a few terms may be off by rounding alone, relative to the terms."""
-    return max(1e-5, 2 * torch.finfo(dtype).eps)
+def misfits(before: Tensor, attention: Tensor, mlps: list[Tensor], after: Tensor) -> Tensor:
+    """How badly before + attention + mlp is after, for each of several mlps [n]; up to 1 it is rounding.
 
-
-def sum_errors(before: Tensor, attention: Tensor, mlps: list[Tensor], after: Tensor) -> Tensor:
-    """How far before + attention + mlp is from after, for each of several mlps [n]: relative to the norms of the terms,
-    at the worst position."""
-    if not mlps:
-        return torch.empty(0)
-    before, attention, mlp = before.float(), attention.float(), torch.stack(mlps).float()
-    off = (before + attention - after.float() + mlp).norm(dim=-1)
-    terms = before.norm(dim=-1) + attention.norm(dim=-1) + mlp.norm(dim=-1)
-    return (off / terms.clamp(min=1e-30)).flatten(1).amax(1)
+    The sum is rounded as the block may have done it.  At no position it may be off by 1e-5 (two roundings, if that is
+    more) of its terms, and at most positions by more than rounding of what is added, which may be little.
+    """
+    mlp = torch.stack(mlps)
+    sums = (before + attention + mlp, before + (attention + mlp), before + mlp + attention)
+    off = torch.stack([(x.float() - after.float()).norm(dim=-1) for x in sums]).amin(0).flatten(1)  # [n, positions]
+    added = (attention.float().norm(dim=-1) + mlp.float().norm(dim=-1)).flatten(1)
+    terms = added + before.float().norm(dim=-1).flatten()
+    least = 1e-30
+    worst = (off / terms.clamp(min=least)).amax(1) / max(1e-5, 2 * torch.finfo(before.dtype).eps)
+    usual = (off / added.clamp(min=least)).median(1).values / meant(before.dtype)
+    return torch.maximum(worst, usual)

@@ -2,8 +2,8 @@
 
 ``root/<experiment>/<name or spec hash>/`` holds ``spec.json``, ``provenance.json``, ``status.json``, ``plan.json``,
 ``rows/*.parquet`` (one file a finished step of work), ``artifacts/`` (safetensors, Parquet, JSON), ``checksums.jsonl``,
-``figures/`` and ``log.txt``.  :class:`RunFolder` writes one, :func:`load_run` and :func:`list_runs` read them; :func:`run_cells` fills
-one from many small cells, here, on a Ray cluster or on Slurm.
+``figures/`` and ``log.txt``.  :class:`RunFolder` writes one, :func:`load_run` and :func:`list_runs` read them;
+:func:`run_cells` fills one from many small cells, here, on a Ray cluster or on Slurm.
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ class RunFolder(RunContents):
         session = plain_json(current_provenance() if given is None else mapping(given, "provenance"), "provenance")
         before, start = self._status_before(), now()
         if (self.path / SPEC_FILE).exists():
-            check_spec(self.path, self.spec, before and before.spec)
+            check_spec(self.path, self.spec, before.spec if before else None)
         elif self.steps():
             raise RunError(f"run {self.path} has rows but no {SPEC_FILE}, so nobody knows of what: choose another name")
         else:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from workbench.errors import ArtifactError, DataError, ModelError, RunError
 from workbench.files import disk_errors, make_folder, read_object, write_json
+from workbench.models.fingerprint import check_stamp
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.models.loading import with_backend
@@ -96,7 +97,13 @@ def finetune(
     (' c', False)
     """
     target, rows = Path(folder), _encoded(model, pairs)
-    identity = {"base": model.fingerprint, "recipe": asdict(recipe), "seed": seed, "pairs": _digest(rows)}
+    identity = {
+        "base": model.fingerprint,
+        "precision": model.precision,
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "pairs": _digest(rows),
+    }
     identity = json.loads(json.dumps(identity))
     make_folder(target)
     if (target / _MARK).exists():
@@ -121,12 +128,9 @@ def load_adapter(model: LanguageModel, folder: str | os.PathLike[str], name: str
     if not all((source / file).exists() for file in _ADAPTER):
         raise ArtifactError(f"{source} holds no finished adapter: {' and '.join(_ADAPTER)} must be there")
     if (source / _MARK).exists():
-        made_on = read_object(source / _MARK, ArtifactError)["identity"]["base"]
-        if made_on != model.fingerprint:
-            raise ArtifactError(
-                f"the adapter in {source} was made on a model with fingerprint {made_on}, and {model.name} has"
-                f" {model.fingerprint}: load the model it was made on"
-            )
+        made_on = read_object(source / _MARK, ArtifactError)["identity"]
+        stamp = {"fingerprint": made_on["base"], "precision": made_on.get("precision")}
+        check_stamp(f"the adapter in {source}", stamp, model, advice="load the model it was made on")
     with _quiet():
         adapted = PeftModel.from_pretrained(copy_sharing_weights(model.backend.hf_model), str(source))
     return _merged(model, adapted, name or f"{model.name}+{source.name}")

@@ -12,17 +12,19 @@ import streamlit as st
 from apps.explorer.playground.sides import Checkpoint, Side, Sides
 from apps.explorer.playground.steering import Push, interventions_of
 from workbench.errors import DataError
+from workbench.models.fingerprint import stamp_of
 from workbench.views.choices import key_of, number
 from workbench.views.games import Game
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
+from workbench.views.text import plain
 from workbench.worlds import worlds
 
 
 def game_sides(name: str, loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
     """An episode of a game; the sides are its last step."""
     game = games()[name]()
-    with st.expander(f"The {name.lower()}"):
+    with st.expander(f"The {plain(name.lower())}"):
         chosen = game.choose()
     count, seed = _steps(game.most)
     settings = replace(chosen, seed=seed)
@@ -67,7 +69,7 @@ def _played(
 ) -> dict[str, list[Any]] | None:
     """Steps of each condition; those played before are not played again."""
     stored = st.session_state.setdefault("_games", {})
-    same = (name, loaded.model.fingerprint, settings)
+    same = (name, *stamp_of(loaded.model).values(), settings)
     known = {side: stored.get((side, *same, given)) or [] for side, given in (("unsteered", ()), ("steered", pushes))}
 
     def work(job: Job) -> dict[str, list[Any]]:

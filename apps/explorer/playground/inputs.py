@@ -10,12 +10,16 @@ from apps.explorer.playground.games import game_of, game_sides, games
 from apps.explorer.playground.sides import Sides, write_sides
 from apps.explorer.playground.steering import Push, interventions_of
 from workbench.errors import DataError
+from workbench.models.fingerprint import stamp_of
 from workbench.views.choices import number, pick_one, slide, write
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
 
 _KINDS = ("Text", "Chat")
-_HELP = "A line that begins with system:, user: or assistant: begins a message."
+_HELP = (
+    "A line that begins with system:, user: or assistant: begins a message; an assistant: message at the end is gone on"
+    " with."
+)
 _ROLE = re.compile(r"^(system|user|assistant):[ \t]?", re.MULTILINE)
 _TEXT = "There are 2 buttons. Each press pays a random number of points. Find out which one pays more on average."
 _CHAT = f"user: {_TEXT} Answer each round with a line that starts with Thought: and a line that starts with Action:"
@@ -40,7 +44,7 @@ def _written(loaded: LoadedModel, pushes: tuple[Push, ...], chat: bool) -> Sides
             sides = write_sides(model, prompt, interventions_of(pushes), job, tokens, temperature, seed)
         return Sides(sides, inputs)
 
-    inputs = (loaded.model.fingerprint, chat, text, tokens, temperature, seed, pushes)
+    inputs = (*stamp_of(loaded.model).values(), chat, text, tokens, temperature, seed, pushes)
     return computed("sides", inputs, "Writing", work)
 
 

@@ -152,7 +152,7 @@ def test_full_disk_is_one_line_and_loses_only_the_shard_in_hand(tmp_path, monkey
 def test_disk_that_fills_while_tensors_are_written_is_a_full_disk(tmp_path, monkeypatch):
     import safetensors.torch
 
-    def full(_tensors, path):
+    def full(_tensors, path, _metadata):
         Path(path).write_bytes(b"part")
         raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
@@ -220,6 +220,26 @@ def test_interrupted_capture_goes_on_where_it_was_and_ends_with_the_same_bits(as
     ask(tmp_path / "cut")
     assert calls == []
     assert whole.labels.equals(resumed.labels)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "parquet"])
+@pytest.mark.parametrize("how", ["lost", "damaged"])
+def test_the_same_capture_makes_a_lost_or_damaged_shard_anew_and_no_other(ask, tmp_path, model, monkeypatch, kind, how):
+    whole, store = ask(tmp_path / "whole"), ask(tmp_path / "store")
+    file = store.path / "shards" / f"000002.{kind}"
+    data = file.read_bytes()
+    file.unlink() if how == "lost" else file.write_bytes(data[:-9] + bytes([data[-9] ^ 4]) + data[-8:])
+    assert list(ActivationStore(store.path).broken()) == [2]
+    forward, ran = type(model).forward, []
+
+    def counted(self, prompts, *args, **kwargs):
+        ran.append(len(prompts))
+        return forward(self, prompts, *args, **kwargs)
+
+    monkeypatch.setattr(type(model), "forward", counted)
+    again = ask(store.path)
+    assert sum(ran) == 7 and not again.broken()
+    assert_same_store(again, whole)
 
 
 def test_sizes_given_when_resuming_hold_over_those_of_the_first_session(ask, tmp_path, texts, poison, model):

@@ -14,6 +14,7 @@ from workbench.errors import DataError, ModelError
 from workbench.models.cache import common_prefix, pad_right
 from workbench.models.interventions import Scope
 from workbench.models.language_model import LanguageModel
+from workbench.models.sharing import decoding_path
 from workbench.sites import Site
 
 Maker = Callable[[str, str], LanguageModel]
@@ -33,6 +34,7 @@ def test_turns_on_one_cache_equal_turns_from_scratch(
 
 
 def test_a_later_turn_computes_only_what_is_new(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoding_path(model)  # looked into once, by passes of its own
     forward, widths = type(model.backend).forward, []
 
     def count(self: Any, tokens: torch.Tensor, **options: Any) -> Any:

@@ -206,19 +206,42 @@ def test_running_out_of_memory_halves_the_batch_and_changes_nothing(
     assert max(sizes) == 5 and sizes.count(5) == 1
 
 
-def test_one_row_that_does_not_fit_and_other_errors_are_raised(
-    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kept", [False, True])
+def test_one_prompt_with_many_completions_is_halved_down_to_one(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
+    expected = model.generate(["a b c"], n=6, max_new_tokens=4, seeds=1)
+    scores = model.score(["a b c"], [[" a b", " c", " d e f"]])
+    forward = type(model.backend).forward
+
+    def small(self: Any, tokens: torch.Tensor, **options: Any) -> Any:
+        if tokens.numel() > limit:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+        return forward(self, tokens, **options)
+
+    monkeypatch.setattr(type(model.backend), "forward", small)
+    limit, cache = 3, model.prompt_cache() if kept else None
+    assert _tokens(model.generate(["a b c"], n=6, max_new_tokens=4, seeds=1, cache=cache)) == _tokens(expected)
+    found = model.score(["a b c"], [[" a b", " c", " d e f"]], cache=cache)
+    for one, other in zip(found[0], scores[0], strict=True):
+        assert one.token_logprobs == pytest.approx(other.token_logprobs, abs=1e-5)
+    limit = 0
+    with pytest.raises(ModelError, match="out of memory: one row with a prompt of 4 tokens does not fit beside Llama"):
+        model.generate(["a b c"], n=6, max_new_tokens=4, cache=cache)
+
+
+def test_errors_that_are_not_about_memory_are_raised(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.generate(["a"], max_new_tokens=1)
+    calls = []
+
     def fail(self: Any, tokens: torch.Tensor, **_: Any) -> Any:
         calls.append(len(tokens))
-        raise RuntimeError(message)
+        raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(type(model.backend), "forward", fail)
-    for message, expected in (("out of memory", [2, 1]), ("shapes do not match", [2])):
-        calls: list[int] = []
-        with pytest.raises(RuntimeError, match=message):
-            model.generate(["a", "b"], max_new_tokens=1)
-        assert calls == expected
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        model.generate(["a", "b"], max_new_tokens=1)
+    assert calls == [2]
 
 
 def test_the_progress_bar_counts_completions(model: LanguageModel, capsys: pytest.CaptureFixture[str]) -> None:

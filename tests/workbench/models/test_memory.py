@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from workbench.models.hf import HuggingFaceBackend
-from workbench.models.memory import in_halves, is_out_of_memory, slot_budget
+from workbench.models.memory import fits, is_out_of_memory, slot_budget
 from workbench.models.tiny import tiny_hf_model
 
 
@@ -13,6 +13,7 @@ from workbench.models.tiny import tiny_hf_model
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (MemoryError(), True),
         (RuntimeError("shape mismatch"), False),
         (ValueError("out of memory"), False),
@@ -28,16 +29,13 @@ def test_the_budget_counts_keys_and_values_of_the_kv_heads_only() -> None:
     assert slot_budget(HuggingFaceBackend(tiny_hf_model("gpt2").half())) == 2e9 // 512
 
 
-def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_order_stays() -> None:
-    sizes: list[int] = []
+def test_what_does_not_fit_is_told_from_what_is_wrong() -> None:
+    def run_out() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
 
-    def run(batch: list[int]) -> list[int]:
-        sizes.append(len(batch))
-        if len(batch) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return batch
+    def fail() -> None:
+        raise RuntimeError("shape mismatch")
 
-    assert in_halves(run, [[1, 2, 3, 4, 5], [6]]) == [[1, 2], [3], [4, 5], [6]]
-    assert sizes == [5, 2, 3, 1, 2, 1]
-    with pytest.raises(torch.OutOfMemoryError):
-        in_halves(lambda batch: run([*batch, 0, 0]), [[1, 2]])
+    assert fits(lambda: None) and not fits(run_out)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        fits(fail)

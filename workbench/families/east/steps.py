@@ -28,6 +28,7 @@ from workbench.families.east.collect import (
 )
 from workbench.families.east.spec import EastSpec
 from workbench.families.east.thoughts import over_represented, trace_thoughts
+from workbench.models.fingerprint import stamp_of
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.statistics import Interval, cluster_bootstrap
@@ -75,9 +76,7 @@ class EastRun(Context[EastSpec]):
         """EAST's vector at a layer, with what it was made from."""
         vector = self.vectors(rendering)["east"][layer]
         details = {"method": "EAST", "rendering": rendering, "spec": self.folder.path.name}
-        return SteeringVector(
-            Site(layer), vector, self.model.fingerprint, self.model.basis, f"east-{rendering}", details
-        )
+        return SteeringVector(Site(layer), vector, **stamp_of(self.model), name=f"east-{rendering}", metadata=details)
 
     def prompts(self, rendering: str, kind: str) -> list[EvalPrompt]:
         """The prompts on which layer and multiplier are chosen (``select``) or tested (``test``)."""
@@ -103,7 +102,7 @@ def _extraction(rendering: str, run: EastRun) -> pd.DataFrame:
 def _vectors(rendering: str, run: EastRun) -> pd.DataFrame:
     played = run.folder.read(f"extraction-{rendering}")
     vectors, norms = estimate_vectors(run.model, run.spec, rendering, played, run.progress)
-    stamp = {"fingerprint": run.model.fingerprint, "basis": run.model.basis, "component": "resid_post"}
+    stamp = {**stamp_of(run.model), "component": "resid_post"}
     run.folder.save_tensors(f"estimates-{rendering}", vectors, stamp)
     return norms
 

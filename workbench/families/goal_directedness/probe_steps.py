@@ -13,6 +13,7 @@ from workbench.families.goal_directedness.causal import causal_rows, choose_plac
 from workbench.families.goal_directedness.context import GoalRun, activations_name
 from workbench.families.goal_directedness.decoded import score_decoded
 from workbench.families.goal_directedness.probing import ProbeData, decode_maps, map_rows, without_walls
+from workbench.models.fingerprint import stamp_of
 from workbench.models.untrained import untrained
 from workbench.seeding import derive_seed
 from workbench.sites import Site
@@ -32,10 +33,9 @@ def read(run: GoalRun) -> pd.DataFrame:
     data, sites = run.data, [Site(layer) for layer in run.layers]
     for control in ("", "untrained"):
         model = untrained(run.model, derive_seed(run.spec.seed, "untrained") % 2**32) if control else run.model
-        stamp = {"fingerprint": model.fingerprint, "basis": model.basis}
         for position, site, z in read_states(model, data, sites, run.progress):
             name = activations_name(position, site.layer, control)
-            run.folder.save_tensors(name, {"activations": z}, stamp | {"site": str(site)})
+            run.folder.save_tensors(name, {"activations": z}, {**stamp_of(model), "site": str(site)})
     return pd.DataFrame({"states": [len(data.steps)], "groups": [len(np.unique(data.groups))]})
 
 

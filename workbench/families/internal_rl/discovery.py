@@ -27,6 +27,7 @@ from workbench.families.internal_rl.control.discovery import Course, co_train, d
 from workbench.families.internal_rl.control.metacontroller import Metacontroller, MetacontrollerShape
 from workbench.families.internal_rl.expert import expert_batches
 from workbench.families.internal_rl.spec import InternalRLSpec
+from workbench.models.fingerprint import stamp_of
 from workbench.models.sequence_model import SequenceModel
 from workbench.models.untrained import untrained
 from workbench.sites import Site
@@ -92,7 +93,7 @@ def save_found(run: InternalRLRun, step: str, found: Found) -> None:
     tensors = {f"steers.{k}": v for k, v in found.steers.state_dict().items()}
     if found.model is not run.base:
         tensors |= {f"model.{k}": v for k, v in found.model.backend.hf_model.state_dict().items()}
-    stamp = {"site": str(found.site), "fingerprint": found.model.fingerprint}
+    stamp = {"site": str(found.site), **stamp_of(found.model)}
     run.save_tensors(step, tensors, stamp)
 
 

@@ -18,7 +18,8 @@ import pandas as pd
 import torch
 
 from workbench.activations import ActivationStore
-from workbench.errors import DataError, RunError
+from workbench.activations.sources import Stored
+from workbench.errors import ArtifactError, DataError, RunError
 from workbench.families.context import Log
 from workbench.families.probe_sweep.plan import CapturePlan, Plan, capture_key
 from workbench.files import read_object
@@ -32,26 +33,53 @@ _FOLDER = "activations"
 
 
 def ensure_captures(folder: RunFolder, plan: Plan, progress: bool, log: Log) -> None:
-    """Capture what is not there yet.
+    """Capture what is not there yet, or is not any more what was captured.
 
-    Raises :class:`RunError` when the source's file, or a model that has cells left, is not what it was when its
-    activations were captured.
+    Raises :class:`RunError` when the source's file, or a model that is needed once more, is not what it was when its
+    activations were captured; :class:`ArtifactError` when activations of one's own are damaged.
     """
     for capture in plan.captures:
-        if not _is_whole(folder, capture):
+        left = any(not folder.done(cell.name) for cell in plan.cells_of(capture))
+        record = _record(folder, capture)
+        lost = _lost(folder, record) if record and not capture.stored else ""
+        if record and (lost or left):
+            _check_unchanged(folder, plan, capture, record)
+        if capture.stored and left:
+            _check_whole(capture.stored)
+        if lost or not record:
             folder.forget(capture.step)
-            log(f"capturing {capture.model.name} at {len(capture.sites)} sites")
+            log(f"{lost and f'{lost}; '}capturing {capture.model.name} at {len(capture.sites)} sites")
             folder.write(capture.step, capture_rows(folder, plan, capture, progress))
-        elif any(not folder.done(cell.name) for cell in plan.cells_of(capture)):
-            _check_unchanged(folder, plan, capture)
 
 
-def _is_whole(folder: RunFolder, capture: CapturePlan) -> bool:
-    if not folder.done(capture.step) or f"{capture.step}.json" not in folder.artifacts:
-        return False
-    folders = folder.read_json(capture.step)["folders"]
-    places = [place for of_reader in folders.values() for place in of_reader.values()]
-    return all(ActivationStore(folder.path / place).exists for place in places)
+def _record(folder: RunFolder, capture: CapturePlan) -> dict[str, Any]:
+    """What was written when the capture was finished; empty when it was not, or when that is lost."""
+    if not folder.done(capture.step):
+        return {}
+    try:
+        return read_object(folder.path / "artifacts" / f"{capture.step}.json")
+    except RunError:
+        return {}
+
+
+def _lost(folder: RunFolder, record: Mapping[str, Any]) -> str:
+    """What is wrong with the activations that were captured; empty when nothing is."""
+    places = [place for of_reader in record["folders"].values() for place in of_reader.values()]
+    return next(filter(None, (_wrong(folder.path / place) for place in places)), "")
+
+
+def _check_whole(stored: Stored) -> None:
+    for wrong in map(_wrong, stored.folders.values()):
+        if wrong:
+            raise ArtifactError(wrong)
+
+
+def _wrong(place: Path) -> str:
+    try:
+        store = ActivationStore(place)
+        return next(iter(store.broken().values()), "") if store.exists else f"{place} is missing"
+    except ArtifactError as error:
+        return str(error)
 
 
 def capture_rows(folder: RunFolder, plan: Plan, capture: CapturePlan, progress: bool) -> pd.DataFrame:
@@ -101,8 +129,7 @@ def _load(folder: RunFolder, plan: Plan, capture: CapturePlan) -> LanguageModel:
     return model
 
 
-def _check_unchanged(folder: RunFolder, plan: Plan, capture: CapturePlan) -> None:
-    record = folder.read_json(capture.step)
+def _check_unchanged(folder: RunFolder, plan: Plan, capture: CapturePlan, record: Mapping[str, Any]) -> None:
     advice = f"since activations were captured in {folder.path}; choose another --name"
     if record["source"] != _digest(plan.options):
         raise RunError(f"{plan.options['path']} has changed {advice}")

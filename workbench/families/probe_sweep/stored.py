@@ -20,7 +20,7 @@ def _stored(options: Mapping[str, Any], positions: Mapping[str, Any]) -> Stored:
     stores = _stores(options, positions)
     first, *others = (store.manifest for store in stores.values())
     for other in others:
-        for what in ("fingerprint", "basis", "sites"):
+        for what in ("fingerprint", "basis", "precision", "sites"):
             if getattr(other, what) != getattr(first, what):
                 raise ArtifactError(
                     f"source: the folders of the positions differ in their {what}: one model, one sweep"

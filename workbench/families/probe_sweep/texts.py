@@ -79,7 +79,7 @@ def _pick(rows: ActivationSet, places: Sequence[int], each: int, joined: bool) -
     first = rows.select(starts + places[0])
     wide = {site: torch.cat([rows.select(starts + place)[site] for place in places], 1) for site in rows.sites}
     sites = SiteMap(wide, rows.n_layers)
-    return ActivationSet(sites, first.labels, first.groups, rows.fingerprint, rows.basis, rows.model)
+    return ActivationSet(sites, first.labels, first.groups, rows.fingerprint, rows.basis, rows.model, rows.precision)
 
 
 def read_positions(value: Any, name: str) -> tuple[Positions, bool]:

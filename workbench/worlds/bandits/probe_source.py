@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from workbench.activations import ActivationSet, replay
 from workbench.activations.sources import Source, Task, play_once
 from workbench.errors import DataError, SpecError, check_keys
+from workbench.models.fingerprint import stamp_of
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
 from workbench.sites import Site
@@ -98,7 +99,7 @@ def _capture(
     of_episode = steps["episode"].to_numpy()
     episodes = [[prompts[i] for i in np.flatnonzero(of_episode == e)] for e in dict.fromkeys(of_episode.tolist())]
     read = replay(reader, episodes, list(sites), dtype="float32", progress=progress)
-    found = ActivationSet(read.activations, _labels(steps), of_episode, reader.fingerprint, reader.basis, reader.name)
+    found = ActivationSet(read.activations, _labels(steps), of_episode, **stamp_of(reader), model=reader.name)
     return {name: found for name in positions}
 
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from workbench.activations import ActivationSet, replay
 from workbench.activations.sources import Source, Task, play_once
 from workbench.errors import DataError, SpecError, check_keys, did_you_mean
+from workbench.models.fingerprint import stamp_of
 from workbench.models.language_model import LanguageModel
 from workbench.sites import Site, SiteMap
 from workbench.worlds.grids.agents.play import play_grids
@@ -110,7 +111,7 @@ def _capture(
     found = {}
     for name, where in wanted.items():
         seen = SiteMap(read[where.name])
-        every = ActivationSet(seen, labels, data.groups, reader.fingerprint, reader.basis, reader.name)
+        every = ActivationSet(seen, labels, data.groups, **stamp_of(reader), model=reader.name)
         rows = np.isin(labels["size"], where.sizes) if where.sizes else np.ones(len(labels), bool)
         if not rows.any():
             raise DataError(f"position {name!r}: no state of sizes {list(where.sizes or ())} was readable")

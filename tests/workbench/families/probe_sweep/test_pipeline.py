@@ -13,7 +13,7 @@ from probes import make_probe
 from probes.evaluation import evaluate
 from workbench import families
 from workbench.activations import capture
-from workbench.errors import RunError
+from workbench.errors import ArtifactError, RunError
 from workbench.families import Context, get_family
 from workbench.families.probe_sweep import SweepSpec, run
 from workbench.models import load_model
@@ -169,15 +169,41 @@ def test_texts_or_weights_that_changed_since_the_capture_are_noticed(sweep, swee
         sweep(base=base)
 
 
-def test_a_capture_that_was_removed_is_made_again(sweep, passes):
+def _remove(path):
+    shutil.rmtree(path / "artifacts" / "activations")
+
+
+def _remove_record(path):
+    (path / "artifacts" / "capture-tiny.json").unlink()
+
+
+def _damage(path):
+    (file,) = path.glob("artifacts/activations/**/*.safetensors")
+    data = bytearray(file.read_bytes())
+    data[-9] ^= 4
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("spoil", [_remove, _remove_record, _damage])
+def test_a_capture_that_was_lost_or_damaged_is_made_again(sweep, passes, spoil):
     path = sweep()
     whole = load_results(path)
-    shutil.rmtree(path / "artifacts" / "activations")
+    spoil(path)
     shards(path)[0].unlink()
     passes.clear()
     sweep()
     assert sum(passes) == 60
     pd.testing.assert_frame_equal(load_results(path), whole, check_exact=True)
+
+
+def test_a_capture_is_not_made_again_by_another_model(sweep, sweep_base, tmp_path):
+    from workbench.models.tiny import tiny_hf_model
+
+    base = shutil.copytree(sweep_base, tmp_path / "base")
+    _damage(sweep(base=base))
+    tiny_hf_model("llama", seed=4).save_pretrained(base / "tiny")
+    with pytest.raises(RunError, match="the model tiny has changed"):
+        sweep(base=base)
 
 
 def test_saved_activations_are_read_where_they_lie(sweep, sweep_base, tmp_path):
@@ -191,6 +217,11 @@ def test_saved_activations_are_read_where_they_lie(sweep, sweep_base, tmp_path):
     ours = load_results(path)
     pd.testing.assert_series_equal(ours["estimate"], from_texts["estimate"])
     assert ours["model"].str.endswith("tiny").all()
+    (file,) = (tmp_path / "saved").glob("shards/*.safetensors")
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    shards(path)[0].unlink()
+    with pytest.raises(ArtifactError, match=r"000000\.safetensors is not what was written there"):
+        sweep(base=tmp_path, source={"kind": "activations", "path": "saved"}, models=[])
 
 
 def test_code_lengths_and_scores_of_classes_are_rows_as_well(sweep):

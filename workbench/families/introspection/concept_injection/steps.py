@@ -142,7 +142,8 @@ def save_vectors(folder: RunFolder, vectors: dict[int, dict[str, SteeringVector]
     """Keep the concept vectors as the artifact ``concepts``: a tensor [concepts, d] a layer."""
     some = next(iter(next(iter(vectors.values())).values()))
     residual = {str(layer): next(iter(each.values())).metadata["residual_norm"] for layer, each in vectors.items()}
-    stamp: dict[str, object] = {"fingerprint": some.fingerprint, "basis": some.basis, "component": some.site.component}
+    stamp: dict[str, object] = {"fingerprint": some.fingerprint, "basis": some.basis, "precision": some.precision}
+    stamp["component"] = some.site.component
     stamp |= {"words": list(next(iter(vectors.values()))), "residual_norms": residual, "details": some.metadata}
     tensors = {str(layer): torch.stack([v.vector for v in each.values()]) for layer, each in vectors.items()}
     folder.save_tensors(VECTORS, tensors, stamp)
@@ -151,11 +152,12 @@ def save_vectors(folder: RunFolder, vectors: dict[int, dict[str, SteeringVector]
 def saved_vectors(folder: RunFolder) -> dict[int, dict[str, SteeringVector]]:
     """The concept vectors of a run as :class:`SteeringVector`, ``{layer: {word: vector}}``."""
     tensors, stamp = folder.load_tensors(VECTORS)
+    made_on = (stamp["fingerprint"], stamp["basis"])
     found: dict[int, dict[str, SteeringVector]] = {}
     for layer in sorted(map(int, tensors)):
         details = stamp["details"] | {"residual_norm": stamp["residual_norms"][str(layer)]}
         found[layer] = {
-            word: SteeringVector(Site(layer), row, stamp["fingerprint"], stamp["basis"], word, details)
+            word: SteeringVector(Site(layer), row, *made_on, word, details, stamp.get("precision"))
             for word, row in zip(stamp["words"], tensors[str(layer)], strict=True)
         }
     return found

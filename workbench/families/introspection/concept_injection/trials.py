@@ -21,7 +21,7 @@ from workbench.models.cache import PromptCache, common_prefix
 from workbench.models.decoding import Decoder, Sampling
 from workbench.models.interventions import Scope, Where
 from workbench.models.language_model import LanguageModel
-from workbench.models.memory import in_halves, slot_budget
+from workbench.models.memory import slot_budget
 from workbench.models.trees import Leaf, Tree, seeded_leaves
 from workbench.progress import progress_bar
 
@@ -106,7 +106,7 @@ def run_trials(
     sampling = Sampling(max_new_tokens, temperature, eos=model._end_tokens())
     chunks = _chunks(model, trials, max_new_tokens)
     with progress_bar(sum(t.draws for t in trials), progress, "trials") as advance, torch.inference_mode():
-        found = in_halves(lambda chunk: _run_chunk(model, chunk, sampling, advance), chunks)
+        found = [_run_chunk(model, chunk, sampling, advance) for chunk in chunks]
     return [outcome for outcomes in found for outcome in outcomes]
 
 

@@ -12,6 +12,7 @@ from steering.vectors import SteeringVector
 from workbench.activations import capture
 from workbench.errors import DataError
 from workbench.families.introspection.concept_injection.prompts import ABOUT, need_chat
+from workbench.models.fingerprint import stamp_of
 from workbench.models.language_model import LanguageModel
 from workbench.sites import Site
 
@@ -50,7 +51,7 @@ def concept_vectors(
         own, common = z[: len(concepts)], z[len(concepts) :].mean(0)
         noted = details | {"residual_norm": float(z.norm(dim=-1).mean())}
         vectors[site.layer] = {
-            word: SteeringVector(site, row - common, model.fingerprint, model.basis, word, noted)
+            word: SteeringVector(site, row - common, **stamp_of(model), name=word, metadata=noted)
             for word, row in zip(concepts, own, strict=True)
         }
     return vectors

@@ -82,15 +82,15 @@ def inject(
     temperature: float, seed: int,
 ) -> Solver:  # fmt: skip
     """Answers a sample with its vector added from the trial text on, through every generated token."""
-    known: dict[str, dict[str, SteeringVector]] = {}
+    known: dict[LanguageModel, dict[str, SteeringVector]] = {}
     listed = load_words(words).first(concepts, baselines)
 
     def vectors(model: LanguageModel) -> dict[str, SteeringVector]:
-        if model.fingerprint not in known:
+        if model not in known:
             at = _layer(layer, model.n_layers)
             found = concept_vectors(model, list(listed.concepts), listed.baselines, [at])
-            known[model.fingerprint] = found[at]
-        return known[model.fingerprint]
+            known[model] = found[at]
+        return known[model]
 
     def answer(model: LanguageModel, about: dict[str, Any], epoch: int) -> tuple[str, float]:
         word, kind = about["concept"], about["vector"]

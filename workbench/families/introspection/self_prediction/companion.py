@@ -22,6 +22,7 @@ from probes.folds import group_folds
 from workbench.activations import capture
 from workbench.families.introspection.self_prediction.context import FIRST, PredictionContext
 from workbench.families.introspection.self_prediction.protocol import KEYS, asked
+from workbench.models.fingerprint import stamp_of
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.models.untrained import untrained
 from workbench.runs.contents import RunContents
@@ -47,7 +48,7 @@ def read_rows(context: PredictionContext, layers: Sequence[int]) -> pd.DataFrame
         wanted, prompts = sorted(set(sites.values()), key=str), _prompts(context, model, rows)
         found = capture(model, prompts, wanted, "last", dtype="float32", progress=context.progress).activations
         for layer, site in sites.items():
-            about = {"model": model.name, "fingerprint": model.fingerprint, "site": str(site), "basis": model.basis}
+            about = {"model": model.name, "site": str(site), **stamp_of(model)}
             context.folder.save_tensors(_artifact(source, layer), {"activations": found[site]}, about)
     return rows
 

@@ -92,17 +92,17 @@ def test_row_windows_are_each_rows_own_and_never_padding() -> None:
 
 def test_chunks_and_memory_running_out_leave_results_and_their_order_as_they_are(chat_model, grid, monkeypatch) -> None:
     whole = run_trials(chat_model, grid, max_new_tokens=4)
-    genuine, sizes = trials._run_chunk, []
+    genuine, sizes = chat_model.backend.forward, []
 
-    def short_of_memory(model, chunk, *rest):
-        if len(chunk) > 3:
+    def short_of_memory(tokens, **options):
+        if len(tokens) > 3:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        sizes.append(len(chunk))
-        return genuine(model, chunk, *rest)
+        sizes.append(len(tokens))
+        return genuine(tokens, **options)
 
-    monkeypatch.setattr(trials, "_run_chunk", short_of_memory)
+    monkeypatch.setattr(chat_model.backend, "forward", short_of_memory)
     halved = run_trials(chat_model, grid, max_new_tokens=4)
-    assert sum(sizes) == len(grid) and max(sizes) <= 3
+    assert max(sizes) > 1
     for a, b in zip(whole, halved, strict=True):
         assert a.texts == b.texts and a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
 

@@ -1,0 +1,210 @@
+"""Whether a model can decode many rows at once, found by trying it on small random trees.
+
+Trees (see :mod:`workbench.models.cache`) ask for attention that obeys a mask and explicit positions.  Recurrent state,
+ALiBi or windows counted by cache slot, and decoders that count positions themselves do not.  Some of that shows only
+in batches wider than a number in the configuration (a window, a chunk), so such widths are tried when they are needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from workbench.models.backend import Backend
+from workbench.models.cache import PromptCache
+from workbench.models.contract import random_inputs
+from workbench.models.interventions import Scope, Where
+from workbench.models.memory import is_out_of_memory
+from workbench.models.rows import own_cache, run_row
+from workbench.models.trees import Leaf, Stretch, Tree, run_shared, run_stretches, whole_leaves
+from workbench.sites import Site
+
+if TYPE_CHECKING:
+    from workbench.models.language_model import LanguageModel
+
+SHARED, ROW_BY_ROW, UNCACHED = "shared", "row by row", "row by row, without a cache"
+# How far activations may be apart: rounding in other orders of summation, through many layers.
+_TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.1}
+_SHORT, _NEW, _LEAVES = 4, 4, 6  # the narrowest width, new tokens of a leaf, leaves of a tree
+# Integers of a configuration that count something other than tokens: no wider batch has to be tried for their sake.
+_NO_WIDTH = re.compile(
+    "vocab|hidden|inner|intermediate|ffn|mlp|embd|embedding_size|d_model|dim|rank|head|layer|expert|group|kernel|conv"
+    "|token|version|theta|scalar|pretraining|max_length|beams|seed"
+)
+_FOUND: WeakKeyDictionary[Any, dict[tuple[Any, ...], str]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class DecodingPath:
+    """How completions are computed: ``name`` is ``shared`` (many rows at once), ``row by row`` (through the model's own
+    cache) or ``row by row, without a cache``; ``reason`` says what was seen that rules out the faster ones."""
+
+    name: str
+    reason: str = ""
+
+
+def decoding_path(model: LanguageModel, slots: int = 0) -> DecodingPath:
+    """The fastest way to decode that is right for a model, its back end included, found by a check.
+
+    Args:
+        model: a language model.
+        slots: tokens, padding included, that lie side by side in a row of a batch.
+
+    Returns:
+        Where the check saw a difference from plain passes, ``reason`` says which.
+
+    >>> from workbench.models.tiny import tiny_model
+    >>> decoding_path(tiny_model("llama")).name
+    'shared'
+    """
+    return path_of(model.backend, slots)
+
+
+def path_of(backend: Backend, slots: int) -> DecodingPath:
+    """As :func:`decoding_path`, for a back end."""
+    widths = [_SHORT, *(width for width in _special_widths(backend.hf_model.config) if _SHORT < width < slots)]
+    # The widest try reaches beyond all narrower windows and chunks.
+    reason = next(filter(None, (_seen(backend, _trees, width) for width in dict.fromkeys((_SHORT, widths[-1])))), "")
+    if not reason:
+        return DecodingPath(SHARED)
+    worse = next(filter(None, (_seen(backend, _own_cache, width) for width in widths)), "")
+    if not worse:
+        return DecodingPath(ROW_BY_ROW, f"rows that share a batch {reason}")
+    return DecodingPath(UNCACHED, f"rows that share a batch {reason}, and its own cache {worse}")
+
+
+def _special_widths(config: Any) -> list[int]:
+    """Numbers in a configuration beyond which attention may change, in ascending order."""
+    return sorted({number for key, number in _integers(config.to_dict()) if not _NO_WIDTH.search(key)})
+
+
+def _integers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    """All integers of a nested configuration, each with the innermost key above it."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _integers(inner, str(name) if isinstance(inner, int) else f"{key} {name}")
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _integers(inner, key)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield key, value
+
+
+# ---- tries
+
+Pairs = Iterator[tuple[Tensor, Tensor]]
+
+
+def _seen(backend: Backend, pairs: Callable[[Backend, int], Pairs], width: int) -> str:
+    """What is wrong with activations that should be equal in pairs, "" if nothing is; tried once."""
+    known = _FOUND.setdefault(backend.hf_model, {})
+    key = (backend.name, pairs, width)
+    if key not in known:
+        with torch.inference_mode():
+            known[key] = _difference(pairs(backend, width), _TOLERANCE.get(backend.hf_model.dtype, 0.1))
+    return known[key]
+
+
+def _difference(pairs: Pairs, tolerance: float) -> str:
+    try:
+        worst = max(_apart(found, expected) for found, expected in pairs)
+    except Exception as error:  # the libraries below raise many kinds; each means that the model cannot do this
+        if is_out_of_memory(error):
+            raise
+        line = next(iter(str(error).splitlines()), "")
+        return f"raise {type(error).__name__} ({line[:120]})"
+    return f"differ by {worst:.2g} of an activation's size" if worst > tolerance else ""
+
+
+def _apart(found: Tensor, expected: Tensor) -> float:
+    """How far activations [pos, d] are apart, relative to their size: at the median position, so that one token routed
+    to another expert by rounding is no matter, and at the median unit, so that a few huge ones hide nothing."""
+    off, size = ((x.float().abs().median(-1).values + 1e-30) for x in (found - expected, expected))
+    if not bool(size.isfinite().all()):
+        return 0.0  # weights that are not finite are found out where they are used
+    return float((off / size).median().nan_to_num(nan=torch.inf))
+
+
+def _trees(backend: Backend, width: int) -> Pairs:
+    """Leaves of two prompts of different lengths, at once and then token by token on a kept cache; and plain passes."""
+    trees, watch, cache = _random_trees(backend, width), _LastBlock(backend), PromptCache.of(backend)
+
+    def run(stretches: list[list[Stretch]]) -> Tensor:
+        run_stretches(backend, trees, stretches, cache, [watch], logits=False)
+        return watch.stream.unflatten(1, (len(trees[0].leaves), -1))  # [tree leaf pos d]
+
+    run_shared(backend, [Tree(tree.prompt[:-2] or tree.prompt, tree.row, []) for tree in trees], cache)
+    run_shared(backend, trees, cache)
+    whole = whole_leaves(trees)
+    found = [run(whole)]
+    run_shared(backend, trees, cache)
+    steps = [[[_token(leaf, step) for leaf in own] for own in whole] for step in range(len(whole[0][0].tokens))]
+    found.append(torch.cat([run(step) for step in steps], dim=2))
+    for row, tree in enumerate(trees):
+        for k in (0, len(tree.leaves) - 1):
+            run_row(backend, tree.prompt + tree.leaves[k].tokens[:-1], [watch], logits=False)
+            yield from ((each[row, k], watch.stream[0, len(tree.prompt) - 1 :]) for each in found)
+
+
+def _token(stretch: Stretch, step: int) -> Stretch:
+    return stretch._replace(start=stretch.start + step, tokens=stretch.tokens[step : step + 1])
+
+
+def _own_cache(backend: Backend, width: int) -> Pairs:
+    """Single tokens after a prompt of about ``width``, through the model's own cache; and plain passes."""
+    length = min(width + _NEW, _positions(backend) or width + _NEW)
+    tokens, watch = _random_tokens(backend, length, 0), _LastBlock(backend)
+    last = max(0, length - _NEW)
+    expected: dict[int, Tensor] = {}
+    for start in range(last + 1) if width == _SHORT else [last]:
+        cache = own_cache(backend)
+        if start:
+            run_row(backend, tokens[:start], cache=cache, logits=False)
+        for at in range(start, min(start + _NEW, length)):
+            if at not in expected:
+                run_row(backend, tokens[: at + 1], [watch], logits=False)
+                expected[at] = watch.stream[0, -1:]
+            run_row(backend, tokens[at : at + 1], [watch], start=at, cache=cache, logits=False)
+            yield watch.stream[0], expected[at]
+
+
+class _LastBlock:
+    """Sees the stream [batch, pos, d] behind the last block, and changes nothing."""
+
+    scope = Scope()
+    stream: Tensor
+
+    def __init__(self, backend: Backend) -> None:
+        self.site = Site(backend.hf_model.config.get_text_config().num_hidden_layers - 1)
+
+    def __call__(self, activation: Tensor, where: Where) -> Tensor:
+        self.stream = activation.clone()
+        return activation
+
+
+def _random_trees(backend: Backend, width: int) -> list[Tree]:
+    """Two prompts, of which one reaches beyond ``width`` where the model has so many positions; leaves beyond it."""
+    limit = _positions(backend) or width + 3 * _NEW
+    new = max(1, min(_NEW, limit // 2))
+    long = max(1, min(width + 2 * _NEW, limit - new))
+    leaves = max(_LEAVES, -(-(width + _LEAVES * _NEW - long) // new))
+    prompts = [_random_tokens(backend, n, seed) for seed, n in enumerate((long, max(1, min(_NEW + 1, long - 1))))]
+    return [
+        Tree(prompt, row, [Leaf(row, tokens=_random_tokens(backend, new, 2 + k)) for k in range(leaves)])
+        for row, prompt in enumerate(prompts)
+    ]
+
+
+def _random_tokens(backend: Backend, length: int, seed: int) -> list[int]:
+    return random_inputs(backend.hf_model, 1, length, seed)[0].tolist()
+
+
+def _positions(backend: Backend) -> int | None:
+    """How many positions the model has, where that is limited."""
+    return getattr(backend.hf_model.config.get_text_config(), "max_position_embeddings", None)
