@@ -98,7 +98,7 @@ def text(value: Any, what: str) -> str:
             return value
     except UnicodeEncodeError:
         pass
-    raise SpecError(f"{what} must be a text, not {shown(value)}")
+    raise DataError(f"{what} must be a text, not {shown(value)}")
 
 
 def a_path(value: Any, what: str = "a path") -> Path:
@@ -113,7 +113,7 @@ def a_path(value: Any, what: str = "a path") -> Path:
     except (TypeError, ValueError):
         name, longest = b"", 0
     if not isinstance(name, str) or not name or "\0" in name or longest > _LONGEST_NAME:
-        raise SpecError(f"{what} must be the name of a file or folder, not {shown(value)}")
+        raise DataError(f"{what} must be the name of a file or folder, not {shown(value)}")
     return Path(name).expanduser()
 
 
