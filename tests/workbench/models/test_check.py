@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.workbench.models.architectures import tiny_architecture
+from tests.workbench.models.tiny_architectures import tiny_architecture
 from workbench.errors import ModelError, warn
 from workbench.models import decoding, hooked_model, text_checks
 from workbench.models.check import check_backend
