@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from probes._inputs import Array
 from workbench.errors import ArtifactError
-from workbench.files import make_folder, write_bytes
+from workbench.files import check_checksum, checksum, make_folder, write_bytes
 
 _TEXTS = "texts"  # arrays of text, which safetensors has no type for
 
@@ -30,7 +30,8 @@ def write_artifact(
             raise ArtifactError(f"cannot save {name}: labels must be texts, numbers or booleans, not {values!r:.60}")
     try:
         # One key, since safetensors does not fix the order of several: the same probe gives the same bytes.
-        text = json.dumps({**header, _TEXTS: texts}, sort_keys=True, allow_nan=False)
+        whole = json.loads(json.dumps({**header, _TEXTS: texts}, allow_nan=False))
+        text = json.dumps(whole | {"checksum": checksum(whole, numbers)}, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"cannot save {path}: what describes it is not JSON ({error})") from error
     target = Path(path)
@@ -46,6 +47,7 @@ def read_artifact(path: str | os.PathLike[str], form: str, what: str) -> tuple[d
         with safe_open(path, framework="np") as file:
             header = json.loads((file.metadata() or {})[form])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+        check_checksum(header, arrays)
         arrays |= {name: np.asarray(values, dtype=str) for name, values in header.pop(_TEXTS).items()}
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{path} is not {what} ({error})") from error

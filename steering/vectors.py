@@ -22,6 +22,7 @@ from torch import Tensor
 
 from steering._files import existing_file, replacing
 from workbench.errors import ArtifactError, DataError, SiteError
+from workbench.files import check_checksum, checksum
 from workbench.models.fingerprint import check_stamp, stamp_of
 from workbench.seeding import derive_seed
 from workbench.sites import Site
@@ -196,6 +197,7 @@ class SteeringVector:
             "name": self.name,
             "metadata": self.metadata,
         }
+        header["checksum"] = checksum(header, {"vector": self.vector.numpy()})
         # One metadata key, since safetensors does not fix the order of several: the same vector gives the same bytes.
         data = save({"vector": self.vector}, metadata={_FORMAT: json.dumps(header, sort_keys=True)})
         with replacing(path) as temporary:
@@ -211,6 +213,7 @@ class SteeringVector:
         try:
             with safe_open(existing_file(path), framework="pt") as file:
                 header = json.loads((file.metadata() or {})[_FORMAT])
+                check_checksum(header, {"vector": file.get_tensor("vector").numpy()})
                 loaded = cls(
                     site=Site.parse(header["site"]),
                     vector=file.get_tensor("vector"),

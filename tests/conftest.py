@@ -18,6 +18,9 @@ os.environ.update(
 )
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# No test cuts the power, so none needs to wait for the disk.
+os.fsync = lambda descriptor: None
+
 # No deadline: a first call pays for imports.  CI draws the same examples each time; elsewhere new ones are tried.
 settings.register_profile("local", deadline=None, max_examples=30)
 settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, print_blob=True)

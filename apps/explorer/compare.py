@@ -97,6 +97,6 @@ def _figures(both: dict[str, RunRecord]) -> None:
 def _beside(both: dict[str, RunRecord], show: Callable[[str, RunRecord], None]) -> None:
     for column, (side, run) in zip(st.columns(2), both.items(), strict=True):
         with column:
-            st.markdown(f"**{side}**: {plain(run.experiment)}/{plain(run.name)}")
+            st.markdown(f"**{plain(side)}**: {plain(run.experiment)}/{plain(run.name)}")
             with errors_shown():
                 show(side, run)

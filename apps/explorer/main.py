@@ -24,7 +24,7 @@ from workbench.families.page import family_page
 from workbench.families.page import pages as family_pages
 from workbench.views import choices
 from workbench.views.run_list import all_runs, runs_root
-from workbench.views.text import say_error
+from workbench.views.text import plain, say_error
 
 SHARED = "examples"  # stands in the address of every page
 _LOG = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def _runs(page: str) -> pd.DataFrame:
             wanted = st.toggle(
                 "Shipped examples", key=SHARED, bind=choices.BIND, help="small runs that come with the app"
             )
-        st.caption(f"Run folders in `{root.resolve()}`")
+        st.caption(f"Run folders in {plain(root.resolve())}")
         st.button("Read again", help="look for new runs and new results", width="stretch")
     if own.empty and _reads_runs(page):
         _say_how_to_begin(root, page, bool(len(shipped)))
@@ -106,10 +106,10 @@ def _reads_runs(page: str) -> bool:
 def _say_how_to_begin(root: Path, page: str, examples: bool) -> None:
     """In a folder without runs: at length on the first page, in a line on the others."""
     if examples and page != "Runs":
-        st.caption(f"`{root.resolve()}` holds no run yet: these are the examples that ship with the app.")
+        st.caption(f"{plain(root.resolve())} holds no run yet: these are the examples that ship with the app.")
         return
     these = "; these are small examples that ship with the app" if examples else ""
-    st.info(f"There is no run in `{root.resolve()}` yet{these}. This makes one in under a minute:")
+    st.info(f"There is no run in {plain(root.resolve())} yet{plain(these)}. This makes one in under a minute:")
     first = next(family for family in families().values() if "smoke" in family.presets)
     st.code(f"workbench run {first.words} --preset smoke --runs {root}", language="bash")
 

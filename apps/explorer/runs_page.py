@@ -56,12 +56,12 @@ def _one(shown: pd.DataFrame) -> None:
     try:
         run = pick_run(shown)
     except WorkbenchError as error:
-        say_error(error, "This run is broken: ")
+        say_error(f"This run is broken: {error}")
         return
     status = run.status
     total = "?" if status.total is None else status.total
     st.subheader(
-        f"{plain(run.experiment)}/{plain(run.name)}: {plain(status.state)}, {len(run.steps())} of {total} steps"
+        f"{plain(run.experiment)}/{plain(run.name)}: {plain(status.state)}, {len(run.steps())} of {plain(total)} steps"
     )
     for line in filter(None, (status.error, run.edited)):
         say_error(line)

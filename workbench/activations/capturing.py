@@ -30,6 +30,7 @@ from workbench.models.hooked_model import HookedModel
 from workbench.models.inputs import integer, items, plain_interventions
 from workbench.models.interventions import Intervention
 from workbench.models.language_model import Prompt
+from workbench.models.memory import memory_errors
 from workbench.progress import progress_bar
 from workbench.sites import Site
 from workbench.tables import frame_bytes
@@ -207,17 +208,21 @@ class _Reader:
             Pass(each.tokens, each.positions, range(end - count, end), each.number)
             for each, count, end in zip(block, counts, ends.tolist(), strict=True)
         ]
-        found = run_passes(
-            self.model, passes, self.sites, budget, mean=self.mean, dtype=self.dtype, device=self.device,
-            interventions=self.interventions, advance=advance,
-        )  # fmt: skip
         number = np.repeat([each.number for each in block], counts)
         position = [-1] * len(block) if self.mean else list(chain.from_iterable(each.positions for each in block))
         table = self.labels.iloc[number].reset_index(drop=True)
         table.insert(0, "input", number)
         table.insert(1, "position", np.asarray(position, dtype=np.int64))
         m = self.model
-        return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name, m.precision)
+        with memory_errors(
+            f"{len(number):,} rows at {len(self.sites)} sites do not fit on {self.device}: ask for fewer sites or "
+            "positions, or let capture_to_store keep them on disk in shards of fewer inputs (shard_inputs)"
+        ):
+            found = run_passes(
+                m, passes, self.sites, budget, mean=self.mean, dtype=self.dtype, device=self.device,
+                interventions=self.interventions, advance=advance,
+            )  # fmt: skip
+            return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name, m.precision)
 
     def request(self) -> dict[str, Any]:
         """What makes two captures the same, as JSON."""

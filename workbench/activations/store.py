@@ -27,6 +27,7 @@ from workbench.errors import ArtifactError, DataError, SiteError, did_you_mean
 from workbench.files import make_folder, remove_temporaries
 from workbench.labels import labelled_rows
 from workbench.locks import Lock
+from workbench.models.memory import memory_errors
 from workbench.sites import Site, SiteMap
 from workbench.tables import read_frames
 
@@ -94,7 +95,9 @@ class ActivationStore:
             raise SiteError(f"{name} is not in {self.path}{did_you_mean(name, self.manifest.sites)}")
         chosen = row_numbers(slice(None) if rows is None else rows, len(self))
         kind = self.manifest.sites[name]
-        result = torch.empty((len(chosen), kind["d"]), dtype=getattr(torch, kind["dtype"]))
+        too_much = f"{len(chosen):,} rows of {name} do not fit: read some rows, or go through the store shard by shard"
+        with memory_errors(too_much, ArtifactError):
+            result = torch.empty((len(chosen), kind["d"]), dtype=getattr(torch, kind["dtype"]))
         for number, places, local in self._by_shard(chosen):
             result[places] = self._tensors(number, [name])[name][local]
         return result

@@ -21,7 +21,7 @@ from workbench.runs import RunRecord
 from workbench.views.charts import show_figure
 from workbench.views.choices import pick, tabs
 from workbench.views.run_list import has_example, pick_run
-from workbench.views.text import errors_shown
+from workbench.views.text import errors_shown, plain
 
 _ROW = 46  # pixels
 _WIDTHS = {"claim": 250, "held": 60, "evidence": 480}
@@ -40,9 +40,9 @@ def family_page(title: str, shown: Sequence[Family], runs: pd.DataFrame) -> None
     if len(shown) == 1 and shown[0].page:
         shown[0].page(runs)
         return
-    st.header(shown[0].title if len(shown) == 1 else title)
+    st.header(plain(shown[0].title if len(shown) == 1 else title))
     family = shown[0] if len(shown) == 1 else _picked(shown, runs)
-    st.caption(family.question)
+    st.caption(plain(family.question))
     run = _finished_run(runs, family)
     if run is not None:
         draws = {view.title: partial(_view, run, view) for view in family.views()}
@@ -66,7 +66,7 @@ def _finished_run(runs: pd.DataFrame, family: Family) -> RunRecord | None:
         return pick_run(finished)
     others = f" ({len(own)} are not: see the page Runs)" if len(own) else ""
     hint = ", or switch on the shipped examples" if has_example(family.name) else ""
-    st.info(f"No run of {family.name} is finished{others}. This makes one{hint}:")
+    st.info(plain(f"No run of {family.name} is finished{others}. This makes one{hint}:"))
     st.code(f"workbench run {family.words} --preset {next(reversed(list(family.presets)), 'NAME')}", language="bash")
     return None
 
@@ -77,7 +77,7 @@ def _held(family: Family, run: RunRecord) -> None:
         st.info("This run has no table of claims.")
     if table is not None and len(table):
         source = f" of {family.paper}" if family.paper else ""
-        st.caption(f"Claims{source}, judged on this run. Held: the 95% interval lies on the claimed side.")
+        st.caption(plain(f"Claims{source}, judged on this run. Held: the 95% interval lies on the claimed side."))
         _claims(table)
     for each in family.report(run):
         show_table(each)
@@ -94,7 +94,7 @@ def _claims(table: pd.DataFrame) -> None:
 
 def _view(run: RunRecord, view: View) -> None:
     if view.caption:
-        st.caption(view.caption)
+        st.caption(plain(view.caption))
     if view.figures:
         figures(run, f"{view.title}-figure", view.figures)
     for table in view.tables(run) if view.tables else ():
@@ -110,13 +110,13 @@ def safely(draws: dict[str, Callable[[], None]]) -> dict[str, Callable[[], None]
 
 def show_table(table: Table) -> None:
     """A table for reading."""
-    st.markdown(f"**{table.title}**")
+    st.markdown(f"**{plain(table.title)}**")
     if table.frame.empty:
         st.info("There is nothing to show here.")
     else:
         st.dataframe(table.frame, hide_index=True, key=f"table-{table.title}")
     if table.caption:
-        st.caption(table.caption)
+        st.caption(plain(table.caption))
 
 
 def figures(run: RunRecord, key: str, kinds: Sequence[str] = ()) -> str | None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import SpecError
+from workbench.figures.style import own_tags_only
 from workbench.files import make_folder, write_bytes
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def save_figures(
         return []
     make_folder(target)
     _write_script(target)
+    figures = {name: own_tags_only(figure) for name, figure in figures.items()}
     written = []
     pictures = _pictures(figures, say) if png else {}
     for name, figure in figures.items():
@@ -55,8 +58,9 @@ def save_figures(
 
 
 def _html(name: str, figure: go.Figure) -> bytes:
-    # A fixed id: the same figure gives the same bytes.
-    options: dict[str, Any] = {"include_plotlyjs": "directory", "div_id": f"figure-{name}", "default_height": "100vh"}
+    # A fixed id: the same figure gives the same bytes.  A name may hold what a table says.
+    own = "figure-" + re.sub(r"[^\w.-]", "-", name)
+    options: dict[str, Any] = {"include_plotlyjs": "directory", "div_id": own, "default_height": "100vh"}
     page = figure.to_html(full_html=True, auto_play=False, **options)
     return str(page).encode()
 

@@ -6,10 +6,12 @@ is said by colour alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -123,6 +125,35 @@ def drawn(drawings: Mapping[str, Callable[[], go.Figure]]) -> dict[str, go.Figur
         except WorkbenchError:  # a table of an unfinished or older run; the other figures do not need it
             continue
     return figures
+
+
+def own_tags_only(figure: go.Figure) -> go.Figure:
+    """The figure without links and other tags that no figure of ours has: names and texts in it are someone else's.
+
+    >>> own_tags_only(go.Figure(layout_title_text="<b>x</b> <a href='http://a.b'>y</a> < z")).layout.title.text
+    "<b>x</b> &lt;a href='http://a.b'>y&lt;/a> &lt; z"
+    """
+    given = figure.to_dict()
+    return go.Figure(fixed) if (fixed := _own_tags_only(given)) is not given else figure
+
+
+_FOREIGN_TAG = re.compile(r"<(?!/?(?:b|i|br|extra|span(?: style='[\w:;#.-]*')?)>)")
+
+
+def _own_tags_only(value: Any) -> Any:
+    """The value itself where there is nothing to change."""
+    if isinstance(value, str):
+        return _FOREIGN_TAG.sub("&lt;", value) if "<" in value else value
+    if isinstance(value, np.ndarray):
+        texts = value.tolist() if value.dtype.kind in "OU" else []
+        return value if (fixed := _own_tags_only(texts)) is texts else fixed
+    if not isinstance(value, dict | list | tuple):
+        return value
+    old = list(value.values() if isinstance(value, dict) else value)
+    new = [_own_tags_only(each) for each in old]
+    if all(one is other for one, other in zip(old, new, strict=True)):
+        return value
+    return dict(zip(value, new, strict=True)) if isinstance(value, dict) else new
 
 
 def finish(figure: go.Figure, title: str, note: str = "", width: int = 900, height: int = 520) -> go.Figure:

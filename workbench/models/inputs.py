@@ -60,8 +60,15 @@ def chat(messages: Sequence[Any]) -> list[dict[str, Any]]:
     return [dict(message) for message in messages]
 
 
-def token_ids(tokens: Any, vocab_size: int, what: str = "prompt") -> list[int]:
-    """Token ids as plain integers, each one of the model's; ``what`` they are, for errors.
+def text(value: Any, what: str) -> str:
+    """A text; ``what`` it is, for errors."""
+    if not isinstance(value, str):
+        raise DataError(f"a {what} must be a text, not {_shown(value)}")
+    return value
+
+
+def token_ids(tokens: Any, vocab_size: int, what: str = "prompt", least: int = 1) -> list[int]:
+    """Token ids as plain integers, at least so many, each one of the model's; ``what`` they are, for errors.
 
     >>> import numpy as np
     >>> token_ids(np.array([3, 1]), 10)
@@ -72,9 +79,9 @@ def token_ids(tokens: Any, vocab_size: int, what: str = "prompt") -> list[int]:
     ids = tokens.tolist() if hasattr(tokens, "tolist") else list(tokens)
     if set(map(type, ids)) - {int}:
         ids = [integer(token, "a token id") for token in ids]
-    if not ids:
+    if len(ids) < least:
         raise DataError(f"a {what} is empty: it must hold at least one token")
-    low, high = min(ids), max(ids)
+    low, high = min(ids, default=0), max(ids, default=0)
     if low < 0 or high >= vocab_size:
         wrong = low if low < 0 else high
         raise DataError(f"token id {wrong} is none of the model's: they go from 0 to {vocab_size - 1}")

@@ -97,11 +97,12 @@ class LanguageModel(HookedModel):
         >>> model.decode(model.encode("a b") + model.encode_continuation(" c", after="a b"))
         'a b c'
         """
-        return self._seam(self.encode(after), after).encode(text)
+        return self._seam(self.encode(after), after).encode(inputs.text(text, "continuation"))
 
     def decode(self, tokens: Sequence[int], after: Sequence[int] = ()) -> str:
         """Text of tokens, special ones left out, as they stand behind the tokens ``after``."""
-        return self._seam(after).decode(tokens)
+        own, before = (inputs.token_ids(ids, self._vocab_size, "completion", least=0) for ids in (tokens, after))
+        return self._seam(before).decode(own)
 
     def _seam(self, before: Sequence[int], prompt: Any = None) -> Seam:
         return Seam(self.tokenizer, before, self._added, prompt)

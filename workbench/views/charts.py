@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from workbench.figures.style import own_tags_only
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -43,11 +45,13 @@ def show(figure: go.Figure, key: str) -> None:
     )  # fmt: skip
     for update in (figure.update_xaxes, figure.update_yaxes):
         update(gridcolor="rgba(128, 128, 128, 0.25)")
-    st.plotly_chart(figure, width="stretch", theme="streamlit", key=key, config=_CONFIG)
+    st.plotly_chart(own_tags_only(figure), width="stretch", theme="streamlit", key=key, config=_CONFIG)
 
 
 def _on_page(figure: go.Figure, recolour: bool) -> go.Figure:
     import plotly.graph_objects as go
+
+    figure = own_tags_only(figure)
 
     if theme() == "dark":
         data = figure.to_dict()
@@ -90,4 +94,4 @@ def _darkened(value: Any) -> Any:
 
 def figure_html(figure: go.Figure) -> bytes:
     """A figure as a page that works offline."""
-    return str(figure.to_html(include_plotlyjs=True, full_html=True)).encode()
+    return str(own_tags_only(figure).to_html(include_plotlyjs=True, full_html=True)).encode()

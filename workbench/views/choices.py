@@ -7,7 +7,7 @@ again when one comes back: a choice called ``run`` on the page ``sweeps`` stands
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -66,22 +66,19 @@ def pick(
 
     An address that asks for what is not there (a run that was deleted) gets that one too, and the page says so.
     """
-    name = key_of(key)
-    _say_if_gone(label, name, [show(option) for option in options])
-    _forget_unless(name, lambda value: value in options)
-    widget: Any = at.radio if radio else at.selectbox
-    chosen = widget(
-        label, options, index, format_func=show, key=name, bind=BIND, help=help or None,
-        on_change=lambda: st.session_state.pop(_GONE + name, None),
-    )  # fmt: skip
-    return str(chosen)
+    # Only those of a radio are Markdown.
+    widget, shown = (at.radio, lambda option: plain(show(option))) if radio else (at.selectbox, show)
+    bound = _bound(label, key, map(shown, options))
+    _forget_unless(key_of(key), lambda value: value in options)
+    return str(widget(plain(label), options, index, format_func=shown, help=plain(help), **bound))
 
 
 def pick_one(label: str, options: Sequence[str], key: str, default: str, at: Any = st) -> str:
     """One of a few options, all to be seen."""
+    bound = _bound(label, key, map(plain, options))
     _forget_unless(key_of(key), lambda value: value in options)
     found = at.segmented_control(
-        label, options, default=default, required=True, key=key_of(key), bind=BIND, width="stretch"
+        plain(label), options, format_func=plain, default=default, required=True, width="stretch", **bound
     )
     return str(found or default)
 
@@ -91,12 +88,10 @@ def pick_some(
     placeholder: str = "all", help: str = "", at: Any = st,
 ) -> list[str]:  # fmt: skip
     """Any of the options, none meaning all (or, with a ``default``, that); the address repeats the key for each."""
-    name = key_of(key)
+    name, bound = key_of(key), _bound(label, key, map(show, options))
     if name in st.session_state:
         st.session_state[name] = [value for value in st.session_state[name] if value in options]
-    chosen = at.multiselect(
-        label, options, format_func=show, key=name, bind=BIND, placeholder=placeholder, help=help or None
-    )
+    chosen = at.multiselect(plain(label), options, format_func=show, placeholder=placeholder, help=plain(help), **bound)
     return list(chosen) or list(default)
 
 
@@ -109,7 +104,7 @@ def slide(
     if low >= high:  # a slider needs two values
         return low
     start = low if default is None else default
-    found: Any = at.slider(label, low, high, start, step, key=key_of(key), bind=BIND, help=help or None)
+    found: Any = at.slider(plain(label), low, high, start, step, key=key_of(key), bind=BIND, help=plain(help))
     return type(low)(found)
 
 
@@ -119,7 +114,7 @@ def number(
 ) -> _Number:  # fmt: skip
     """A number to be typed."""
     _clamp(key_of(key), low, high)
-    found: Any = at.number_input(label, low, high, default, step, key=key_of(key), bind=BIND, help=help or None)
+    found: Any = at.number_input(plain(label), low, high, default, step, key=key_of(key), bind=BIND, help=plain(help))
     return type(low)(found)
 
 
@@ -130,41 +125,45 @@ def window(label: str, count: int, key: str, width: int, at: Any = st) -> tuple[
         return 0, last
     name = key_of(key)
     _forget_unless(name, lambda value: isinstance(value, tuple | list) and all(0 <= each <= last for each in value))
-    found = at.slider(label, 0, last, (max(0, count - width), last), key=name, bind=BIND)
+    found = at.slider(plain(label), 0, last, (max(0, count - width), last), key=name, bind=BIND)
     return int(found[0]), int(found[1])
 
 
 def switch(label: str, key: str, default: bool = False, help: str = "", at: Any = st) -> bool:
     """On or off."""
-    return bool(at.toggle(label, default, key=key_of(key), bind=BIND, help=help or None))
+    return bool(at.toggle(plain(label), default, key=key_of(key), bind=BIND, help=plain(help)))
 
 
 def write(
     label: str, key: str, default: str = "", placeholder: str = "", rows: int = 0, help: str = "", at: Any = st
 ) -> str:
     """A text: of one line, or of ``rows``."""
-    given: dict[str, Any] = {"key": key_of(key), "bind": BIND, "placeholder": placeholder, "help": help or None}
+    given: dict[str, Any] = {"key": key_of(key), "bind": BIND, "placeholder": placeholder, "help": plain(help)}
     if rows:
-        return str(at.text_area(label, default, height=30 + 25 * rows, max_chars=20_000, **given) or "")
-    return str(at.text_input(label, default, max_chars=1000, **given) or "")
+        return str(at.text_area(plain(label), default, height=30 + 25 * rows, max_chars=20_000, **given) or "")
+    return str(at.text_input(plain(label), default, max_chars=1000, **given) or "")
 
 
 def tabs(draws: Mapping[str, Callable[[], object]], key: str) -> None:
     """Tabs of which only the open one is drawn."""
-    for name, tab in zip(draws, st.tabs(list(draws), key=key_of(key), bind=BIND), strict=True):
+    opened = st.tabs([plain(name) for name in draws], **_bound(key.capitalize(), key, map(plain, draws)))
+    for name, tab in zip(draws, opened, strict=True):
         if tab.open:
             with tab:
                 draws[name]()
 
 
-def _say_if_gone(label: str, name: str, shown: Sequence[str]) -> None:
-    """A line about a choice that the address asks for and that is not there, until another is made."""
-    asked = st.query_params.get(name)
-    if asked is not None and asked not in shown and name not in st.session_state:
-        st.session_state[_GONE + name] = asked
+def _bound(label: str, key: str, shown: Iterable[str]) -> dict[str, Any]:
+    """What binds a widget with options to the address, and a line about what that asks for and is not among those
+    ``shown``, until another is chosen."""
+    name, valid = key_of(key), set(shown)
+    gone = [asked for asked in st.query_params.get_all(name) if asked not in valid]
+    if gone and name not in st.session_state:
+        st.session_state[_GONE + name] = ", ".join(gone)[:200]
     if _GONE + name in st.session_state:
-        gone = plain(st.session_state[_GONE + name][:200])
-        st.warning(f"{label}: the address asks for {gone}, which is not there.")
+        asked = st.session_state[_GONE + name]
+        st.warning(f"{plain(label)}: the address asks for {plain(asked)}, which is not there.")
+    return {"key": name, "bind": BIND, "on_change": lambda: st.session_state.pop(_GONE + name, None)}
 
 
 def _forget_unless(name: str, good: Callable[[Any], bool]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import streamlit as st
 
 from workbench.errors import WorkbenchError
-from workbench.views.text import say_error
+from workbench.views.text import plain, say_error
 
 PATIENCE = 0.7  # seconds that a page waits for work before it shows a progress bar instead
 _POLL = 1.0
@@ -111,11 +111,11 @@ def show_job(job: Job) -> None:
         left, right = st.columns([5, 1], vertical_alignment="center")
         if job.total:
             text = f"{job.name}: {job.done} of {job.total} {job.message}".strip()
-            left.progress(min(1.0, job.done / job.total), text=text)
+            left.progress(min(1.0, job.done / job.total), text=plain(text))
         else:
-            left.markdown(f":material/hourglass_top: {job.name} {job.message} ({job.seconds:.0f} s)")
-        label = "Cancelling" if job.cancelling else "Cancel"
-        right.button(label, key=f"cancel-{job.id}", on_click=job.cancel, disabled=job.cancelling, width="stretch")
+            left.markdown(f":material/hourglass_top: {plain(job.name)} {plain(job.message)} ({job.seconds:.0f} s)")
+        given: dict[str, Any] = {"on_click": job.cancel, "disabled": job.cancelling, "width": "stretch"}
+        right.button("Cancelling" if job.cancelling else "Cancel", key=f"cancel-{job.id}", **given)
 
     # In a container of the page's own: a busy server drops a fragment's messages for those of its next run, and then
     # what stands after it has no place in the browser.
@@ -146,7 +146,7 @@ def computed(slot: str, inputs: Hashable, name: str, work: Callable[[Job], Any])
     if job.state == "failed":
         say_error(job.error)
     else:
-        st.info(f"{name}: cancelled.")
+        st.info(f"{plain(name)}: cancelled.")
     if st.button("Try again", key=f"again-{slot}"):
         forget(slot)
         st.rerun()

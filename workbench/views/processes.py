@@ -120,11 +120,25 @@ def launch(root: Path, experiment: str, name: str, text: str, command: Sequence[
     check_name(name, "run")
     folder = (root / FOLDER).resolve()
     make_folder(folder)
-    if is_locked(folder / f"{name}.lock"):
-        raise RunError(f"{name} is running already: watch or cancel it, or choose another name")
+    _check_idle(folder, name)
     write_bytes(folder / f"{name}.yaml", text.encode())
     words = arguments(command, name, str(folder / f"{name}.yaml"), str(root.resolve()))
     return _start(root, experiment, name, words)
+
+
+def check_start(root: Path, experiment: str, name: str, text: str) -> None:
+    """Raise :class:`RunError` for a name that cannot be a run's, is at work, or is that of a run with another spec than
+    the YAML ``text``; one that was started with this text goes on."""
+    check_name(name, "run")
+    _check_idle(root / FOLDER, name)
+    spec = root / FOLDER / f"{name}.yaml"
+    if (root / experiment / name).exists() and not (spec.is_file() and spec.read_bytes() == text.encode()):
+        raise RunError(f"there is a run {experiment}/{name} already, and not of this spec: choose another name")
+
+
+def _check_idle(folder: Path, name: str) -> None:
+    if is_locked(folder / f"{name}.lock"):
+        raise RunError(f"{name} is running already: watch or cancel it, or choose another name")
 
 
 def _start(root: Path, experiment: str, name: str, words: Sequence[str]) -> Started:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from workbench.runs import RunRecord
+from workbench.views.text import plain
 
 _TABLE, _ROWS = "table ", "rows of "
 _MOST = 50_000  # rows that a browser is sent
@@ -27,7 +28,7 @@ def read_table(run: RunRecord, name: str) -> pd.DataFrame:
 def show_table(table: pd.DataFrame, file: str, key: str) -> None:
     """The rows, and buttons that save them as CSV and Parquet under the name ``file``."""
     note = f"{len(table)} rows" + (f"; the first {_MOST} are shown, downloads have all" if len(table) > _MOST else "")
-    st.caption(note)
+    st.caption(plain(note))
     st.dataframe(table.head(_MOST), hide_index=True, key=f"{key}-rows")
     with st.container(horizontal=True):
         st.download_button(

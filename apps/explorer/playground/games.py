@@ -17,13 +17,14 @@ from workbench.views.choices import key_of, number
 from workbench.views.games import Game
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
+from workbench.views.text import plain
 from workbench.worlds import worlds
 
 
 def game_sides(name: str, loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
     """An episode of a game; the sides are its last step."""
     game = games()[name]()
-    with st.expander(f"The {name.lower()}"):
+    with st.expander(f"The {plain(name.lower())}"):
         chosen = game.choose()
     count, seed = _steps(game.most)
     settings = replace(chosen, seed=seed)

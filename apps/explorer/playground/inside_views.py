@@ -14,6 +14,7 @@ from workbench.views.charts import show
 from workbench.views.choices import pick, pick_one, slide, window
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
+from workbench.views.text import plain
 
 _MEASURES = {
     "probability": "probability of the top token", "next_probability": "probability of the token that follows",
@@ -30,7 +31,7 @@ def lens_view(loaded: LoadedModel, sides: Sides) -> None:
     if found is None:
         return
     for side, first, last in _stretches(sides, width=14):
-        st.subheader(side.name)
+        st.subheader(plain(side.name))
         table = found[side.name]
         shown = table[table["position"].between(first, last)]
         show(logit_lens_heatmap(shown, measure), key=f"lens-{side.name}")
@@ -63,7 +64,7 @@ def attention_view(loaded: LoadedModel, sides: Sides) -> None:
     if found is None:
         return
     for side, first, last in _stretches(sides, width=24):
-        st.subheader(side.name)
+        st.subheader(plain(side.name))
         weights, texts = found[side.name]
         part = slice(first, last + 1)
         figure = attention_heatmaps(weights[:, part, part], texts[part], None if head == "all" else [int(head)])

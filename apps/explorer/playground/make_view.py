@@ -19,7 +19,7 @@ from workbench.views.charts import show
 from workbench.views.choices import pick, slide, switch, write
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
-from workbench.views.text import errors_shown
+from workbench.views.text import errors_shown, plain
 
 _ESTIMATORS = {
     "mean_difference": "mean difference", "pca_difference": "first principal component of the differences",
@@ -75,10 +75,11 @@ def _made(loaded: LoadedModel, asked: tuple[Any, ...]) -> None:
         keep(name, vector)
         st.session_state["_kept"] = asked
         st.rerun()  # the list of vectors above was drawn without it
-    gap = table.groupby("condition")["projection"].mean()
+    means = table.groupby("condition")["projection"].mean()
+    gap = means["positive"] - means["negative"]
     st.success(
-        f"{name}: length {vector.norm:.3g} at layer {layer}; the lists lie {gap['positive'] - gap['negative']:.3g} "
-        "apart along it. Choose it under Steering vectors."
+        f"{plain(name)}: length {vector.norm:.3g} at layer {layer:d}; the lists lie {gap:.3g} apart along it. "
+        "Choose it under Steering vectors."
     )
     if explained:
         show(component_scatter(table, explained), key="make-pca")
@@ -120,12 +121,12 @@ def _save(loaded: LoadedModel, runs: pd.DataFrame) -> None:
     unsaved = [name for name, path in vector_names(runs, loaded.model).items() if path is None]
     for name in unsaved:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.write(f"**{name}** is known to this tab only.")
-            if st.button(f"Save {name}", key=f"save-{name}"):
+            st.markdown(f"**{plain(name)}** is known to this tab only.")
+            if st.button(f"Save {plain(name)}", key=f"save-{name}"):
                 st.session_state["_saved"] = str(save(name))
                 st.rerun()
     if "_saved" in st.session_state:
-        st.success(f"Saved as {st.session_state.pop('_saved')}")
+        st.success(f"Saved as {plain(st.session_state.pop('_saved'))}")
 
 
 def _upload(loaded: LoadedModel) -> None:

@@ -11,6 +11,7 @@ from workbench.models import shipped_models
 from workbench.views.choices import pick, write
 from workbench.views.jobs import Job, computed, forget
 from workbench.views.model_cache import LoadedModel, model_cache
+from workbench.views.text import plain
 
 _OTHER = "folder or hub id"
 _NEXT = (
@@ -53,7 +54,7 @@ def _first(shipped: Sequence[str]) -> int:
 
 def _load(source: str, at_once: bool) -> LoadedModel | None:
     if not at_once and st.session_state.get("_asked_for") != source:
-        if not st.button(f"Load {source}", type="primary"):
+        if not st.button(f"Load {plain(source)}", type="primary"):
             return None
         st.session_state["_asked_for"] = source
 
@@ -67,7 +68,7 @@ def _load(source: str, at_once: bool) -> LoadedModel | None:
         return None
     loaded = model_cache().get(source)
     if loaded is None:
-        st.info(f"{source} is not loaded any more.")
+        st.info(f"{plain(source)} is not loaded any more.")
         if st.button("Load it again", type="primary"):
             forget("model")
             st.rerun()
@@ -79,7 +80,8 @@ def _describe(loaded: LoadedModel) -> None:
     left, right = st.columns([5, 1], vertical_alignment="center")
     size = f"{model.n_layers} layers, width {model.d_model}, {loaded.megabytes:.0f} MB of {_dtype(model.dtype)}"
     others = [source for source in model_cache().sources() if source != loaded.source]
-    left.caption(f"{size} on {model.device}." + (f" Also loaded: {', '.join(others)}." if others else ""))
+    also = f" Also loaded: {', '.join(others)}." if others else ""
+    left.caption(plain(f"{size} on {model.device}.{also}"))
     right.button("Unload", on_click=model_cache().unload, args=(loaded.source,), width="stretch")
 
 

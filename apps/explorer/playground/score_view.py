@@ -17,6 +17,7 @@ from workbench.views.charts import show
 from workbench.views.choices import pick, slide
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
+from workbench.views.text import plain
 
 _PROBE = "probe: "
 
@@ -50,7 +51,7 @@ def score_view(loaded: LoadedModel, sides: Sides, runs: pd.DataFrame) -> None:
         lambda job: _scores(loaded, sides, site, scorer, job),
     )
     if found is not None:
-        st.caption(f"Read at layer {site.layer}, {site.component.replace('_', ' ')}.")
+        st.caption(f"Read at layer {site.layer:d}, {plain(site.component.replace('_', ' '))}.")
         _draw(found, sides, name)
 
 
@@ -83,7 +84,7 @@ def _draw(table: pd.DataFrame, sides: Sides, name: str) -> None:
     for column, side in zip(st.columns(len(sides.sides)), sides.sides, strict=True):
         rows = table[table["condition"] == side.name]
         with column:
-            st.subheader(side.name)
+            st.subheader(plain(side.name))
             st.html(token_strip(rows["text"].tolist(), rows["score"].tolist(), limit=limit))
     show(token_score_lines(table, name), key="scores")
     with st.expander("Numbers of every token"):

@@ -14,6 +14,7 @@ from workbench.views.charts import show
 from workbench.views.choices import pick_one, slide, switch
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
+from workbench.views.text import plain
 
 _TOP = 10
 _SURPRISE, _CHANGE = "surprise", "change by steering"
@@ -33,7 +34,7 @@ def token_view(loaded: LoadedModel, sides: Sides) -> None:
     whole = switch("Show the prompt too", "whole")
     for column, side in zip(st.columns(len(sides.sides)), sides.sides, strict=True):
         with column:
-            st.subheader(side.name)
+            st.subheader(plain(side.name))
             st.html(_strip(found[side.name], colour, whole))
     st.caption(_HELP[colour] + " Hover a token for its numbers.")
     _next(found, sides)
@@ -100,7 +101,7 @@ def _next(found: dict[str, pd.DataFrame], sides: Sides) -> None:
         positions = {side.name: len(side.prompt) + offset for side in sides.sides}
         show(next_token_bars(found, positions), key="next-tokens")
         before = {found[side.name]["text"].iloc[positions[side.name] - 1] for side in sides.sides}
-        st.caption("after " + " and ".join(f"`{text!r}`" for text in sorted(before)))
+        st.caption(f"after {plain(' and '.join(map(repr, sorted(before))))}")
     with right:
         spoken = {name: table[table["part"] == "completion"] for name, table in found.items()}
         spoken = {name: table for name, table in spoken.items() if len(table)}

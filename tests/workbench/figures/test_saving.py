@@ -1,12 +1,14 @@
 import sys
 import types
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 
 from workbench.errors import RunError, SpecError
 from workbench.figures import save_figures
 from workbench.figures.saving import PLOTLY_JS
+from workbench.figures.style import finish, own_tags_only
 
 
 @pytest.fixture
@@ -105,3 +107,16 @@ def test_a_folder_that_is_a_file_is_said_in_one_line(figures, tmp_path):
     (tmp_path / "figures").write_text("")
     with pytest.raises(RunError, match="a file stands in its place"):
         save_figures(figures, tmp_path / "figures", png=False)
+
+
+def test_names_and_texts_of_others_make_no_links_and_no_markup(tmp_path):
+    hostile = "<a href='http://a.b'>x</a><img src=y>"
+    texts = np.array([hostile], object)
+    figure = go.Figure(go.Scatter(x=[hostile], y=[1], name=hostile, text=texts, customdata=[[hostile]]))
+    figure = finish(figure, f"own {hostile}", "note")
+    [file] = save_figures({'x"><svg onload=y>': figure}, tmp_path, png=False)
+    page = file.read_text()
+    assert "<svg" not in page and "onload=y>" not in page
+    shown = own_tags_only(figure)
+    assert str(shown.to_dict()).count("&lt;img") == str(shown.to_dict()).count("img") == 5
+    assert shown.layout.title.text.startswith("<b>own &lt;a href")

@@ -162,6 +162,19 @@ def test_unusable_continuations_are_named(model: LanguageModel, continuations: A
     _refused(DataError, said, lambda: model.score(["a"], continuations))
 
 
+@pytest.mark.parametrize("tokens", [5, "a", None, [1.5], [9999], [-1], [[5]], {"a": 1}])
+def test_what_cannot_be_decoded_is_named(model: LanguageModel, tokens: Any) -> None:
+    for call in (lambda: model.decode(tokens), lambda: model.decode(IDS, after=tokens)):
+        _refused(WorkbenchError, "token id|completion", call)
+    assert model.decode([]) == model.decode(np.array([], dtype=int)) == ""
+    assert model.decode(np.array(IDS)) == model.decode(torch.tensor(IDS)) == model.decode(IDS)
+
+
+@pytest.mark.parametrize("text", [5, None, b"a", ["a"], [5]])
+def test_a_continuation_to_encode_is_a_text(model: LanguageModel, text: Any) -> None:
+    _refused(DataError, "a continuation must be a text, not", lambda: model.encode_continuation(text))
+
+
 def test_what_is_no_intervention_is_named(model: LanguageModel, add: Any) -> None:
     one = add(Site(0), torch.zeros(32))
     for call in (model.forward, model.generate, lambda p, **options: capture(model, p, [0], **options)):

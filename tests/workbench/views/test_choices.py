@@ -6,7 +6,7 @@ from streamlit.util import calc_hash
 
 
 def two_pages():
-    """Two pages that both have a choice called ``run``; page A has a filter, a slider and tabs."""
+    """Two pages that both have a choice called ``run``; page A has filters, a slider and tabs."""
     import streamlit as st
 
     from workbench.views import choices
@@ -15,6 +15,7 @@ def two_pages():
         few = choices.switch("Few", "few")
         choices.pick("Run", ["a1", "a2"] if few else ["a1", "a2", "a3"], key="run")
         choices.pick_some("States", ["x", "y", "z"], key="state")
+        choices.pick_one("Kind", ["p", "q"], "kind", "p")
         choices.tabs(
             {"one": lambda: st.text("drawn: one"), "two": lambda: st.text(f"at {choices.slide('At', 1, 9, 'at')}")},
             "view",
@@ -121,7 +122,17 @@ def test_page_can_choose_on_itself(visit):
 def test_choice_that_is_gone_is_said_in_a_line_of_plain_text_until_another_is_made(visit):
     app = visit(**{"a-run": "![x](http://a.b/c)"})
     [said] = app.warning
-    assert said.value == r"Run: the address asks for \!\[x\](http\://a.b/c), which is not there."
+    assert said.value == "Run: the address asks for \\!\\[x\\](http\\:\u2060//a.b/c), which is not there."
     assert app.selectbox(key="a-run").value == "a1" and app.query_params == {}
     assert app.run().warning  # the browser may draw the page again at once
     assert not app.selectbox(key="a-run").set_value("a2").run().warning
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("run", "gone"), ("state", ["x", "![a](b)"]), ("view", "Nowhere"), ("kind", "r")]
+)
+def test_whatever_the_address_asks_for_that_is_not_there_is_said(visit, name, asked):
+    app = visit(**{f"a-{name}": asked})
+    gone = r"\!\[a\](b)" if name == "state" else asked
+    what = "States" if name == "state" else name.capitalize()
+    assert [said.value for said in app.warning] == [f"{what}: the address asks for {gone}, which is not there."]

@@ -32,6 +32,7 @@ from workbench.spec_files import validated
 from workbench.views.choices import pick, slide, switch
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel, model_cache
+from workbench.views.text import plain
 
 
 def views() -> tuple[View, ...]:
@@ -107,7 +108,7 @@ def _beside(shown: Mapping[str, pd.DataFrame], found: Mapping[str, Mapping[int, 
         )
     for column, (name, steps) in zip(st.columns(2), shown.items(), strict=True):
         with column:
-            st.subheader(look(name).name)
+            st.subheader(plain(look(name).name))
             if steps.empty:
                 st.info("This episode ended before these steps.")
             for step in steps.to_dict("records"):
@@ -158,7 +159,7 @@ def _may_load(source: str) -> bool:
     """A shipped model is loaded at once; any other is not before someone says so: a link must not start a download."""
     if source in shipped_models() or model_cache().get(source) or st.session_state.get("_may_load") == source:
         return True
-    if st.button(f"Load {source}", type="primary"):
+    if st.button(f"Load {plain(source)}", type="primary"):
         st.session_state["_may_load"] = source
         return True
     return False

@@ -15,6 +15,7 @@ from workbench.figures.record import Record
 from workbench.runs import RunRecord
 from workbench.views.charts import show_figure
 from workbench.views.choices import pick, slide, switch
+from workbench.views.text import plain
 
 
 def views() -> tuple[View, ...]:
@@ -50,7 +51,8 @@ def player(run: RunRecord) -> None:
     own = {str(episode.number): episode for episode in episodes if episode.task == task}
     episode = own[pick("Episode", list(own), key="episode", show=lambda name: _describe(own[name]), at=middle)]
     moving = switch("Play it", key="play", help="all moves in one figure, with a play button", at=right)
-    st.markdown("  \n".join(caption(episode, rates.get(task, ""))).replace("<b>", "**").replace("</b>", "**"))
+    for line in caption(episode, rates.get(task, "")):
+        st.markdown(plain(line.replace("<b>", "").replace("</b>", "")))
     if moving:
         show_figure(episode_steps(episode, captioned=False), "chart-moving", recolour=False, narrowest=820)
         return

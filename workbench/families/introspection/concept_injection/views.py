@@ -101,7 +101,7 @@ def _listed(rows: pd.DataFrame, without: pd.DataFrame | None) -> None:
     total = len(rows)
     if _KEEP[keep]:
         rows = rows[rows[_KEEP[keep]] == 1]
-    st.caption(f"{len(rows)} of {total} replies")
+    st.caption(f"{len(rows)} of {total:d} replies")
     grades = [name for name in _GRADES if name in rows and rows[name].notna().any()]
     shown = rows[["concept", "trial", "text", *grades]].rename(columns={"text": "reply"})
     if without is not None and (rows["vector"] != "none").any():

@@ -15,10 +15,10 @@ from workbench.families.probe_sweep.views.form import chosen_spec, command_of, t
 from workbench.figures.style import words
 from workbench.runs import RunRecord
 from workbench.views.choices import go_to, pick, tabs, write
-from workbench.views.processes import Started, command_line, launch, started
+from workbench.views.processes import Started, check_start, command_line, launch, started
 from workbench.views.run_list import pick_run, runs_root
 from workbench.views.run_tables import show_table
-from workbench.views.text import say_error
+from workbench.views.text import errors_shown, plain, say_error
 
 _EVERY_S = 2.0
 _START, _WATCH, _RESULTS = "Start", "Watch", "Results"
@@ -52,8 +52,12 @@ def _start() -> None:
     st.caption("The same from a shell, with the spec saved as a file:")
     command = command_of(family)
     st.code(command_line(command, name, f"{name}.yaml", str(root)), language="bash")
+    free = False
+    with errors_shown():
+        check_start(root, family.name, name, text)
+        free = True
     with st.container(horizontal=True):
-        if st.button("Start", type="primary"):
+        if st.button("Start", type="primary") and free:
             launch(root, family.name, name, text, command)
             go_to("Sweeps", view=_WATCH)
             st.rerun()
@@ -86,10 +90,11 @@ def _watch() -> None:
 def _show(each: Started) -> None:
     record, state = each.record(), each.state
     with st.container(border=True, key=f"started-{each.name}"):
-        st.markdown(f"**{each.experiment}/{each.name}**: {state}, started {each.begun[:16].replace('T', ' ')} UTC")
+        begun = each.begun[:16].replace("T", " ")
+        st.markdown(f"**{plain(each.experiment)}/{plain(each.name)}**: {plain(state)}, started {plain(begun)} UTC")
         if record is not None and record.status.total:
             done, total = len(record.steps()), record.status.total
-            st.progress(min(1.0, done / total), text=f"{done} of {total} steps")
+            st.progress(min(1.0, done / total), text=f"{done:d} of {total:d} steps")
         elif state == "running":
             st.progress(0.0, text="starting")
         if state == "failed":
@@ -109,7 +114,7 @@ def _buttons(each: Started, state: str, record: RunRecord | None) -> None:
     with st.container(horizontal=True):
         if state == "running" and st.button("Cancel", key=f"cancel-{each.name}"):
             each.cancel()
-            st.toast(f"{each.name}: stopping; what is finished stays")
+            st.toast(f"{plain(each.name)}: stopping; what is finished stays")
         if state in ("interrupted", "failed") and st.button("Go on", key=f"again-{each.name}"):
             each.again()
             st.rerun()
@@ -137,7 +142,8 @@ def _results(runs: pd.DataFrame) -> None:
         return
     run = pick_run(own)
     if run.status.state != "finished":
-        st.caption(f"{run.status.state}: {len(run.steps())} of {run.status.total or '?'} steps are there so far.")
+        total = plain(run.status.total or "?")
+        st.caption(f"{plain(run.status.state)}: {len(run.steps())} of {plain(total)} steps are there so far.")
     figures(run, "figure")
     rows = run.load_table("results") if "results.parquet" in run.artifacts else run.rows()
     if rows.empty or "metric" not in rows:
