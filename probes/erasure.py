@@ -83,8 +83,8 @@ class Erasure:
         header, arrays = read_artifact(path, _FORMAT, "a saved erasure")
         try:
             site = None if header["site"] is None else Site.parse(header["site"])
-            tensors = [torch.from_numpy(arrays[name]) for name in ("left", "right", "mean")]
-            loaded = cls(*tensors, site, header["basis"], header["fingerprint"], header.get("precision"))
+            left, right, mean = (torch.from_numpy(arrays[name]) for name in ("left", "right", "mean"))
+            loaded = cls(left, right, mean, site, header["basis"], header["fingerprint"], header.get("precision"))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path} is not a saved erasure ({error})") from error
         if model is not None:

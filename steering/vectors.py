@@ -188,7 +188,7 @@ class SteeringVector:
         """Write a safetensors file: tensor ``vector`` and everything else as JSON in the header.  All or nothing."""
         from safetensors.torch import save
 
-        header = {
+        header: dict[str, Any] = {
             "format": _FORMAT,
             "site": str(self.site.resolve(None)),
             "fingerprint": self.fingerprint,
