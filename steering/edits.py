@@ -122,7 +122,7 @@ def number(owner: Edit, what: str) -> float | Float[Tensor, "rows 1"]:
     """A field that is a number or one a row; the field itself becomes a float or a tensor [rows]."""
     given = getattr(owner, what)
     found = real_tensor(given)
-    if found is None or found.ndim > 1 or not found.isfinite().all():
+    if found is None or found.ndim > 1 or found.dtype == torch.bool or not found.isfinite().all():
         raise DataError(f"{owner}: {what} must be a finite number, or finite numbers [rows], not {shown(given)}")
     value = float(found.double()) if found.ndim == 0 else found
     owner._set(**{what: value})

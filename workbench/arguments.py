@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # What conversions raise of values that they cannot read; NotImplementedError and RecursionError are RuntimeErrors.
 UNREADABLE = (TypeError, ValueError, RuntimeError, OverflowError)
+# What can be iterated over and is no list: texts, and what has no order of its own.
+NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, set, frozenset)
 _LONGEST_NAME = 255  # bytes of a file's name
 _WIDTH, _WHOLE = 40, 400  # characters of a value that are shown, and of a library's refusal
 
@@ -156,14 +158,15 @@ def real_array(values: Any, what: str) -> Shaped[np.ndarray, "..."]:
 
 
 def listed(values: Any, what: str, hint: str = "", kind: str = "a list") -> list[Any]:
-    """The entries of a list (tuple, range, generator, array, tensor, Series); a text, bytes or dict is none.
+    """The entries of a list (tuple, range, generator, array, tensor, Series).
 
+    A text, bytes, dict, set (which has no order) or table (whose entries are names of columns) is none.
     Errors say that ``kind`` is expected, and end with ``hint``.
 
     >>> listed(np.array([1, 2]), "steps")
     [1, 2]
     """
-    single = isinstance(values, str | bytes | bytearray | Mapping) or getattr(values, "ndim", 1) == 0
+    single = isinstance(values, NO_LISTS) or getattr(values, "ndim", 1) == 0 or hasattr(values, "columns")
     try:
         if not single and isinstance(values, Iterable):
             return list(values)

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from workbench.arguments import integer, listed, number, shown, to_numpy
+from workbench.arguments import NO_LISTS, integer, listed, number, shown, text, to_numpy
 from workbench.errors import DataError, SpecError
 from workbench.models.interventions import Intervention
 
 T = TypeVar("T")
-_TEXTS = (str, bytes, bytearray)
 # A colder one would overflow float32 where logits are divided by it.
 _COLDEST = 1e-6
 _STOP = "a text or a list of texts"
@@ -53,9 +52,11 @@ def chat(messages: Sequence[Any]) -> list[dict[str, Any]]:
         content = message.get("content")
         if not isinstance(content, str | list):
             raise DataError(f"message {at} ({message['role']}) has no text in its 'content'")
-        for part in content if isinstance(content, list) else ():
+        parts = content if isinstance(content, list) else [{"text": content}]
+        for part in parts:
             if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
                 raise DataError(f"message {at} has a part {shown(part)}: write {{'type': 'text', 'text': '...'}}")
+            text(part["text"], f"message {at} ({message['role']})")
     return [dict(message) for message in messages]
 
 
@@ -66,7 +67,7 @@ def token_ids(tokens: Any, vocab_size: int, what: str = "prompt", least: int = 1
     >>> token_ids(np.array([3, 1]), 10)
     [3, 1]
     """
-    if isinstance(tokens, (*_TEXTS, Mapping)) or not isinstance(tokens, Iterable) or getattr(tokens, "ndim", 1) != 1:
+    if isinstance(tokens, NO_LISTS) or not isinstance(tokens, Iterable) or getattr(tokens, "ndim", 1) != 1:
         raise DataError(f"a {what} is a text, a list of token ids or (a prompt) of chat messages, not {shown(tokens)}")
     ids = to_numpy(tokens).tolist() if hasattr(tokens, "tolist") else listed(tokens, f"a {what}")
     if set(map(type, ids)) - {int}:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from workbench.arguments import a_path, shown
 from workbench.errors import ModelError, SpecError, check_known, did_you_mean
 from workbench.models.fingerprint import same_model
 from workbench.models.language_model import LanguageModel
@@ -28,6 +29,7 @@ BACKENDS: dict[str, str] = {
     "nnsight": "workbench.models.nnsight:NnsightBackend",
 }
 _SHIPPED = Path(__file__).parent / "shipped"
+_SHOWN = 20  # names of a folder that has no model
 _NEAR = 0.65  # how like a shipped model's name (bandit: bandit-agent) another is that is taken for it misspelt
 
 
@@ -181,9 +183,11 @@ def _dtype(dtype: Any) -> Any:
 
 def _source(path_or_hub_id: str | Path) -> str:
     """Where transformers finds a model; the misspelt name of a shipped one does not ask the hub."""
-    name, shipped = str(path_or_hub_id), shipped_models()
-    if not name.strip():
-        raise ModelError(f"cannot load {name!r}: name a shipped model ({', '.join(shipped)}), a folder or a hub id")
+    shipped = shipped_models()
+    if not isinstance(path_or_hub_id, str | os.PathLike) or not str(path_or_hub_id).strip():
+        known = f"name a shipped model ({', '.join(shipped)}), a folder or a hub id"
+        raise ModelError(f"cannot load {shown(path_or_hub_id)}: {known}")
+    name = str(a_path(path_or_hub_id, "a model"))
     near = difflib.get_close_matches(name.lower(), shipped, n=1, cutoff=_NEAR)
     if near and name not in shipped and "/" not in name and not os.path.exists(name):
         raise ModelError(f"cannot load {name!r}: no such folder or shipped model; did you mean {near[0]!r}?")
@@ -205,10 +209,9 @@ def _quiet_hub() -> Iterator[None]:
 def _reason(source: str, error: Exception) -> str:
     """One line: for what does not look like a folder, the names that would work."""
     first = _first_line(error)
-    if os.path.isdir(source) and not os.path.exists(
-        os.path.join(source, "config.json")
-    ):  # for any string, however long
-        return f"the folder has no config.json{did_you_mean(os.path.basename(source), os.listdir(source))}"
+    if os.path.isdir(source) and not os.path.exists(os.path.join(source, "config.json")):
+        held = sorted(os.listdir(source))[:_SHOWN]
+        return f"the folder has no config.json{did_you_mean(os.path.basename(source), held)}"
     if os.path.exists(source):
         return first
     return f"no such folder or shipped model ({', '.join(shipped_models())}), and as a hub id: {first}"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from workbench.errors import ModelError, SpecError
+from workbench.errors import DataError, ModelError, SpecError
 from workbench.models import loading
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model, shipped_models, with_backend
@@ -76,6 +76,11 @@ def test_a_folder_without_config_names_what_is_in_it(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"the folder has no config\.json") as caught:
         load_model(tmp_path)
     assert "checkpoints" in _one_line(caught.value)
+    for number in range(1000):
+        (tmp_path / f"part-{number}").touch()
+    with pytest.raises(ModelError, match=r"checkpoints, part-0, ") as caught:
+        load_model(tmp_path)
+    assert len(_one_line(caught.value)) < 500
 
 
 def test_weights_that_cannot_be_read_are_one_line(folder: Path, tmp_path: Path) -> None:
@@ -96,6 +101,18 @@ def test_options_that_do_not_exist_are_one_line(folder: Path) -> None:
     with pytest.raises(ModelError, match=r"cannot put .* on 'cuda:77'") as caught:
         load_model(folder, device="cuda:77")
     _one_line(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", " ", None, 5, b"bandit-agent", ["bandit-agent"], "a\0b", "\ud800", "x" * 5000])
+def test_what_is_no_name_of_a_model_is_one_short_line_without_the_hub(
+    name: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", None)
+    with pytest.raises(
+        (ModelError, DataError), match=r"cannot load .*: name a shipped model|a model must be the name"
+    ) as caught:
+        load_model(name)
+    assert len(_one_line(caught.value).encode()) < 200
 
 
 @pytest.mark.parametrize("name", ["bandit-agnet", "bandit_agent", "Bandit-Agent", "babbler", "grid-agent2", "pinpad"])
