@@ -11,12 +11,16 @@ import errno
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunError, WorkbenchError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -113,6 +117,26 @@ def remove_temporaries(folder: Path, error: Error = RunError) -> None:
     with disk_errors(folder, error):
         for leftover in [*folder.rglob(".*.tmp"), *folder.rglob(".tmp*")]:  # ours, and those of safetensors itself
             leftover.unlink(missing_ok=True)
+
+
+def checksum(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+    """CRC-32 of plain JSON data and arrays: what a file of tensors carries, so that damage is noticed on reading."""
+    found = zlib.crc32(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        found = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), found)
+        found = zlib.crc32(array.tobytes(), found)
+    return found
+
+
+def check_checksum(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Take the ``checksum`` out of a header that was read; raises :class:`ValueError` when it is another.
+
+    Files of older versions have none.
+    """
+    known = header.pop("checksum", None)
+    if known not in (None, checksum(header, arrays)):
+        raise ValueError("it is damaged: its checksum differs")
 
 
 def _sync(path: Path) -> None:

@@ -72,6 +72,13 @@ def test_the_same_model_in_another_precision_is_said(saved, model, tmp_path):
         assert load_probe(tmp_path / "p", model).precision_ == "bfloat16"
 
 
+def test_a_flipped_bit_in_a_saved_probe_is_found_on_reading(saved):
+    whole = saved.read_bytes()
+    saved.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+    with pytest.raises(ArtifactError, match="it is damaged: its checksum differs"):
+        load_probe(saved)
+
+
 def test_broken_and_foreign_files_are_refused(saved, tmp_path):
     with pytest.raises(ArtifactError, match="no such file"):
         load_probe(tmp_path / "none")

@@ -273,3 +273,12 @@ def test_a_vector_of_one_precision_steers_the_same_model_in_another_and_says_so_
         model.forward(["a b"], interventions=[Add(loaded)])
     with pytest.raises(ArtifactError, match="belongs to another model"):
         tiny_model(seed=1).forward(["a b"], interventions=[Add(loaded)])
+
+
+def test_a_flipped_bit_in_a_saved_vector_or_in_what_is_said_of_it_is_found_on_reading(vector, tmp_path):
+    vector.save(tmp_path / "v")
+    whole = (tmp_path / "v").read_bytes()
+    for place in (len(whole) - 3, whole.index(b"blocks.3") + 7):
+        (tmp_path / "v").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ArtifactError, match="it is damaged: its checksum differs"):
+            SteeringVector.load(tmp_path / "v")

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from workbench.arguments import integer
 from workbench.errors import DataError, ModelError, SiteError, SpecError, did_you_mean
 from workbench.models.hooked_model import HookedModel
-from workbench.models.inputs import integer
 from workbench.models.interventions import Intervention
-from workbench.models.memory import is_out_of_memory
+from workbench.models.memory import fits
 from workbench.sites import Site, SiteMap, parse_sites
 
 # A pass costs about as much as this many tokens before it has computed any.
@@ -140,8 +140,6 @@ def _halve(budget: Budget, batch: Sequence[Pass], model: HookedModel) -> None:
             f"out of memory: one input of {longest} tokens does not fit beside {model.name} on {model.device}"
         )
     budget.tokens = longest * (len(batch) // 2)
-    if model.device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def _read(
@@ -152,18 +150,13 @@ def _read(
     interventions: Sequence[Intervention],
 ) -> dict[Site, Tensor] | None:
     """The selected activations of one batch, or None when memory ran out."""
-    try:
-        return model.forward(
-            [one.tokens for one in batch],
-            sites,
-            interventions,
-            select=select,
-            row_numbers=[one.number for one in batch],
-        ).activations
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-    return None
+    found: dict[Site, Tensor] = {}
+
+    def run() -> None:
+        tokens, numbers = zip(*((one.tokens, one.number) for one in batch), strict=True)
+        found.update(model.forward(tokens, sites, interventions, select=select, row_numbers=numbers).activations)
+
+    return found if fits(run) else None
 
 
 def _gather(batch: Sequence[Pass]) -> Callable[[Tensor], Tensor]:

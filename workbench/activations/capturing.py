@@ -25,11 +25,14 @@ from workbench.activations.batches import Budget, Pass, as_dtype, check_length, 
 from workbench.activations.identity import identity
 from workbench.activations.positions import Positions, check_positions, find_positions
 from workbench.activations.store import ActivationStore
+from workbench.arguments import integer
 from workbench.errors import DataError
 from workbench.models.hooked_model import HookedModel
-from workbench.models.inputs import integer, items, plain_interventions
+from workbench.models.inputs import items, plain_interventions
 from workbench.models.interventions import Intervention
 from workbench.models.language_model import Prompt
+from workbench.models.loading import check_device
+from workbench.models.memory import memory_errors
 from workbench.progress import progress_bar
 from workbench.sites import Site
 from workbench.tables import frame_bytes
@@ -174,7 +177,7 @@ class _Reader:
         table, group_of = _labels(inputs, labels, groups)
         return cls(
             model, inputs, readable_sites(model, sites), check_positions(positions), table, group_of,
-            as_dtype(dtype), torch.device(device), plain_interventions(interventions),
+            as_dtype(dtype), check_device(device), plain_interventions(interventions),
         )  # fmt: skip
 
     @property
@@ -207,17 +210,21 @@ class _Reader:
             Pass(each.tokens, each.positions, range(end - count, end), each.number)
             for each, count, end in zip(block, counts, ends.tolist(), strict=True)
         ]
-        found = run_passes(
-            self.model, passes, self.sites, budget, mean=self.mean, dtype=self.dtype, device=self.device,
-            interventions=self.interventions, advance=advance,
-        )  # fmt: skip
         number = np.repeat([each.number for each in block], counts)
         position = [-1] * len(block) if self.mean else list(chain.from_iterable(each.positions for each in block))
         table = self.labels.iloc[number].reset_index(drop=True)
         table.insert(0, "input", number)
         table.insert(1, "position", np.asarray(position, dtype=np.int64))
         m = self.model
-        return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name, m.precision)
+        with memory_errors(
+            f"{len(number):,} rows at {len(self.sites)} sites do not fit on {self.device}: ask for fewer sites or "
+            "positions, or let capture_to_store keep them on disk in shards of fewer inputs (shard_inputs)"
+        ):
+            found = run_passes(
+                m, passes, self.sites, budget, mean=self.mean, dtype=self.dtype, device=self.device,
+                interventions=self.interventions, advance=advance,
+            )  # fmt: skip
+            return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name, m.precision)
 
     def request(self) -> dict[str, Any]:
         """What makes two captures the same, as JSON."""

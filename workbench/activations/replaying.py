@@ -20,6 +20,7 @@ from workbench.errors import DataError
 from workbench.models.hooked_model import HookedModel
 from workbench.models.inputs import each, items
 from workbench.models.language_model import Prompt
+from workbench.models.memory import memory_errors
 from workbench.progress import progress_bar
 from workbench.sites import Site
 
@@ -60,11 +61,12 @@ def replay(
     table = _labels(tokens, labels)
     starts = np.cumsum([0, *map(len, tokens)])
     passes = [one for prompts, start in zip(tokens, starts.tolist(), strict=False) for one in _passes(prompts, start)]
-    with progress_bar(len(passes), progress, "replaying") as advance:
+    too_much = f"{len(table):,} rows at {len(sites)} sites do not fit on {device}: replay fewer episodes at once"
+    with progress_bar(len(passes), progress, "replaying") as advance, memory_errors(too_much):
         found = run_passes(
             model, passes, sites, Budget.of(model, batch_tokens), dtype=as_dtype(dtype), device=device, advance=advance
         )
-    return ActivationSet(found, table, "episode", model.fingerprint, model.basis, model.name, model.precision)
+        return ActivationSet(found, table, "episode", model.fingerprint, model.basis, model.name, model.precision)
 
 
 def _encode(model: HookedModel, episodes: Sequence[Sequence[Prompt]]) -> list[list[list[int]]]:

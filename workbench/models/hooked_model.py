@@ -15,7 +15,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from workbench.errors import ModelError, SiteError
+from workbench.arguments import flag, shown
+from workbench.errors import DataError, ModelError, SiteError
 from workbench.models import inputs
 from workbench.models.backend import Backend, Hook
 from workbench.models.contract import positions_of
@@ -147,6 +148,9 @@ class HookedModel(ABC):
             SiteError: for a site that the model or its back end does not have.
             ModelError: for more tokens than the model has positions.
         """
+        logits = flag(logits, "logits")
+        if select is not None and not callable(select):
+            raise DataError(f"select must be a function of activations, not {shown(select)}")
         sites = self._check_sites(sites, self.backend.components)
         rows = self.encode_all(prompts)
         interventions = self._placed(interventions)

@@ -66,7 +66,7 @@ def load_model(
     """
     _check_backend_name(backend)
     source = _source(path_or_hub_id)
-    place = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     name, target = str(path_or_hub_id), {"device_map": device_map} if device_map else {}
     try:

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from workbench.errors import ModelError, WorkbenchError
 from workbench.models.backend import Backend
+
+_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")  # torch's, the CPU allocator's, cuBLAS's
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of torch's means that memory ran out, on the GPU or the CPU."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-    )
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS))
+
+
+@contextmanager
+def memory_errors(line: str, error: type[WorkbenchError] = ModelError) -> Iterator[None]:
+    """Where nothing can be halved: running out of memory inside raises ``error`` with a ``line`` that says a way out.
+
+    >>> with memory_errors("read fewer rows"):
+    ...     raise MemoryError
+    Traceback (most recent call last):
+    workbench.errors.ModelError: out of memory: read fewer rows
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as cause:
+        if not is_out_of_memory(cause):
+            raise
+        raise error(f"out of memory: {line}") from cause
 
 
 def fits(run: Callable[[], object]) -> bool:

@@ -18,12 +18,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunError, SpecError, did_you_mean, extra
-from workbench.files import make_folder, read_json, write_bytes, write_json
+from workbench.files import make_folder, read_object, write_bytes, write_json
 from workbench.runs.cells import Cell, Outcome, failed
 from workbench.tables import frame_bytes, read_frames
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _JOBS, _POLL_S = 16, 0.5
 _DEFAULTS = {"timeout_min": 60, "cpus_per_task": 1, "name": "workbench-sweep"}
@@ -75,7 +78,10 @@ class SlurmEngine:
         path = self.folder / _SUBMITTED
         if self.cluster != "slurm" or not path.exists():
             return {}
-        jobs = {executor.job_class(executor.folder, number): names for number, names in read_json(path).items()}
+        record = read_object(path)
+        if not all(isinstance(names, list) for names in record.values()):
+            raise RunError(f"{path} is not a record of submitted jobs: remove it when none of them runs")
+        jobs = {executor.job_class(executor.folder, number): names for number, names in record.items()}
         return {job: [n for n in names if n in left] for job, names in jobs.items() if not job.done(force_check=True)}
 
 
@@ -98,11 +104,18 @@ def _watch(results: Path, running: dict[Any, list[str]], left: dict[str, Cell]) 
 def _collect(results: Path, left: Mapping[str, Cell]) -> Iterator[Outcome]:
     """The cells of ``left`` whose rows have come; a file goes when its rows were taken (or nobody waits for them)."""
     for path in sorted(results.glob("*.parquet")):
-        if path.stem in left:
-            frame = read_frames([path])
+        if path.stem in left and (frame := _rows(path)) is not None:
             bad = "failed" in set(frame["status"]) if "status" in frame else False
             yield Outcome(path.stem, frame, f"see {results.parent}/*.err" if bad else "")
         path.unlink(missing_ok=True)
+
+
+def _rows(path: Path) -> pd.DataFrame | None:
+    """The rows in a file; None for one that is damaged, whose cell is then computed again."""
+    try:
+        return read_frames([path])
+    except RunError:
+        return None
 
 
 def _compute(job: Callable[[Cell], Outcome], results: str, cells: Sequence[Cell]) -> None:

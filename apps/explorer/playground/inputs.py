@@ -16,7 +16,10 @@ from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
 
 _KINDS = ("Text", "Chat")
-_HELP = "A line that begins with system:, user: or assistant: begins a message."
+_HELP = (
+    "A line that begins with system:, user: or assistant: begins a message; an assistant: message at the end is gone on"
+    " with."
+)
 _ROLE = re.compile(r"^(system|user|assistant):[ \t]?", re.MULTILINE)
 _TEXT = "There are 2 buttons. Each press pays a random number of points. Find out which one pays more on average."
 _CHAT = f"user: {_TEXT} Answer each round with a line that starts with Thought: and a line that starts with Action:"

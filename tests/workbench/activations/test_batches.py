@@ -5,8 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.activations import ActivationSet, capture, replay
 from workbench.activations.batches import Budget, Pass, _next_batch, run_passes
-from workbench.errors import ModelError, SpecError
+from workbench.errors import ModelError, SpecError, WorkbenchError
 from workbench.models.tiny import tiny_model
 from workbench.sites import Site
 
@@ -58,6 +59,27 @@ def test_batches_halve_when_memory_runs_out_and_stay_small(short_of_memory):
 def test_single_input_that_does_not_fit_is_one_clear_line(short_of_memory):
     with pytest.raises(ModelError, match="out of memory: one input of 41 tokens does not fit"):
         run_passes(short_of_memory[0], passes_of([41]), [Site(1)], Budget(160))
+
+
+@pytest.mark.parametrize(
+    ("read", "way_out"),
+    [
+        (lambda model, folder: capture(model, ["a b"] * 3, [1], "all"), "let capture_to_store keep them on disk"),
+        (lambda model, folder: replay(model, [["a", "a b"]], [1]), "replay fewer episodes"),
+        (lambda model, folder: ActivationSet.load(folder), "go through the store shard by shard"),
+    ],
+)
+def test_rows_that_do_not_fit_are_one_line_that_says_a_way_out(model, tmp_path, monkeypatch, read, way_out):
+    capture(model, ["a b"], [1]).save(tmp_path)
+
+    def full(*_args, **_kwargs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 102400000 bytes")
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", full)  # capture and replay
+    monkeypatch.setattr(torch, "empty", full)  # a store
+    with pytest.raises(WorkbenchError, match=rf"^out of memory: \d rows .*{way_out}") as caught:
+        read(model, tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(model, monkeypatch):

@@ -88,12 +88,12 @@ def _pieces(scheme: str) -> Any:
     return _finished(tokenizer)
 
 
-def _byte_level() -> Any:
-    """GPT-2, Llama 3, Qwen; it adds no BOS."""
+def _byte_level(space: bool = False) -> Any:
+    """GPT-2, Llama 3, Qwen; it adds no BOS, and with ``space`` one before a text."""
     write = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     words = [write.pre_tokenize_str(word)[0][0] for word in WORDS]
     tokenizer = _bpe(sorted(pre_tokenizers.ByteLevel.alphabet()), words)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
     tokenizer.decoder = decoders.ByteLevel()
     return _finished(tokenizer, bos=False)
 
@@ -122,6 +122,7 @@ MAKERS = {
     "always": lambda: _pieces("always"),
     "prepend": lambda: _pieces("prepend"),
     "byte-level": _byte_level,
+    "byte-level with a space": lambda: _byte_level(True),
     "unigram": _unigram,
     "words": lambda: word_tokenizer(WORDS),
     "word-pieces": _word_pieces,
@@ -191,7 +192,7 @@ def test_a_character_of_several_tokens_is_never_half_a_text(kind: str) -> None:
         assert before.decode([]) == ""
 
 
-@pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind != "byte-level"])
+@pytest.mark.parametrize("kind", [kind for kind in MAKERS if "byte-level" not in kind])
 def test_a_text_that_begins_with_bos_has_one(kind: str) -> None:
     tokenizer = _tokenizer(kind)
     bos = tokenizer.bos_token

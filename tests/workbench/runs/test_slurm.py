@@ -1,6 +1,6 @@
 """The Slurm engine, on submitit's local executor: job arrays of processes, results by file."""
 
-import json
+import shutil
 import sys
 
 import pandas as pd
@@ -23,9 +23,7 @@ def test_jobs_give_the_rows_that_this_process_gives_and_failures_are_rows(run_to
     cells = [*toy.cells(3), toy.Cell("bad", {"bad": True}), toy.Cell("deadly", {"deadly": True})]
     one, _ = run_toy(cells[:3], LocalEngine(1))
     rows = load_results(one.path)
-    (one.path / "spec.json").write_text(json.dumps({"n": 5}))
-    for shard in (one.path / "rows").iterdir():
-        shard.unlink()
+    shutil.rmtree(one.path)
     folder, errors = run_toy(cells, jobs)
     assert errors["bad"] == "bad is bad" and "ended" in errors["deadly"] and len(errors) == 2
     found = load_results(folder.path)
@@ -34,15 +32,16 @@ def test_jobs_give_the_rows_that_this_process_gives_and_failures_are_rows(run_to
     assert not list((jobs.folder / "results").iterdir()), "collected rows lie in the run folder alone"
 
 
-def test_rows_that_jobs_left_behind_are_collected_and_not_computed_again(run_toy, toy, jobs, calls, tmp_path):
+def test_whole_rows_that_jobs_left_behind_are_collected_and_not_computed_again(run_toy, toy, jobs, calls, tmp_path):
     results = jobs.folder / "results"
     results.mkdir(parents=True)
     left = pd.DataFrame({"cell": ["cell-0"], "i": [0], "metric": ["a"], "score": [0.5], "status": ["ok"]})
     left.to_parquet(results / "cell-0.parquet")
     left.assign(cell="cell-1", status="failed", error="no memory").to_parquet(results / "cell-1.parquet")
     left.assign(cell="other").to_parquet(results / "other.parquet")
-    folder, errors = run_toy(toy.cells(2), jobs)
-    assert errors == {} and calls() == ["cell-1"]
+    (results / "cell-2.parquet").write_bytes(b"PAR1 cut")
+    folder, errors = run_toy(toy.cells(3), jobs)
+    assert errors == {} and sorted(calls()) == ["cell-1", "cell-2"]
     assert load_results(folder.path)["score"].iloc[0] == 0.5
     assert not list(results.iterdir())
 
@@ -90,6 +89,15 @@ def test_jobs_of_an_earlier_session_are_waited_for_and_not_submitted_again(run_t
     folder, errors = run_toy(toy.cells(2), engine)
     assert errors == {} and executor.submitted == ["cell-1"]
     assert load_results(folder.path)["score"].iloc[0] == 9.0
+
+
+@pytest.mark.parametrize("text", ['{"7_0": 5}', "[]", "{"])
+def test_a_damaged_record_of_submitted_jobs_is_one_line_that_names_it(run_toy, toy, tmp_path, monkeypatch, text):
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "submitted.json").write_text(text)
+    monkeypatch.setattr(SlurmEngine, "_executor", lambda self: None)
+    with pytest.raises(RunError, match=r"submitted\.json"):
+        run_toy(toy.cells(1), SlurmEngine(tmp_path / "jobs"))
 
 
 @pytest.mark.parametrize(("count", "most"), [(7, 3), (2, 5), (1, 1), (0, 4), (16, 16)])

@@ -210,5 +210,5 @@ def test_without_a_layer_the_site_is_where_supervised_controllers_are_best_on_th
 
 def test_a_base_of_another_kind_is_one_clear_error(internal_spec: InternalRLSpec, tmp_path: Path) -> None:
     spec = internal_spec.model_copy(update={"base": "grid-agent"})
-    with pytest.raises(ModelError, match="grid-agent is no base model of the gridworld pinpad"):
+    with pytest.raises(ModelError, match="grid-agent reads text, not observations"):
         run(INTERNAL_RL, spec, tmp_path)
