@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -42,30 +44,25 @@ def found(installed: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
         patch.syspath_prepend(installed)
+        patch.setattr("workbench.figures.saving._pictures", lambda figures, say: {})  # no browser here
         families.cache_clear()
         yield
     families.cache_clear()
     sys.modules.pop("toy_family", None)
 
 
-@pytest.fixture
-def workbench(found: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def workbench(*words: object) -> str:
     """What a command prints."""
-    monkeypatch.setattr("workbench.figures.saving._pictures", lambda figures, say: {})
-
-    def run(*words: object) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
         assert main([*map(str, words)]) == 0
-        return capsys.readouterr().out
-
-    return run
+    return out.getvalue()
 
 
 @pytest.fixture(scope="module")
 def ran(found: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A run of it in a process of its own, and what the command printed."""
+    """A run of it, and what the command printed."""
     runs = tmp_path_factory.mktemp("runs")
-    command = [*WORKBENCH, "run", "toy", "--name", "first", "--runs", str(runs)]
-    return runs, subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return runs, workbench("run", "toy", "--name", "first", "--runs", runs)
 
 
 def test_the_whole_family_is_one_file_of_at_most_60_lines() -> None:
@@ -85,13 +82,13 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s", "", text)
 
 
-def test_help_lists_it_and_its_options(workbench: Callable[..., str]) -> None:
+def test_help_lists_it_and_its_options(found: None) -> None:
     assert "Toy: how the residual stream grows" in workbench("run", "--help")
     options = workbench("run", "toy", "--help")
     assert "--texts" in options and "Button 1 paid 90 points." in options and "--backend" in options
 
 
-def test_dry_run_prints_its_steps_and_writes_nothing(workbench: Callable[..., str], tmp_path: Path) -> None:
+def test_dry_run_prints_its_steps_and_writes_nothing(found: None, tmp_path: Path) -> None:
     out = workbench("run", "toy", "--dry-run", "--runs", tmp_path / "runs")
     assert "toy: 6 steps" in out and "read layer 5" in out and not (tmp_path / "runs").exists()
     assert "completions" not in out and "tokens" not in out  # it draws none
@@ -104,7 +101,7 @@ def test_a_run_prints_its_report_and_claims_and_draws_its_figures(ran: tuple[Pat
     assert (runs / "toy" / "first" / "figures" / "norms.html").exists()
 
 
-def test_runs_are_listed_and_shown(ran: tuple[Path, str], workbench: Callable[..., str]) -> None:
+def test_runs_are_listed_and_shown(ran: tuple[Path, str]) -> None:
     runs, _ = ran
     listed = [line.split()[:4] for line in workbench("runs", "list", "--runs", runs).splitlines()]
     assert ["toy", "first", "finished", "6/6"] in listed
@@ -112,7 +109,7 @@ def test_runs_are_listed_and_shown(ran: tuple[Path, str], workbench: Callable[..
     assert "toy/first: finished, 6 of 6 steps" in shown and "norm, last layer less first" in shown
 
 
-def test_killed_in_the_middle_it_goes_on_to_the_same_tables(workbench: Callable[..., str], tmp_path: Path) -> None:
+def test_killed_in_the_middle_it_goes_on_to_the_same_tables(found: None, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(f"texts: {[f'Button 1 paid {i} points.' for i in range(200)]}\n")
     command = ["run", "toy", "--spec", spec, "--name", "first", "--runs"]
