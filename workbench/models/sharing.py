@@ -68,7 +68,7 @@ def decoding_path(model: LanguageModel, slots: int = 0) -> DecodingPath:
 
 def path_of(backend: Backend, slots: int) -> DecodingPath:
     """As :func:`decoding_path`, for a back end."""
-    widths = [_SHORT, *(width for width in _special_widths(backend.hf_model.config) if _SHORT < width < slots)]
+    widths = [_SHORT, *(width for width in special_widths(backend.hf_model.config) if _SHORT < width < slots)]
     # The widest try reaches beyond all narrower windows and chunks.
     reason = next(filter(None, (_seen(backend, _trees, width) for width in dict.fromkeys((_SHORT, widths[-1])))), "")
     if not reason:
@@ -79,7 +79,7 @@ def path_of(backend: Backend, slots: int) -> DecodingPath:
     return DecodingPath(UNCACHED, f"rows that share a batch {reason}, and its own cache {worse}")
 
 
-def _special_widths(config: Any) -> list[int]:
+def special_widths(config: Any) -> list[int]:
     """Numbers in a configuration beyond which attention may change, in ascending order."""
     return sorted({number for key, number in _integers(config.to_dict()) if not _NO_WIDTH.search(key)})
 
