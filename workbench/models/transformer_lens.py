@@ -69,8 +69,12 @@ class TransformerLensBackend(Backend):
         with on_trial(self.hf_model, f"TransformerLens' bridge of {kind}"):
             logits = self.forward(tokens, hooks={site: reading(site) for site in read})
             expected = self.hf_model(tokens, use_cache=False).logits
-        found = {c for c in named if all(_fits(c, read.get(Site(k, c)), tokens.shape) for k in layers)}
-        if not {"resid_pre", "resid_post"} <= found or distance(expected, logits) > meant(self.hf_model.dtype):
+        found = {c for c in named if all(_fits(c, read.get(Site(k, c)), tokens) for k in layers)}
+        if (
+            not {"resid_pre", "resid_post"} <= found
+            or logits is None
+            or distance(expected, logits) > meant(self.hf_model.dtype)
+        ):
             raise ModelError(
                 f"TransformerLens cannot run {kind} (use backend='hf'): its bridge computes something else"
             )
@@ -94,11 +98,13 @@ class TransformerLensBackend(Backend):
 
     @contextmanager
     def _hooked(self, hooks: Hooks, stop_after: int | None) -> Iterator[None]:
-        handles: list[tuple[Any, Any]] = []
+        before: list[tuple[Any, set[int], list[Any]]] = []
 
         def add(site: Site, function: Any) -> None:
             point = self._points[site.hook_name]
-            handles.append((point, point.add_hook(function)))
+            # Taken first, for a Ctrl-C inside add_hook may leave a hook behind and return no handle of it.
+            before.append((point, set(point._forward_hooks), list(point.fwd_hooks)))
+            point.add_hook(function)
 
         try:
             for site, hook in in_order(hooks, stop_after):
@@ -110,9 +116,10 @@ class TransformerLensBackend(Backend):
                 add(Site(stop_after), _stop)
             yield
         finally:
-            for point, handle in handles:  # these and no others: a user's own hooks on the bridge stay
-                handle.hook.remove()
-                point.fwd_hooks[:] = [other for other in point.fwd_hooks if other is not handle]
+            for point, torch_hooks, hooks_of_lens in reversed(before):  # a user's own hooks on the bridge stay
+                for ours in set(point._forward_hooks) - torch_hooks:
+                    del point._forward_hooks[ours]
+                point.fwd_hooks[:] = hooks_of_lens
 
     @staticmethod
     def _add_mid(layer: int, ours: Hook, add: Any) -> None:
@@ -132,11 +139,11 @@ class TransformerLensBackend(Backend):
         add(Site(layer, "attn_out"), after)
 
 
-def _fits(component: str, seen: list[Tensor] | None, tokens: tuple[int, int]) -> bool:
+def _fits(component: str, seen: list[Tensor] | None, tokens: Tensor) -> bool:
     """Whether a point was reached once, with an activation of the shape that its component has."""
     if seen is None:  # resid_mid, which is resid_pre + attn_out
         return True
-    batch, pos = tokens
+    batch, pos = tokens.shape
     shapes = {"attn.pattern": (batch, None, pos, pos)} | dict.fromkeys(_HEADS, (batch, pos, None, None))
     wanted = shapes.get(component, (batch, pos, None))
     return (
