@@ -141,10 +141,12 @@ class Decoder:
     def _path(self, trees: list[Tree], cache: PromptCache, keep_rows: bool) -> DecodingPath:
         """How trees of this size are decoded."""
         together = MOST_LEAVES if self.sampling and not keep_rows else None
-        new = (sum(self._new_tokens(leaf) for leaf in tree.leaves[:together]) for tree in trees)
-        return path_of(
-            self.backend, cache.slots + max(len(tree.prompt) + n for tree, n in zip(trees, new, strict=True))
-        )
+        tokens = slots = 0
+        for tree in trees:
+            new = [self._new_tokens(leaf) for leaf in tree.leaves[:together]]
+            tokens = max(tokens, len(tree.prompt) + max(new, default=0))
+            slots = max(slots, cache.slots + len(tree.prompt) + sum(new))
+        return path_of(self.backend, tokens, slots)
 
     # ---- row by row
 
