@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from probes._inputs import Array
+from workbench.arguments import UNREADABLE, a_path
 from workbench.errors import ArtifactError
-from workbench.files import check_checksum, checksum, make_folder, write_bytes
+from workbench.files import check_checksum, checksum, disk_errors, make_folder, write_bytes
 
 _TEXTS = "texts"  # arrays of text, which safetensors has no type for
 
@@ -32,16 +32,19 @@ def write_artifact(
         # One key, since safetensors does not fix the order of several: the same probe gives the same bytes.
         whole = json.loads(json.dumps({**header, _TEXTS: texts}, allow_nan=False))
         text = json.dumps(whole | {"checksum": checksum(whole, numbers)}, sort_keys=True)
-    except (TypeError, ValueError) as error:
+    except UNREADABLE as error:
         raise ArtifactError(f"cannot save {path}: what describes it is not JSON ({error})") from error
-    target = Path(path)
+    target = a_path(path)
     make_folder(target.parent, ArtifactError)
     write_bytes(target, save(numbers, metadata={form: text}), ArtifactError)
 
 
 def read_artifact(path: str | os.PathLike[str], form: str, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
     """Header and arrays; :class:`ArtifactError` when there is no such file or it is not ``what``."""
-    if not Path(path).is_file():
+    path = a_path(path)
+    with disk_errors(path, ArtifactError):
+        there = path.is_file()
+    if not there:
         raise ArtifactError(f"no such file: {path}")
     try:
         with safe_open(path, framework="np") as file:

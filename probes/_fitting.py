@@ -10,8 +10,8 @@ from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import has_fit_parameter
 
-from probes._inputs import to_numpy
 from probes.metrics import Predictions
+from workbench.arguments import as_array, to_numpy
 from workbench.errors import DataError, SpecError
 from workbench.labels import label_array
 
@@ -33,7 +33,7 @@ def is_classifier(probe: Any) -> bool:
 
 def checked_features(X: Any, n_rows: int, what: str = "X") -> Shaped[np.ndarray, "rows ..."]:
     """``X`` [rows, ...] as an array of numbers; :class:`DataError` if empty, misaligned, text, or not finite."""
-    features = np.asarray(to_numpy(X))
+    features = as_array(X, what)
     if features.ndim < 2 or 0 in features.shape:
         raise DataError(f"{what} must be [rows, features] with at least one of each, not {list(features.shape)}")
     if len(features) != n_rows:

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from workbench.arguments import real_array
 
 Array = NDArray[Any]
 
 
-def to_numpy(values: Any) -> Any:
-    """A tensor as a NumPy array on the CPU (half precision as float32: NumPy has no bfloat16); all else as it is.
-
-    >>> to_numpy(torch.ones(2, dtype=torch.bfloat16)).dtype
-    dtype('float32')
-    """
-    if not isinstance(values, torch.Tensor):
-        return values
-    values = values.detach().cpu()
-    return (values.float() if values.dtype in (torch.float16, torch.bfloat16) else values).numpy()
-
-
 def to_tensor(values: Any) -> torch.Tensor:
     """An array as a tensor, without a copy where that can be (torch takes no read-only memory)."""
-    if isinstance(values, torch.Tensor):
+    if isinstance(values, torch.Tensor) and values.layout == torch.strided and not values.is_meta:
         return values.detach()
-    array = np.asarray(values)
+    array = real_array(values, "X")
     return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=1) > 0 else array.copy())
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from probes._inputs import to_numpy
 from workbench.activations import ActivationSet, ActivationStore
+from workbench.arguments import to_numpy
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.sites import Site
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 from numpy.typing import ArrayLike
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from probes._inputs import to_numpy
+from workbench.arguments import to_numpy
 from workbench.errors import DataError
 from workbench.labels import label_array
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.moments import Moments
-from workbench.errors import SpecError
+from workbench.arguments import number
 
 
 def discriminant(
@@ -34,12 +34,11 @@ def shrunk(moments: Moments, shrinkage: float | Literal["oas"]) -> Float[Tensor,
     offsets = _offsets(moments)
     covariance = (moments.xx - (offsets * moments.mean_y * moments.n) @ offsets.T) / moments.n
     d, mean = len(covariance), covariance.diagonal().mean()
-    if shrinkage == "oas":
+    if isinstance(shrinkage, str) and shrinkage == "oas":
         square = (covariance**2).mean()
         denominator = (moments.n + 1) * (square - mean**2 / d)
         shrinkage = min(1.0, float((square + mean**2) / denominator)) if denominator > 0 else 1.0
-    if isinstance(shrinkage, str) or not 0 <= shrinkage <= 1:
-        raise SpecError(f"shrinkage={shrinkage!r} must be a number in [0, 1] or 'oas'")
+    shrinkage = number(shrinkage, "shrinkage, unless 'oas',", 0, 1)
     return (1 - shrinkage) * covariance + shrinkage * mean * torch.eye(d).to(covariance)
 
 

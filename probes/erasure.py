@@ -19,6 +19,7 @@ from torch import Tensor
 from probes._artifact import read_artifact, write_artifact
 from probes.fold_moments import FoldMoments, Task
 from probes.moments import spread_of
+from workbench.arguments import flag, refused
 from workbench.errors import ArtifactError, DataError
 from workbench.models.fingerprint import ModelStamp, check_stamp
 from workbench.sites import Site
@@ -45,6 +46,8 @@ class Erasure:
 
     def __call__(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
         """Activations without the concept; computed in float32 at least, returned in the dtype of ``x``."""
+        with refused("activations"):
+            x = torch.atleast_1d(torch.as_tensor(x))
         if x.shape[-1] != len(self.mean):
             raise DataError(f"this erasure is of activations of width {len(self.mean)}, not {x.shape[-1]}")
         dtype = torch.promote_types(x.dtype, torch.float32)
@@ -83,8 +86,8 @@ class Erasure:
         header, arrays = read_artifact(path, _FORMAT, "a saved erasure")
         try:
             site = None if header["site"] is None else Site.parse(header["site"])
-            tensors = [torch.from_numpy(arrays[name]) for name in ("left", "right", "mean")]
-            loaded = cls(*tensors, site, header["basis"], header["fingerprint"], header.get("precision"))
+            left, right, mean = (torch.from_numpy(arrays[name]) for name in ("left", "right", "mean"))
+            loaded = cls(left, right, mean, site, header["basis"], header["fingerprint"], header.get("precision"))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path} is not a saved erasure ({error})") from error
         if model is not None:
@@ -135,6 +138,7 @@ def leace(
         raise DataError(f"y holds one class only, {moments.labels[0]!r}: there is nothing to erase")
     d, columns = total.xy.shape
     # LEACE never adds variance (tr P S P' = tr Q S, Q a projection): the package's guard would only act on rounding.
+    shrinkage = flag(shrinkage, "shrinkage")
     fitter = LeaceFitter(
         d, columns, dtype=torch.float64, device=total.xx.device, svd_tol=_LEAST, shrinkage=shrinkage,
         constrain_cov_trace=False,

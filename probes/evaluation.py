@@ -31,6 +31,7 @@ from probes.metrics import (
     resampled,
     score,
 )
+from workbench.arguments import integer, listed, mapping
 from workbench.errors import SpecError, check_known, did_you_mean
 from workbench.seeding import derive_seed
 from workbench.sites import Site
@@ -138,9 +139,10 @@ def evaluate(
     >>> evaluate(LogisticRegression(), read, target="positive").interval("accuracy").low > 0.9
     True
     """
+    metrics = None if metrics is None else listed(metrics, "metrics", ": give names, for instance ('accuracy',)")
     check_metrics(metrics or (), is_classifier(probe))
     check_resamples(resamples)
-    others = dict(control_features or {})
+    others = mapping(control_features, "control_features")
     wanted = _checked_controls(controls, others, types is not None)
     rows = None
     if hasattr(X, "xy"):
@@ -164,8 +166,7 @@ def evaluate(
 
 
 def _checked_controls(controls: Sequence[str], others: Mapping[str, Any], has_types: bool) -> list[str]:
-    if isinstance(controls, str):
-        raise SpecError(f"controls={controls!r} must be a list of names, for instance ({controls!r},)")
+    controls = listed(controls, "controls", ": give names, for instance ('majority',)")
     for name in controls:
         check_known(name, CONTROLS, "control")
     for name in others:
@@ -186,8 +187,7 @@ def _control_runs(
     if name == "random_features":
         noise = random_features(task.X, derive_seed(seed, name))
         return [task.out_of_fold(probe, noise, task.y)]
-    if shuffles < 1:
-        raise SpecError(f"shuffles={shuffles}: at least 1 is needed, or leave control {name!r} out")
+    shuffles = integer(shuffles, f"shuffles of control {name!r}", least=1)
     if name == "shuffled":
         draws = [lambda s: shuffled_labels(task.y, task.groups, s)] * shuffles
     else:

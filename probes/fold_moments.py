@@ -16,9 +16,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from probes._inputs import bad_row, to_numpy, to_tensor
+from probes._inputs import bad_row, to_tensor
 from probes.moments import Moments
-from workbench.errors import DataError, SpecError
+from workbench.arguments import as_array, integer, real_array
+from workbench.errors import DataError, check_known
+from workbench.labels import label_array
 
 Task: TypeAlias = Literal["classification", "regression"]
 
@@ -42,10 +44,8 @@ class FoldMoments:
     """
 
     def __init__(self, task: Task = "classification", folds: int = 5, device: torch.device | str = "cpu") -> None:
-        if task not in get_args(Task):
-            raise SpecError(f"task must be 'classification' or 'regression', not {task!r}")
-        if folds < 1:
-            raise SpecError(f"folds={folds} must be at least 1")
+        check_known(task, get_args(Task), "task")
+        folds = integer(folds, "folds", least=1)
         self.task, self.device = task, torch.device(device)
         self.labels: list[Any] = []  # in order of appearance
         self.n_targets = 0
@@ -58,7 +58,7 @@ class FoldMoments:
 
         Raises :class:`DataError` for NaN, infinities, and shapes other than those of the rows before.
         """
-        x, y = to_tensor(x), np.asarray(to_numpy(y))
+        x, y = to_tensor(x), as_array(y, "y")
         y = y[:, None] if y.ndim == 1 else y
         if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
             shapes = f"{list(x.shape)} and {list(y.shape)}"
@@ -66,7 +66,7 @@ class FoldMoments:
         if self.n_targets not in (0, y.shape[1]):
             raise DataError(f"y has {y.shape[1]} targets, the rows before had {self.n_targets}")
         self.n_targets = y.shape[1]
-        columns = self._codes(y) if self.task == "classification" else y.astype(np.float64)
+        columns = self._codes(y) if self.task == "classification" else real_array(y, "y").astype(np.float64)
         fold_of = self._deal(groups, len(x))
         for start in range(0, len(x), _CHUNK):
             rows = slice(start, start + _CHUNK)
@@ -150,7 +150,7 @@ class FoldMoments:
         folds = len(self._folds)
         if groups is None:
             return (self._rows + np.arange(n_rows)) % folds
-        codes, found = pd.factorize(np.asarray(to_numpy(groups)))
+        codes, found = pd.factorize(label_array(groups, "groups"))
         if len(codes) != n_rows or (codes < 0).any():
             raise DataError(f"groups must be {n_rows} values, one a row and none missing")
         for group in found.tolist():

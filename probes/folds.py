@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from workbench.errors import DataError
+from workbench.arguments import integer, number
+from workbench.errors import DataError, SpecError
 from workbench.labels import label_array
 from workbench.seeding import derive_seed
 
@@ -35,6 +36,7 @@ def group_folds(groups: ArrayLike, folds: int, seed: int, y: ArrayLike | None = 
     ([0, 0, 1, 1, 2, 2], True)
     """
     table = _class_table(groups, y)
+    folds = integer(folds, "folds")
     if not 2 <= folds <= table.n_groups:
         raise DataError(
             f"{folds} folds of {table.n_groups} groups: folds must be 2 or more, and there must be a group for each"
@@ -54,8 +56,8 @@ def group_holdout(
     >>> int(held_out.sum())
     2
     """
-    if not 0 < share < 1:
-        raise DataError(f"holdout={share} must lie between 0 and 1, for instance 0.2")
+    if not 0 < number(share, "holdout", 0, 1) < 1:
+        raise SpecError(f"holdout={share} must lie between 0 and 1, for instance 0.2")
     table = _class_table(groups, y)
     if table.n_groups < 2:
         raise DataError(f"all rows are of group {table.labels[0]!r}: holding groups out needs at least 2")

@@ -19,11 +19,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from probes._inputs import Array, to_numpy, to_tensor
+from probes._inputs import Array, to_tensor
 from probes.discriminant import discriminant, score_slope, shrunk
 from probes.fold_moments import FoldMoments, Task
 from probes.moments import Moments
 from probes.ridge_path import ALPHAS, RidgePath
+from workbench.arguments import flag, refused, to_numpy
 from workbench.errors import DataError
 
 _FLOATS = [np.float64, np.float32]
@@ -40,7 +41,8 @@ class _Linear(BaseEstimator):
 
     def _rows(self, X: Any) -> Array:
         check_is_fitted(self)
-        return validate_data(self, to_numpy(X), dtype=_FLOATS, reset=False)
+        with refused("X"):
+            return validate_data(self, to_numpy(X), dtype=_FLOATS, reset=False)
 
     def _affine(self, X: Any) -> Array:
         return self._rows(X) @ self.coef_.T + self.intercept_
@@ -92,8 +94,9 @@ class _LinearClassifier(ClassifierMixin, _Linear):
         return np.hstack([-scores / 2, scores / 2]) if scores.shape[1] == 1 else scores
 
     def _checked(self, X: Any, y: Any) -> tuple[Array, Array]:
-        X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=_FLOATS, ensure_min_samples=2)
-        check_classification_targets(y)
+        with refused("X and y"):
+            X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=_FLOATS, ensure_min_samples=2)
+            check_classification_targets(y)
         return X, y
 
     def _set_map(self, labels: Sequence[Any], weights: Array, bias: Array) -> None:
@@ -133,7 +136,8 @@ class LogisticProbe(_LinearClassifier):
         X, y = self._checked(X, y)
         scaler = StandardScaler().fit(X)
         inner = LogisticRegression(C=self.C, class_weight=self.class_weight, max_iter=self.max_iter, tol=self.tol)
-        with threadpool_limits(1):  # its many small products are ten times slower when BLAS and torch threads compete
+        # One thread: its many small products are ten times slower when BLAS and torch threads compete.
+        with refused("LogisticProbe"), threadpool_limits(1):
             inner.fit(scaler.transform(X), y)
         self.classes_, self.n_iter_ = inner.classes_, inner.n_iter_
         self.coef_ = inner.coef_.astype(np.float64) / scaler.scale_
@@ -199,7 +203,7 @@ class MassMeanProbe(_MomentClassifier):
         return softmax(self.temperature_ * scores, axis=1)
 
     def _solve(self, total: Moments, labels: list[Any]) -> None:
-        covariance = shrunk(total, 0.0) if self.whiten else None
+        covariance = shrunk(total, 0.0) if flag(self.whiten, "whiten") else None
         weights, bias = discriminant(total, covariance)
         self.temperature_ = score_slope(total, weights)
         self._set_map(labels, weights.cpu().numpy(), bias.cpu().numpy())
@@ -259,7 +263,8 @@ class RidgeRegressionProbe(_Ridge, RegressorMixin, _Linear):
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on X [rows, features] and numbers y [rows]; rows of one group are held out together."""
-        X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=_FLOATS, y_numeric=True, ensure_min_samples=2)
+        with refused("X and y"):
+            X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=_FLOATS, y_numeric=True, ensure_min_samples=2)
         _, weights, self.intercept_ = self._fitted(X, y, groups, "regression")
         self.coef_ = weights.T.copy()
         return self

@@ -20,6 +20,7 @@ from scipy.sparse import csr_array
 from sklearn.metrics import precision_recall_fscore_support
 
 from probes.ranks import OnResamples, auroc, spearman
+from workbench.arguments import listed
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.labels import label_array
 from workbench.statistics import times_drawn
@@ -153,8 +154,7 @@ def calibration_table(predictions: Predictions, bins: int = _BINS) -> pd.DataFra
 
 def check_metrics(names: Sequence[str], of_classes: bool) -> None:
     """Raise :class:`SpecError` unless ``names`` is a list of scores of classes, or of numbers."""
-    if isinstance(names, str):
-        raise SpecError(f"metrics={names!r} must be a list of names, for instance ({names!r},)")
+    names = listed(names, "metrics", ": give names, for instance ('accuracy',)")
     known = [name for name in (*_SUMS, *_RANKS) if (name in REGRESSOR_METRICS) != of_classes]
     for name in names:
         if name not in known:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from probes.fold_moments import FoldMoments, Task
 from probes.moments import Moments, spread_of
+from workbench.arguments import real_array
 from workbench.errors import SpecError
 
 ALPHAS: tuple[float, ...] = tuple(float(10**e) for e in np.arange(-1, 5.5, 0.5))  # 13 penalties, 0.1 to 100000
@@ -58,7 +59,7 @@ class RidgePath:
         folds: int = 5,
     ) -> RidgePath:
         """The path of rows in memory: of fewer rows than features, in the subspace they span (the same fit)."""
-        moments = FoldMoments(task, folds if len(alphas) > 1 else 1, x.device)
+        moments = FoldMoments(task, folds if len(check_alphas(alphas)) > 1 else 1, x.device)
         if len(x) >= x.shape[1]:
             moments.update(x, y, groups)
             return cls.of(moments, alphas)
@@ -150,7 +151,7 @@ def span(x: Float[Tensor, "rows features"], scale: Float[Tensor, " features"]) -
 
 def check_alphas(alphas: Sequence[float] | float) -> Float[np.ndarray, " alphas"]:
     """Penalties as an array; :class:`SpecError` unless they are finite numbers that are not negative."""
-    found = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
+    found = np.atleast_1d(real_array(alphas, "alphas")).astype(np.float64)
     if found.ndim != 1 or not found.size or not np.isfinite(found).all() or (found < 0).any():
         raise SpecError(f"alphas must be finite penalties >= 0, not {alphas!r:.60}")
     return found

@@ -15,6 +15,7 @@ import numpy as np
 
 from probes import PROBES
 from probes._artifact import read_artifact, write_artifact
+from workbench.arguments import mapping
 from workbench.errors import ArtifactError, SpecError, did_you_mean
 from workbench.models.fingerprint import ModelStamp, check_stamp
 from workbench.sites import Site
@@ -68,7 +69,7 @@ def save_probe(
         "basis": basis,
         "fingerprint": fingerprint,
         "precision": precision,
-        "metadata": dict(metadata or {}),
+        "metadata": mapping(metadata, "metadata"),
     }
     write_artifact(path, _FORMAT, header, probe._arrays())
 

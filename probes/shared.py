@@ -16,9 +16,10 @@ from einops import rearrange
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from probes._inputs import Array, bad_row, to_numpy, to_tensor
+from probes._inputs import Array, bad_row, to_tensor
 from probes.fold_moments import Task
 from probes.ridge_path import ALPHAS, RidgePath
+from workbench.arguments import to_numpy
 from workbench.errors import DataError
 
 

@@ -19,7 +19,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from probes._inputs import to_numpy
 from probes.torch_training import (
     balanced_weights,
     check_training,
@@ -31,7 +30,9 @@ from probes.torch_training import (
     shuffled,
     train,
 )
+from workbench.arguments import refused, to_numpy
 from workbench.errors import DataError
+from workbench.labels import label_array
 
 _CHUNK = 8192  # rows that go through the network at a time when predicting
 
@@ -53,7 +54,8 @@ class TorchProbe(BaseEstimator):
         weights: np.ndarray | None = None,
     ) -> None:
         """Fit the network; ``loss(outputs, targets)`` gives one number a row, ``weights`` how often a row is drawn."""
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        with refused("random_state"):
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         device = resolve_device(self.device)
         held = hold_out(row_groups(groups, len(X)), self.validation, seed, labels)
         self.mean_, self.scale_ = scaling(X)
@@ -95,7 +97,8 @@ class TorchProbe(BaseEstimator):
 
     def _outputs(self, X: Any, chunk: int = _CHUNK) -> Float[np.ndarray, "rows outputs"]:
         check_is_fitted(self)
-        X = validate_data(self, to_numpy(X), dtype=np.float32, reset=False)
+        with refused("X"):
+            X = validate_data(self, to_numpy(X), dtype=np.float32, reset=False)
         device = resolve_device(self.device)
         network = self.network_.to(device)
         with torch.no_grad():
@@ -123,8 +126,9 @@ class TorchClassifier(ClassifierMixin, TorchProbe):
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on X [rows, features] and labels y [rows]; ``groups`` [rows] are held out whole for early stopping."""
         check_training(self)
-        X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=np.float32)
-        check_classification_targets(y)
+        with refused("X and y"):
+            X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=np.float32)
+            check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         weights = balanced_weights(self.classes_, labels, self.class_weight)
 
@@ -166,7 +170,8 @@ class TorchRegressor(RegressorMixin, TorchProbe):
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit on X [rows, features] and numbers y [rows]; ``groups`` [rows] are held out whole for early stopping."""
         check_training(self)
-        X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=np.float32, y_numeric=True)
+        with refused("X and y"):
+            X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=np.float32, y_numeric=True)
         y = y.astype(np.float64)
         self.target_mean_, self.target_scale_ = float(y.mean()), float(y.std()) or 1.0
         targets = torch.from_numpy(((y - self.target_mean_) / self.target_scale_).astype(np.float32))
@@ -193,7 +198,7 @@ def row_groups(groups: Any, n_rows: int) -> np.ndarray:
     """``groups`` as an array [rows], each row its own group when None; :class:`DataError` for another length."""
     if groups is None:
         return np.arange(n_rows)
-    labels = np.asarray(to_numpy(groups))
+    labels = label_array(groups, "groups")
     if labels.shape != (n_rows,):
         raise DataError(f"groups have shape {labels.shape} for {n_rows} rows: give one label a row")
     return labels

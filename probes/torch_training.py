@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from workbench.arguments import flag, integer, listed, number, shown
 from workbench.errors import DataError, SpecError
 from workbench.progress import progress_bar
 
@@ -132,12 +133,13 @@ def balanced_weights(
     """
     if class_weight is None:
         return None
-    if class_weight == "balanced":
+    if isinstance(class_weight, str) and class_weight == "balanced":
         of_class = len(labels) / (len(classes) * np.bincount(labels, minlength=len(classes)))
     elif isinstance(class_weight, dict):
-        of_class = np.array([float(class_weight.get(name, 1.0)) for name in classes.tolist()])
+        given = {name: number(weight, "a class weight", 0) for name, weight in class_weight.items()}
+        of_class = np.array([given.get(name, 1.0) for name in classes.tolist()])
     else:
-        raise SpecError(f"class_weight={class_weight!r}: give 'balanced', a dict class -> weight, or None")
+        raise SpecError(f"class_weight={shown(class_weight)}: give 'balanced', a dict class -> weight, or None")
     if not (of_class > 0).any() or (of_class < 0).any():
         raise SpecError(f"class_weight={class_weight!r}: weights must be >= 0 and one of them positive")
     return of_class[labels]
@@ -155,10 +157,10 @@ def seeded(seed: int) -> Iterator[None]:
 def resolve_device(device: str | torch.device | None) -> torch.device:
     """``device``, or CUDA where there is one, else the CPU.  Raises :class:`SpecError` for one that is absent."""
     try:
-        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        found = torch.device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise SpecError(f"device={device!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        raise SpecError(f"device={shown(device)} cannot be used here: {str(error).splitlines()[0]}") from None
     return found
 
 
@@ -176,16 +178,19 @@ def load_network(network: _Network, arrays: dict[str, np.ndarray]) -> _Network:
 
 def check_training(probe: Any) -> None:
     """Raise :class:`SpecError` for hyperparameters that no training can use; those a probe lacks are not looked at."""
-    for name in ("epochs", "batch_size", "patience", "lr"):
-        value = getattr(probe, name, 1)
-        if not value > 0:
-            raise SpecError(f"{type(probe).__name__}: {name}={value} must be positive")
+    kind = type(probe).__name__
+    for name in ("epochs", "batch_size", "patience"):
+        integer(getattr(probe, name, 1), f"{kind}: {name}", least=1)
+    for name in ("lr", "weight_decay"):
+        number(getattr(probe, name, 0.0), f"{kind}: {name}", 0)
+    if not getattr(probe, "lr", 1):
+        raise SpecError(f"{kind}: lr=0 must be positive")
     for name in ("dropout", "validation"):
-        value = getattr(probe, name, 0.0)
-        if not 0 <= value < 1:
-            raise SpecError(f"{type(probe).__name__}: {name}={value} must lie in [0, 1)")
-    if any(width < 1 for width in getattr(probe, "hidden", ())):
-        raise SpecError(f"{type(probe).__name__}: hidden={probe.hidden} must be layer widths of at least 1")
+        if number(getattr(probe, name, 0.0), f"{kind}: {name}", 0, 1) == 1:
+            raise SpecError(f"{kind}: {name} must lie in [0, 1)")
+    for width in listed(getattr(probe, "hidden", ()), f"{kind}: hidden"):
+        integer(width, f"{kind}: a width of hidden", least=1)
+    flag(getattr(probe, "progress", False), f"{kind}: progress")
 
 
 def _step(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:

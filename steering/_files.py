@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workbench import files
+from workbench.arguments import a_path
 from workbench.errors import ArtifactError
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """:func:`workbench.files.replacing` in a folder that is made when it is missing; raises :class:`ArtifactError`."""
-    target = Path(path)
+    target = a_path(path)
     files.make_folder(target.parent, ArtifactError)
     with files.replacing(target, ArtifactError) as temporary:
         yield temporary
@@ -22,7 +23,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
     """``path`` as a :class:`Path`; :class:`ArtifactError` when there is no such file."""
-    found = Path(path)
+    found = a_path(path)
     if not found.is_file():
         raise ArtifactError(f"no such file: {found}")
     return found

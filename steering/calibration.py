@@ -6,10 +6,13 @@ A multiplier of 2 means little across layers and models, since the residual stre
 
 from __future__ import annotations
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor
 
-from steering.vectors import SteeringVector
+from steering.vectors import SteeringVector, rows_of
+from workbench.arguments import number
 from workbench.errors import DataError
 
 
@@ -27,12 +30,13 @@ def relative_dose(
     >>> relative_dose(torch.tensor([3.0, 4.0]), torch.tensor([[0.0, 10.0]]), multiplier=2.0)
     1.0
     """
-    values = vector.vector if isinstance(vector, SteeringVector) else vector
+    activations, values = rows_of(activations), rows_of(vector)
+    multiplier = number(multiplier, "multiplier")
     if values.ndim != 1 or values.shape[-1] != activations.shape[-1]:
         raise DataError(f"vector {list(values.shape)} and activations {list(activations.shape)} differ in width")
     typical = float(activations.float().norm(dim=-1).double().mean())
-    if not typical > 0:
-        raise DataError("the activations have mean norm 0, or there are none")
+    if not 0 < typical < math.inf:
+        raise DataError("the activations have mean norm 0, are not finite, or there are none")
     return multiplier * float(values.double().norm()) / typical
 
 
@@ -45,6 +49,7 @@ def multiplier_for(
     >>> multiplier_for(1.0, torch.tensor([3.0, 4.0]), torch.tensor([[0.0, 10.0]]))
     2.0
     """
+    relative = number(relative, "relative")
     unit = relative_dose(vector, activations)
     if unit == 0:
         raise DataError("the vector is zero: no multiplier of it has a size")

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steering.vectors import SteeringVector, real_tensor, shown
+from steering.vectors import SteeringVector, real_tensor
+from workbench.arguments import shown
 from workbench.errors import ArtifactError, DataError, SiteError
 from workbench.models.interventions import Scope, Where
 from workbench.sites import Site

@@ -9,13 +9,16 @@ count, so whatever is constant in a group cannot enter the direction.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.errors import DataError, check_known
+from steering.vectors import rows_of
+from workbench.arguments import as_array, number, real_array
+from workbench.errors import DataError, SpecError, check_known
+from workbench.labels import label_array
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -57,9 +60,8 @@ def entropy_weighted(
     >>> entropy_weighted(z, [0.6, 0.2], runs=[0, 0])
     tensor([ 0.2500, -0.2500])
     """
-    _check(activations)
-    h = entropy if isinstance(entropy, torch.Tensor) else torch.from_numpy(np.array(entropy, dtype=np.float64))
-    h = h.detach().double().cpu()
+    activations = _checked(activations)
+    h = torch.from_numpy(real_array(entropy, "entropy").astype(np.float64))
     if h.shape != activations.shape[:1] or not bool((h >= 0).all()) or not bool(h.isfinite().all()):
         raise DataError(f"entropy must be {len(activations)} finite numbers >= 0, one a row of the activations")
     if not weight:
@@ -93,6 +95,7 @@ def mean_difference(
     >>> mean_difference(torch.tensor([[2.0, 0.0], [0.0, 0.0]]), [True, False])
     tensor([2., 0.])
     """
+    activations = _checked(activations)
     weights, codes = _difference_weights(activations, positive, groups)
     return _weighted_sum(activations, weights / len(codes[weights != 0].unique()))
 
@@ -115,6 +118,7 @@ def pca_difference(
     >>> pca_difference(torch.tensor([[3.0, 0.1], [-3.0, 0.1]]), [True, False])
     tensor([1., 0.])
     """
+    activations = _checked(activations)
     weights, codes = _difference_weights(activations, positive, groups)
     rows = activations.detach().double().cpu()
     if groups is None:
@@ -150,7 +154,10 @@ def linear_probe_direction(
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
+    activations = _checked(activations)
     _difference_weights(activations, positive, groups)  # both classes are there
+    if not (C := number(C, "C", 0)):
+        raise SpecError("C must be above 0")
     rows = activations.detach().double().cpu()
     if groups is not None:
         rows = _within(rows, _codes(groups, len(rows)))
@@ -179,14 +186,14 @@ def get_estimator(name: str) -> Callable[..., Tensor]:
     return ESTIMATORS[name]
 
 
-def _check(activations: Tensor) -> None:
+def _checked(activations: Any) -> Float[Tensor, "rows d"]:
+    activations = rows_of(activations)
     if activations.ndim != 2 or 0 in activations.shape:
         raise DataError(f"activations must be [rows, d] with at least one row, not {list(activations.shape)}")
-    if not activations.is_floating_point():
-        raise DataError(f"activations must be floating-point numbers, not {activations.dtype}")
     finite = activations.isfinite().all(1)
     if not finite.all():
         raise DataError(f"activations are not finite: row {int((~finite).nonzero()[0])}")
+    return activations.detach()
 
 
 def _result_dtype(activations: Tensor) -> torch.dtype:
@@ -195,14 +202,14 @@ def _result_dtype(activations: Tensor) -> torch.dtype:
 
 def _codes(groups: Labels, n_rows: int) -> Int[Tensor, " rows"]:
     """Group ids of any kind as 0, 1, 2, ..."""
-    ids = groups.cpu().numpy() if isinstance(groups, torch.Tensor) else np.asarray(groups)
+    ids = label_array(groups, "group ids")
     if ids.shape != (n_rows,):
         raise DataError(f"group ids have shape {list(ids.shape)}, there are {n_rows} rows of activations")
     return torch.from_numpy(np.unique(ids, return_inverse=True)[1].astype(np.int64))
 
 
 def _mask(positive: Labels, n_rows: int) -> Bool[Tensor, " rows"]:
-    mask = positive.cpu().numpy() if isinstance(positive, torch.Tensor) else np.asarray(positive)
+    mask = as_array(positive, "positive")
     if mask.shape != (n_rows,) or not np.isin(mask, (0, 1)).all():
         raise DataError(f"positive must be {n_rows} booleans, one a row of the activations")
     return torch.from_numpy(mask.astype(bool))
@@ -232,7 +239,6 @@ def _difference_weights(
 
     Rows of groups that lack a class weigh 0.
     """
-    _check(activations)
     n_rows = len(activations)
     mask = _mask(positive, n_rows)
     codes = torch.zeros(n_rows, dtype=torch.int64) if groups is None else _codes(groups, n_rows)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -21,7 +20,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steering._files import existing_file, replacing
-from workbench.errors import ArtifactError, DataError, SiteError
+from workbench.arguments import UNREADABLE, integer, number, one_of, shown, text
+from workbench.errors import ArtifactError, DataError, SiteError, SpecError
 from workbench.files import check_checksum, checksum
 from workbench.models.fingerprint import check_stamp, stamp_of
 from workbench.seeding import derive_seed
@@ -39,16 +39,18 @@ def real_tensor(value: Any) -> Tensor | None:
     """
     try:
         tensor = value.vector if isinstance(value, SteeringVector) else torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError):
+        return None if tensor.is_complex() or tensor.is_meta or tensor.layout != torch.strided else tensor
+    except UNREADABLE:
         return None
-    return None if tensor.is_complex() else tensor
 
 
-def shown(value: object) -> str:
-    """A value in an error of one line: arrays by type and shape, the rest by a short ``repr``."""
-    if hasattr(value, "shape"):
-        return f"{type(value).__name__} {[*value.shape]}"
-    return " ".join(reprlib.repr(value).split())
+def rows_of(activations: Any) -> Float[Tensor, "*rows d"]:
+    """Activations [..., d] as a floating-point tensor; anything else raises :class:`DataError`."""
+    found = real_tensor(activations)
+    if found is None or found.ndim == 0 or not found.is_floating_point():
+        given = shown(activations) if found is None else f"{found.dtype} {list(found.shape)}"
+        raise DataError(f"activations must be floating-point numbers [..., d], not {given}")
+    return found
 
 
 @runtime_checkable
@@ -112,10 +114,11 @@ class SteeringVector:
             raise DataError(f"steering vector {self.name!r} is not finite: component {bad} is {vector[bad].item()}")
         try:
             metadata = json.loads(json.dumps(self.metadata, allow_nan=False))
-        except (TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise DataError(f"metadata of steering vector {self.name!r} is not JSON: {error}") from error
         if not isinstance(metadata, dict):
             raise DataError(f"metadata of steering vector {self.name!r} must be a dict")
+        text(self.name, "the name of a steering vector")
         for key, value in (("site", Site.parse(self.site)), ("vector", vector), ("metadata", metadata)):
             object.__setattr__(self, key, value)
 
@@ -138,6 +141,7 @@ class SteeringVector:
 
     def project(self, activations: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows"]:
         """Scalar projection of activations on the direction (float32; positive along the vector)."""
+        activations = rows_of(activations)
         self._check_width(activations.shape[-1], "the activations have")
         return activations.float() @ self._unit().to(activations.device)
 
@@ -145,12 +149,13 @@ class SteeringVector:
         """Cosine with another vector of the same model and basis; the layers may differ."""
         if isinstance(other, SteeringVector):
             self._check_same_space(other, "compare")
-            other = other.vector
-        self._check_width(len(other), "the other vector has")
-        norms = self.norm * float(other.double().norm())
+        else:
+            other = replace(self, vector=other)
+        self._check_width(other.d_model, "the other vector has")
+        norms = self.norm * other.norm
         if norms == 0:
             raise DataError("the cosine with a zero vector is not defined")
-        return float(self.vector.double() @ other.detach().double().cpu()) / norms
+        return float(self.vector.double() @ other.vector.double()) / norms
 
     def shuffled(self, seed: int = 0) -> SteeringVector:
         """Control: the same components in a random order (same norm, same marginals).  Same seed, same order."""
@@ -172,6 +177,7 @@ class SteeringVector:
         raises.  A vector without a fingerprint (an imported one) takes the model's; a negative layer becomes the true
         one.
         """
+        one_of(model, SteeringTarget, "model")
         if self.site.component in _RESIDUAL_WIDE and self.d_model != model.d_model:
             raise ArtifactError(f"{self!r} does not fit a model with d_model {model.d_model}")
         try:
@@ -188,7 +194,7 @@ class SteeringVector:
         """Write a safetensors file: tensor ``vector`` and everything else as JSON in the header.  All or nothing."""
         from safetensors.torch import save
 
-        header = {
+        header: dict[str, Any] = {
             "format": _FORMAT,
             "site": str(self.site.resolve(None)),
             "fingerprint": self.fingerprint,
@@ -210,8 +216,9 @@ class SteeringVector:
         """Read what :meth:`save` wrote.  With ``model`` the vector is checked and stamped as by :meth:`for_model`."""
         from safetensors import SafetensorError, safe_open
 
+        file_path = existing_file(path)
         try:
-            with safe_open(existing_file(path), framework="pt") as file:
+            with safe_open(file_path, framework="pt") as file:
                 header = json.loads((file.metadata() or {})[_FORMAT])
                 check_checksum(header, {"vector": file.get_tensor("vector").numpy()})
                 loaded = cls(
@@ -270,8 +277,8 @@ class SteeringVector:
 
     def _scalar(self, value: object, verb: str) -> float:
         try:
-            return float("number" if isinstance(value, str) else value)  # type: ignore[arg-type]
-        except (TypeError, ValueError, RuntimeError):
+            return number(value, "a scalar")
+        except SpecError:
             raise DataError(f"{self!r} can be {verb} by a number, not by {shown(value)}") from None
 
     def _check_same_space(self, other: SteeringVector, verb: str) -> None:
@@ -290,5 +297,6 @@ class SteeringVector:
         return (self.vector.double() / self.norm).float()
 
     def _control(self, vector: Tensor, kind: str, seed: int) -> SteeringVector:
+        seed = integer(seed, "seed")
         name = f"{self.name} ({kind})" if self.name else kind
         return replace(self, vector=vector, name=name, metadata=self.metadata | {"control": kind, "seed": seed})

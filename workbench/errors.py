@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import reprlib
 import warnings
 from collections.abc import Iterable
 from typing import Any
 
+_LONGEST = 1000  # a line that quotes what was passed may quote a book
+
 
 class WorkbenchError(Exception):
     """Base of all errors caused by input; its text is one line meant for the user."""
+
+    def __init__(self, line: str = "") -> None:
+        line = " ".join(str(line).splitlines())
+        super().__init__(line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}...")
 
 
 class SiteError(WorkbenchError, ValueError):
@@ -36,6 +43,10 @@ class ArtifactError(WorkbenchError):
 
 class DataError(WorkbenchError, ValueError):
     """Data that is empty, of the wrong shape, or not finite."""
+
+
+class UnreadableError(DataError, TypeError):
+    """Data of a type that holds no numbers; a ``TypeError`` too, as scikit-learn expects of its estimators."""
 
 
 class RunError(WorkbenchError):
@@ -81,6 +92,7 @@ def did_you_mean(name: object, valid: Iterable[str]) -> str:
     '; valid: a, b'
     """
     names = list(valid)
+    name = name if isinstance(name, str | int) or not isinstance(name, Iterable) else ""  # not a deep list
     close = difflib.get_close_matches(str(name), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(names)}"
 
@@ -93,6 +105,8 @@ def check_known(name: Any, valid: Iterable[Any], what: str, error: type[Workbenc
     workbench.errors.SpecError: unknown oracle 'gredy'; did you mean 'greedy'?
     """
     valid = list(valid)
+    if not isinstance(name, str | int):
+        raise error(f"unknown {what} {reprlib.repr(name)} ({type(name).__name__}); valid: {', '.join(map(str, valid))}")
     if name not in valid:
         raise error(f"unknown {what} {name!r}{did_you_mean(name, valid)}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.arguments import as_array, to_numpy
 from workbench.errors import DataError, did_you_mean, warn
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ def label_array(values: Any, what: str) -> Shaped[np.ndarray, " rows"]:
     Traceback (most recent call last):
     workbench.errors.DataError: y: row 1 is missing, drop such rows first
     """
-    given = values.detach().cpu() if hasattr(values, "detach") else values
+    given = to_numpy(values)
     try:
-        array = np.asarray(given)
-    except ValueError:  # lists of unequal lengths
+        array = as_array(given, what)
+    except DataError:  # lists of unequal lengths
         array = np.empty((0, 0))
     if array.ndim != 1 or not array.size:
         raise DataError(f"{what}: give one label a row, [rows] with at least one row, not {list(array.shape)}")
@@ -49,7 +50,7 @@ def labelled_rows(labels: pd.DataFrame, target: str) -> tuple[Int[np.ndarray, " 
     >>> labelled_rows(pd.DataFrame({"odd": [True, False]}), "odd")
     (array([0, 1]), array([ True, False]))
     """
-    if target not in labels:
+    if not isinstance(target, str | int) or target not in labels:
         raise DataError(f"labels have no column {target!r}{did_you_mean(target, map(str, labels))}")
     column = labels[target]
     rows = np.flatnonzero(column.notna())

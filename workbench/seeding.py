@@ -11,6 +11,8 @@ import random
 
 import numpy as np
 
+from workbench.arguments import integer
+
 
 def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed named by ``parts`` (order matters; ``1`` and ``"1"`` differ).
@@ -18,6 +20,7 @@ def derive_seed(*parts: int | str) -> int:
     >>> derive_seed(0, "rollout", 3) == derive_seed(0, "rollout", 3) != derive_seed(0, "rollout", 4)
     True
     """
+    parts = tuple(part if isinstance(part, str | int) else integer(part, "a seed") for part in parts)
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from operator import index
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
-from workbench.errors import SiteError, check_known, did_you_mean
+from workbench.arguments import integer, shown
+from workbench.errors import SiteError, SpecError, check_known, did_you_mean
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -85,6 +85,7 @@ class Site:
             if self.layer < 0:
                 raise SiteError(f"{self} counts from the end, which needs a model: write site.resolve(model.n_layers)")
             return self
+        n_layers = integer(n_layers, "n_layers", least=1)
         if not -n_layers <= self.layer < n_layers:
             raise SiteError(
                 f"{self} does not exist: the model has layers 0 to {n_layers - 1} (or -{n_layers} to -1, from the end)"
@@ -112,7 +113,8 @@ def parse_sites(
     >>> parse_sites([-1], n_layers=4)
     (Site(layer=3, component='resid_post'),)
     """
-    several = sites if isinstance(sites, Iterable) and not isinstance(sites, str) else [sites]
+    one = isinstance(sites, str | bytes | Mapping) or not isinstance(sites, Iterable) or getattr(sites, "ndim", 1) == 0
+    several: Iterable[Any] = [sites] if one else sites  # type: ignore[assignment]
     parsed = map(Site.parse, several)
     return tuple(dict.fromkeys(parsed if n_layers is None else (site.resolve(n_layers) for site in parsed)))
 
@@ -134,9 +136,8 @@ class SiteMap(dict[Site, T]):
         """The same sites with ``change(value)`` for each value."""
         return SiteMap({site: change(value) for site, value in self.items()}, self.n_layers)
 
-    if TYPE_CHECKING:
-
-        def __getitem__(self, site: Site | str | SupportsIndex) -> T: ...
+    def __getitem__(self, site: Site | str | SupportsIndex) -> T:
+        return super().__getitem__(site if isinstance(site, Site) else Site.parse(site))
 
     def __missing__(self, site: Any) -> T:
         wanted = Site.parse(site).resolve(self.n_layers)
@@ -158,8 +159,6 @@ class SiteMap(dict[Site, T]):
 def _layer(layer: Any) -> int:
     """A layer as a plain integer; NumPy's and torch's are taken, truth values are not."""
     try:
-        if not isinstance(layer, bool):
-            return index(layer)
-    except TypeError:
-        pass
-    raise SiteError(f"cannot read layer {layer!r}: write an integer such as 3, or -1 for the last layer")
+        return integer(layer, "a layer")
+    except SpecError:
+        raise SiteError(f"cannot read layer {shown(layer)}: write an integer such as 3, or -1 for the last") from None

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from workbench.arguments import a_path
 from workbench.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ Spec = TypeVar("Spec", bound="BaseModel")
 def read_spec_file(path: Path) -> dict[str, Any]:
     """The fields in a JSON file (``.json``) or YAML file; raises :class:`SpecError` with the line of the mistake."""
     try:
-        text = path.expanduser().read_text(encoding="utf-8")
+        text = a_path(path, "a spec file").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SpecError(f"cannot read the spec {path}: {reason}") from None

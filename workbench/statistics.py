@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.errors import DataError
+from workbench.arguments import flag, integer, number, real_array, shown
+from workbench.errors import DataError, SpecError
 from workbench.labels import label_array
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def cluster_bootstrap_difference(
     """
     first = _Sample.of(a, clusters_a, statistic, "a")
     second = _Sample.of(b, clusters_b, statistic, "b")
-    if paired:
+    if flag(paired, "paired"):
         _check_same_clusters(first.labels, second.labels)
     resampled = first.bootstrap(resamples, [seed, 0]) - second.bootstrap(resamples, [seed, 0 if paired else 1])
     enough = min(first.n_clusters, second.n_clusters) > 1
@@ -138,6 +139,7 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     0.8 [0.4902, 0.9433]
     """
     _check_confidence(confidence)
+    successes, trials = integer(successes, "wilson: successes"), integer(trials, "wilson: trials")
     if not (trials > 0 and 0 <= successes <= trials):
         raise DataError(f"wilson({successes}, {trials}): successes must lie in 0 to trials, and trials be at least 1")
     z2 = NormalDist().inv_cdf(0.5 + confidence / 2) ** 2
@@ -197,7 +199,7 @@ def times_drawn(n_clusters: int, resamples: int, seed: int) -> Iterator[Float[np
 def _draws(n_clusters: int, resamples: int, seed: list[int]) -> Iterator[Int[np.ndarray, "resamples clusters"]]:
     """Numbers of the clusters drawn in each of the ``resamples``, a block at a time."""
     check_resamples(resamples)
-    rng, step = np.random.default_rng(seed), max(1, _BLOCK // n_clusters)
+    rng, step = np.random.default_rng([integer(part, "seed", least=0) for part in seed]), max(1, _BLOCK // n_clusters)
     for start in range(0, resamples, step):
         yield rng.integers(0, n_clusters, size=(min(step, resamples - start), n_clusters), dtype=np.int32)
 
@@ -213,7 +215,9 @@ class _Sample:
 
     @classmethod
     def of(cls, values: ArrayLike, clusters: ArrayLike, statistic: Statistic, what: str) -> _Sample:
-        table = np.asarray(values, dtype=np.float64)
+        table = real_array(values, what).astype(np.float64)
+        if not callable(statistic):
+            raise SpecError(f"statistic must be a function of resampled values, not {shown(statistic)}")
         if table.ndim == 0 or table.size == 0:
             raise DataError(f"{what} is empty: an interval needs at least one row")
         groups = label_array(clusters, f"the clusters of {what}")
@@ -260,13 +264,12 @@ def _check_rows(values: np.ndarray, clusters: np.ndarray, what: str) -> None:
 
 
 def check_resamples(resamples: int) -> None:
-    """Raise :class:`DataError` unless a bootstrap can have that many resamples."""
-    if not isinstance(resamples, int | np.integer) or resamples < 1:
-        raise DataError(f"resamples={resamples!r} must be a whole number of at least 1; 2000 is usual")
+    """Raise :class:`SpecError` unless a bootstrap can have that many resamples."""
+    integer(resamples, "resamples", least=1)
 
 
 def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
+    if not 0 < number(confidence, "confidence", 0, 1) < 1:
         raise DataError(f"confidence={confidence} must lie between 0 and 1, for instance 0.95")
 
 
@@ -277,7 +280,7 @@ def _check_same_clusters(a: np.ndarray, b: np.ndarray) -> None:
 
 
 def _check_counts(counts: ArrayLike) -> Float[np.ndarray, "... k"]:
-    table = np.asarray(counts, dtype=np.float64)
+    table = real_array(counts, "counts").astype(np.float64)
     if table.ndim == 0 or table.shape[-1] == 0:
         raise DataError(f"counts have shape {table.shape}: the last axis must hold one number a category")
     bad = ~(np.isfinite(table) & (table >= 0)).all(-1) | ~(table.sum(-1) > 0)

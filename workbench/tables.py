@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.arguments import one_of
 from workbench.errors import DataError, RunError, WorkbenchError
 
 if TYPE_CHECKING:
@@ -19,10 +20,11 @@ def frame_bytes(frame: pd.DataFrame, what: str) -> memoryview:
     Raises :class:`DataError` for column names that are not distinct text, a named index (``reset_index`` it first),
     or a column that mixes types; ``what`` names the frame in the error.
     """
+    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = list(frame.columns)
+    names = list(one_of(frame, pd.DataFrame, what).columns)
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise DataError(f"{what}: column names must be distinct text, not {names}")
     if any(name is not None for name in frame.index.names):

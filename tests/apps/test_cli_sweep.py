@@ -165,7 +165,7 @@ def test_a_mistake_in_the_file_is_one_line_before_anything_runs(
         (["--engine", "slrum"], "unknown engine 'slrum'; did you mean 'slurm'"),
         (["--slurm", "partition"], "write KEY=VALUE"),
         (["--slurm", "partition=long"], "use engine 'slurm'"),
-        (["--jobs", "0"], "jobs=0 must be at least 1"),
+        (["--jobs", "0"], "jobs must be an integer of at least 1, not 0"),
     ],
 )
 def test_a_mistake_in_the_options_is_one_line(

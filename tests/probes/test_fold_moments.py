@@ -62,7 +62,7 @@ def test_rows_of_a_group_share_a_fold_however_many_groups_there_are():
 
 def test_rows_that_do_not_fit_are_refused_in_one_line(make_rows):
     data, moments = make_rows(1000, d=16), FoldMoments()
-    with pytest.raises(SpecError, match="'classification' or 'regression', not 'classes'"):
+    with pytest.raises(SpecError, match="unknown task 'classes'; valid: classification, regression"):
         FoldMoments("classes")
     moments.update(data.X, data.y)
     with pytest.raises(DataError, match="features, those before had 16"):

@@ -14,6 +14,7 @@ from jaxtyping import Float, Shaped
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from workbench.arguments import as_array, listed, mapping, one_of, real_array, refused, shown
 from workbench.errors import ArtifactError, DataError, did_you_mean
 from workbench.labels import labelled_rows
 from workbench.models.fingerprint import ModelStamp, check_stamp
@@ -50,7 +51,7 @@ class ActivationSet:
     precision: str | None = None
 
     def __post_init__(self) -> None:
-        tensors = {site: torch.as_tensor(x).detach() for site, x in self.activations.items()}
+        tensors = {site: _tensor(site, x) for site, x in mapping(self.activations, "activations").items()}
         activations = SiteMap(tensors, getattr(self.activations, "n_layers", None))
         if not activations:
             raise DataError("an activation set needs at least one site")
@@ -123,6 +124,7 @@ class ActivationSet:
 
         Raises :class:`ArtifactError` for sets of different models, bases or sites.
         """
+        sets = [one_of(each, ActivationSet, "a set") for each in listed(sets, "sets")]
         if not sets:
             raise DataError("there is no activation set to put together")
         first = sets[0]
@@ -182,7 +184,7 @@ def row_numbers(rows: Rows, n_rows: int) -> np.ndarray:
     """``rows`` as non-negative row numbers; :class:`DataError` for a row that does not exist."""
     if isinstance(rows, slice):
         return np.arange(n_rows)[rows].copy()  # torch takes no negative strides
-    chosen = np.atleast_1d(np.asarray(rows.cpu() if isinstance(rows, torch.Tensor) else rows))
+    chosen = np.atleast_1d(as_array(rows, "rows"))
     if chosen.dtype == bool:
         if chosen.shape != (n_rows,):
             raise DataError(f"a mask of {len(chosen)} entries does not fit {n_rows} rows")
@@ -198,11 +200,10 @@ def row_numbers(rows: Rows, n_rows: int) -> np.ndarray:
 
 def label_table(labels: pd.DataFrame | Mapping[str, Any], n_rows: int) -> pd.DataFrame:
     """Labels as a table of ``n_rows`` lines numbered from 0; :class:`DataError` when they are none."""
-    empty = not len(labels.columns) if isinstance(labels, pd.DataFrame) else not labels
-    try:
-        table = pd.DataFrame(index=range(n_rows)) if empty else pd.DataFrame(labels).reset_index(drop=True)
-    except ValueError as error:
-        raise DataError(f"labels are not a table: {error}") from error
+    columns = labels if isinstance(labels, pd.DataFrame) else mapping(labels, "labels")
+    empty = not len(labels.columns) if isinstance(labels, pd.DataFrame) else not columns
+    with refused("labels are not a table"):
+        table = pd.DataFrame(index=range(n_rows)) if empty else pd.DataFrame(columns).reset_index(drop=True)
     if len(table) != n_rows:
         raise DataError(f"{len(table)} labels for {n_rows} rows: give one line a row")
     return table
@@ -216,12 +217,22 @@ def group_values(groups: Any, labels: pd.DataFrame, n_rows: int) -> np.ndarray:
         if groups not in labels:
             raise DataError(f"labels have no column {groups!r} to group by{did_you_mean(groups, map(str, labels))}")
         groups = labels[groups]
-    values = pd.Series(np.asarray(groups))
+    with refused("groups"):
+        values = pd.Series(as_array(groups, "groups"))
     if len(values) != n_rows:
         raise DataError(f"{len(values)} groups for {n_rows} rows: give one a row")
     if values.isna().any():
         raise DataError(f"row {int(values.isna().argmax())} has no group: every row needs one")
     return values.to_numpy()
+
+
+def _tensor(site: Any, values: Any) -> Tensor:
+    """Activations of a site as a floating-point tensor."""
+    with refused(f"activations of {site}"):
+        found = (values if isinstance(values, Tensor) else torch.from_numpy(real_array(values, "they"))).detach()
+        if found.is_complex() or found.is_meta or found.layout != torch.strided:
+            raise DataError(f"activations of {site} must be real numbers in memory, not {shown(values)}")
+    return found
 
 
 def _check_finite(site: Site, activation: Tensor, labels: pd.DataFrame) -> None:

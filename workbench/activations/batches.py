@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from workbench.arguments import integer
 from workbench.errors import DataError, ModelError, SiteError, SpecError, did_you_mean
 from workbench.models.hooked_model import HookedModel
-from workbench.models.inputs import integer
 from workbench.models.interventions import Intervention
 from workbench.models.memory import fits
 from workbench.sites import Site, SiteMap, parse_sites

@@ -25,11 +25,13 @@ from workbench.activations.batches import Budget, Pass, as_dtype, check_length, 
 from workbench.activations.identity import identity
 from workbench.activations.positions import Positions, check_positions, find_positions
 from workbench.activations.store import ActivationStore
+from workbench.arguments import integer
 from workbench.errors import DataError
 from workbench.models.hooked_model import HookedModel
-from workbench.models.inputs import integer, items, plain_interventions
+from workbench.models.inputs import items, plain_interventions
 from workbench.models.interventions import Intervention
 from workbench.models.language_model import Prompt
+from workbench.models.loading import check_device
 from workbench.models.memory import memory_errors
 from workbench.progress import progress_bar
 from workbench.sites import Site
@@ -175,7 +177,7 @@ class _Reader:
         table, group_of = _labels(inputs, labels, groups)
         return cls(
             model, inputs, readable_sites(model, sites), check_positions(positions), table, group_of,
-            as_dtype(dtype), torch.device(device), plain_interventions(interventions),
+            as_dtype(dtype), check_device(device), plain_interventions(interventions),
         )  # fmt: skip
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ArtifactError, warn
-from workbench.files import read_object, write_json
+from workbench.files import disk_errors, read_object, write_json
 
 MANIFEST, _FORMAT, _VERSION = "manifest.json", "workbench-activation-store", 1
 
@@ -51,8 +51,9 @@ class Manifest:
     def read(cls, folder: Path) -> Manifest:
         """The manifest of a folder, an empty one when there is none; :class:`ArtifactError` when it is broken."""
         path = folder / MANIFEST
-        if not path.exists():
-            return cls()
+        with disk_errors(path, ArtifactError):
+            if not path.exists():
+                return cls()
         data = read_object(path, ArtifactError)
         checksum = data.pop("checksum", None)
         if (data.get("format"), data.get("version")) != (_FORMAT, _VERSION):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from torch import Tensor
 from workbench.activations.activation_set import ActivationSet, Rows, row_numbers
 from workbench.activations.manifest import MANIFEST, Manifest
 from workbench.activations.shards import ShardFiles
+from workbench.arguments import a_path
 from workbench.errors import ArtifactError, DataError, SiteError, did_you_mean
 from workbench.files import make_folder, remove_temporaries
 from workbench.labels import labelled_rows
@@ -50,9 +50,7 @@ class ActivationStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if not os.fspath(path):
-            raise DataError("a store needs a folder, not '': name one, for instance 'activations/run-1'")
-        self.path = Path(path).expanduser()
+        self.path = a_path(path, "a store")
         self.manifest = Manifest.read(self.path)
         self._lock = Lock(self.path / _LOCK)
         self._checked: dict[int, set[str]] = {}  # tensors that were compared with their checksums, by shard

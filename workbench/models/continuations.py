@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.arguments import as_array, integer
 from workbench.errors import DataError
-from workbench.models.inputs import integer
+from workbench.models.inputs import plain_interventions
 from workbench.models.interventions import Intervention, Scope, Where, Window, Wrapped
 
 
@@ -33,10 +34,11 @@ def as_generated(interventions: Sequence[Intervention], prompt_lengths: int | Se
     >>> model.forward([prompt + said], sites=[0], interventions=as_generated([], len(prompt))).lengths == [8]
     True
     """
-    lengths = tuple(integer(length, "a prompt length") for length in np.ravel(prompt_lengths).tolist())
+    given = np.ravel(as_array(prompt_lengths, "prompt lengths")).tolist()
+    lengths = tuple(integer(length, "a prompt length") for length in given)
     if not lengths or min(lengths) < 1:
         raise DataError(f"prompt lengths {list(lengths)}: a prompt has at least one token")
-    return [_Generated(each, lengths) for each in interventions]
+    return [_Generated(each, lengths) for each in plain_interventions(interventions)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from workbench.arguments import one_of
 from workbench.errors import ArtifactError, warn
 
 # Where it was loaded from, by what, and in which precision: no part of what a model is.
@@ -42,6 +43,7 @@ def same_model(hf_model: Any, checkpoint: Any) -> None:
     setattr(hf_model, _READ_AS, (_digest(hf_model), fingerprint(checkpoint)))
 
 
+@runtime_checkable
 class ModelStamp(Protocol):
     """What identifies a model in memory, and ``precision`` where it says so; every model here has all three."""
 
@@ -76,6 +78,7 @@ def check_stamp(
 
     The same model in another precision is no other: one line (a :class:`WorkbenchWarning`) names both.
     """
+    one_of(model, ModelStamp, "model")
     wrong = [
         f"{name} {mine}, the model has {getattr(model, name)}"
         for name in ("fingerprint", "basis")

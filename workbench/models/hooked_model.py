@@ -15,12 +15,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from workbench.errors import ModelError, SiteError
+from workbench.arguments import flag, shown
+from workbench.errors import DataError, ModelError, SiteError, warn
 from workbench.models import inputs
 from workbench.models.backend import Backend, Hook
 from workbench.models.contract import positions_of
 from workbench.models.fingerprint import check_stamp, fingerprint
 from workbench.models.interventions import Intervention, Placed, Where, hooks_for
+from workbench.models.padding import by_length, padding_matters, together
 from workbench.sites import Site, SiteMap, parse_sites
 
 _ADVICE = "vector.for_model(model, force=True) steers it all the same"
@@ -147,21 +149,57 @@ class HookedModel(ABC):
             SiteError: for a site that the model or its back end does not have.
             ModelError: for more tokens than the model has positions.
         """
+        logits = flag(logits, "logits")
+        if select is not None and not callable(select):
+            raise DataError(f"select must be a function of activations, not {shown(select)}")
         sites = self._check_sites(sites, self.backend.components)
         rows = self.encode_all(prompts)
         interventions = self._placed(interventions)
         self._check_room(rows, 0)
-        tokens = self._pad(rows)
-        found: dict[Site, Tensor] = {}
         numbers = inputs.row_numbers(row_numbers, len(rows))
+        if len(groups := by_length(rows)) > 1 and padding_matters(self.backend, max(map(len, rows))):
+            found, out = self._run_apart(groups, rows, numbers, sites, interventions, logits)
+            found = {site: x if select is None else select(x) for site, x in found.items()}
+        else:
+            found, out = self._run(rows, numbers, sites, interventions, logits, select)
+        return Forward(SiteMap(found, self.n_layers), out, [len(row) for row in rows])
+
+    def _run(
+        self,
+        rows: Sequence[Any],
+        numbers: Sequence[int],
+        sites: Sequence[Site],
+        interventions: Sequence[Intervention],
+        logits: bool,
+        select: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[dict[Site, Tensor], Tensor | None]:
+        """Activations and logits of rows in one padded pass."""
+        found: dict[Site, Tensor] = {}
         hooks = hooks_for(interventions, self._where(rows, numbers)) if interventions else {}
         for site in sites:
             hooks[site] = _reading(site, hooks.get(site), found, select)
         stop_after = None if logits else max((s.layer for s in sites), default=0)
         with torch.no_grad():
-            out = self.backend.forward(tokens, hooks=hooks, stop_after=stop_after, logits=logits)
-        activations = SiteMap({site: found[site] for site in sites}, self.n_layers)
-        return Forward(activations, out, [len(row) for row in rows])
+            out = self.backend.forward(self._pad(rows), hooks=hooks, stop_after=stop_after, logits=logits)
+        return {site: found[site] for site in sites}, out
+
+    def _run_apart(
+        self,
+        groups: Sequence[list[int]],
+        rows: Sequence[Any],
+        numbers: Sequence[int],
+        sites: Sequence[Site],
+        interventions: Sequence[Intervention],
+        logits: bool,
+    ) -> tuple[dict[Site, Tensor], Tensor | None]:
+        """As :meth:`_run`, for a model that a row's padding matters to: each group of rows by itself."""
+        warn(f"{self.name}: rows of different lengths are run apart, since it reads a row otherwise in a longer pass")
+        runs = [
+            self._run([rows[i] for i in group], [numbers[i] for i in group], sites, interventions, logits)
+            for group in groups
+        ]
+        out = together([out for _, out in runs if out is not None], groups) if logits else None
+        return {site: together([found[site] for found, _ in runs], groups) for site in sites}, out
 
     def _where(self, rows: Sequence[list[int]], numbers: Sequence[int]) -> Where:
         lengths = torch.tensor([len(row) for row in rows], device=self.device)[:, None]

@@ -7,11 +7,10 @@ argument it was, what was passed and what is expected.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import index
 from typing import Any, TypeVar
 
+from workbench.arguments import integer, listed, number, shown, to_numpy
 from workbench.errors import DataError, SpecError
 from workbench.models.interventions import Intervention
 
@@ -19,6 +18,7 @@ T = TypeVar("T")
 _TEXTS = (str, bytes, bytearray)
 # A colder one would overflow float32 where logits are divided by it.
 _COLDEST = 1e-6
+_STOP = "a text or a list of texts"
 
 
 def items(values: Any, what: str) -> list[Any]:
@@ -27,44 +27,36 @@ def items(values: Any, what: str) -> list[Any]:
     >>> items(("a b", "c"), "prompt")
     ['a b', 'c']
     """
-    if isinstance(values, (*_TEXTS, Mapping)) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
-        raise DataError(f"{what}s must be a non-empty list, not {_shown(values)}; for one {what} write [{what}]")
-    found = list(values)
+    hint, kind = f"; for one {what} write [{what}]", "a non-empty list"
+    found = listed(values, f"{what}s", hint, kind)
     if not found:
-        raise DataError(f"{what}s must be a non-empty list; for one {what} write [{what}]")
+        raise DataError(f"{what}s must be {kind}{hint}")
     return found
 
 
 def each(read: Callable[[Any], T], values: Iterable[Any], what: str, first: int = 0) -> list[T]:
     """``read(value)`` of each value; a :class:`DataError` says which one it was, counted from ``first``."""
     found = []
-    for number, value in enumerate(values, first):
+    for at, value in enumerate(values, first):
         try:
             found.append(read(value))
         except (DataError, SpecError) as error:
-            raise DataError(f"{what} {number}: {error}") from error
+            raise DataError(f"{what} {at}: {error}") from error
     return found
 
 
 def chat(messages: Sequence[Any]) -> list[dict[str, Any]]:
     """Chat messages; each must have a ``role`` and a ``content``."""
-    for number, message in enumerate(messages):
+    for at, message in enumerate(messages):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-            raise DataError(f"message {number} is {_shown(message)}: write {{'role': 'user', 'content': 'text'}}")
+            raise DataError(f"message {at} is {shown(message)}: write {{'role': 'user', 'content': 'text'}}")
         content = message.get("content")
         if not isinstance(content, str | list):
-            raise DataError(f"message {number} ({message['role']}) has no text in its 'content'")
+            raise DataError(f"message {at} ({message['role']}) has no text in its 'content'")
         for part in content if isinstance(content, list) else ():
             if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
-                raise DataError(f"message {number} has a part {_shown(part)}: write {{'type': 'text', 'text': '...'}}")
+                raise DataError(f"message {at} has a part {shown(part)}: write {{'type': 'text', 'text': '...'}}")
     return [dict(message) for message in messages]
-
-
-def text(value: Any, what: str) -> str:
-    """A text; ``what`` it is, for errors."""
-    if not isinstance(value, str):
-        raise DataError(f"a {what} must be a text, not {_shown(value)}")
-    return value
 
 
 def token_ids(tokens: Any, vocab_size: int, what: str = "prompt", least: int = 1) -> list[int]:
@@ -75,8 +67,8 @@ def token_ids(tokens: Any, vocab_size: int, what: str = "prompt", least: int = 1
     [3, 1]
     """
     if isinstance(tokens, (*_TEXTS, Mapping)) or not isinstance(tokens, Iterable) or getattr(tokens, "ndim", 1) != 1:
-        raise DataError(f"a {what} is a text, a list of token ids or (a prompt) of chat messages, not {_shown(tokens)}")
-    ids = tokens.tolist() if hasattr(tokens, "tolist") else list(tokens)
+        raise DataError(f"a {what} is a text, a list of token ids or (a prompt) of chat messages, not {shown(tokens)}")
+    ids = to_numpy(tokens).tolist() if hasattr(tokens, "tolist") else listed(tokens, f"a {what}")
     if set(map(type, ids)) - {int}:
         ids = [integer(token, "a token id") for token in ids]
     if len(ids) < least:
@@ -98,9 +90,8 @@ def continuations(
 
     def row(numbered: tuple[int, Any]) -> list[list[int]]:
         prompt, several = numbered
-        if isinstance(several, (*_TEXTS, Mapping)) or not isinstance(several, Iterable):
-            raise DataError(f"it is {_shown(several)}: give a list for each prompt, such as [[' yes', ' no']]")
-        return each(lambda one: read(prompt, one), several, "continuation")
+        own = listed(several, "it", ": give a list for each prompt, such as [[' yes', ' no']]")
+        return each(lambda one: read(prompt, one), own, "continuation")
 
     def read(prompt: int, one: Any) -> list[int]:
         return token_ids(encode(prompt, one) if isinstance(one, str) else one, vocab, "continuation")
@@ -113,31 +104,11 @@ def continuations(
 
 def plain_interventions(given: Any) -> list[Intervention]:
     """The interventions as a list; a single one, or something else, is refused."""
-    if isinstance(given, (Intervention, *_TEXTS)) or not isinstance(given, Iterable):
-        raise DataError(f"interventions must be a list, not {_shown(given)}; for one intervention write [intervention]")
-    found = list(given)
-    for number, one in enumerate(found):
+    found = listed(given, "interventions", "; for one intervention write [intervention]")
+    for at, one in enumerate(found):
         if not isinstance(one, Intervention):
-            raise DataError(f"interventions[{number}] is a {type(one).__name__}: write Add(vector) or another change")
+            raise DataError(f"interventions[{at}] is a {type(one).__name__}: write Add(vector) or another change")
     return found
-
-
-def integer(value: Any, what: str, least: int | None = None) -> int:
-    """An integer of any library, at least ``least``.
-
-    >>> import numpy as np
-    >>> integer(np.int64(3), "n", least=1)
-    3
-    """
-    truth = isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
-    try:
-        number = index(value) if not truth else None
-    except (TypeError, ValueError):
-        number = None
-    if number is None or (least is not None and number < least):
-        bound = "" if least is None else f" of at least {least}"
-        raise SpecError(f"{what} must be an integer{bound}, not {_shown(value)}")
-    return number
 
 
 def counts(n: Any, n_prompts: int) -> list[int]:
@@ -163,9 +134,9 @@ def stops(stop: Any) -> tuple[str, ...]:
     >>> stops("xyz"), stops(["x", "yz"])
     (('xyz',), ('x', 'yz'))
     """
-    several = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, Iterable) else None
-    if several is None or isinstance(stop, _TEXTS[1:]) or not all(isinstance(one, str) for one in several):
-        raise SpecError(f"stop must be a text or a list of texts, not {_shown(stop)}")
+    several = (stop,) if isinstance(stop, str) else tuple(listed(stop, "stop", kind=_STOP))
+    if not all(isinstance(one, str) for one in several):
+        raise SpecError(f"stop must be {_STOP}, not {shown(stop)}")
     if not all(several):
         raise SpecError("a stop string is empty: it would end every completion at once")
     return several
@@ -173,21 +144,12 @@ def stops(stop: Any) -> tuple[str, ...]:
 
 def sampling(max_new_tokens: Any, temperature: Any, top_p: Any, top_k: Any) -> tuple[int, float, float, int]:
     """The numbers that say how to sample, in range: temperature 0 is greedy, ``top_k`` 0 cuts nothing off."""
-    warmth, share = _number(temperature, "temperature"), _number(top_p, "top_p")
-    if warmth != 0 and not _COLDEST <= warmth < math.inf:
+    warmth, share = number(temperature, "temperature", 0), number(top_p, "top_p", 0, 1)
+    if 0 < warmth < _COLDEST:
         raise SpecError(f"temperature {temperature} must be 0 (greedy) or a finite number of at least {_COLDEST}")
-    if not 0 < share <= 1:
+    if share == 0:
         raise SpecError(f"top_p {top_p} must be in (0, 1]")
     return integer(max_new_tokens, "max_new_tokens", least=1), warmth, share, integer(top_k, "top_k", least=0)
-
-
-def _number(value: Any, what: str) -> float:
-    try:
-        if not isinstance(value, bool | str):
-            return float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        pass
-    raise SpecError(f"{what} must be a number, not {_shown(value)}")
 
 
 def _is_one(value: Any) -> bool:
@@ -195,13 +157,7 @@ def _is_one(value: Any) -> bool:
 
 
 def _one_each(values: Any, n_prompts: int, what: str, least: int | None = None) -> list[int]:
-    found = [integer(value, f"{what}[{i}]", least) for i, value in enumerate(values)]
+    found = [integer(value, f"{what}[{i}]", least) for i, value in enumerate(listed(values, what))]
     if len(found) != n_prompts:
         raise DataError(f"{len(found)} {what} for {n_prompts} prompts: give one integer or one a prompt")
     return found
-
-
-def _shown(value: Any) -> str:
-    """A value and its type, short enough for one line."""
-    text = " ".join(repr(value).split())
-    return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from workbench.arguments import integer, one_of
 from workbench.errors import DataError, SpecError
 from workbench.models.backend import Hook
 from workbench.sites import Site
@@ -42,6 +43,11 @@ class Window:
 
     start: int | None = None
     stop: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("start", "stop"):
+            end = getattr(self, name)
+            object.__setattr__(self, name, None if end is None else integer(end, f"the {name} of a window"))
 
     def bounds(self, length: Int[Tensor, "..."] | int) -> tuple[Any, Any]:
         """The window over a stretch of ``length`` tokens, as (start, stop) counted from its beginning."""
@@ -73,6 +79,9 @@ class Scope:
     generation: Window | None = Window()
 
     def __post_init__(self) -> None:
+        for name in ("prompt", "generation"):
+            if getattr(self, name) is not None:
+                one_of(getattr(self, name), Window, f"{name} of a scope")
         window = self.generation
         if window is not None and ((window.start or 0) < 0 or (window.stop or 0) < 0):
             raise SpecError(f"scope {self}: generation windows count from 0, negative positions have no meaning there")

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from workbench.arguments import one_of
+from workbench.arguments import text as plain_text
 from workbench.models import inputs
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache, pad_right
@@ -58,7 +60,7 @@ class LanguageModel(HookedModel):
         gone on with.  A text that begins with a BOS gets no second one.
         """
         if isinstance(prompt, str):
-            prompt = encode_texts(self.tokenizer, [prompt], self._added)[0]
+            prompt = encode_texts(self.tokenizer, [plain_text(prompt, "a prompt")], self._added)[0]
         elif isinstance(prompt, list | tuple) and prompt and isinstance(prompt[0], dict):
             prompt = self.tokenizer(self.written(prompt), add_special_tokens=False)["input_ids"]
         return inputs.token_ids(prompt, self._vocab_size)
@@ -84,6 +86,7 @@ class LanguageModel(HookedModel):
         rows = inputs.items(prompts, what)
         if not all(isinstance(row, str) for row in rows):
             return inputs.each(self.encode, rows, what, first)
+        rows = inputs.each(partial(plain_text, what="it"), rows, what, first)
         encoded = encode_texts(self.tokenizer, rows, self._added)
         return inputs.each(partial(inputs.token_ids, vocab_size=self._vocab_size), encoded, what, first)
 
@@ -97,7 +100,7 @@ class LanguageModel(HookedModel):
         >>> model.decode(model.encode("a b") + model.encode_continuation(" c", after="a b"))
         'a b c'
         """
-        return self._seam(self.encode(after), after).encode(inputs.text(text, "continuation"))
+        return self._seam(self.encode(after), after).encode(plain_text(text, "a continuation"))
 
     def decode(self, tokens: Sequence[int], after: Sequence[int] = ()) -> str:
         """Text of tokens, special ones left out, as they stand behind the tokens ``after``."""
@@ -160,6 +163,7 @@ class LanguageModel(HookedModel):
             ModelError: for more tokens than the model has positions, or logits that are not finite.
         """
         rows = self.encode_all(prompts)
+        cache = None if cache is None else one_of(cache, PromptCache, "cache")
         interventions = self._placed(interventions)
         numbers = inputs.sampling(max_new_tokens, temperature, top_p, top_k)
         stops, seams = inputs.stops(stop), [self._seam(row) for row in rows]
@@ -201,6 +205,7 @@ class LanguageModel(HookedModel):
         """
         prompts = inputs.items(prompts, "prompt")
         rows = self.encode_all(prompts)
+        cache = None if cache is None else one_of(cache, PromptCache, "cache")
         interventions = self._placed(interventions)
         seams = list(map(self._seam, rows, prompts))
         tokens = inputs.continuations(

@@ -66,39 +66,44 @@ def load_model(
     """
     _check_backend_name(backend)
     source = _source(path_or_hub_id)
-    place = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     name, target = str(path_or_hub_id), {"device_map": device_map} if device_map else {}
-    try:
-        with _quiet_hub():
-            model, info = AutoModelForCausalLM.from_pretrained(
-                source, dtype=_dtype(dtype), output_loading_info=True, ignore_mismatched_sizes=True, **target, **options
-            )
-            if _dtype(dtype) is torch.float16:
-                same_model(model, AutoModelForCausalLM.from_pretrained(source, dtype="auto", **options))
-    except SpecError:
-        raise
-    except Exception as error:  # the libraries below raise many kinds; each means that this cannot be loaded
-        raise ModelError(f"cannot load {name!r}: {_reason(source, error)}") from error
-    check_weights(name, model, info)
+    model = _weights(source, name, _dtype(dtype), target, options)
     acts = isinstance(model, SequenceModelForActions)
     tokenizer = None if acts else _tokenizer(source, name, options)
     if acts and backend != "hf":
         raise ModelError(f"{name} reads observations, not tokens: it has the hf back end only")
     if not device_map:
         try:
-            model = model.to(place)  # type: ignore[arg-type]
+            model = model.to(place)
         except (RuntimeError, AssertionError) as error:
             raise ModelError(f"cannot put {name!r} on {str(place)!r}: {str(error).splitlines()[0]}") from error
     model.eval().requires_grad_(False)
     return SequenceModel(model, name) if acts else _wrap(model, tokenizer, backend, name)
 
 
+def _weights(source: str, name: str, dtype: Any, target: dict[str, Any], options: dict[str, Any]) -> Any:
+    """The Hugging Face model, all its weights from its files."""
+    load: Any = AutoModelForCausalLM.from_pretrained
+    try:
+        with _quiet_hub():
+            model, info = load(
+                source, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **target, **options
+            )
+            if dtype is torch.float16:
+                same_model(model, load(source, dtype="auto", **options))
+    except Exception as error:  # the libraries below raise many kinds; each means that this cannot be loaded
+        raise ModelError(f"cannot load {name!r}: {_reason(source, error)}") from error
+    check_weights(name, model, info)
+    return model
+
+
 def _tokenizer(source: str, name: str, options: dict[str, Any]) -> Any:
     try:
         with _quiet_hub():
             return AutoTokenizer.from_pretrained(source, **options)
-    except Exception as error:  # as in load_model
+    except Exception as error:  # as above
         raise ModelError(f"cannot read the tokenizer of {name!r}: {_first_line(error)}") from error
 
 
@@ -113,7 +118,7 @@ def config_of(path_or_hub_id: str | Path) -> Any:
     try:
         with _quiet_hub():
             return AutoConfig.from_pretrained(source)
-    except Exception as error:  # as in load_model
+    except Exception as error:  # as in _weights
         raise ModelError(f"cannot load {str(path_or_hub_id)!r}: {_reason(source, error)}") from error
 
 

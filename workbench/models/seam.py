@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from workbench.models.cache import common_prefix
+
 # So much of a prompt is looked at: what stands further back does not change how text at its end is split.
 _WINDOW, _CHARACTERS = 32, 200
 # Texts that few tokenizers merge with what follows.
@@ -116,6 +118,6 @@ def added_tokens(tokenizer: Any) -> list[int]:
 
 def encode_texts(tokenizer: Any, texts: list[str], added: Sequence[int]) -> list[list[int]]:
     """Token ids of texts; one that begins with the ``added`` tokens (a rendered chat) does not get them again."""
-    n, start = len(added), list(added)
+    n = len(added)
     rows = tokenizer(texts)["input_ids"]
-    return [row[n:] if n and row[:n] == row[n : 2 * n] == start else row for row in rows]
+    return [row[:n] + row[n + common_prefix(list(added), row[n:]) :] for row in rows]

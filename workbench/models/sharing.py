@@ -69,7 +69,7 @@ def decoding_path(model: LanguageModel, tokens: int = 0, slots: int = 0) -> Deco
 
 def path_of(backend: Backend, tokens: int, slots: int) -> DecodingPath:
     """As :func:`decoding_path`, for a back end."""
-    widths = [width for width in _special_widths(backend.hf_model) if _SHORT < width < max(tokens, slots)]
+    widths = [width for width in special_widths(backend.hf_model) if _SHORT < width < max(tokens, slots)]
     reached = [_SHORT, *(width for width in widths if width < tokens)]
     # The widest tries reach beyond all narrower windows and chunks.
     tries = [
@@ -87,9 +87,10 @@ def path_of(backend: Backend, tokens: int, slots: int) -> DecodingPath:
 
 
 @once
-def _special_widths(hf_model: Any) -> list[int]:
+def special_widths(hf_model: Any) -> tuple[int, ...]:
     """Numbers in a configuration beyond which attention may change, in ascending order."""
-    return sorted({number for key, number in _integers(hf_model.config.to_dict()) if not _NO_WIDTH.search(key)})
+    numbers = {number for key, number in _integers(hf_model.config.to_dict()) if not _NO_WIDTH.search(key)}
+    return tuple(sorted(numbers))
 
 
 def _integers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from workbench.models.language_model import LanguageModel
 from workbench.models.reference import worst
 from workbench.models.report import Check
 from workbench.models.sampling import sample
+from workbench.models.sharing import special_widths
 from workbench.models.trees import seeded_leaves
 from workbench.sites import Site
 
@@ -121,8 +121,7 @@ class TextChecks(HookedChecks):
         return max(1, min(self._width(), self._affordable(), self.limit - self.new))
 
     def _width(self) -> int:
-        said = self.model.config.to_dict()
-        widths = [n for key, n in said.items() if re.search("window|chunk", key) and type(n) is int and n < self.limit]
+        widths = [width for width in special_widths(self.model.backend.hf_model) if width < self.limit]
         return max(widths, default=len(self.prompts[0])) + 2 * self.new
 
     def _affordable(self) -> int:

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from workbench.arguments import integer
 from workbench.models.continuations import as_generated
-from workbench.models.inputs import integer
 from workbench.models.interventions import Intervention
 
 if TYPE_CHECKING:

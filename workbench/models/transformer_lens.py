@@ -69,8 +69,12 @@ class TransformerLensBackend(Backend):
         with on_trial(self.hf_model, f"TransformerLens' bridge of {kind}"):
             logits = self.forward(tokens, hooks={site: reading(site) for site in read})
             expected = self.hf_model(tokens, use_cache=False).logits
-        found = {c for c in named if all(_fits(c, read.get(Site(k, c)), tokens.shape) for k in layers)}
-        if not {"resid_pre", "resid_post"} <= found or distance(expected, logits) > meant(self.hf_model.dtype):
+        found = {c for c in named if all(_fits(c, read.get(Site(k, c)), tokens) for k in layers)}
+        if (
+            not {"resid_pre", "resid_post"} <= found
+            or logits is None
+            or distance(expected, logits) > meant(self.hf_model.dtype)
+        ):
             raise ModelError(
                 f"TransformerLens cannot run {kind} (use backend='hf'): its bridge computes something else"
             )
@@ -132,11 +136,11 @@ class TransformerLensBackend(Backend):
         add(Site(layer, "attn_out"), after)
 
 
-def _fits(component: str, seen: list[Tensor] | None, tokens: tuple[int, int]) -> bool:
+def _fits(component: str, seen: list[Tensor] | None, tokens: Tensor) -> bool:
     """Whether a point was reached once, with an activation of the shape that its component has."""
     if seen is None:  # resid_mid, which is resid_pre + attn_out
         return True
-    batch, pos = tokens
+    batch, pos = tokens.shape
     shapes = {"attn.pattern": (batch, None, pos, pos)} | dict.fromkeys(_HEADS, (batch, pos, None, None))
     wanted = shapes.get(component, (batch, pos, None))
     return (

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from workbench.arguments import a_path, integer, mapping
 from workbench.errors import SpecError, check_known, extra
 from workbench.runs.cells import Cell, Outcome, failed
 from workbench.runs.slurm import SlurmEngine
@@ -156,8 +157,8 @@ def make_engine(
     LocalEngine(jobs=2)
     """
     check_known(name, ENGINES, "engine")
-    if jobs is not None and jobs < 1:
-        raise SpecError(f"jobs={jobs} must be at least 1")
+    jobs = None if jobs is None else integer(jobs, "jobs", least=1)
+    parameters = mapping(parameters, "parameters")
     if parameters and name != "slurm":
         raise SpecError(f"engine {name!r} takes no parameters of Slurm ({', '.join(parameters)}): use engine 'slurm'")
-    return ENGINES[name](Path(folder), jobs, parameters or {})
+    return ENGINES[name](a_path(folder), jobs, parameters)

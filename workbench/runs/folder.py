@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from workbench.arguments import a_path, listed, mapping, one_of
 from workbench.errors import RunError
 from workbench.files import (
     disk_errors,
@@ -88,7 +89,7 @@ class RunFolder(RunContents):
         """
         data = spec_data(spec)
         folder = check_name(spec_hash(data) if name is None else name, "run")
-        path = Path(root).expanduser() / check_name(experiment, "experiment") / folder
+        path = a_path(root, "root") / check_name(experiment, "experiment") / folder
         make_folder(path)
         lock = Lock(path / LOCK_FILE)
         lock.acquire()
@@ -102,7 +103,7 @@ class RunFolder(RunContents):
 
     def plan(self, steps: Iterable[str]) -> list[str]:
         """Record which steps make up the run, and in which order their rows come; returns those not finished yet."""
-        planned = list(dict.fromkeys(check_name(step, "step") for step in steps))
+        planned = list(dict.fromkeys(check_name(step, "step") for step in listed(steps, "steps")))
         self._writable()
         write_json(self.path / PLAN_FILE, {"steps": planned})
         self._update(total=len(planned))
@@ -178,7 +179,7 @@ class RunFolder(RunContents):
     def log(self, message: str) -> None:
         """Add a line, with the time, to ``log.txt``; further lines of a message are indented."""
         self._writable()
-        path = self.path / LOG_FILE
+        path, message = self.path / LOG_FILE, one_of(message, str, "a message")
         with disk_errors(path), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{now()} " + message.replace("\n", "\n    ") + "\n")
 
@@ -221,7 +222,7 @@ class RunFolder(RunContents):
             error.add_note(f"the state of the run could not be written either: {second}")
 
     def _begin(self, given: Mapping[str, Any] | None) -> None:
-        session = plain_json(current_provenance() if given is None else dict(given), "provenance")
+        session = plain_json(current_provenance() if given is None else mapping(given, "provenance"), "provenance")
         before, start = self._status_before(), now()
         if (self.path / SPEC_FILE).exists():
             check_spec(self.path, self.spec, before.spec if before else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from workbench.arguments import shown
 from workbench.errors import RunError
 
 # Portable: no separator, no leading dash, and no leading dot (hidden files and our temporary ones).
@@ -18,8 +19,9 @@ def check_name(name: str, what: str) -> str:
     'layer=3,multiplier=-2.0'
     """
     if not (isinstance(name, str) and _NAME.fullmatch(name) and ".." not in name and len(name) <= _LONGEST):
+        given = repr(name[:80]) if isinstance(name, str) else shown(name)
         raise RunError(
-            f"{what} name {str(name)[:80]!r} cannot be a file name: use letters, digits and _.,=+@- only, start with "
+            f"{what} name {given} cannot be a file name: use letters, digits and _.,=+@- only, start with "
             f"a letter, digit or _, write no '..', and stay within {_LONGEST} characters"
         )
     return name

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.arguments import a_path
 from workbench.errors import RunError, WorkbenchError, did_you_mean
 from workbench.files import read_object
 from workbench.runs.contents import SPEC_FILE, RunContents
@@ -56,7 +57,7 @@ class RunRecord(RunContents):
 
 def check_root(root: str | os.PathLike[str]) -> Path:
     """A folder of runs, ``~`` resolved; raises :class:`RunError` when it is no folder and cannot become one."""
-    path = Path(root).expanduser()
+    path = a_path(root, "root")
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file, not a folder of runs: choose another --runs")
     return path
@@ -64,7 +65,7 @@ def check_root(root: str | os.PathLike[str]) -> Path:
 
 def load_run(path: str | os.PathLike[str]) -> RunRecord:
     """Read a run folder; raises :class:`RunError` naming what is missing or broken.  It takes no lock."""
-    folder = Path(path).expanduser().resolve()
+    folder = a_path(path).resolve()
     if not folder.is_dir():
         others = [other.name for other in _folders(folder.parent)]
         raise RunError(f"there is no run folder {folder}" + (did_you_mean(folder.name, others) if others else ""))
@@ -85,7 +86,7 @@ def list_runs(root: str | os.PathLike[str]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    folders = [folder for experiment in _folders(Path(root).expanduser()) for folder in _folders(experiment)]
+    folders = [folder for experiment in _folders(a_path(root, "root")) for folder in _folders(experiment)]
     frame = pd.DataFrame([_row(folder) for folder in folders], columns=_COLUMNS)
     return frame.astype({"done": "Int64", "total": "Int64"})
 

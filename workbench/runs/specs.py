@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from workbench.arguments import UNREADABLE
 from workbench.errors import SpecError
 from workbench.sites import Site
 
@@ -41,7 +42,7 @@ def plain_json(value: Any, what: str) -> Any:
     """
     try:
         return json.loads(json.dumps(value, default=_plain, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
+    except (*UNREADABLE, AttributeError) as error:  # of whatever has a model_dump or tolist of its own
         raise SpecError(f"{what} cannot be written as JSON: {error}") from error
 
 

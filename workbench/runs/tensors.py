@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.arguments import mapping
 from workbench.errors import DataError, RunError
 from workbench.runs.specs import plain_json
 
@@ -24,12 +25,14 @@ def tensor_bytes(tensors: Mapping[str, Tensor | np.ndarray], metadata: Mapping[s
     from safetensors.torch import save
 
     copies = {}
-    for name, tensor in tensors.items():
+    for name, tensor in mapping(tensors, "tensors").items():
         try:
             copies[name] = torch.as_tensor(tensor).detach().to("cpu", copy=True).contiguous()
         except (TypeError, ValueError, RuntimeError) as error:
             raise DataError(f"{name!r} cannot be saved as a tensor: {error}") from error
-    return save(copies, {_KEY: json.dumps(plain_json(dict(metadata or {}), "metadata"), sort_keys=True)})
+    if not all(isinstance(name, str) for name in copies):
+        raise DataError(f"tensors must be named by texts, not {list(copies)}")
+    return save(copies, {_KEY: json.dumps(plain_json(mapping(metadata, "metadata"), "metadata"), sort_keys=True)})
 
 
 def read_tensors(path: Path, framework: str = "pt") -> tuple[dict[str, Any], dict[str, Any]]:

@@ -274,7 +274,7 @@ def test_store_of_another_request_is_refused(ask, tmp_path, changes, said):
 
 def test_a_store_without_a_folder_is_refused_before_anything_is_read(ask, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="a store needs a folder, not ''"):
+    with pytest.raises(DataError, match="a store must be the name of a file or folder, not ''"):
         ask("")
     assert not list(tmp_path.iterdir())
 

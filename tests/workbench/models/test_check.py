@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.workbench.models.architectures import tiny_architecture
 from workbench.errors import ModelError, warn
-from workbench.models import hooked_model, text_checks
+from workbench.models import decoding, hooked_model, text_checks
 from workbench.models.check import check_backend
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
@@ -21,6 +21,7 @@ from workbench.models.report import Check, Report, Row, run_all
 from workbench.models.sequence import SequenceCache, SequenceConfig, SequenceModelForActions
 from workbench.models.sequence_checks import SequenceChecks
 from workbench.models.sequence_model import SequenceModel
+from workbench.models.sharing import SHARED, DecodingPath
 from workbench.models.text_checks import TextChecks
 from workbench.models.tiny import tiny_hf_model, tiny_model, tiny_sequence_model, tiny_tokenizer
 from workbench.sites import Site
@@ -32,6 +33,11 @@ def _row(backend: Any, check: str) -> Row:
     """What one check says of a back end."""
     checks = TextChecks(LanguageModel(backend, tiny_tokenizer(), "broken")).checks()
     return run_all(one for one in checks if one.name == check)[0]
+
+
+def _share_batches_whatever_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoding looks out for such back ends itself, and runs their rows one by one; these went unnoticed."""
+    monkeypatch.setattr(decoding, "path_of", lambda *_: DecodingPath(SHARED))
 
 
 class _Broken(HuggingFaceBackend):
@@ -131,7 +137,10 @@ def _refused_with_a_cache(arguments: Arguments) -> None:
         ("steered logits equal the reference", "llama", _hooks_changed(lambda hook: lambda x: hook(x.flip(0)).flip(0))),
     ],
 )  # fmt: skip
-def test_a_wrong_back_end_fails(check: str, shape: str, spoil: Callable[[Arguments], Any]) -> None:
+def test_a_wrong_back_end_fails(
+    check: str, shape: str, spoil: Callable[[Arguments], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _share_batches_whatever_is_seen(monkeypatch)
     row = _row(_Broken(spoil, shape), check)
     assert not row.ok and (not row.note or "on purpose" in row.note or "swallowed" in row.note), row
 
@@ -173,7 +182,23 @@ def test_a_reading_that_a_block_goes_on_to_write_into_is_seen(monkeypatch: pytes
     assert not _row(backend, check).ok
 
 
-def test_what_is_refused_is_a_failed_row_with_its_line() -> None:
+def test_a_window_counted_by_slot_is_seen_beyond_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GPT-Neo's, which is decoded row by row; here rows share a batch nevertheless."""
+    check, short = "long prompts are scored and continued as short ones", "scores equal the reference"
+    backend = HuggingFaceBackend(tiny_architecture("gpt_neo", window_size=64))
+    row = _row(backend, check)
+    assert row.ok and "row by row" in row.note
+    _share_batches_whatever_is_seen(monkeypatch)
+    assert _row(backend, short).ok and not _row(backend, check).ok
+
+
+def test_a_back_end_whose_rows_cannot_share_a_batch_is_right_and_said_to_be_slow() -> None:
+    row = _row(_Broken(_counted_by_slot), "scores equal the reference")
+    assert row.ok and "row by row" in row.note
+
+
+def test_what_is_refused_is_a_failed_row_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    _share_batches_whatever_is_seen(monkeypatch)
     row = _row(_Broken(_refused_with_a_cache), "scores equal the reference")
     assert not row.ok and row.note == "ModelError: no cache here"
 

@@ -202,6 +202,19 @@ def test_a_text_that_begins_with_bos_has_one(kind: str) -> None:
     assert rows[0][:1] == rows[1][:1] == rows[3] == rows[4] == [1]
 
 
+def test_a_beginning_of_several_tokens_is_written_once() -> None:
+    """As GLM's, whose chat template writes all of it."""
+    tokenizer = MAKERS["first"]()
+    ends = processors.TemplateProcessing(
+        single="<s> [INST] $A </s>", special_tokens=[("<s>", 1), ("</s>", 2), ("[INST]", 3)]
+    )
+    tokenizer.backend_tokenizer.post_processor = ends
+    added = added_tokens(tokenizer)
+    written, plain, other = encode_texts(tokenizer, ["<s>[INST]yes", "yes", "<s>yes"], added)
+    assert added == [1, 3] and written[:3] == [1, 3, written[2]] and written.count(3) == 1
+    assert plain[:2] == [1, 3] and other == written and plain[-1] == written[-1] == 2
+
+
 def test_a_tokenizer_that_adds_nothing_leaves_a_bos_where_it_was_written() -> None:
     tokenizer = _tokenizer("byte-level")
     assert added_tokens(tokenizer) == [] and encode_texts(tokenizer, ["<s>a"], [])[0][0] == 1

@@ -51,7 +51,7 @@ def test_engines_are_made_by_name_and_mistakes_name_what_would_be_right(tmp_path
     )
     with pytest.raises(SpecError, match="did you mean 'slurm'"):
         make_engine("slrum", tmp_path)
-    with pytest.raises(SpecError, match="jobs=0"):
+    with pytest.raises(SpecError, match="jobs must be an integer of at least 1, not 0"):
         make_engine("local", tmp_path, 0)
     with pytest.raises(SpecError, match="use engine 'slurm'"):
         make_engine("local", tmp_path, 1, {"partition": "long"})

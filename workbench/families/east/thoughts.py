@@ -61,8 +61,8 @@ def trace_thoughts(
     """
     agent = agent_for(model, spec, rendering)
     head = model.encode_continuation("\n" + agent.text.action(0).rpartition(" ")[0], after="a thought")
-    texts = [" " + agent.text.action(arm).rpartition(" ")[2] for arm in range(agent.text.n_arms)]
-    endings = [model.encode_continuation(text, after=head) for text in texts]
+    names = [" " + agent.text.action(arm).rpartition(" ")[2] for arm in range(agent.text.n_arms)]
+    endings = [model.encode_continuation(name, after=head) for name in names]
     rows: list[dict[str, object]] = []
     asked: list[list[list[int]]] = []
     for i, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):

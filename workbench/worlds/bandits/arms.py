@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import ndtri
 
-from workbench.errors import SpecError
+from workbench.arguments import integer, listed, number, real_array, shown
+from workbench.errors import DataError, SpecError
 from workbench.seeding import derive_seed, uniforms
 
 Sampler = Callable[[np.random.Generator], "Sequence[float] | np.ndarray"]
@@ -53,6 +54,7 @@ class GaussianArms:
     sigma: float = 10.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "sigma", number(self.sigma, "sigma"))
         if not 0 <= self.sigma < _LARGEST / 20:
             raise SpecError(f"sigma {self.sigma} is no standard deviation: give a number from 0 up")
 
@@ -123,6 +125,10 @@ def reward_table(
     >>> bool((reward_table(GaussianArms((95, 105)), [1], horizon=3)[1] == rewards[1:]).all())
     True
     """
+    seeds = [integer(seed, "a seed") for seed in listed(seeds, "seeds")]
+    if not seeds:
+        raise DataError("seeds must name at least one episode")
+    horizon = integer(horizon, "horizon", least=1)
     means = episode_means(arms, seeds)
     streams = arm_seeds(seeds, means.shape[1])
     return means, np.stack([pay(arms, streams, means, step) for step in range(horizon)], axis=1)
@@ -136,8 +142,8 @@ def pay(
 
 
 def _checked(arms: Arms, means: Sequence[float] | np.ndarray) -> Float[np.ndarray, " arms"]:
-    array = np.asarray(means, dtype=np.float64)
+    array = real_array(means, "means").astype(np.float64)
     if array.ndim != 1 or array.size < 2 or not np.isfinite(array).all():
-        raise SpecError(f"means {means!r} are unusable: give one finite number for each of at least two arms")
+        raise SpecError(f"means {shown(means)} are unusable: give one finite number for each of at least two arms")
     arms.check(array)
     return array

@@ -21,7 +21,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from workbench.errors import DataError, SpecError
+from workbench.arguments import integer
+from workbench.errors import DataError
 from workbench.seeding import derive_seed
 from workbench.worlds.bandits.arms import Arms, BernoulliArms, GaussianArms, Means, arm_seeds, episode_means, pay
 
@@ -36,10 +37,8 @@ def _observation_space(arms: Arms, n_arms: int, horizon: int) -> spaces.Dict:
     return spaces.Dict(arm=spaces.Discrete(n_arms + 1), reward=reward, step=spaces.Discrete(horizon + 1))
 
 
-def _n_arms(arms: Arms, horizon: int) -> int:
-    """Number of arms (a sampler is asked once); checks the horizon on the way."""
-    if horizon < 1:
-        raise SpecError(f"horizon {horizon} is too short: an episode has at least one step")
+def _n_arms(arms: Arms) -> int:
+    """Number of arms (a sampler is asked once)."""
     return episode_means(arms, [0]).shape[1]
 
 
@@ -49,8 +48,8 @@ class _Bandit(gymnasium.Env[dict[str, Any], int]):
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (Gymnasium declares it so)
 
     def __init__(self, arms: Arms, horizon: int) -> None:
-        self.arms, self.horizon = arms, int(horizon)
-        self.n_arms = _n_arms(arms, horizon)
+        self.arms, self.horizon = arms, integer(horizon, "horizon", least=1)
+        self.n_arms = _n_arms(arms)
         self.action_space: spaces.Space[Any] = spaces.Discrete(self.n_arms)
         self.observation_space: spaces.Space[Any] = _observation_space(arms, self.n_arms, self.horizon)
         self.episode_seed: int | None = None
@@ -60,6 +59,7 @@ class _Bandit(gymnasium.Env[dict[str, Any], int]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Start the episode of ``seed``, or the one that follows the last when there is no seed."""
+        seed = None if seed is None else integer(seed, "seed", least=0)
         super().reset(seed=seed, options=options)
         if seed is None:
             last = self.episode_seed
@@ -74,7 +74,7 @@ class _Bandit(gymnasium.Env[dict[str, Any], int]):
         """Choose an arm (0-based).  Raises ``gymnasium.error.ResetNeeded`` when the episode is over."""
         if self._step >= self.horizon:
             raise gymnasium.error.ResetNeeded("the episode is over (or has not begun): call reset()")
-        if not 0 <= action < self.n_arms:
+        if not 0 <= integer(action, "action") < self.n_arms:
             raise DataError(f"arm {action} does not exist: the bandit has arms 0 to {self.n_arms - 1}")
         reward = float(pay(self.arms, self._streams, self._means, self._step)[0, action])
         self._step += 1
@@ -130,10 +130,9 @@ class _BanditVector(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]):
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
 
     def __init__(self, num_envs: int, arms: Arms, horizon: int) -> None:
-        if num_envs < 1:
-            raise SpecError(f"num_envs {num_envs} is too few: give at least 1")
-        self.num_envs, self.arms, self.horizon = num_envs, arms, int(horizon)
-        self.n_arms = _n_arms(arms, horizon)
+        self.num_envs = num_envs = integer(num_envs, "num_envs", least=1)
+        self.arms, self.horizon = arms, integer(horizon, "horizon", least=1)
+        self.n_arms = _n_arms(arms)
         self.single_action_space: spaces.Space[Any] = spaces.Discrete(self.n_arms)
         self.single_observation_space: spaces.Space[Any] = _observation_space(arms, self.n_arms, self.horizon)
         self.action_space: spaces.Space[Any] = batch_space(self.single_action_space, num_envs)

@@ -9,11 +9,12 @@ import gymnasium
 import numpy as np
 from scipy.special import entr
 
+from workbench.arguments import integer, listed, shown
 from workbench.errors import DataError, SpecError
 from workbench.seeding import derive_seed, uniforms
 from workbench.worlds.bandits.arms import Arms, reward_table
 from workbench.worlds.bandits.bandit import BernoulliBandit, GaussianBandit
-from workbench.worlds.bandits.oracles import Oracle, draw_arms, make_oracle
+from workbench.worlds.bandits.oracles import ORACLES, Oracle, draw_arms, make_oracle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,9 +41,11 @@ def play(
     import pandas as pd
 
     policy = make_oracle(oracle) if isinstance(oracle, str) else oracle
-    several = [environments] if isinstance(environments, gymnasium.Env) else list(environments)
+    several = [environments] if isinstance(environments, gymnasium.Env) else listed(environments, "environments")
+    if not hasattr(policy, "probabilities"):
+        raise SpecError(f"oracle must be a policy or its name ({', '.join(ORACLES)}), not {shown(oracle)}")
     bandits = [_bandit(env) for env in several]
-    seeds = [int(seed) for seed in seeds]
+    seeds = [integer(seed, "a seed") for seed in listed(seeds, "seeds")]
     if not bandits or not seeds:
         raise DataError("nothing to play: give at least one environment and one seed")
     tables = [_play(policy, env.arms, seeds, env.horizon if horizon is None else horizon) for env in bandits]
@@ -52,15 +55,14 @@ def play(
 
 
 def _bandit(env: gymnasium.Env[Any, Any]) -> GaussianBandit | BernoulliBandit:
-    bandit = env.unwrapped
+    bandit = getattr(env, "unwrapped", env)
     if not isinstance(bandit, GaussianBandit | BernoulliBandit):
         raise DataError(f"{type(bandit).__name__} is not a bandit: give a GaussianBandit or a BernoulliBandit")
     return bandit
 
 
 def _play(policy: Oracle, arms: Arms, seeds: list[int], horizon: int) -> pd.DataFrame:
-    if horizon < 1:
-        raise SpecError(f"horizon {horizon} is too short: an episode has at least one step")
+    horizon = integer(horizon, "horizon", least=1)
     means, table = reward_table(arms, seeds, horizon)  # [episodes, arms], [episodes, horizon, arms]
     streams = np.array([derive_seed(seed, "policy") for seed in seeds], dtype=np.uint64)
     rows, counts, sums = np.arange(len(seeds)), np.zeros_like(means), np.zeros_like(means)

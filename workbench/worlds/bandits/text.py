@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from workbench.arguments import integer
 from workbench.errors import SpecError, check_known
 
 # rendering -> (noun, plural, verb, gerund)
@@ -73,7 +74,9 @@ class BanditText:
 
     def __post_init__(self) -> None:
         check_known(self.rendering, RENDERINGS, "rendering")
-        if not 0 <= self.wording < len(_INSTRUCTIONS):
+        for name, least in (("n_arms", 1), ("horizon", 1)):
+            integer(getattr(self, name), name, least)
+        if not 0 <= integer(self.wording, "wording") < len(_INSTRUCTIONS):
             raise SpecError(f"wording {self.wording} does not exist: choose 0 to {len(_INSTRUCTIONS) - 1}")
 
     @property
@@ -89,7 +92,7 @@ class BanditText:
 
     def action(self, arm: int) -> str:
         """The line by which an agent chooses ``arm`` (0-based; written 1-based)."""
-        return f"Action: I choose {self.noun} {arm + 1}."
+        return f"Action: I choose {self.noun} {integer(arm, 'arm') + 1}."
 
     def feedback(self, arm: int, reward: float) -> str:
         """What the environment answers; the reward is rounded to an integer and never below zero."""

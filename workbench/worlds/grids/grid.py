@@ -17,6 +17,7 @@ from minigrid.core.mission import MissionSpace
 from minigrid.core.world_object import Key
 from minigrid.minigrid_env import MiniGridEnv
 
+from workbench.arguments import integer
 from workbench.errors import DataError, SpecError, check_known
 from workbench.seeding import derive_seed
 from workbench.worlds.grids.layouts import UNREACHABLE, Layout, State
@@ -99,6 +100,7 @@ class GridEnv(MiniGridEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Start the episode of ``seed``, or of ``options["layout"]``, or the one that follows the last."""
+        seed = None if seed is None else integer(seed, "seed", least=0)
         self.layout = self._next_layout(seed, options or {})
         self.state = self.layout.initial
         self.max_steps = math.ceil(_CAP * self.layout.distance(self.state))

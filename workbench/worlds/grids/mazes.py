@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from workbench.arguments import flag, integer, number
 from workbench.errors import SpecError, check_known
 from workbench.worlds.grids.layouts import Layout
 from workbench.worlds.moves import Cell
@@ -27,7 +28,7 @@ def maze(size: int, density: float, rng: np.random.Generator) -> Layout:
     #___#
     #####
     """
-    if size < 5 or size % 2 == 0:
+    if integer(size, "size") < 5 or size % 2 == 0:
         raise SpecError(f"a maze's size must be odd and at least 5, not {size}: rooms lie at odd rows and columns")
     _check_density(density)
     walls = np.ones((size, size), dtype=bool)
@@ -41,8 +42,7 @@ def maze(size: int, density: float, rng: np.random.Generator) -> Layout:
 
 
 def _check_density(density: float) -> None:
-    if not 0 <= density <= 1:
-        raise SpecError(f"wall density must lie in 0 to 1, not {density}")
+    number(density, "wall density", 0, 1)
 
 
 def _spanning_tree(rooms: int, rng: np.random.Generator) -> Iterator[Cell]:
@@ -149,8 +149,8 @@ def make_layout(
     """
     check_known(structure, ["maze", *GOAL_STRUCTURES], "goal structure")
     _check_density(density)
-    if seed < 0:
-        raise SpecError(f"a layout's seed must be at least 0, not {seed}")
+    size, seed = integer(size, "size", least=5), integer(seed, "a layout's seed", least=0)
+    held_out = None if held_out is None else flag(held_out, "held_out")
     rng = np.random.default_rng([seed, size, round(1000 * density)])
     for _ in range(_TRIES):
         layout = maze(size, density, rng) if structure == "maze" else GOAL_STRUCTURES[structure](size, rng)

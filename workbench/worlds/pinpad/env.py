@@ -23,6 +23,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from workbench.arguments import integer
 from workbench.errors import DataError, SpecError, check_known
 from workbench.worlds.moves import Move
 from workbench.worlds.pinpad.options import (
@@ -87,6 +88,7 @@ class PinpadEnv(gymnasium.Env[np.ndarray, int]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start the episode of ``seed``, or the one that follows the last when there is no seed."""
+        seed = None if seed is None else integer(seed, "seed", least=0)
         super().reset(seed=seed, options=options)
         given = options or {}
         for name in given:

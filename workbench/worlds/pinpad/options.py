@@ -14,6 +14,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from workbench.arguments import as_array, one_of, shown
 from workbench.errors import DataError, SpecError, check_known, did_you_mean
 from workbench.worlds.pinpad.pinpad import PINPADS, Pinpad, PinpadState, begin, observe
 from workbench.worlds.pinpad.tasks import held_out_task, pretraining_tasks
@@ -29,7 +30,7 @@ def read_world(world: Pinpad | str, rules: dict[str, Any]) -> Pinpad:
     for name in rules:
         if name not in known:
             raise SpecError(f"unknown option {name!r} of a pinpad{did_you_mean(name, known)}")
-    return replace(world, **rules)
+    return replace(one_of(world, Pinpad, "world"), **rules)
 
 
 def read_tasks(world: Pinpad, task: str | Sequence[int]) -> Tensor:
@@ -49,9 +50,9 @@ def read_tasks(world: Pinpad, task: str | Sequence[int]) -> Tensor:
 
 
 def integers(values: Any, name: str) -> Tensor:
-    found = np.asarray(values)
+    found = as_array(values, f"pinpad: {name}")
     if found.ndim != 1 or found.dtype.kind not in "iu":
-        raise DataError(f"pinpad: {name} must be a sequence of integers, not {values!r}")
+        raise DataError(f"pinpad: {name} must be a sequence of integers, not {shown(values)}")
     return torch.from_numpy(found.astype(np.int64))
 
 

@@ -21,7 +21,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, Int8, Shaped
 from torch import Tensor
 
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.arguments import integer
+from workbench.errors import DataError, SpecError, check_known
 from workbench.worlds.moves import Move
 
 OBSERVATIONS = ("onehot", "absolute", "relative")
@@ -59,14 +60,10 @@ class Pinpad:
     observation: str = "onehot"
 
     def __post_init__(self) -> None:
-        if self.observation not in OBSERVATIONS:
-            hint = did_you_mean(self.observation, OBSERVATIONS)
-            raise SpecError(f"unknown observation {self.observation!r}{hint}")
-        small = [
-            f.name for f in fields(self) if isinstance(v := getattr(self, f.name), int) and v < (f.name != "walls")
-        ]
-        if small:
-            raise SpecError(f"pinpad: {small[0]}={getattr(self, small[0])} is too small")
+        check_known(self.observation, OBSERVATIONS, "observation")
+        for name in [each.name for each in fields(self) if each.name != "observation"]:
+            value = integer(getattr(self, name), f"pinpad: {name}", least=int(name != "walls"))
+            object.__setattr__(self, name, value)
         if self.colours % self.subgoal:
             raise SpecError(f"pinpad: {self.colours} colours are not a whole number of subgoals of {self.subgoal}")
         if 1 + self.colours + self.walls > self.size**2:

@@ -67,7 +67,7 @@ def test_sampled_means_depend_on_the_seed_alone():
         (lambda: reward_table(BernoulliArms((0.2, 1.2)), [0], 1), "between 0 and 1"),
         (lambda: reward_table(BernoulliArms(lambda rng: (0.5, -1)), [0], 1), "between 0 and 1"),
         (lambda: GaussianArms((0, 1), sigma=-1), "sigma -1"),
-        (lambda: GaussianArms((0, 1), sigma=float("nan")), "sigma nan"),
+        (lambda: GaussianArms((0, 1), sigma=float("nan")), "sigma must be a finite number, not nan"),
     ],
 )
 def test_unusable_arms_raise_one_clear_line(make, message):

@@ -87,7 +87,7 @@ def test_what_cannot_be_played_raises_one_clear_line():
         play("random", GaussianBandit(), seeds=[])
     with pytest.raises(DataError, match="CartPoleEnv is not a bandit"):
         play("random", gymnasium.make("CartPole-v1"), seeds=[0])
-    with pytest.raises(SpecError, match="horizon 0"):
+    with pytest.raises(SpecError, match="horizon must be an integer of at least 1, not 0"):
         play("random", GaussianBandit(), seeds=[0], horizon=0)
     with pytest.raises(SpecError, match="did you mean 'random'"):
         play("randon", GaussianBandit(), seeds=[0])

@@ -207,7 +207,7 @@ UNREACHABLE_GOAL = Layout(("#####", "#_#_#", "#_#_#", "#_#_#", "#####"), start=(
         (lambda: GridEnv(size=6), SpecError, "must be odd"),
         (lambda: GridEnv(size=5, structure="KeyDoor"), SpecError, "at least 6"),
         (lambda: GridEnv(structure="Keydoor"), SpecError, "did you mean 'KeyDoor'"),
-        (lambda: GridEnv(density=2.0), SpecError, "density must lie in 0 to 1"),
+        (lambda: GridEnv(density=2.0), SpecError, "density must be a finite number from 0 to 1, not 2.0"),
         (lambda: GridEnv(structure="KeyDoor", density=0.4), SpecError, "a KeyDoor grid has no wall density"),
         (lambda: GridEnv(layout=UNREACHABLE_GOAL), DataError, r"no way leads from the start \(1, 1\) to the goal"),
         (lambda: GridEnv().reset(options={"layout": CORNER}), DataError, "size 5 does not fit .* size 7"),

@@ -135,12 +135,12 @@ def test_walks_never_leave_the_grid_or_enter_a_wall() -> None:
     [
         ({"size": 6}, "must be odd and at least 5, not 6"),
         ({"size": 3}, "at least 5"),
-        ({"size": 7, "density": 1.5}, "density must lie in 0 to 1, not 1.5"),
-        ({"size": 7, "density": float("nan")}, "density must lie in 0 to 1, not nan"),
+        ({"size": 7, "density": 1.5}, "density must be a finite number from 0 to 1, not 1.5"),
+        ({"size": 7, "density": float("nan")}, "density must be a finite number from 0 to 1, not nan"),
         ({"size": 7, "structure": "KeyDor"}, "unknown goal structure 'KeyDor'; did you mean 'KeyDoor'"),
         ({"size": 5, "structure": "KeyDoor"}, "at least 6, not 5"),
         ({"size": 5, "structure": "2PathKey"}, "at least 6, not 5"),
-        ({"size": 7, "seed": -1}, "seed must be at least 0, not -1"),
+        ({"size": 7, "seed": -1}, "seed must be an integer of at least 0, not -1"),
     ],
 )
 def test_unusable_options_are_refused_in_one_line(arguments: dict, says: str) -> None:

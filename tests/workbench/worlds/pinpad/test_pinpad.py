@@ -271,9 +271,9 @@ def test_the_same_seed_draws_the_same_layouts() -> None:
     ("call", "error", "says"),
     [
         (lambda: Pinpad(observation="one-hot"), SpecError, "did you mean 'onehot'"),
-        (lambda: Pinpad(size=0), SpecError, "size=0 is too small"),
-        (lambda: Pinpad(walls=-1), SpecError, "walls=-1 is too small"),
-        (lambda: Pinpad(horizon=0), SpecError, "horizon=0 is too small"),
+        (lambda: Pinpad(size=0), SpecError, "size must be an integer of at least 1, not 0"),
+        (lambda: Pinpad(walls=-1), SpecError, "walls must be an integer of at least 0, not -1"),
+        (lambda: Pinpad(horizon=0), SpecError, "horizon must be an integer of at least 1, not 0"),
         (lambda: Pinpad(colours=7), SpecError, "7 colours are not a whole number of subgoals of 2"),
         (lambda: Pinpad(size=3), SpecError, "do not fit into size 3"),
         (

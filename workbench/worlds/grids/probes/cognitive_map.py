@@ -19,10 +19,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from probes._inputs import to_numpy
 from probes.mlp import perceptron
 from probes.torch_probe import TorchProbe, row_groups, scaling
 from probes.torch_training import check_training, hold_out, resolve_device, seeded, shuffled
+from workbench.arguments import to_numpy
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.worlds.grids.probes.cells import CELLS, PADDING, CellMaps, cell_class, decode_map, encode_maps, locate
 from workbench.worlds.grids.probes.map_scores import map_scores

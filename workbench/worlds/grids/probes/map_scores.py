@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from probes._inputs import to_numpy
 from probes.cluster_sums import ClusterSums
+from workbench.arguments import to_numpy
 from workbench.errors import DataError
 from workbench.statistics import Interval
 from workbench.worlds.grids.probes.cells import CELLS, PADDING, cell_class, locate

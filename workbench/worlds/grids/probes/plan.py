@@ -20,11 +20,11 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from probes._inputs import to_numpy
 from probes.ridge_path import ALPHAS
 from probes.shared import SharedRidge
 from probes.torch_probe import TorchProbe, row_groups, scaling
 from probes.torch_training import check_training, hold_out, resolve_device, seeded, shuffled
+from workbench.arguments import to_numpy
 from workbench.errors import DataError, SpecError, check_known
 from workbench.worlds.grids.probes.plan_scores import N_SYMBOLS, PAD, checked_plans, next_moves, plan_scores
 

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from probes._inputs import to_numpy
 from probes.cluster_sums import ClusterSums
+from workbench.arguments import to_numpy
 from workbench.errors import DataError
 from workbench.worlds.moves import Move
 
