@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.workbench.models.architectures import KINDS, PAGE, page, verdict
+from tests.workbench.models.architectures import PAGE, page, verdict
+from tests.workbench.models.tiny_architectures import KINDS
 
 _ROWS = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][1:]
 

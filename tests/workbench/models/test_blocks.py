@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.workbench.models.architectures import tiny_architecture
+from tests.workbench.models.tiny_architectures import tiny_architecture
 from workbench.errors import ModelError, SiteError
 from workbench.models.blocks import Structure, find_blocks, structure
 from workbench.models.check import check_backend

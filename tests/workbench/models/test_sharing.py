@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.workbench.models.architectures import tiny_architecture
+from tests.workbench.models.tiny_architectures import tiny_architecture
 from workbench.errors import ModelError, WorkbenchWarning
 from workbench.models import decoding_path
 from workbench.models.hf import HuggingFaceBackend
