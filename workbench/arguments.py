@@ -44,8 +44,8 @@ def shown(value: object) -> str:
     return f"{text if len(text) <= _WIDTH else text[: _WIDTH - 3] + '...'} ({type(value).__name__})"
 
 
-def integer(value: Any, what: str, least: int | None = None) -> int:
-    """An integer of any library, at least ``least``; truth values and fractions are none.
+def integer(value: Any, what: str, least: int | None = None, most: int | None = None) -> int:
+    """An integer of any library, from ``least`` to ``most``; truth values and fractions are none.
 
     >>> integer(np.int64(3), "n", least=1)
     3
@@ -55,8 +55,9 @@ def integer(value: Any, what: str, least: int | None = None) -> int:
         found = index(value) if not truth else None
     except UNREADABLE:
         found = None
-    if found is None or (least is not None and found < least):
+    if found is None or (least is not None and found < least) or (most is not None and found > most):
         bound = "" if least is None else f" of at least {least}"
+        bound += "" if most is None else f" and at most {most}"
         raise SpecError(f"{what} must be an integer{bound}, not {shown(value)}")
     return found
 

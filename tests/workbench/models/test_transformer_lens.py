@@ -80,6 +80,23 @@ def test_hooks_that_a_user_put_on_the_bridge_stay(model_on: Maker) -> None:
         point.fwd_hooks.clear()
 
 
+def test_an_interrupt_while_hooks_are_put_leaves_none(model_on: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_on("llama", "transformer_lens")
+    point = model.backend.bridge.hook_dict["blocks.1.hook_resid_post"]
+    before = model.forward(["a b"], [1, 2]).activations[2]
+    put = type(point).add_hook
+
+    def interrupted(self: Any, *given: Any, **options: Any) -> None:
+        put(self, *given, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(type(point), "add_hook", interrupted)
+        model.forward(["a b"], [1])
+    assert not point._forward_hooks and not point.fwd_hooks
+    assert torch.equal(model.forward(["a b"], [1, 2]).activations[2], before)
+
+
 def test_precision_and_device_are_the_models_own() -> None:
     hf_model = tiny_hf_model("llama").to(torch.bfloat16)
     model = LanguageModel(TransformerLensBackend(hf_model, tiny_tokenizer()), tiny_tokenizer(), "half")
