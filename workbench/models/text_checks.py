@@ -136,9 +136,9 @@ class TextChecks(HookedChecks):
 
     def sharing(self) -> float:
         """Decoding works around rows that cannot share a batch: that is to be the model's doing, not the back end's."""
-        slots = len(self.long_prompt) + _N * self.new
-        found = path_of(self.model.backend, slots)
-        plain = path_of(HuggingFaceBackend(self.reference.hf_model), slots)
+        tokens, slots = len(self.long_prompt) + self.new, len(self.long_prompt) + _N * self.new
+        found = path_of(self.model.backend, tokens, slots)
+        plain = path_of(HuggingFaceBackend(self.reference.hf_model), tokens, slots)
         if found.name != SHARED == plain.name:
             raise AssertionError(f"{found.reason} on this back end only")
         return 0.0
