@@ -123,7 +123,7 @@ class TextChecks(HookedChecks):
         return max(1, min(self._width(), self._affordable(), self.limit - self.new))
 
     def _width(self) -> int:
-        widths = [width for width in special_widths(self.model.config) if width < self.limit]
+        widths = [width for width in special_widths(self.model.backend.hf_model) if width < self.limit]
         return max(widths, default=len(self.prompts[0])) + 2 * self.new
 
     def _affordable(self) -> int:
