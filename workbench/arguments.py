@@ -161,7 +161,7 @@ def listed(values: Any, what: str, hint: str = "", kind: str = "a list") -> list
 
     Errors say that ``kind`` is expected, and end with ``hint``.
 
-    >>> listed(np.array([1, 2]), "steps")
+    >>> listed(range(1, 3), "steps")
     [1, 2]
     """
     single = isinstance(values, str | bytes | bytearray | Mapping) or getattr(values, "ndim", 1) == 0
