@@ -53,6 +53,7 @@ N_CALLS = int(os.environ.get("WORKBENCH_ANY_ARGUMENTS", "1500"))
 SEED = int(os.environ.get("WORKBENCH_ANY_SEED", "0"))
 SECONDS = 60  # after which a call hangs
 
+
 @cache
 def _model() -> Any:
     return tiny_model("llama")
