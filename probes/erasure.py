@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,7 +20,7 @@ from torch import Tensor
 from probes._artifact import read_artifact, write_artifact
 from probes.fold_moments import FoldMoments, Task
 from probes.moments import spread_of
-from workbench.arguments import flag, refused
+from workbench.arguments import flag, real_array, refused
 from workbench.errors import ArtifactError, DataError
 from workbench.models.fingerprint import ModelStamp, check_stamp
 from workbench.sites import Site
@@ -136,6 +137,8 @@ def leace(
         raise DataError("erasure needs at least two rows")
     if task == "classification" and bool(((moments.class_counts > 0).sum(1) < 2).any()):
         raise DataError(f"y holds one class only, {moments.labels[0]!r}: there is nothing to erase")
+    if task == "regression" and not np.ptp(real_array(y, "y"), axis=0).any():
+        raise DataError("y is the same in every row: there is nothing to erase")
     d, columns = total.xy.shape
     # LEACE never adds variance (tr P S P' = tr Q S, Q a projection): the package's guard would only act on rounding.
     shrinkage = flag(shrinkage, "shrinkage")

@@ -130,6 +130,8 @@ class TorchClassifier(ClassifierMixin, TorchProbe):
             X, y = validate_data(self, to_numpy(X), to_numpy(y), dtype=np.float32)
             check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError(f"a classifier cannot be fitted on one class: all rows are {y[:1].tolist()[0]!r}")
         weights = balanced_weights(self.classes_, labels, self.class_weight)
 
         def loss(logits: Tensor, targets: Tensor) -> Tensor:

@@ -46,8 +46,8 @@ def shown(value: object) -> str:
     return f"{text if len(text) <= _WIDTH else text[: _WIDTH - 3] + '...'} ({type(value).__name__})"
 
 
-def integer(value: Any, what: str, least: int | None = None) -> int:
-    """An integer of any library, at least ``least``; truth values and fractions are none.
+def integer(value: Any, what: str, least: int | None = None, most: int | None = None) -> int:
+    """An integer of any library, from ``least`` to ``most``; truth values and fractions are none.
 
     >>> integer(np.int64(3), "n", least=1)
     3
@@ -57,8 +57,9 @@ def integer(value: Any, what: str, least: int | None = None) -> int:
         found = index(value) if not truth else None
     except UNREADABLE:
         found = None
-    if found is None or (least is not None and found < least):
+    if found is None or (least is not None and found < least) or (most is not None and found > most):
         bound = "" if least is None else f" of at least {least}"
+        bound += "" if most is None else f" and at most {most}"
         raise SpecError(f"{what} must be an integer{bound}, not {shown(value)}")
     return found
 
@@ -163,7 +164,7 @@ def listed(values: Any, what: str, hint: str = "", kind: str = "a list") -> list
     A text, bytes, dict, set (which has no order) or table (whose entries are names of columns) is none.
     Errors say that ``kind`` is expected, and end with ``hint``.
 
-    >>> listed(np.array([1, 2]), "steps")
+    >>> listed(range(1, 3), "steps")
     [1, 2]
     """
     single = isinstance(values, NO_LISTS) or getattr(values, "ndim", 1) == 0 or hasattr(values, "columns")

@@ -50,6 +50,19 @@ def test_models_check_prints_the_report_and_its_exit_code_says_whether_it_held(
     assert "FAILED" in capsys.readouterr().out
 
 
+def test_models_check_of_a_model_that_is_refused_is_a_failed_check_with_its_line(
+    shipped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "check", "wreck"]) == 1
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row.startswith("the model loads") and "FAILED  ModelError: cannot load 'wreck'" in row
+
+
+def test_models_check_takes_a_model_that_acts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "check", "pinpad-base"]) == 0
+    assert "episodes played step by step equal the reference" in capsys.readouterr().out
+
+
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """Stands in for training; returns what it was asked for."""

@@ -19,7 +19,7 @@ MARKDOWN = {
 NAMED = {"help", "text", "label", "body"}
 PAGES = [
     file
-    for folder in ("apps/explorer", "workbench/views", "workbench/families")
+    for folder in ("apps/explorer", "workbench")
     for file in sorted((ROOT / folder).rglob("*.py"))
     if "import streamlit" in file.read_text()
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shutil
@@ -13,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from apps.cli.main import main
 from tests.killing import kill_run, row_files
 from workbench.families import families
 from workbench.runs import load_run
@@ -37,16 +40,22 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(installed: Path) -> Iterator[None]:
-    """Processes that are started meanwhile find the package."""
+    """This process and those that it starts meanwhile find the package."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
+        patch.syspath_prepend(installed)
+        patch.setattr("workbench.figures.saving._pictures", lambda figures, say: {})  # no browser here
+        families.cache_clear()
         yield
+    families.cache_clear()
+    sys.modules.pop("toy_family", None)
 
 
 def workbench(*words: object) -> str:
     """What a command prints."""
-    command = [*WORKBENCH, *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main([*map(str, words)]) == 0
+    return out.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +111,7 @@ def test_runs_are_listed_and_shown(ran: tuple[Path, str]) -> None:
 
 def test_killed_in_the_middle_it_goes_on_to_the_same_tables(found: None, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
-    spec.write_text(f"texts: {[f'Button 1 paid {i} points.' for i in range(600)]}\n")
+    spec.write_text(f"texts: {[f'Button 1 paid {i} points.' for i in range(200)]}\n")
     command = ["run", "toy", "--spec", spec, "--name", "first", "--runs"]
     killed, whole = (tmp_path / name / "toy" / "first" for name in ("killed", "whole"))
     kill_run(killed, 2, [*WORKBENCH, *map(str, command), str(tmp_path / "killed")])
@@ -115,17 +124,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_tables(found: None, tmp_pat
         pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
 
 
-@pytest.fixture
-def here(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This process finds it too."""
-    monkeypatch.syspath_prepend(installed)
-    families.cache_clear()
-    yield
-    families.cache_clear()
-    sys.modules.pop("toy_family", None)
-
-
-def test_the_explorer_has_a_page_with_its_figure_and_claims(ran: tuple[Path, str], here: None, open_app) -> None:
+def test_the_explorer_has_a_page_with_its_figure_and_claims(ran: tuple[Path, str], open_app) -> None:
     runs, _ = ran
     app = open_app(runs, page="Toy")
     assert "the norm grows with depth" in app.dataframe[0].value["claim"].tolist()

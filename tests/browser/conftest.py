@@ -5,7 +5,8 @@ pytest-xdist has one.  The browser is the Chromium of this machine ($CHROMIUM, o
 never downloaded, and without one the tests are skipped.  Every tab lives in a browser context of its own, as another
 user's would.
 
-WORKBENCH_SCREENSHOTS=DIR keeps the screenshots in DIR; without it they are in pytest's folder of temporary files.
+WORKBENCH_SCREENSHOTS=DIR keeps screenshots in DIR; without it there are only those of failed tests, in pytest's folder
+of temporary files.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.browser.serving import PATIENCE, ROOT, Server, serving
-from tests.browser.tab import Tab
+from tests.browser.tab import KEPT, Tab
 from tests.workbench.families.east.figures import east_run
 from tests.workbench.families.goal_directedness.figures import goal_run as made_goal_run
 
@@ -60,8 +61,7 @@ def browser(chromium: str) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the screenshots go."""
-    kept = os.environ.get("WORKBENCH_SCREENSHOTS")
-    folder = Path(kept).resolve() if kept else tmp_path_factory.mktemp("screenshots")
+    folder = Path(KEPT).resolve() if KEPT else tmp_path_factory.mktemp("screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -133,5 +133,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if call.when == "call" and report.failed:
         for number, tab in enumerate(item.stash.get(TABS, [])):
             with contextlib.suppress(Exception):
-                report.sections.append(("screenshot", f"{tab.page.url}\n{tab.shoot(f'failed {item.name} {number}')}"))
+                picture = tab.shoot(f"failed {item.name} {number}", failed=True)
+                report.sections.append(("screenshot", f"{tab.page.url}\n{picture}"))
     return report

@@ -6,6 +6,7 @@ machine than the server.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ STILL = """quiet => {
     return !busy && now - window.stillSince > quiet;
 }"""
 PROBED = re.compile(r"/[^/]+/_stcore/(health|host-config)$")  # Streamlit asks below the page's path first
+KEPT = os.environ.get("WORKBENCH_SCREENSHOTS")
 OVERFLOW = """() => Math.max(...[document.documentElement, ...document.querySelectorAll('[data-testid=stMain]')]
     .map(each => each.scrollWidth - each.clientWidth))"""
 
@@ -146,8 +148,10 @@ class Tab:
         script = "all => all.filter(e => e.offsetParent).map(e => (e.layout.title && e.layout.title.text) || '')"
         return list(self.page.locator(".js-plotly-plot").evaluate_all(script))
 
-    def shoot(self, name: str) -> Path:
-        """Write a screenshot of the whole page."""
+    def shoot(self, name: str, failed: bool = False) -> Path | None:
+        """Write a screenshot of the whole page, which takes a second, where they are kept or the test has failed."""
+        if not (failed or KEPT):
+            return None
         path = self.shots / f"{re.sub('[^A-Za-z0-9]+', '-', name).strip('-').lower()}.png"
         tall = self.page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
         size = self.page.viewport_size

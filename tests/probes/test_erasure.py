@@ -111,6 +111,8 @@ def test_an_eraser_is_saved_with_where_it_belongs(make_rows, tmp_path):
 
 @pytest.mark.parametrize("y", [["a"] * 4, [[0, 0], [1, 0], [0, 0], [1, 0]]], ids=["one target", "one of two targets"])
 def test_labels_of_one_class_are_refused_in_one_line(y):
+    with pytest.raises(DataError, match=r"^y is the same in every row: there is nothing to erase$"):
+        leace(np.eye(4), np.full(4, 0.1), "regression")
     with pytest.raises(DataError, match=r"^y holds one class only[^\n]*nothing to erase$"):
         leace(torch.randn(4, 3), y)
 

@@ -222,7 +222,7 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(make_rows):
         LDAProbe().fit(data.X, np.ones(600, dtype=int))
     with pytest.raises(SpecError, match="at least 2 groups"):
         RidgeProbe().fit(data.X, data.y, np.zeros(600))
-    with pytest.raises(SpecError, match="shrinkage.* must be a finite number from 0 to 1, not 2"):
+    with pytest.raises(SpecError, match=r"shrinkage.* must be a finite number from 0 to 1, not 2"):
         LDAProbe(shrinkage=2).fit(data.X, data.y)
     with pytest.raises(SpecError, match="penalties >= 0"):
         RidgeProbe(alphas=[-1.0]).fit(data.X, data.y)

@@ -127,3 +127,8 @@ def test_regression_learns_a_bent_function():
 def test_unusable_hyperparameters_are_named(xor, changes, says):
     with pytest.raises(SpecError, match=says):
         MLPProbe(**changes).fit(xor[0], xor[1])
+
+
+def test_one_class_is_refused_as_by_every_classifier():
+    with pytest.raises(DataError, match="cannot be fitted on one class: all rows are 1"):
+        MLPProbe(**SMALL).fit(np.eye(4), np.ones(4, dtype=int))

@@ -11,8 +11,6 @@ import os
 import random
 import warnings
 from collections.abc import Callable, Iterator
-from decimal import Decimal
-from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ import probes
 import steering
 from probes import duplicate_groups, evaluate, group_folds, group_holdout, leace, make_probe, online_code
 from steering import Add, SteeringVector
+from tests.workbench.anything import ANYTHING, Make
 from workbench.activations import ActivationSet, capture, replay
 from workbench.errors import WorkbenchError
 from workbench.labels import label_array
@@ -50,53 +49,9 @@ from workbench.worlds.grids.mazes import make_layout
 from workbench.worlds.pinpad.env import PinpadEnv
 from workbench.worlds.pinpad.pinpad import Pinpad
 
-N_CALLS = int(os.environ.get("WORKBENCH_ANY_ARGUMENTS", "3000"))
+N_CALLS = int(os.environ.get("WORKBENCH_ANY_ARGUMENTS", "1500"))
 SEED = int(os.environ.get("WORKBENCH_ANY_SEED", "0"))
 SECONDS = 60  # after which a call hangs
-
-Make = Callable[[], Any]
-
-
-def _deep() -> list[Any]:
-    deep: list[Any] = []
-    for _ in range(2000):
-        deep = [deep]
-    return deep
-
-
-class _Odd:
-    """An object of no use that says so at length."""
-
-    def __repr__(self) -> str:
-        return "<odd\nobject>"
-
-
-# Made anew for each call, since a generator is used up.
-ANYTHING: dict[str, Make] = {
-    "None": lambda: None, "True": lambda: True, "False": lambda: False, "0": lambda: 0, "1": lambda: 1, "-1": lambda: -1,
-    "2": lambda: 2, "10**30": lambda: 10**30, "-2**63": lambda: -(2**63), "0.5": lambda: 0.5, "-2.5": lambda: -2.5,
-    "nan": lambda: float("nan"), "inf": lambda: float("inf"), "1e300": lambda: 1e300, "1e-40": lambda: 1e-40, "1j": lambda: 1j,
-    "''": lambda: "", "'a b'": lambda: "a b", "'1'": lambda: "1", "'1.resid_post'": lambda: "1.resid_post", "newline": lambda: "a\nb",
-    "nul": lambda: "a\0b", "long": lambda: "x" * 5000, "surrogate": lambda: "\ud800", "b'ab'": lambda: b"ab", "bytearray": lambda: bytearray(b"ab"),
-    "[]": lambda: [], "[[]]": lambda: [[]], "[None]": lambda: [None], "[1]": lambda: [1], "[1.5]": lambda: [1.5], "['a']": lambda: ["a"],
-    "['a', 1]": lambda: ["a", 1], "[nan]": lambda: [float("nan")], "[[1, 2], [3]]": lambda: [[1, 2], [3]], "[True]": lambda: [True], "deep": _deep,
-    "[b'a']": lambda: [b"a"], "[{}]": lambda: [{}], "[odd]": lambda: [_Odd()], "[10**30]": lambda: [10**30], "(1, 2)": lambda: (1, 2), "()": lambda: (),
-    "{}": lambda: {}, "{'a': 1}": lambda: {"a": 1}, "{1: [2]}": lambda: {1: [2]}, "{1, 2}": lambda: {1, 2}, "range": lambda: range(3),
-    "generator": lambda: (i for i in range(3)), "np.int64": lambda: np.int64(3), "np.float32": lambda: np.float32(0.5),
-    "np.nan": lambda: np.float64("nan"), "np.bool": lambda: np.bool_(True), "np 0-d": lambda: np.array(1), "np ints": lambda: np.array([1, 2]),
-    "np table": lambda: np.array([[1.0, 2.0], [3.0, 4.0]]), "np empty": lambda: np.array([]), "np text": lambda: np.array(["a", "b"]),
-    "np None": lambda: np.array([None, 1]), "np complex": lambda: np.array([1j, 2.0]), "np 3-d": lambda: np.zeros((2, 2, 2)),
-    "np time": lambda: np.array(["2020-01-01"], dtype="datetime64[D]"), "np structured": lambda: np.zeros(2, dtype=[("a", int)]),
-    "torch 0-d": lambda: torch.tensor(1), "torch ints": lambda: torch.tensor([1, 2]), "torch table": lambda: torch.ones(2, 3),
-    "torch nan": lambda: torch.tensor([float("nan"), 1.0]), "torch complex": lambda: torch.tensor([1j, 2.0]), "torch bool": lambda: torch.tensor([True]),
-    "torch empty": lambda: torch.empty(0), "torch half": lambda: torch.ones(32, dtype=torch.bfloat16), "torch meta": lambda: torch.ones(32, device="meta"),
-    "torch grad": lambda: torch.ones(32, requires_grad=True), "torch sparse": lambda: torch.eye(3).to_sparse(), "series": lambda: pd.Series([1, 2], [7, 3]),
-    "series text": lambda: pd.Series(["a", "b"]), "series NA": lambda: pd.Series([1, pd.NA]), "series category": lambda: pd.Series(["a", "b"], dtype="category"),
-    "frame": lambda: pd.DataFrame({"a": [1, 2]}), "frame twice": lambda: pd.DataFrame([[1, 2]], columns=["a", "a"]), "index": lambda: pd.Index([1, 2]), "NA": lambda: pd.NA, "time": lambda: pd.Timestamp("2020-01-01"),
-    "odd": _Odd, "int": lambda: int, "len": lambda: len, "error": lambda: ValueError("x"), "path": lambda: Path("x"), "site": lambda: Site(1),
-    "scope": Scope, "slice": lambda: slice(0, 1), "ellipsis": lambda: ..., "Decimal": lambda: Decimal("1.5"), "Fraction": lambda: Fraction(1, 2),
-    "vector": lambda: SteeringVector(1, torch.ones(32)), "add": lambda: Add(torch.ones(32), site=1), "module": lambda: np, "dtype": lambda: torch.float32,
-}  # fmt: skip
 
 
 @cache
@@ -143,7 +98,7 @@ PROMPTS = [
     lambda: [[{"role": "user", "content": "a"}], "b"],
 ]
 SITES = [lambda: 1, lambda: "2.mlp_out", lambda: [0, -1], lambda: range(2), lambda: Site(3), lambda: [np.int64(2)]]
-STEER = [lambda: [], lambda: [Add(torch.ones(32), 2.0, site=1)], lambda: (SteerOnce(),)]
+STEER = [lambda: [], lambda: [Add(torch.ones(32), 2.0, site=1)], lambda: (_steer_once(),)]
 INT = [lambda: 1, lambda: 2, lambda: np.int64(3), lambda: torch.tensor(2)]
 SEED_ = [lambda: 0, lambda: np.int64(7), lambda: -5]
 VECTOR = [
@@ -158,13 +113,13 @@ SCOPE = [lambda: "prompt", lambda: Scope(), lambda: "generation[0:2]"]
 SMALL = [lambda: 40, lambda: np.int64(50)]
 
 
-def SteerOnce() -> Any:
+def _steer_once() -> Any:
     return Add(SteeringVector(2, torch.ones(32)), 0.5)
 
 
 def _steered(kind: str, **given: Any) -> Any:
     made = getattr(steering, kind)(*[given.pop(name) for name in ("first", "second") if name in given], **given)
-    return _model().forward(["a b", "c d"], [3], [made])[0] if False else _model().forward(["a b", "c d"], [3], [made])
+    return _model().forward(["a b", "c d"], [3], [made])
 
 
 def _run(root: Any, work: Callable[[RunFolder], Any]) -> Any:
@@ -188,16 +143,26 @@ def calls(root: Path) -> dict[str, tuple[Callable[..., Any], dict[str, list[Make
     fitted = make_probe("logistic").fit(_rows()[0], _rows()[1])
     none: Make = lambda: None  # noqa: E731
     found: dict[str, tuple[Callable[..., Any], dict[str, list[Make]]]] = {
-        "load_model": (load_model, {"path_or_hub_id": [lambda: "no/such"], "backend": [lambda: "hf"], "device": [none, lambda: "cpu"], "dtype": [lambda: "float32"], "revision": [none], "device_map": [none], "trust_remote_code": [lambda: False]}),
-        "forward": (m.forward, {"prompts": PROMPTS, "sites": SITES, "interventions": STEER, "logits": [lambda: True], "row_numbers": [none, lambda: [0, 1]], "select": [none]}),
-        "generate": (m.generate, {"prompts": PROMPTS, "n": [*INT, lambda: [1, 2]], "max_new_tokens": INT, "temperature": [lambda: 0, lambda: 0.7], "top_p": [lambda: 0.9], "top_k": [lambda: 0, lambda: 5], "stop": [lambda: (), lambda: "x", lambda: ["x", "y"]], "seeds": [*SEED_, lambda: np.array([1, 2])], "interventions": STEER, "cache": [none, m.prompt_cache]}),
-        "score": (m.score, {"prompts": PROMPTS, "continuations": [lambda: [[" b"], [" c", " d"]], lambda: [[[5, 6]], []]], "interventions": STEER, "cache": [none, m.prompt_cache]}),
+        "load_model": (load_model, {"path_or_hub_id": [lambda: "no/such"], "backend": [lambda: "hf"], "device": [none,
+            lambda: "cpu"], "dtype": [lambda: "float32"], "revision": [none], "device_map": [none],
+            "trust_remote_code": [lambda: False]}),
+        "forward": (m.forward, {"prompts": PROMPTS, "sites": SITES, "interventions": STEER, "logits": [lambda: True],
+            "row_numbers": [none, lambda: [0, 1]], "select": [none]}),
+        "generate": (m.generate, {"prompts": PROMPTS, "n": [*INT, lambda: [1, 2]], "max_new_tokens": INT,
+            "temperature": [lambda: 0, lambda: 0.7], "top_p": [lambda: 0.9], "top_k": [lambda: 0, lambda: 5],
+            "stop": [lambda: (), lambda: "x", lambda: ["x", "y"]], "seeds": [*SEED_, lambda: np.array([1, 2])],
+            "interventions": STEER, "cache": [none, m.prompt_cache]}),
+        "score": (m.score, {"prompts": PROMPTS, "continuations": [lambda: [[" b"], [" c", " d"]], lambda: [[[5, 6]],
+            []]], "interventions": STEER, "cache": [none, m.prompt_cache]}),
         "encode": (m.encode, {"prompt": [lambda: "a", lambda: [5, 6]]}),
         "encode_all": (m.encode_all, {"prompts": PROMPTS}),
         "encode_continuation": (m.encode_continuation, {"text": [lambda: " b"]}),
         "decode": (m.decode, {"tokens": [lambda: [5, 6], lambda: np.array([5, 6])]}),
         "steered": (lambda interventions: m.steered(interventions).__enter__(), {"interventions": STEER}),
-        "capture": (lambda **k: capture(m, **k), {"inputs": PROMPTS, "sites": SITES, "positions": [lambda: "last", lambda: [-1, 0], lambda: Window(0, 1), lambda: "mean"], "labels": [none, lambda: {"word": ["x", "y"]}], "groups": [none, lambda: ["g", "h"], lambda: [1, 2]], "batch_tokens": [none, lambda: 16], "dtype": [none, lambda: "float32"], "device": [lambda: "cpu"], "interventions": STEER}),
+        "capture": (lambda **k: capture(m, **k), {"inputs": PROMPTS, "sites": SITES, "positions": [lambda: "last",
+            lambda: [-1, 0], lambda: Window(0, 1), lambda: "mean"], "labels": [none, lambda: {"word": ["x", "y"]}],
+            "groups": [none, lambda: ["g", "h"], lambda: [1, 2]], "batch_tokens": [none, lambda: 16], "dtype": [none,
+            lambda: "float32"], "device": [lambda: "cpu"], "interventions": STEER}),
         "replay": (lambda inputs: replay(m, inputs, [1]), {"inputs": PROMPTS}),
         "as_generated": (as_generated, {"interventions": STEER, "prompt_lengths": [lambda: 2, lambda: [2, 3]]}),
         "Site": (Site, {"layer": INT, "component": [lambda: "mlp_out"]}),
@@ -207,7 +172,9 @@ def calls(root: Path) -> dict[str, tuple[Callable[..., Any], dict[str, list[Make
         "Scope": (Scope, {"prompt": [none, Window, lambda: Window(-1)], "generation": [none, Window]}),
         "Scope.parse": (Scope.parse, {"text": SCOPE}),
         "Window": (Window, {"start": [none, lambda: 1], "stop": [none, lambda: 3]}),
-        "SteeringVector": (SteeringVector, {"site": [lambda: 1, lambda: Site(2)], "vector": [lambda: torch.ones(32), lambda: np.ones(32), lambda: [1.0, 2.0]], "fingerprint": [none, lambda: "abc"], "basis": [lambda: "raw"], "name": [lambda: "v"], "metadata": [dict, lambda: {"a": 1}]}),
+        "SteeringVector": (SteeringVector, {"site": [lambda: 1, lambda: Site(2)], "vector": [lambda: torch.ones(32),
+            lambda: np.ones(32), lambda: [1.0, 2.0]], "fingerprint": [none, lambda: "abc"], "basis": [lambda: "raw"],
+            "name": [lambda: "v"], "metadata": [dict, lambda: {"a": 1}]}),
         "vector * x": (lambda x: (vector * x, x * vector), {"x": MULTIPLIER[:2]}),
         "vector / x": (lambda x: vector / x, {"x": MULTIPLIER[:2]}),
         "vector + x": (lambda x: vector + x, {"x": [lambda: vector]}),
@@ -219,22 +186,40 @@ def calls(root: Path) -> dict[str, tuple[Callable[..., Any], dict[str, list[Make
         "for_model": (vector.for_model, {"model": [lambda: m], "force": [lambda: True]}),
         "vector.save": (vector.save, {"path": [lambda: root / "v.safetensors"]}),
         "vector.load": (SteeringVector.load, {"path": [lambda: root / "v.safetensors"], "model": [none, lambda: m]}),
-        "Add": (lambda **k: _steered("Add", **k), {"first": VECTOR, "second": MULTIPLIER, "site": SITE, "scope": SCOPE}),
-        "Ablate": (lambda **k: _steered("Ablate", **k), {"first": [*VECTOR, lambda: [torch.ones(32), torch.randn(32)]], "multiplier": MULTIPLIER, "site": SITE, "scope": SCOPE}),
-        "SetProjection": (lambda **k: _steered("SetProjection", **k), {"first": VECTOR, "second": MULTIPLIER, "multiplier": MULTIPLIER, "site": SITE}),
-        "Replace": (lambda **k: _steered("Replace", **k), {"first": VECTOR, "multiplier": MULTIPLIER, "site": SITE, "scope": SCOPE}),
-        "Affine": (lambda **k: _steered("Affine", **k), {"first": [lambda: torch.eye(32)], "second": [lambda: torch.ones(32)], "multiplier": MULTIPLIER, "site": SITE}),
-        "relative_dose": (steering.relative_dose, {"vector": VECTOR[:2], "activations": [lambda: torch.ones(3, 32)], "multiplier": [lambda: 2.0]}),
-        "multiplier_for": (steering.multiplier_for, {"relative": [lambda: 2.0], "vector": VECTOR[:2], "activations": [lambda: torch.ones(3, 32)]}),
-        "entropy_weighted": (steering.entropy_weighted, {"activations": X[:2], "entropy": [lambda: _rows()[3].clip(0), lambda: torch.rand(40)], "runs": GROUPS}),
-        "mean_difference": (steering.mean_difference, {"activations": X[:2], "positive": [Y[0], Y[2], Y[4]], "groups": [none, *GROUPS]}),
-        "pca_difference": (steering.pca_difference, {"activations": X[:2], "positive": [Y[0], Y[4]], "groups": [none, *GROUPS]}),
-        "linear_probe_direction": (steering.linear_probe_direction, {"activations": X[:2], "positive": [Y[0], Y[4]], "groups": [none, *GROUPS], "C": [lambda: 1.0]}),
+        "Add": (lambda **k: _steered("Add", **k), {"first": VECTOR, "second": MULTIPLIER, "site": SITE,
+            "scope": SCOPE}),
+        "Ablate": (lambda **k: _steered("Ablate", **k), {"first": [*VECTOR, lambda: [torch.ones(32),
+            torch.randn(32)]], "multiplier": MULTIPLIER, "site": SITE, "scope": SCOPE}),
+        "SetProjection": (lambda **k: _steered("SetProjection", **k), {"first": VECTOR, "second": MULTIPLIER,
+            "multiplier": MULTIPLIER, "site": SITE}),
+        "Replace": (lambda **k: _steered("Replace", **k), {"first": VECTOR, "multiplier": MULTIPLIER, "site": SITE,
+            "scope": SCOPE}),
+        "Affine": (lambda **k: _steered("Affine", **k), {"first": [lambda: torch.eye(32)],
+            "second": [lambda: torch.ones(32)], "multiplier": MULTIPLIER, "site": SITE}),
+        "relative_dose": (steering.relative_dose, {"vector": VECTOR[:2], "activations": [lambda: torch.ones(3, 32)],
+            "multiplier": [lambda: 2.0]}),
+        "multiplier_for": (steering.multiplier_for, {"relative": [lambda: 2.0], "vector": VECTOR[:2],
+            "activations": [lambda: torch.ones(3, 32)]}),
+        "entropy_weighted": (steering.entropy_weighted, {"activations": X[:2], "entropy": [lambda: _rows()[3].clip(0),
+            lambda: torch.rand(40)], "runs": GROUPS}),
+        "mean_difference": (steering.mean_difference, {"activations": X[:2], "positive": [Y[0], Y[2], Y[4]],
+            "groups": [none, *GROUPS]}),
+        "pca_difference": (steering.pca_difference, {"activations": X[:2], "positive": [Y[0], Y[4]], "groups": [none,
+            *GROUPS]}),
+        "linear_probe_direction": (steering.linear_probe_direction, {"activations": X[:2], "positive": [Y[0], Y[4]],
+            "groups": [none, *GROUPS], "C": [lambda: 1.0]}),
         "get_estimator": (steering.get_estimator, {"name": [lambda: "mean_difference"]}),
-        "evaluate": (evaluate, {"probe": [lambda: make_probe("mass-mean")], "X": X, "y": Y, "groups": GROUPS, "folds": [lambda: 3, none], "seed": SEED_, "clusters": [none, *GROUPS], "controls": [lambda: ("majority",), lambda: []], "holdout": [lambda: 0.3], "metrics": [none, lambda: ["accuracy"]], "shuffles": INT, "resamples": SMALL, "types": [none], "control_features": [none]}),
-        "evaluate set": (lambda **k: evaluate(make_probe("mass-mean"), _set(), resamples=20, folds=3, controls=(), **k), {"site": [none, lambda: 1], "target": [lambda: "y", lambda: "word"], "clusters": [none, lambda: "word"]}),
-        "online_code": (online_code, {"probe": [lambda: make_probe("mass-mean")], "X": X, "y": Y, "groups": GROUPS, "seed": SEED_}),
-        "leace": (leace, {"X": X, "y": Y, "task": [lambda: "classification"], "shrinkage": [lambda: False], "site": SITE, "basis": [lambda: "raw"]}),
+        "evaluate": (evaluate, {"probe": [lambda: make_probe("mass-mean")], "X": X, "y": Y, "groups": GROUPS,
+            "folds": [lambda: 3, none], "seed": SEED_, "clusters": [none, *GROUPS],
+            "controls": [lambda: ("majority",), lambda: []], "holdout": [lambda: 0.3], "metrics": [none,
+            lambda: ["accuracy"]], "shuffles": INT, "resamples": SMALL, "types": [none], "control_features": [none]}),
+        "evaluate set": (lambda **k: evaluate(make_probe("mass-mean"), _set(), resamples=20, folds=3, controls=(),
+            **k), {"site": [none, lambda: 1], "target": [lambda: "y", lambda: "word"], "clusters": [none,
+            lambda: "word"]}),
+        "online_code": (online_code, {"probe": [lambda: make_probe("mass-mean")], "X": X, "y": Y, "groups": GROUPS,
+            "seed": SEED_}),
+        "leace": (leace, {"X": X, "y": Y, "task": [lambda: "classification"], "shrinkage": [lambda: False],
+            "site": SITE, "basis": [lambda: "raw"]}),
         "erasure": (lambda x: erase()(x), {"x": [lambda: torch.ones(3, 4)]}),
         "group_folds": (group_folds, {"groups": GROUPS, "folds": [lambda: 3], "seed": SEED_, "y": [none, *Y]}),
         "group_holdout": (group_holdout, {"groups": GROUPS, "share": [lambda: 0.3], "seed": SEED_, "y": [none, *Y]}),
@@ -242,44 +227,76 @@ def calls(root: Path) -> dict[str, tuple[Callable[..., Any], dict[str, list[Make
         "predict": (fitted.predict, {"X": X}),
         "predict_proba": (fitted.predict_proba, {"X": X}),
         "make_probe": (lambda name, **k: make_probe(name, **k), {"name": [lambda: "lda"]}),
-        "save_probe": (lambda **k: probes.save_probe(fitted, **k), {"path": [lambda: root / "p.safetensors"], "site": SITE[:3], "basis": [lambda: "raw"], "fingerprint": [none], "metadata": [none, dict]}),
+        "save_probe": (lambda **k: probes.save_probe(fitted, **k), {"path": [lambda: root / "p.safetensors"],
+            "site": SITE[:3], "basis": [lambda: "raw"], "fingerprint": [none], "metadata": [none, dict]}),
         "load_probe": (probes.load_probe, {"path": [lambda: root / "p.safetensors"], "model": [none]}),
         "label_array": (lambda values: label_array(values, "y"), {"values": Y}),
-        "cluster_bootstrap": (cluster_bootstrap, {"values": NUMBERS, "clusters": GROUPS, "resamples": SMALL, "seed": SEED_[:2], "confidence": [lambda: 0.9], "statistic": [lambda: np.mean]}),
-        "cluster_bootstrap_difference": (cluster_bootstrap_difference, {"a": NUMBERS, "b": NUMBERS, "clusters_a": GROUPS[:3], "clusters_b": GROUPS[:3], "resamples": SMALL, "seed": SEED_[:2], "paired": [lambda: True]}),
-        "wilson": (wilson, {"successes": INT, "trials": [lambda: 5, lambda: np.int64(7)], "confidence": [lambda: 0.9]}),
-        "plugin_entropy": (plugin_entropy, {"counts": [lambda: [3, 4], lambda: np.array([[1, 2]]), lambda: torch.tensor([1, 2])]}),
+        "cluster_bootstrap": (cluster_bootstrap, {"values": NUMBERS, "clusters": GROUPS, "resamples": SMALL,
+            "seed": SEED_[:2], "confidence": [lambda: 0.9], "statistic": [lambda: np.mean]}),
+        "cluster_bootstrap_difference": (cluster_bootstrap_difference, {"a": NUMBERS, "b": NUMBERS,
+            "clusters_a": GROUPS[:3], "clusters_b": GROUPS[:3], "resamples": SMALL, "seed": SEED_[:2],
+            "paired": [lambda: True]}),
+        "wilson": (wilson, {"successes": INT, "trials": [lambda: 5, lambda: np.int64(7)],
+            "confidence": [lambda: 0.9]}),
+        "plugin_entropy": (plugin_entropy, {"counts": [lambda: [3, 4], lambda: np.array([[1, 2]]),
+            lambda: torch.tensor([1, 2])]}),
         "corrected_entropy": (corrected_entropy, {"counts": [lambda: [3, 4], lambda: pd.Series([1, 2])]}),
-        "ActivationSet": (ActivationSet, {"activations": [lambda: {1: torch.ones(2, 3)}, lambda: {"1.resid_post": np.ones((2, 3))}], "labels": [lambda: {"a": [1, 2]}, pd.DataFrame], "groups": [none, lambda: "a", lambda: [1, 2]], "fingerprint": [none], "basis": [lambda: "raw"], "model": [lambda: "m"]}),
-        "set.select": (lambda rows: _set().select(rows), {"rows": [lambda: [0, 2], lambda: slice(2), lambda: torch.tensor([1])]}),
+        "ActivationSet": (ActivationSet, {"activations": [lambda: {1: torch.ones(2, 3)},
+            lambda: {"1.resid_post": np.ones((2, 3))}], "labels": [lambda: {"a": [1, 2]}, pd.DataFrame],
+            "groups": [none, lambda: "a", lambda: [1, 2]], "fingerprint": [none], "basis": [lambda: "raw"],
+            "model": [lambda: "m"]}),
+        "set.select": (lambda rows: _set().select(rows), {"rows": [lambda: [0, 2], lambda: slice(2),
+            lambda: torch.tensor([1])]}),
         "set.xy": (lambda site, target: _set().xy(site, target), {"site": SITE[:2], "target": [lambda: "y"]}),
         "set[site]": (lambda site: _set()[site], {"site": SITE[:2]}),
         "concatenate": (ActivationSet.concatenate, {"sets": [lambda: [_set(), _set()]]}),
-        "set.save": (lambda folder: _set().save(folder), {"folder": [lambda: root / f"set-{random.getrandbits(40)}"]}),
+        "set.save": (lambda folder: _set().save(folder),
+            {"folder": [lambda: root / f"set-{random.getrandbits(40)}"]}),
         "set.load": (ActivationSet.load, {"folder": [lambda: root / "no-set"]}),
-        "RunFolder.open": (lambda **k: RunFolder.open(**k).close(), {"root": [lambda: root], "experiment": [lambda: "any"], "spec": [lambda: {"a": 1}], "name": [none, lambda: "n"], "provenance": [dict]}),
+        "RunFolder.open": (lambda **k: RunFolder.open(**k).close(), {"root": [lambda: root],
+            "experiment": [lambda: "any"], "spec": [lambda: {"a": 1}], "name": [none, lambda: "n"],
+            "provenance": [dict]}),
         "run.plan": (lambda steps: _run(root, lambda run: run.plan(steps)), {"steps": [lambda: ["a", "b"]]}),
-        "run.write": (lambda step, frame: _run(root, lambda run: run.write(step, frame)), {"step": [lambda: "a"], "frame": [lambda: pd.DataFrame({"a": [1]})]}),
-        "run.save_tensors": (lambda **k: _run(root, lambda run: run.save_tensors(**k)), {"name": [lambda: "a"], "tensors": [lambda: {"a": torch.ones(2)}], "metadata": [none, dict]}),
-        "run.save_table": (lambda **k: _run(root, lambda run: run.save_table(**k)), {"name": [lambda: "a"], "frame": [lambda: pd.DataFrame({"a": [1]})]}),
-        "run.write_json": (lambda **k: _run(root, lambda run: run.write_json(**k)), {"name": [lambda: "a"], "data": [dict]}),
+        "run.write": (lambda step, frame: _run(root, lambda run: run.write(step, frame)), {"step": [lambda: "a"],
+            "frame": [lambda: pd.DataFrame({"a": [1]})]}),
+        "run.save_tensors": (lambda **k: _run(root, lambda run: run.save_tensors(**k)), {"name": [lambda: "a"],
+            "tensors": [lambda: {"a": torch.ones(2)}], "metadata": [none, dict]}),
+        "run.save_table": (lambda **k: _run(root, lambda run: run.save_table(**k)), {"name": [lambda: "a"],
+            "frame": [lambda: pd.DataFrame({"a": [1]})]}),
+        "run.write_json": (lambda **k: _run(root, lambda run: run.write_json(**k)), {"name": [lambda: "a"],
+            "data": [dict]}),
         "run.log": (lambda message: _run(root, lambda run: run.log(message)), {"message": [lambda: "a"]}),
         "list_runs": (list_runs, {"root": [lambda: root / "empty"]}),
         "load_run": (load_run, {"path": [lambda: root / "empty"]}),
         "load_results": (load_results, {"path": [lambda: root / "empty"]}),
         "spec_hash": (spec_hash, {"spec": [lambda: {"a": 1}]}),
-        "make_engine": (make_engine, {"name": [lambda: "local"], "folder": [lambda: root], "jobs": [none, lambda: 2], "parameters": [none, dict]}),
+        "make_engine": (make_engine, {"name": [lambda: "local"], "folder": [lambda: root], "jobs": [none, lambda: 2],
+            "parameters": [none, dict]}),
         "read_spec_file": (read_spec_file, {"path": [lambda: file]}),
-        "GaussianBandit": (lambda **k: _played(GaussianBandit, **k), {"means": [lambda: (1, 2), lambda: np.array([1.0, 2.0])], "sigma": [lambda: 1.0], "horizon": INT, "reset": [none, lambda: 3], "action": [lambda: 0, lambda: np.int64(1)]}),
-        "BernoulliBandit": (lambda **k: _played(BernoulliBandit, **k), {"probabilities": [lambda: (0.2, 0.8)], "horizon": INT, "reset": [none, lambda: 3], "action": [lambda: 0]}),
-        "play": (play, {"oracle": [lambda: "greedy", lambda: "ucb"], "environments": [lambda: GaussianBandit(horizon=3)], "seeds": [lambda: [1, 2], lambda: np.array([3])], "horizon": [none, lambda: 2]}),
+        "GaussianBandit": (lambda **k: _played(GaussianBandit, **k), {"means": [lambda: (1, 2), lambda: np.array([1.0,
+            2.0])], "sigma": [lambda: 1.0], "horizon": INT, "reset": [none, lambda: 3], "action": [lambda: 0,
+            lambda: np.int64(1)]}),
+        "BernoulliBandit": (lambda **k: _played(BernoulliBandit, **k), {"probabilities": [lambda: (0.2, 0.8)],
+            "horizon": INT, "reset": [none, lambda: 3], "action": [lambda: 0]}),
+        "play": (play, {"oracle": [lambda: "greedy", lambda: "ucb"],
+            "environments": [lambda: GaussianBandit(horizon=3)], "seeds": [lambda: [1, 2], lambda: np.array([3])],
+            "horizon": [none, lambda: 2]}),
         "make_oracle": (make_oracle, {"name": [lambda: "greedy"]}),
-        "BanditText": (lambda action, **k: BanditText(**k).instructions() + BanditText(**k).action(action), {"rendering": [lambda: "buttons"], "wording": [lambda: 1], "n_arms": INT, "horizon": INT, "action": [lambda: 0]}),
-        "make_layout": (make_layout, {"size": [lambda: 5, lambda: np.int64(7)], "density": [lambda: 0.5], "structure": [lambda: "maze"], "seed": SEED_, "held_out": [none, lambda: True]}),
-        "GridEnv": (lambda **k: _played(GridEnv, **k), {"size": [lambda: 5, lambda: np.int64(7)], "density": [lambda: 0.5], "held_out": [none], "reset": [none, lambda: 3], "action": [lambda: 0, lambda: np.int64(1)]}),
-        "Pinpad": (Pinpad, {"size": [lambda: 7], "colours": [lambda: 8], "walls": [lambda: 4], "horizon": [lambda: 10], "distance": [lambda: 1], "subgoal": [lambda: 2], "observation": [lambda: "onehot"]}),
-        "PinpadEnv": (lambda **k: _played(PinpadEnv, **k), {"world": [lambda: "small"], "task": [lambda: "pretraining", lambda: (0, 1)], "reset": [none, lambda: 3], "action": [lambda: 0]}),
-        "reward_table": (lambda **k: reward_table(GaussianBandit().arms, **k), {"seeds": [lambda: [1, 2]], "horizon": INT}),
+        "BanditText": (lambda action, **k: BanditText(**k).instructions() + BanditText(**k).action(action),
+            {"rendering": [lambda: "buttons"], "wording": [lambda: 1], "n_arms": INT, "horizon": INT,
+            "action": [lambda: 0]}),
+        "make_layout": (make_layout, {"size": [lambda: 5, lambda: np.int64(7)], "density": [lambda: 0.5],
+            "structure": [lambda: "maze"], "seed": SEED_, "held_out": [none, lambda: True]}),
+        "GridEnv": (lambda **k: _played(GridEnv, **k), {"size": [lambda: 5, lambda: np.int64(7)],
+            "density": [lambda: 0.5], "held_out": [none], "reset": [none, lambda: 3], "action": [lambda: 0,
+            lambda: np.int64(1)]}),
+        "Pinpad": (Pinpad, {"size": [lambda: 7], "colours": [lambda: 8], "walls": [lambda: 4],
+            "horizon": [lambda: 10], "distance": [lambda: 1], "subgoal": [lambda: 2],
+            "observation": [lambda: "onehot"]}),
+        "PinpadEnv": (lambda **k: _played(PinpadEnv, **k), {"world": [lambda: "small"],
+            "task": [lambda: "pretraining", lambda: (0, 1)], "reset": [none, lambda: 3], "action": [lambda: 0]}),
+        "reward_table": (lambda **k: reward_table(GaussianBandit().arms, **k), {"seeds": [lambda: [1, 2]],
+            "horizon": INT}),
     }  # fmt: skip
     for name in probes.PROBES:
         y = NUMBERS if "regression" in name else Y
@@ -317,7 +334,9 @@ def trial(call: Callable[..., Any], arguments: dict[str, tuple[str, Make]]) -> B
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            call(**made)
+            result = call(**made)
+        if isinstance(result, torch.Tensor | np.ndarray) and result.dtype in (torch.float32, torch.float64, float):
+            assert np.isfinite(np.asarray(result)).all(), f"a result that is not finite: {result}"
     except WorkbenchError as error:
         return AssertionError(f"not one line: {str(error)!r}") if "\n" in str(error) or not str(error) else None
     except Exception as error:  # whatever it is, it is what this looks for

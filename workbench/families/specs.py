@@ -86,8 +86,9 @@ class ModelSpec(Spec):
             raise SpecError(f"{model} was trained for {worlds[model]}, not {self.world}: take {fit}, or a chat model")
         check_reads(model, "text")
         positions = getattr(config_of(model).get_text_config(), "max_position_embeddings", None)
-        if positions and getattr(self, "max_new_tokens", 0) >= positions:
-            raise SpecError(f"max_new_tokens {self.max_new_tokens}: {model} has {positions} positions, prompt included")
+        asked = getattr(self, "max_new_tokens", 0)
+        if positions and asked >= positions:
+            raise SpecError(f"max_new_tokens {asked}: {model} has {positions} positions, prompt included")
 
     def n_layers(self) -> int:
         """Blocks of the model, from its configuration alone."""

@@ -141,10 +141,12 @@ class Decoder:
     def _path(self, trees: list[Tree], cache: PromptCache, keep_rows: bool) -> DecodingPath:
         """How trees of this size are decoded."""
         together = MOST_LEAVES if self.sampling and not keep_rows else None
-        new = (sum(self._new_tokens(leaf) for leaf in tree.leaves[:together]) for tree in trees)
-        return path_of(
-            self.backend, cache.slots + max(len(tree.prompt) + n for tree, n in zip(trees, new, strict=True))
-        )
+        tokens = slots = 0
+        for tree in trees:
+            new = [self._new_tokens(leaf) for leaf in tree.leaves[:together]]
+            tokens = max(tokens, len(tree.prompt) + max(new, default=0))
+            slots = max(slots, cache.slots + len(tree.prompt) + sum(new))
+        return path_of(self.backend, tokens, slots)
 
     # ---- row by row
 
@@ -153,7 +155,10 @@ class Decoder:
         for tree in trees:
             cache = own_cache(self.backend) if path.name == ROW_BY_ROW and self.sampling else None
             if cache is not None and len(tree.prompt) > 1:
-                self._row(tree.prompt[:-1], tree.row, len(tree.prompt), cache=cache, logits=False)
+                run_row(
+                    self.backend, tree.prompt[:-1], self.interventions,
+                    row=tree.row, prompt_length=len(tree.prompt), cache=cache, logits=False,
+                )  # fmt: skip
             for leaf in tree.leaves:
                 if self.sampling is None:
                     logits = self._row(tree.prompt + leaf.tokens[:-1], leaf.row, len(tree.prompt))
@@ -172,7 +177,9 @@ class Decoder:
             self.advance(1)
 
     def _row(self, tokens: list[int], row: int, prompt_length: int, **options: Any) -> Tensor:
-        return run_row(self.backend, tokens, self.interventions, row=row, prompt_length=prompt_length, **options)
+        logits = run_row(self.backend, tokens, self.interventions, row=row, prompt_length=prompt_length, **options)
+        assert logits is not None
+        return logits
 
     # ---- many rows at once
 

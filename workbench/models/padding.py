@@ -6,14 +6,14 @@ to other rotary embeddings beyond a length (LongRoPE).  Such rows are run apart,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from workbench.models.backend import Backend
 from workbench.models.contract import on_trial, once, random_inputs
+from workbench.models.sharing import special_widths
 from workbench.models.watched import distance, meant
 from workbench.sites import Site
 
@@ -30,7 +30,7 @@ def padding_matters(backend: Backend, width: int) -> bool:
     False
     """
     hf_model = backend.hf_model
-    reach = max((n for n in _integers(hf_model.config.to_dict()) if _SHORT < n < width), default=0)
+    reach = max((n for n in special_widths(hf_model) if _SHORT < n < width), default=0)
     tried = _tried(hf_model)
     if reach and reach not in tried:
         row = random_inputs(hf_model, 1, reach + 1)
@@ -55,13 +55,15 @@ def by_length(rows: Sequence[Any]) -> list[list[int]]:
 def together(parts: Sequence[Tensor], groups: Sequence[list[int]]) -> Tensor:
     """What was computed of groups of rows as one batch, zeros where some are shorter.
 
+    >>> import torch
     >>> together([torch.ones(1, 2), torch.ones(1, 3)], [[1], [0]]).tolist()
     [[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]
     """
     sizes = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
     whole = parts[0].new_zeros(sum(map(len, groups)), *sizes)
     for part, rows in zip(parts, groups, strict=True):
-        whole[(torch.tensor(rows), *(slice(size) for size in part.shape[1:]))] = part
+        for row, x in zip(rows, part, strict=True):
+            whole[row][tuple(slice(size) for size in x.shape)] = x
     return whole
 
 
@@ -80,12 +82,3 @@ def _last_stream(backend: Backend, tokens: Tensor) -> Tensor:
 
     backend.forward(tokens, hooks={last: see}, stop_after=last.layer, logits=False)
     return found[0]
-
-
-def _integers(value: Any) -> Iterator[int]:
-    """All integers in a configuration."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _integers(inner)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache
-from workbench.models.contract import random_inputs
+from workbench.models.contract import once, random_inputs
 from workbench.models.interventions import Scope, Where
 from workbench.models.memory import is_out_of_memory
 from workbench.models.rows import own_cache, run_row
@@ -49,12 +49,13 @@ class DecodingPath:
     reason: str = ""
 
 
-def decoding_path(model: LanguageModel, slots: int = 0) -> DecodingPath:
+def decoding_path(model: LanguageModel, tokens: int = 0, slots: int = 0) -> DecodingPath:
     """The fastest way to decode that is right for a model, its back end included, found by a check.
 
     Args:
         model: a language model.
-        slots: tokens, padding included, that lie side by side in a row of a batch.
+        tokens: of the longest prompt and what follows it.
+        slots: tokens of a prompt and of all its completions, which lie side by side in a row of a batch.
 
     Returns:
         Where the check saw a difference from plain passes, ``reason`` says which.
@@ -63,25 +64,33 @@ def decoding_path(model: LanguageModel, slots: int = 0) -> DecodingPath:
     >>> decoding_path(tiny_model("llama")).name
     'shared'
     """
-    return path_of(model.backend, slots)
+    return path_of(model.backend, tokens, slots)
 
 
-def path_of(backend: Backend, slots: int) -> DecodingPath:
+def path_of(backend: Backend, tokens: int, slots: int) -> DecodingPath:
     """As :func:`decoding_path`, for a back end."""
-    widths = [_SHORT, *(width for width in special_widths(backend.hf_model.config) if _SHORT < width < slots)]
-    # The widest try reaches beyond all narrower windows and chunks.
-    reason = next(filter(None, (_seen(backend, _trees, width) for width in dict.fromkeys((_SHORT, widths[-1])))), "")
+    widths = [width for width in special_widths(backend.hf_model) if _SHORT < width < max(tokens, slots)]
+    reached = [_SHORT, *(width for width in widths if width < tokens)]
+    # The widest tries reach beyond all narrower windows and chunks.
+    tries = [
+        (_trees, _SHORT),
+        (_trees, reached[-1]),
+        *((_far_trees, width) for width in widths[-1:] if width >= tokens),
+    ]
+    reason = next(filter(None, (_seen(backend, *each) for each in tries)), "")
     if not reason:
         return DecodingPath(SHARED)
-    worse = next(filter(None, (_seen(backend, _own_cache, width) for width in widths)), "")
+    worse = next(filter(None, (_seen(backend, _own_cache, width) for width in reached)), "")
     if not worse:
         return DecodingPath(ROW_BY_ROW, f"rows that share a batch {reason}")
     return DecodingPath(UNCACHED, f"rows that share a batch {reason}, and its own cache {worse}")
 
 
-def special_widths(config: Any) -> list[int]:
+@once
+def special_widths(hf_model: Any) -> tuple[int, ...]:
     """Numbers in a configuration beyond which attention may change, in ascending order."""
-    return sorted({number for key, number in _integers(config.to_dict()) if not _NO_WIDTH.search(key)})
+    numbers = {number for key, number in _integers(hf_model.config.to_dict()) if not _NO_WIDTH.search(key)}
+    return tuple(sorted(numbers))
 
 
 def _integers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
@@ -132,14 +141,31 @@ def _apart(found: Tensor, expected: Tensor) -> float:
 
 
 def _trees(backend: Backend, width: int) -> Pairs:
+    """Trees of which one has a prompt longer than ``width``."""
+    return _pairs(backend, width + 2 * _NEW, 0)
+
+
+def _far_trees(backend: Backend, width: int) -> Pairs:
+    """Trees whose leaves lie more than ``width`` slots behind the beginnings of their short prompts."""
+    return _pairs(backend, 3 * _NEW, width + 2 * _NEW)
+
+
+def _pairs(backend: Backend, length: int, slots: int) -> Pairs:
     """Leaves of two prompts of different lengths, at once and then token by token on a kept cache; and plain passes."""
-    trees, watch, cache = _random_trees(backend, width), _LastBlock(backend), PromptCache.of(backend)
+    trees, watch, cache = _random_trees(backend, length), _LastBlock(backend), PromptCache.of(backend)
 
     def run(stretches: list[list[Stretch]]) -> Tensor:
         run_stretches(backend, trees, stretches, cache, [watch], logits=False)
         return watch.stream.unflatten(1, (len(trees[0].leaves), -1))  # [tree leaf pos d]
 
-    run_shared(backend, [Tree(tree.prompt[:-2] or tree.prompt, tree.row, []) for tree in trees], cache)
+    beginnings = [tree.prompt[:-2] or tree.prompt for tree in trees]
+    run_shared(backend, [Tree(tokens, 0, []) for tokens in beginnings], cache)
+    room = max(1, min(512, _positions(backend) or 512) - len(beginnings[0]) - 1)
+    for seed in range(slots):  # prompts that go on in another way leave dead slots before the leaves
+        if cache.slots >= slots:
+            break
+        filling = _random_tokens(backend, min(room, slots - cache.slots) + 1, seed)
+        run_shared(backend, [Tree(tokens + filling, 0, []) for tokens in beginnings], cache)
     run_shared(backend, trees, cache)
     whole = whole_leaves(trees)
     found = [run(whole)]
@@ -188,15 +214,14 @@ class _LastBlock:
         return activation
 
 
-def _random_trees(backend: Backend, width: int) -> list[Tree]:
-    """Two prompts, of which one reaches beyond ``width`` where the model has so many positions; leaves beyond it."""
-    limit = _positions(backend) or width + 3 * _NEW
+def _random_trees(backend: Backend, length: int) -> list[Tree]:
+    """A prompt of ``length`` (or as the model has positions) and a short one, each with leaves."""
+    limit = _positions(backend) or length + _NEW
     new = max(1, min(_NEW, limit // 2))
-    long = max(1, min(width + 2 * _NEW, limit - new))
-    leaves = max(_LEAVES, -(-(width + _LEAVES * _NEW - long) // new))
+    long = max(1, min(length, limit - new))
     prompts = [_random_tokens(backend, n, seed) for seed, n in enumerate((long, max(1, min(_NEW + 1, long - 1))))]
     return [
-        Tree(prompt, row, [Leaf(row, tokens=_random_tokens(backend, new, 2 + k)) for k in range(leaves)])
+        Tree(prompt, row, [Leaf(row, tokens=_random_tokens(backend, new, 2 + k)) for k in range(_LEAVES)])
         for row, prompt in enumerate(prompts)
     ]
 

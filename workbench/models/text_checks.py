@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from workbench.models.cache import PromptCache
+from workbench.models.hf import HuggingFaceBackend
 from workbench.models.hooked_checks import EXACT, AddVector, HookedChecks
 from workbench.models.interventions import Scope
 from workbench.models.language_model import LanguageModel
 from workbench.models.reference import worst
 from workbench.models.report import Check
 from workbench.models.sampling import sample
-from workbench.models.sharing import special_widths
+from workbench.models.sharing import SHARED, path_of, special_widths
 from workbench.models.trees import seeded_leaves
 from workbench.sites import Site
 
@@ -63,6 +64,7 @@ class TextChecks(HookedChecks):
             Check("a cache kept across turns changes nothing", self.turns, self.close),
             Check("long prompts are scored and continued as short ones", self.long, self.close, self._long_note()),
             Check("completions do not depend on the batch", self.batch, tokens),
+            Check("rows share a batch where they may in plain Hugging Face", self.sharing, EXACT),
         ]
 
     def random(self, length: int, seed: int) -> list[int]:
@@ -121,7 +123,7 @@ class TextChecks(HookedChecks):
         return max(1, min(self._width(), self._affordable(), self.limit - self.new))
 
     def _width(self) -> int:
-        widths = [width for width in special_widths(self.model.config) if width < self.limit]
+        widths = [width for width in special_widths(self.model.backend.hf_model) if width < self.limit]
         return max(widths, default=len(self.prompts[0])) + 2 * self.new
 
     def _affordable(self) -> int:
@@ -131,6 +133,15 @@ class TextChecks(HookedChecks):
     def _long_note(self) -> str:
         reached, wanted = len(self.long_prompt), min(self._width(), self.limit - self.new)
         return "" if reached >= wanted else f"left out: prompts of {reached + 1} to {wanted} tokens, which take long"
+
+    def sharing(self) -> float:
+        """Decoding works around rows that cannot share a batch: that is to be the model's doing, not the back end's."""
+        tokens, slots = len(self.long_prompt) + self.new, len(self.long_prompt) + _N * self.new
+        found = path_of(self.model.backend, tokens, slots)
+        plain = path_of(HuggingFaceBackend(self.reference.hf_model), tokens, slots)
+        if found.name != SHARED == plain.name:
+            raise AssertionError(f"{found.reason} on this back end only")
+        return 0.0
 
     # ---- pieces
 

@@ -98,11 +98,13 @@ class TransformerLensBackend(Backend):
 
     @contextmanager
     def _hooked(self, hooks: Hooks, stop_after: int | None) -> Iterator[None]:
-        handles: list[tuple[Any, Any]] = []
+        before: list[tuple[Any, set[int], list[Any]]] = []
 
         def add(site: Site, function: Any) -> None:
             point = self._points[site.hook_name]
-            handles.append((point, point.add_hook(function)))
+            # Taken first, for a Ctrl-C inside add_hook may leave a hook behind and return no handle of it.
+            before.append((point, set(point._forward_hooks), list(point.fwd_hooks)))
+            point.add_hook(function)
 
         try:
             for site, hook in in_order(hooks, stop_after):
@@ -114,9 +116,10 @@ class TransformerLensBackend(Backend):
                 add(Site(stop_after), _stop)
             yield
         finally:
-            for point, handle in handles:  # these and no others: a user's own hooks on the bridge stay
-                handle.hook.remove()
-                point.fwd_hooks[:] = [other for other in point.fwd_hooks if other is not handle]
+            for point, torch_hooks, hooks_of_lens in reversed(before):  # a user's own hooks on the bridge stay
+                for ours in set(point._forward_hooks) - torch_hooks:
+                    del point._forward_hooks[ours]
+                point.fwd_hooks[:] = hooks_of_lens
 
     @staticmethod
     def _add_mid(layer: int, ours: Hook, add: Any) -> None:

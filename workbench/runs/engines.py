@@ -160,5 +160,7 @@ def make_engine(
     jobs = None if jobs is None else integer(jobs, "jobs", least=1)
     parameters = mapping(parameters, "parameters")
     if parameters and name != "slurm":
-        raise SpecError(f"engine {name!r} takes no parameters of Slurm ({', '.join(parameters)}): use engine 'slurm'")
+        raise SpecError(
+            f"engine {name!r} takes no parameters of Slurm ({', '.join(map(str, parameters))}): use engine 'slurm'"
+        )
     return ENGINES[name](a_path(folder), jobs, parameters)

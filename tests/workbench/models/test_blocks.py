@@ -65,7 +65,7 @@ def _off(model: LanguageModel) -> float:
         ("bloom", {}, _ALL),  # adds the stream within attention and MLP
         ("mpt", {}, _ALL),  # and within the MLP
         ("opt", {}, _NO_MLP),
-        ("granite", {}, _ALL),
+        ("granite", {"residual_multiplier": 1.0}, _ALL),
         ("granite", {"residual_multiplier": 0.5}, _BARE),  # outputs scaled on their way
         ("mixtral", {}, _ALL),  # experts
         ("qwen3_5_text", {}, _ALL),  # some blocks with attention, some without

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.workbench.models.architectures import tiny_architecture
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.memory import fits, is_out_of_memory, slot_budget
 from workbench.models.tiny import tiny_hf_model
@@ -27,6 +28,13 @@ def test_the_budget_counts_keys_and_values_of_the_kv_heads_only() -> None:
     # 2 (keys, values) x 4 layers x 2 kv heads x 8 per head x 4 bytes = 512 bytes a token
     assert slot_budget(HuggingFaceBackend(tiny_hf_model("qwen2"))) == 2e9 // 512
     assert slot_budget(HuggingFaceBackend(tiny_hf_model("gpt2").half())) == 2e9 // 512
+
+
+def test_the_budget_counts_layers_of_different_widths_and_heads_of_no_said_size() -> None:
+    kinds = {"layer_types": ["sliding_attention", "full_attention"] * 2, "head_dim": 8, "global_head_dim": 16}
+    # 2 (keys, values) x (2 layers x 8 + 2 layers x 16) x 2 kv heads x 4 bytes = 768 bytes a token
+    assert slot_budget(HuggingFaceBackend(tiny_architecture("gemma4_text", **kinds))) == 2e9 // 768
+    assert slot_budget(HuggingFaceBackend(tiny_architecture("qwen2", head_dim=None))) == 2e9 // 512
 
 
 def test_what_does_not_fit_is_told_from_what_is_wrong() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.workbench.models.architectures import tiny_architecture
+from tests.workbench.models.tiny_architectures import tiny_architecture
 from workbench.errors import WorkbenchWarning
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel

@@ -90,9 +90,25 @@ def test_a_window_by_cache_slot_is_found_where_it_is_reached(backend: str) -> No
 def test_chunks_are_found_where_they_are_reached() -> None:
     model = _model("llama4_text", attention_chunk_size=32)
     prompt = [5 + 7 * i % 120 for i in range(30)]
-    assert decoding_path(model, 32).name == "shared" != decoding_path(model, 33).name
+    assert decoding_path(model, 32, slots=500).name == "shared" != decoding_path(model, 33).name
     with pytest.warns(WorkbenchWarning, match="row by row"):
         assert _worst(model, [prompt], [[17, 30, 44, 9, 12], [8]]) < 1e-4
+
+
+def test_a_width_by_cache_slot_costs_no_prompt_of_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _model("phi3", sliding_window=None, original_max_position_embeddings=128, max_position_embeddings=256)
+    forward, widths = type(model.backend).forward, []
+
+    def count(self: Any, tokens: torch.Tensor, **options: Any) -> Any:
+        if len(tokens) == 1:
+            widths.append(tokens.shape[1])
+        return forward(self, tokens, **options)
+
+    monkeypatch.setattr(type(model.backend), "forward", count)
+    assert decoding_path(model, 20, slots=200).name == "shared"
+    assert max(widths) < 20
+    assert decoding_path(model, 200).name == "shared"
+    assert max(widths) > 128
 
 
 @pytest.fixture

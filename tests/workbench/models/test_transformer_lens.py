@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.workbench.models.architectures import tiny_architecture
 from workbench.errors import ModelError, SiteError
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import with_backend
@@ -79,6 +80,23 @@ def test_hooks_that_a_user_put_on_the_bridge_stay(model_on: Maker) -> None:
         point.fwd_hooks.clear()
 
 
+def test_an_interrupt_while_hooks_are_put_leaves_none(model_on: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_on("llama", "transformer_lens")
+    point = model.backend.bridge.hook_dict["blocks.1.hook_resid_post"]
+    before = model.forward(["a b"], [1, 2]).activations[2]
+    put = type(point).add_hook
+
+    def interrupted(self: Any, *given: Any, **options: Any) -> None:
+        put(self, *given, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(type(point), "add_hook", interrupted)
+        model.forward(["a b"], [1])
+    assert not point._forward_hooks and not point.fwd_hooks
+    assert torch.equal(model.forward(["a b"], [1, 2]).activations[2], before)
+
+
 def test_precision_and_device_are_the_models_own() -> None:
     hf_model = tiny_hf_model("llama").to(torch.bfloat16)
     model = LanguageModel(TransformerLensBackend(hf_model, tiny_tokenizer()), tiny_tokenizer(), "half")
@@ -106,3 +124,17 @@ def test_an_architecture_it_does_not_know_is_one_line() -> None:
     with pytest.raises(ModelError, match=r"cannot run StrangeForCausalLM \(use backend='hf'\)") as caught:
         TransformerLensBackend(hf_model, tiny_tokenizer())
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_points_that_do_not_add_up_are_not_offered() -> None:
+    hf_model = tiny_architecture("gemma4_text")  # the stream is scaled behind the MLP
+    model = LanguageModel(TransformerLensBackend(hf_model, tiny_tokenizer()), tiny_tokenizer(), "scaled")
+    assert {"resid_pre", "resid_post"} <= model.backend.components
+    for part in ("attn_out", "mlp_out", "resid_mid"):
+        with pytest.raises(SiteError, match=rf"there is no {part}: TransformerLens has no point in Gemma4ForCausalLM"):
+            model.forward(["a b"], f"1.{part}")
+
+
+def test_a_bridge_that_computes_something_else_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"cannot run FalconForCausalLM .*: its bridge computes something else"):
+        TransformerLensBackend(tiny_architecture("falcon, ALiBi"), tiny_tokenizer())

@@ -74,6 +74,14 @@ def test_no_runs_give_an_empty_list_with_the_same_columns(tmp_path, finished_run
         ("plan.json", "[" * 100_000, r"plan\.json cannot be read"),
         ("plan.json", "[]", "must hold an object"),
         ("plan.json", '{"steps": 3}', "must be a list of names"),
+        ("plan.json", '{"units": 5}', r"plan\.json is not a run's plan"),
+        ("provenance.json", '{"model": "x"}', r"provenance\.json is not .*: model must hold an object"),
+        ("provenance.json", '{"resumed": [1]}', r"provenance\.json is not .*: resumed and models must hold objects"),
+        (
+            "status.json",
+            '{"state": "failed", "created": "", "started": "", "updated": "", "total": "x"}',
+            r"status\.json is not a run's status: total is 'x'",
+        ),
         ("status.json", b"\xff\xfe\x00", r"status\.json cannot be read"),
     ],
 )

@@ -131,7 +131,7 @@ def _step(step: Mapping[Any, Any], tokens: Projected | None, centre: float, limi
     else:
         notes = [f"projection {value:.3f}" for value in tokens.values]
         said = token_strip(tokens.texts, [value - centre for value in tokens.values], notes, limit)
-    head = f"step {step['step']}, entropy {step['entropy']:.2f} nats"
+    head = html.escape(f"step {step['step']}, entropy {step['entropy']:.2f} nats")
     told = html.escape(str(step["feedback"]).strip())
     return (
         '<div class="step" style="margin:0 0 .7rem 0;padding-left:.6rem;border-left:2px solid rgba(128,128,128,.4)">'

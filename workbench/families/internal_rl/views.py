@@ -52,7 +52,9 @@ def player(run: RunRecord) -> None:
     episode = own[pick("Episode", list(own), key="episode", show=lambda name: _describe(own[name]), at=middle)]
     moving = switch("Play it", key="play", help="all moves in one figure, with a play button", at=right)
     for line in caption(episode, rates.get(task, "")):
-        st.markdown(plain(line.replace("<b>", "").replace("</b>", "")))
+        said, _, rest = line.partition("<b>")
+        how, _, more = rest.partition("</b>")
+        st.markdown(f"{plain(said)} **{plain(how)}** {plain(more)}" if how else plain(line))
     if moving:
         show_figure(episode_steps(episode, captioned=False), "chart-moving", recolour=False, narrowest=820)
         return

@@ -26,6 +26,8 @@ from workbench.errors import DataError
 from workbench.seeding import derive_seed
 from workbench.worlds.bandits.arms import Arms, BernoulliArms, GaussianArms, Means, arm_seeds, episode_means, pay
 
+_LONGEST = 2**31 - 1  # steps of an episode, which observations count
+
 
 def _next_seed(seed: int) -> int:
     return derive_seed(seed, "next episode")
@@ -48,7 +50,7 @@ class _Bandit(gymnasium.Env[dict[str, Any], int]):
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (Gymnasium declares it so)
 
     def __init__(self, arms: Arms, horizon: int) -> None:
-        self.arms, self.horizon = arms, integer(horizon, "horizon", least=1)
+        self.arms, self.horizon = arms, integer(horizon, "horizon", 1, _LONGEST)
         self.n_arms = _n_arms(arms)
         self.action_space: spaces.Space[Any] = spaces.Discrete(self.n_arms)
         self.observation_space: spaces.Space[Any] = _observation_space(arms, self.n_arms, self.horizon)
@@ -131,7 +133,7 @@ class _BanditVector(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]):
 
     def __init__(self, num_envs: int, arms: Arms, horizon: int) -> None:
         self.num_envs = num_envs = integer(num_envs, "num_envs", least=1)
-        self.arms, self.horizon = arms, integer(horizon, "horizon", least=1)
+        self.arms, self.horizon = arms, integer(horizon, "horizon", 1, _LONGEST)
         self.n_arms = _n_arms(arms)
         self.single_action_space: spaces.Space[Any] = spaces.Discrete(self.n_arms)
         self.single_observation_space: spaces.Space[Any] = _observation_space(arms, self.n_arms, self.horizon)

@@ -17,6 +17,7 @@ from workbench.models import Intervention, LanguageModel
 from workbench.seeding import derive_seed
 from workbench.views.choices import number, pick
 from workbench.views.games import Game
+from workbench.views.text import plain
 from workbench.worlds.bandits.arms import GaussianArms, reward_table
 from workbench.worlds.bandits.text import HELD_OUT_WORDINGS, RENDERINGS, TRAINED_WORDINGS, BanditText
 
@@ -111,7 +112,7 @@ def _show(found: Mapping[str, Sequence[BanditStep]], settings: BanditSettings) -
     """The choices and the transcript of each condition, side by side."""
     for column, (name, steps) in zip(st.columns(len(found)), found.items(), strict=True):
         with column:
-            st.subheader(name)
+            st.subheader(plain(name))
             _episode(steps, settings)
 
 

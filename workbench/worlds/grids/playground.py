@@ -14,6 +14,7 @@ from workbench.models import Intervention, LanguageModel
 from workbench.seeding import derive_seed
 from workbench.views.choices import pick, slide, switch
 from workbench.views.games import Game
+from workbench.views.text import plain
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.grids.mazes import GOAL_STRUCTURES, make_layout
 from workbench.worlds.grids.pictures import trajectory_picture
@@ -93,7 +94,7 @@ def _show(found: Mapping[str, Sequence[GridStep]], settings: GridSettings) -> No
     layout = settings.layout()
     for column, (name, steps) in zip(st.columns(len(found)), found.items(), strict=True):
         with column:
-            st.subheader(name)
+            st.subheader(plain(name))
             states = [steps[0].state, *(step.after for step in steps)]
             st.image(trajectory_picture(layout, states), width=340)
             _episode(steps, layout)
@@ -102,10 +103,10 @@ def _show(found: Mapping[str, Sequence[GridStep]], settings: GridSettings) -> No
 def _episode(steps: Sequence[GridStep], layout: Layout) -> None:
     last, optimal = steps[-1], sum(step.decision.move in step.optimal for step in steps)
     over = "reached the goal" if last.after.cell == layout.goal else "on the way"
-    st.caption(f"{len(steps)} steps, {optimal} of them optimal; {over}.")
+    st.caption(f"{len(steps)} steps, {optimal:d} of them optimal; {plain(over)}.")
     move = "no readable move" if last.decision.move is None else last.decision.move.name
     best = " or ".join(Move(each).name for each in last.optimal)
-    st.write(f"Last move: **{move}** (optimal: {best})")
+    st.markdown(f"Last move: **{plain(move)}** (optimal: {plain(best)})")
     if last.decision.probabilities is not None:
         p = pd.DataFrame({"move": [each.name for each in Move], "probability": last.decision.probabilities})
         bar = st.column_config.ProgressColumn("probability", min_value=0.0, max_value=1.0, format="%.3f")

@@ -17,7 +17,7 @@ from workbench.errors import ArtifactError, RunError
 from workbench.families import Context, get_family
 from workbench.families.probe_sweep import SweepSpec, run
 from workbench.models import load_model
-from workbench.models.hf import HuggingFaceBackend
+from workbench.models.hooked_model import HookedModel
 from workbench.models.untrained import untrained
 from workbench.runs import load_results, load_run
 from workbench.runs.engines import ENGINES, SlurmEngine
@@ -38,15 +38,15 @@ def sweep(sweep_fields, sweep_base, tmp_path):
 
 @pytest.fixture
 def passes(monkeypatch):
-    """How many rows of tokens went through a model, call by call."""
+    """How many prompts went through a model, call by call (what loading asks of the model itself left out)."""
     counted = []
-    forward = HuggingFaceBackend.forward
+    forward = HookedModel.forward
 
-    def counting(self, tokens, *arguments, **options):
-        counted.append(len(tokens))
-        return forward(self, tokens, *arguments, **options)
+    def counting(self, prompts, *arguments, **options):
+        counted.append(len(prompts))
+        return forward(self, prompts, *arguments, **options)
 
-    monkeypatch.setattr(HuggingFaceBackend, "forward", counting)
+    monkeypatch.setattr(HookedModel, "forward", counting)
     return counted
 
 
@@ -202,7 +202,7 @@ def test_a_capture_is_not_made_again_by_another_model(sweep, sweep_base, tmp_pat
     base = shutil.copytree(sweep_base, tmp_path / "base")
     _damage(sweep(base=base))
     tiny_hf_model("llama", seed=4).save_pretrained(base / "tiny")
-    with pytest.raises(RunError, match="the model tiny has changed"):
+    with pytest.raises(RunError, match="was begun with another model"):
         sweep(base=base)
 
 

@@ -140,7 +140,7 @@ def write_run(root, name="first"):
     """A finished run folder below ``root``."""
     with RunFolder.open(root, "east", {"model": "tiny", "min_valid": 0.95, "seed": 0}, name=name) as run:
         rows = units()
-        for unit in run.plan(rows):
+        for unit in run.plan(list(rows)):
             run.write(unit, rows[unit])
         for table, frame in tables().items():
             run.save_table(table, frame)

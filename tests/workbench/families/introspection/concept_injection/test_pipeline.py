@@ -165,30 +165,23 @@ def test_differences_are_paired_by_concept() -> None:
     assert np.isnan(summary.difference(a, b.assign(concept="w"), "m").estimate)
 
 
-def test_a_run_that_lost_steps_goes_on_to_the_same_tables(record, small_spec, tmp_path) -> None:
+def test_a_run_that_lost_steps_and_is_killed_goes_on_to_the_same_tables(record, small_spec, tmp_path) -> None:
     copy = tmp_path / "concept-injection" / record.path.name
     shutil.copytree(record.path, copy)
-    for step in ("detection-1", "naming-none", "control", "kv_cache-0"):
+    for step in ("detection-none", "detection-1", "naming-none", "control", "kv_cache-0"):
         (copy / "rows" / f"{step}.parquet").unlink()
     for artifact in ("results.parquet", "claims.parquet", "chosen.json"):
         (copy / "artifacts" / artifact).unlink()
-    again = load_run(run(FAMILY, small_spec, tmp_path))
-    for name in TABLES:
-        pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))
-    assert again.artifacts == record.artifacts
-
-
-def test_a_killed_run_goes_on_where_it_was(record, small_spec, tmp_path) -> None:
     code = (
         "import sys; from workbench.families import get_family, run\n"
         "family = get_family('concept-injection')\n"
         "run(family, family.spec.model_validate_json(sys.argv[1]), sys.argv[2])\n"
     )
-    folder = tmp_path / "concept-injection" / record.path.name
-    kill_run(folder, 1, python(code, small_spec.model_dump_json(), tmp_path), kind="detection-none")
+    kill_run(copy, 1, python(code, small_spec.model_dump_json(), tmp_path), kind="detection-none")
     again = load_run(run(FAMILY, small_spec, tmp_path))
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))
+    assert again.artifacts == record.artifacts
 
 
 def test_a_judge_grades_beside_the_rules(record, small_spec, tmp_path) -> None:

@@ -43,7 +43,7 @@ def _table(table, comparison, low, **more):
 
 
 def _verdicts(root, claim, **tables):
-    with RunFolder.open(root, "self-prediction", PRESETS["smoke"]) as folder:
+    with RunFolder.open(root, "self-prediction", PRESETS["smoke"], provenance={}) as folder:
         for name, table in tables.items():
             folder.save_table(name, table)
         (asked,) = [each for each in claims() if each.name == claim]
