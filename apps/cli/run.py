@@ -141,9 +141,9 @@ def _demo(family: Family) -> Callable[..., int]:
 
 
 def _print_plan(family: Family, spec: BaseModel, root: Path, name: str | None) -> None:
-    from workbench.runs import spec_hash
+    from workbench.runs import run_name
 
-    steps, path = plan(family, spec), root / family.name / (name or spec_hash(spec))
+    steps, path = plan(family, spec), root / family.name / run_name(spec, name)
     length, total = int(getattr(spec, "max_new_tokens", 1)), sum(step.completions for step in steps)
     sizes = ("completions", f"forward tokens\n(completions x {length})") if total else ()
 

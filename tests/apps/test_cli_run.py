@@ -97,6 +97,19 @@ def test_dry_run_prints_steps_completions_and_tokens_and_writes_nothing(
     assert toy == [] and not runs.exists()
 
 
+@pytest.mark.parametrize("name", ["a/b", "", "..", "-x"])
+def test_dry_run_refuses_the_names_that_a_run_refuses(
+    toy: list[ToySpec], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    argv = ["run", "toy", "--runs", str(tmp_path), f"--name={name}"]
+    said = []
+    for more in ([], ["--dry-run"]):
+        assert main([*argv, *more]) == 2
+        said.append(capsys.readouterr().err.splitlines()[-1])
+    assert said[0] == said[1] and repr(name) in said[0]
+    assert toy == []
+
+
 def test_dry_run_marks_what_is_done(toy: list[ToySpec], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["run", "toy", "--runs", str(tmp_path)]
     main(argv)

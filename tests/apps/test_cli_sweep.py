@@ -76,6 +76,11 @@ def test_dry_run_lists_every_cell_and_runs_nothing(file: Path, capsys: pytest.Ca
     assert not (file.parent / "runs").exists()
 
 
+def test_dry_run_refuses_a_name_that_is_no_file_name(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _sweep(file, "--dry-run", "--name", "a/b") == 2
+    assert "run name 'a/b' cannot be a file name" in capsys.readouterr().err
+
+
 def test_sweep_prints_the_best_site_and_draws(
     file: Path, no_pictures: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

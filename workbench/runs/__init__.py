@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workbench.runs.export import export_run
     from workbench.runs.folder import RunFolder
     from workbench.runs.records import RunRecord, check_root, list_runs, load_results, load_run
-    from workbench.runs.specs import spec_hash
+    from workbench.runs.specs import run_name, spec_hash
     from workbench.runs.status import RunStatus
     from workbench.runs.sweep import Cell, run_cells
 

@@ -40,7 +40,7 @@ from workbench.runs.contents import (
 )
 from workbench.runs.names import check_name
 from workbench.runs.sameness import check_spec, record_model, record_session
-from workbench.runs.specs import plain_json, spec_data, spec_hash
+from workbench.runs.specs import plain_json, run_name, spec_data, spec_hash
 from workbench.runs.status import LOCK_FILE, STATUS_FILE, RunStatus, error_line, now
 from workbench.runs.tensors import tensor_bytes
 from workbench.tables import frame_bytes, read_table
@@ -88,8 +88,7 @@ class RunFolder(RunContents):
         differing key is named), or when it cannot be written.
         """
         data = spec_data(spec)
-        folder = check_name(spec_hash(data) if name is None else name, "run")
-        path = a_path(root, "root") / check_name(experiment, "experiment") / folder
+        path = a_path(root, "root") / check_name(experiment, "experiment") / run_name(data, name)
         make_folder(path)
         lock = Lock(path / LOCK_FILE)
         lock.acquire()

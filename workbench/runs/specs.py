@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.arguments import UNREADABLE
 from workbench.errors import SpecError
+from workbench.runs.names import check_name
 from workbench.sites import Site
 
 _HASH_DIGITS = 12
@@ -25,6 +26,15 @@ def spec_hash(spec: Any) -> str:
     True
     """
     return hashlib.sha256(_canonical(spec_data(spec)).encode()).hexdigest()[:_HASH_DIGITS]
+
+
+def run_name(spec: Any, name: str | None = None) -> str:
+    """The name of a run's folder: the hash of its spec unless one is given, which must be a file name.
+
+    >>> run_name({"a": 1}, "first")
+    'first'
+    """
+    return check_name(spec_hash(spec) if name is None else name, "run")
 
 
 def spec_data(spec: Any) -> dict[str, Any]:

@@ -43,12 +43,12 @@ def sweep(
     from workbench.families.probe_sweep.pipeline import run as run_sweep
     from workbench.families.probe_sweep.plan import make_plan
     from workbench.families.probe_sweep.spec import EXPERIMENT, SweepSpec
-    from workbench.runs import check_root, load_run, make_engine, spec_hash
+    from workbench.runs import check_root, load_run, make_engine, run_name
 
     parameters = _parameters(slurm)
     spec = validated(SweepSpec, read_spec_file(file), f"sweep {file}")
     root, base = check_root(runs), file.expanduser().resolve().parent
-    path = root / EXPERIMENT / (name or spec_hash(spec))
+    path = root / EXPERIMENT / run_name(spec, name)
     if dry_run:
         make_engine(engine, root, jobs, parameters)
         _print_cells(make_plan(spec, base), path)
