@@ -40,13 +40,12 @@ def test_help_of_run_names_the_two_words(capsys: pytest.CaptureFixture[str]) -> 
 def test_both_ways_of_naming_it_run_the_same_spec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ran = []
 
-    def run(family, spec, root, name, progress, log):  # type: ignore[no-untyped-def]
+    def run(family, spec, root, name, progress, log, last):  # type: ignore[no-untyped-def]
         ran.append(spec)
         with RunFolder.open(root, family.name, spec, name, {}) as folder:
             return folder.path
 
     monkeypatch.setattr("apps.cli.run.run", run)
-    monkeypatch.setattr("apps.cli.run.draw", lambda record, out, log: None)
     options = ["--preset", "smoke", "--seed", "3", "--runs", str(tmp_path)]
     assert main(["run", "introspection", "self-prediction", *options]) == 0
     assert main(["run", "self-prediction", *options]) == 0

@@ -58,7 +58,7 @@ def test_nano_sort_has_the_activations_that_llm_viz_published(shared_data: Path,
     published = json.loads((folder / "upstream/public/gpt-nano-sort-t0-partials.json").read_text())
     model, rows = load_model(folder, backend), _tensor(published["idx"]).long().tolist()
     parts = _PARTS | (_HEADS if backend == "transformer_lens" else {})
-    found = model.forward(rows, parts, logits=True)
+    found = model.forward(rows, list(parts), logits=True)
     for site, name in parts.items():
         expected, actual = _tensor(published[name]), found.activations[site]
         if site.component == "attn.v":

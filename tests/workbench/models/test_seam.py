@@ -237,7 +237,8 @@ def test_a_text_scores_as_the_tokens_of_the_whole_text(pieces: LanguageModel) ->
     tokens, whole = pieces.encode(prompt), pieces.encode("Once upon a time there was no")
     for before in (prompt, tokens):
         one, other = pieces.score([before], [[" there was no", whole[len(tokens) :]]])[0]
-        assert one == other and one.tokens == whole[len(tokens) :]
+        assert one.tokens == other.tokens == whole[len(tokens) :]
+        assert one.token_logprobs == pytest.approx(other.token_logprobs, abs=1e-4)
 
 
 def test_a_completion_keeps_the_space_between_it_and_its_prompt(pieces: LanguageModel) -> None:

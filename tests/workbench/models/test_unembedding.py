@@ -45,7 +45,7 @@ def test_soft_cap_of_gemma_is_applied():
 
 def test_model_without_a_known_final_norm_is_refused_in_one_line():
     hf_model = tiny_hf_model("llama")
-    hf_model.model.another_norm = hf_model.model._modules.pop("norm")
     model = LanguageModel(HuggingFaceBackend(hf_model), tiny_tokenizer(), "odd")
+    hf_model.model.another_norm = hf_model.model._modules.pop("norm")
     with pytest.raises(ModelError, match=r"odd .*no final norm"):
         unembed(model, torch.zeros(1, 32))
