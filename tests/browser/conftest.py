@@ -46,6 +46,11 @@ def chromium() -> str:
     return found
 
 
+@pytest.fixture(autouse=True)
+def own_event_loop() -> None:
+    """Here the loop is Playwright's."""
+
+
 # Scope package, not session: while Playwright runs, its event loop keeps other tests of this process from having one.
 @pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from workbench.errors import RunError, WorkbenchError, did_you_mean
 from workbench.files import read_object
 from workbench.runs.contents import SPEC_FILE, RunContents
 from workbench.runs.sameness import read_provenance
-from workbench.runs.specs import spec_hash
+from workbench.runs.specs import is_spec_of
 from workbench.runs.status import RunStatus, error_line, read_status
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class RunRecord(RunContents):
     @property
     def edited(self) -> str | None:
         """One line when ``spec.json`` is not the spec that was run, because somebody changed it; else None."""
-        if self.status.spec in (None, spec_hash(self.spec)):
+        if self.status.spec is None or is_spec_of(self.spec, self.status.spec):
             return None
         return f"{SPEC_FILE} was edited: it is not the spec that was run"
 

@@ -10,7 +10,7 @@ from workbench.errors import RunError
 from workbench.files import read_object, write_json
 from workbench.provenance import Model, identity
 from workbench.runs.contents import PROVENANCE_FILE, SPEC_FILE
-from workbench.runs.specs import first_difference, spec_hash
+from workbench.runs.specs import first_difference, is_spec_of
 
 _COMPARED = {"fingerprint": "fingerprint", "dtype": "dtype", "backend": "back end"}
 
@@ -23,7 +23,7 @@ def check_spec(folder: Path, spec: Mapping[str, Any], run: str | None) -> None:
     path = folder / SPEC_FILE
     found = read_object(path)
     difference = first_difference(found, spec)
-    if run not in (None, spec_hash(found)):
+    if run is not None and not is_spec_of(found, run):
         what = f" ({difference})" if difference else ""
         raise RunError(f"{path} was edited{what}: it is not the spec that was run; put it back or choose another name")
     if difference:

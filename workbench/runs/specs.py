@@ -28,6 +28,14 @@ def spec_hash(spec: Any) -> str:
     return hashlib.sha256(_canonical(spec_data(spec)).encode()).hexdigest()[:_HASH_DIGITS]
 
 
+def is_spec_of(data: Any, known: str) -> bool:
+    """Whether data read from a file is the spec with this hash; what could not be a spec at all (infinity) is not."""
+    try:
+        return spec_hash(data) == known
+    except SpecError:
+        return False
+
+
 def run_name(spec: Any, name: str | None = None) -> str:
     """The name of a run's folder: the hash of its spec unless one is given, which must be a file name.
 
@@ -74,7 +82,7 @@ def first_difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str
 
 
 def _canonical(data: Any) -> str:
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
 def _short(value: Any, width: int = 60) -> str:

@@ -143,6 +143,14 @@ def two_runs(finished_run):
         return finished_run
 
 
+def test_a_spec_edited_to_what_no_spec_can_be_is_said_to_be_edited(finished_run):
+    spec = json.loads((finished_run / "spec.json").read_text())
+    (finished_run / "spec.json").write_text(json.dumps(spec | {"layers": float("inf")}))
+    assert "was edited" in load_run(finished_run).edited
+    with pytest.raises(RunError, match=r"spec\.json was edited .*layers is inf there"):
+        RunFolder.open(finished_run.parents[1], "east", spec, name=finished_run.name, provenance={})
+
+
 @pytest.mark.parametrize("file", ["status.json", "plan.json", "provenance.json", "spec.json"])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
