@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from workbench.errors import SpecError
 
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
 Temperature = Annotated[float, Field(ge=1e-6)]  # a colder one overflows where logits are divided by it
 TopP = Annotated[float, Field(gt=0, le=1)]
+
+
+def _layer(value: int | float) -> int | float:
+    if float(value).is_integer():
+        return int(value)
+    if not 0 < value < 1:
+        raise ValueError("write a layer's number, or a share of the model's depth between 0 and 1 (0.5: half way)")
+    return value
+
+
+Layer = Annotated[int | float, AfterValidator(_layer)]  # negative numbers count from the last
 
 
 class Spec(BaseModel):
@@ -96,16 +107,32 @@ class ModelSpec(Spec):
 
         return n_layers_of(self.model)
 
-    def known_layers(self, layers: tuple[int, ...] | None) -> tuple[int, ...]:
-        """``layers`` (None: all; negative ones count from the last); :class:`SpecError` for one that does not exist."""
+    def known_layers(self, layers: tuple[Layer, ...] | None) -> tuple[int, ...]:
+        """The numbers of ``layers`` in this spec's model; None: all.  Negative ones count from the last, a share s is
+        the block that holds depth s: :func:`layer_at`.  Shares that name one block of a shallow model name it once.
+
+        Raises:
+            SpecError: for a number that does not exist, or a layer that two numbers name.
+        """
         n = self.n_layers()
         for layer in layers or ():
-            if not -n <= layer < n:
+            if isinstance(layer, int) and not -n <= layer < n:
                 raise SpecError(f"layer {layer} does not exist: {self.model} has layers 0 to {n - 1}")
-        found = tuple(range(n)) if layers is None else tuple(layer % n for layer in layers)
-        if len(set(found)) < len(found):
+        numbers = tuple(range(n)) if layers is None else tuple(each % n for each in layers if isinstance(each, int))
+        if len(set(numbers)) < len(numbers):
             raise SpecError(f"layers {list(layers or ())}: two of them are the same layer of {self.model}")
-        return found
+        return tuple(dict.fromkeys(layer_at(each, n) for each in (numbers if layers is None else layers)))
+
+
+def layer_at(layer: Layer, n_layers: int) -> int:
+    """The number of a layer among ``n_layers`` blocks; block k holds the depths from k / n up to (k + 1) / n.
+
+    >>> [layer_at(layer, 30) for layer in (0.3, 0.5, 0.7, 0.99, -1, 4)]
+    [9, 15, 21, 29, 29, 4]
+    """
+    if isinstance(layer, int):
+        return layer % n_layers
+    return min(int(layer * n_layers + 1e-9), n_layers - 1)  # 0.29 * 100 is a hair below 29
 
 
 def _worlds_of_shipped() -> dict[str, str]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from workbench.errors import ModelError, SpecError, WorkbenchError
 from workbench.families import Family, ModelSpec, Step, get_family, plan
+from workbench.families.specs import Layer
 from workbench.models import loading
 
 
@@ -17,7 +18,7 @@ class ToySpec(ModelSpec):
     repeatable: ClassVar[tuple[str, ...]] = ("widths",)
 
     model: str = "bandit-agent"
-    layers: tuple[int, ...] | None = None
+    layers: tuple[Layer, ...] | None = None
     doses: tuple[float, ...] = (1.0, 2.0)
     widths: tuple[int, ...] = (8, 8)
     pair: tuple[float, float] = (1.0, 1.0)
@@ -40,6 +41,16 @@ def no_weights(monkeypatch):
 def test_a_spec_that_can_be_run_has_a_plan():
     assert len(plan(TOY, ToySpec())) == 6
     assert len(plan(TOY, ToySpec(layers=(-1, 0), device="cuda:1", dtype="bfloat16", device_map="auto"))) == 2
+
+
+def test_layers_as_shares_of_depth_are_the_blocks_that_hold_them_and_name_a_block_once():
+    def resolved(*layers):
+        return ToySpec().known_layers(layers)  # of bandit-agent's six
+
+    assert resolved(0.01, 0.5, 0.99) == (0, 3, 5)
+    assert resolved(0.5, 0.6, -1, 0.9) == (3, 5)
+    assert resolved(0.5, 1) == (3, 1) and ToySpec(layers=(1.0,)).layers == (1,)
+    assert ToySpec.model_validate_json(ToySpec(layers=(0.3, 2)).model_dump_json()).layers == (0.3, 2)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +81,8 @@ def test_what_a_model_cannot_do_is_said_before_it_is_loaded(changes, said):
     [
         ({"doses": (1.0, 2.0, 1.0)}, "1.0 is named twice"),
         ({"layers": (1, 1)}, "1 is named twice"),
+        ({"layers": (0.5, 0.5)}, "0.5 is named twice"),
+        ({"layers": (1.5,)}, "a share of the model's depth between 0 and 1"),
         ({"doses": (1.0, float("nan"))}, "finite number"),
         ({"share": float("inf")}, "finite number"),
         ({"shares": 0.5}, "Extra inputs"),

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
-from workbench.families.specs import ModelSpec, Temperature, TopP
+from workbench.families.specs import Layer, ModelSpec, Temperature, TopP
 from workbench.worlds.bandits.text import RENDERINGS, BanditText
 
 Mean = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -39,7 +39,9 @@ class EastSpec(ModelSpec):
         100, ge=4, description="prompts from random steps, once to choose layer and multiplier, once to test"
     )
     eval_completions: int = Field(15, ge=2, description="completions a prompt and condition")
-    layers: tuple[int, ...] | None = Field(None, description="layers of the grid; default all")
+    layers: tuple[Layer, ...] | None = Field(
+        None, description="layers of the grid, by number or share of depth; default all"
+    )
     layer_step: int = Field(1, ge=1, description="if layers is not given: 2 takes every second, down from the last")
     multipliers: tuple[float, ...] = Field(
         (-2.0, -1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0), description="0 is always run"

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from workbench.errors import check_known
-from workbench.families.specs import ModelSpec
+from workbench.families.specs import Layer, ModelSpec
 from workbench.worlds.grids.maze_sets import MazeSpec, distinct, odd_from
 
 MODES = ("direct", "reasoning")
@@ -26,7 +26,9 @@ class GoalSpec(MazeSpec, ModelSpec):
     transform_rollouts: int = Field(1, ge=1, description="rollouts a layout and transform")
     structures: int = Field(100, ge=2, description="layouts of each goal structure")
     structure_sizes: tuple[int, ...] = (7, 9, 11)
-    layers: tuple[int, ...] | None = Field(None, description="layers that are probed; default all")
+    layers: tuple[Layer, ...] | None = Field(
+        None, description="layers that are probed, by number or share of depth (0.5: half way); default all"
+    )
     map_size: int = Field(15, validate_default=True, description="every map is padded to this size")
     holdout: float = Field(0.2, gt=0, lt=1, description="share of the layouts that probes are tested on")
     hidden: tuple[int, ...] = Field((512, 256), description="hidden layers of the MLP probe")

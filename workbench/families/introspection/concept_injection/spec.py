@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
 from workbench.errors import check_known, did_you_mean
-from workbench.families.specs import ModelSpec
+from workbench.families.specs import Layer, ModelSpec
 
 PROTOCOLS = ("detection", "naming", "thought", "prefill", "control", "kv_cache")
 SCOPES = ("trial", "text", "reply", "everything")
@@ -23,7 +23,9 @@ class InjectionSpec(ModelSpec):
     words: str | None = Field(None, description="YAML file with concepts and baselines; default: the shipped words")
     concepts: int = Field(50, ge=4, description="concepts injected, the first of the list")
     baselines: int = Field(100, ge=2, description="words whose mean is taken from every concept's activation")
-    layers: tuple[int, ...] | None = Field(None, description="layers of the grid; default: evenly spaced ones")
+    layers: tuple[Layer, ...] | None = Field(
+        None, description="layers of the grid, by number or share of depth; default: evenly spaced ones"
+    )
     layer_points: int = Field(9, ge=1, description="how many evenly spaced layers, if layers is not given")
     multipliers: tuple[float, ...] = Field(
         (1.0, 2.0, 4.0, 8.0),

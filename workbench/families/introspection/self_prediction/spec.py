@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from probes import PROBES
 from workbench.errors import check_known
-from workbench.families.specs import ModelSpec
+from workbench.families.specs import Layer, ModelSpec
 
 COPY = "copy"  # the candidate that is made in the run
 Direction = Literal["forward", "backward"]
@@ -51,7 +51,9 @@ class SelfPredictionSpec(ModelSpec):
 
     probe: str = Field("ridge", description="classifier on the activations at the hypothetical prompt; none: no probes")
     probe_prompts: int = Field(500, ge=2, description="training prompts a task that are probed")
-    layers: tuple[int, ...] | None = Field(None, description="layers that are probed; default all")
+    layers: tuple[Layer, ...] | None = Field(
+        None, description="layers that are probed, by number or share of depth (0.5: half way); default all"
+    )
     folds: int = Field(5, ge=2)
 
     @field_validator("probe")
