@@ -23,6 +23,7 @@ from workbench.models.contract import positions_of
 from workbench.models.fingerprint import check_stamp, fingerprint
 from workbench.models.interventions import Intervention, Placed, Where, hooks_for
 from workbench.models.padding import by_length, padding_matters, together
+from workbench.models.sinks import SinkHabit
 from workbench.sites import Site, SiteMap, parse_sites
 
 _ADVICE = "vector.for_model(model, force=True) steers it all the same"
@@ -114,6 +115,12 @@ class HookedModel(ABC):
     def fingerprint(self) -> str:
         """Identifies configuration and weights; stamped on every artifact."""
         return fingerprint(self.backend.hf_model)
+
+    @cached_property
+    def sinks(self) -> SinkHabit:
+        """Whether and where it makes attention sinks, and how long its residual stream is elsewhere; seen in one pass
+        over a few short texts when it is first asked for."""
+        return SinkHabit.of(self)
 
     def __repr__(self) -> str:
         shape = f"{self.n_layers} layers x {self.d_model}"

@@ -50,6 +50,20 @@ def tiny_model(shape: str = "llama", seed: int = 0) -> LanguageModel:
     return LanguageModel(HuggingFaceBackend(tiny_hf_model(shape, seed)), tiny_tokenizer(), f"tiny-{shape}")
 
 
+def tiny_model_with_sinks(seed: int = 0) -> LanguageModel:
+    """A tiny Llama that makes attention sinks of its BOS, hence of the first position, and of every ``z``.
+
+    >>> from workbench.models.sinks import sinks_in
+    >>> sinks_in(tiny_model_with_sinks(), ["a b z c"])
+    [[0, 3]]
+    """
+    hf_model, tokenizer = tiny_hf_model("llama", seed), tiny_tokenizer()
+    sinks = [tokenizer.bos_token_id, *(n for n in range(len(tokenizer)) if tokenizer.decode([n]).strip() == "z")]
+    with torch.no_grad():
+        hf_model.get_input_embeddings().weight[sinks] *= 200
+    return LanguageModel(HuggingFaceBackend(hf_model), tokenizer, "tiny-llama-with-sinks")
+
+
 def tiny_sequence_model(seed: int = 0, field_sizes: tuple[int, ...] = (5, 5), world: Any = None) -> SequenceModel:
     """A tiny sequence model that reads observations; ``world`` (a Pinpad) gives it its fields."""
     config = SequenceConfig(
