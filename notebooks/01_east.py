@@ -37,8 +37,8 @@ from workbench.worlds.bandits.text import BanditText
 model = load_model("bandit-agent")
 agent = LanguageAgent(model, BanditText(), completions=6 if SMALL else 10, max_new_tokens=32)
 
-(decision,) = agent.decide([agent.prompt(agent.opening())], seeds=[0])
-print(agent.opening()[0]["content"], "\n")
+(decision,) = agent.decide([agent.prompt()], seeds=[0])
+print(agent.conversation()[0]["content"], "\n")
 for text, arm in zip(decision.texts[:4], decision.arms[:4], strict=True):
     print("Thought:" + text.replace("\n", " | "), "-> arm", arm)
 print(f"\nentropy {decision.entropy:.2f} nats, {decision.valid:.0%} of the completions can be read")

@@ -125,7 +125,7 @@ def _completions(agent: LanguageAgent, prompt: list[int]) -> list[str]:
         )  # fmt: skip
     texts = agent.model.tokenizer.batch_decode(out[:, len(prompt) :], skip_special_tokens=True)
     for text in texts:
-        agent.text.parse(agent.prefill + text)
+        agent.text.parse(agent.begins + text)
     return texts
 
 

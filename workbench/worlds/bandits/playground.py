@@ -74,15 +74,13 @@ def play_bandit(
     """
     agent = settings.agent(model)
     _, rewards = reward_table(GaussianArms(settings.means, settings.sigma), [settings.seed], settings.horizon)
-    steps, messages = list(played[:count]), agent.opening()
+    steps = list(played[:count])
     # Steered positions before the last prompt token must not be kept for the next step.
     cache = None if any(each.scope.first_position(2) == 0 for each in interventions) else model.prompt_cache()
-    for step in steps:
-        if step.arm is not None:
-            messages = agent.reply(messages, step.completion, step.arm, step.reward)
+    turns = [agent.turn(step.completion, step.arm, step.reward) for step in steps if step.arm is not None]
     while len(steps) < min(count, settings.horizon) and not (steps and steps[-1].arm is None):
         advance(len(steps))
-        prompt = agent.prompt(messages)
+        prompt = agent.prompt(turns)
         [decision] = agent.decide([prompt], [derive_seed(settings.seed, "step", len(steps))], interventions, cache)
         assert decision is not None
         if decision.arm is None or decision.chosen is None:
@@ -90,9 +88,9 @@ def play_bandit(
             steps.append(BanditStep(prompt, decision.texts[0], None, float("nan"), "", nothing, float("nan"), 0.0))
             break
         said, reward = decision.texts[decision.chosen], float(rewards[0, len(steps), decision.arm])
-        messages = agent.reply(messages, said, decision.arm, reward)
+        turns.append(agent.turn(said, decision.arm, reward))
         shares = tuple((decision.counts / np.sum(decision.counts)).tolist())
-        told = messages[-1]["content"]
+        told = agent.text.feedback(decision.arm, reward)
         steps.append(BanditStep(prompt, said, decision.arm, reward, told, shares, decision.entropy, decision.valid))
     return steps
 

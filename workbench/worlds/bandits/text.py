@@ -2,16 +2,19 @@
 
 Two renderings (buttons, as in EAST's prompt 1; slot machines, as in its prompt 2) times several wordings.  The paper
 leaves the exact wording unstated, so these are ours.  Wordings in :data:`HELD_OUT_WORDINGS` are never trained on.
-One turn is ``Thought: ...`` and ``Action: I choose Button 1.``, answered by the environment with the numeric reward.
+One turn is ``Thought: ...`` and an action, ``Action: I choose Button 1.`` unless another form of answer is asked for;
+the environment answers with the numeric reward.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.arguments import integer
 from workbench.errors import SpecError, check_known
+from workbench.worlds.bandits.answers import FORMS, Form
+from workbench.worlds.bandits.conversation import Messages, Turn
 
 # rendering -> (noun, plural, verb, gerund)
 RENDERINGS: dict[str, tuple[str, str, str, str]] = {
@@ -41,21 +44,16 @@ _FEEDBACK = (
     "Reward: {reward} points from {noun} {arm}.",
     "The payment of {noun} {arm} was {reward} points.",
 )
-_REACT = (
-    " Answer each round with a line that starts with Thought: and a line that starts with Action: like Action: I choose"
-    " {noun} 1."
-)
-_ACTION_ONLY = " Answer each round with the action only, like Action: I choose {noun} 1."
-
 TRAINED_WORDINGS: tuple[int, ...] = (0, 1, 2, 3)
 HELD_OUT_WORDINGS: tuple[int, ...] = (4, 5)
 
 
 @dataclass(frozen=True)
 class BanditText:
-    """One way to write a bandit of ``n_arms`` arms over ``horizon`` rounds.
+    """One way to write a bandit of ``n_arms`` arms over ``horizon`` rounds, every turn in full.
 
-    ``thoughts=False`` asks for the action line only (the exact mode scores its continuations).
+    ``answer`` is the form of the action (:data:`~workbench.worlds.bandits.answers.FORMS`: ``action``, ``letter``,
+    ``json``); ``thoughts=False`` asks for it alone.
 
     >>> text = BanditText("slot_machines")
     >>> text.action(0), text.feedback(1, 97.4)
@@ -64,6 +62,8 @@ class BanditText:
     1
     >>> text.parse("Action: I choose Machine 3.") is None
     True
+    >>> BanditText(answer="letter", thoughts=False).parse("B")
+    1
     """
 
     rendering: str = "buttons"
@@ -71,9 +71,11 @@ class BanditText:
     n_arms: int = 2
     horizon: int = 50
     thoughts: bool = True
+    answer: str = "action"
 
     def __post_init__(self) -> None:
         check_known(self.rendering, RENDERINGS, "rendering")
+        check_known(self.answer, FORMS, "answer")
         for name, least in (("n_arms", 1), ("horizon", 1)):
             integer(getattr(self, name), name, least)
         if not 0 <= integer(self.wording, "wording") < len(_INSTRUCTIONS):
@@ -84,29 +86,56 @@ class BanditText:
         """``Button`` or ``Machine``."""
         return RENDERINGS[self.rendering][0]
 
+    @property
+    def _form(self) -> Form:
+        return FORMS[self.answer]
+
+    @property
+    def prefill(self) -> str:
+        """``Thought:``, or what all actions begin with where there is no thought."""
+        return "Thought:" if self.thoughts else self.action(0).rpartition(" ")[0]
+
     def instructions(self) -> str:
         """The first message."""
         noun, plural, verb, gerund = RENDERINGS[self.rendering]
-        form = _INSTRUCTIONS[self.wording] + (_REACT if self.thoughts else _ACTION_ONLY)
-        return form.format(noun=noun, plural=plural, verb=verb, gerund=gerund, n=self.n_arms, horizon=self.horizon)
+        told = _INSTRUCTIONS[self.wording].format(
+            noun=noun, plural=plural, verb=verb, gerund=gerund, n=self.n_arms, horizon=self.horizon
+        )
+        return told + self._form.request(self.thoughts, noun, self.n_arms)
+
+    def conversation(self, turns: Sequence[Turn] = (), request: str = "") -> Messages:
+        """The instructions (and ``request``), then an answer and the environment's feedback for each turn."""
+        messages = [{"role": "user", "content": f"{self.instructions()} {request}".rstrip()}]
+        for turn in turns:
+            messages.append({"role": "assistant", "content": turn.said})
+            messages.append({"role": "user", "content": self.feedback(turn.arm, turn.reward)})
+        return messages
 
     def action(self, arm: int) -> str:
-        """The line by which an agent chooses ``arm`` (0-based; written 1-based)."""
-        return f"Action: I choose {self.noun} {integer(arm, 'arm') + 1}."
+        """The action by which an agent chooses ``arm`` (0-based; written 1-based, or as a letter)."""
+        return self._form.action(integer(arm, "arm"), self.noun)
 
     def feedback(self, arm: int, reward: float) -> str:
         """What the environment answers; the reward is rounded to an integer and never below zero."""
-        return _FEEDBACK[self.wording].format(noun=self.noun, arm=arm + 1, reward=max(0, round(reward)))
+        told = _FEEDBACK[self.wording]
+        return told.format(noun=self.noun, arm=self._form.name(arm), reward=max(0, round(reward)))
 
-    def parse(self, completion: str) -> int | None:
+    def parse(self, said: str) -> int | None:
         """The chosen arm (0-based), or None when there is no readable action of an arm that exists.
 
-        Tolerant of case, of a missing ``I choose`` and of ``slot machine`` for ``machine``; the first ``Action:``
-        counts.
+        The first action counts; see :mod:`workbench.worlds.bandits.answers` for what is tolerated.
         """
-        found = re.search(rf"action:\s*(?:i choose\s+)?(?:the\s+)?(?:slot\s+)?{self.noun}\s*(\d+)\b", completion, re.I)
-        first = re.search(r"action:", completion, re.I)
-        if not found or not first or found.start() != first.start():
-            return None
-        arm = int(found[1]) - 1
-        return arm if 0 <= arm < self.n_arms else None
+        found = self._find(said)
+        return found[0] if found else None
+
+    def spoken(self, said: str) -> str:
+        """What was said up to the end of its action; all of it where there is none.
+
+        >>> BanditText().spoken("Thought: so.\\nAction: I choose Button 1. Button 1 paid 140 points.")
+        'Thought: so.\\nAction: I choose Button 1.'
+        """
+        found = self._find(said)
+        return said[: found[1]] if found else said
+
+    def _find(self, said: str) -> tuple[int, int] | None:
+        return self._form.find(said, self.thoughts, self.noun, self.n_arms)

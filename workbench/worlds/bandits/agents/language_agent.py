@@ -18,9 +18,7 @@ from workbench.models.interventions import Intervention
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed, uniforms
 from workbench.statistics import corrected_entropy, plugin_entropy
-from workbench.worlds.bandits.text import BanditText
-
-Messages = list[dict[str, str]]
+from workbench.worlds.bandits.conversation import AgentText, Messages, Turn
 
 
 @dataclass(frozen=True)
@@ -53,19 +51,19 @@ class LanguageAgent:
     """A model that plays bandits written by ``text``.
 
     ``completions`` are drawn at each step (25 in the paper) at ``temperature`` and ``top_p``.  ``prefill`` begins
-    every answer, so the last prompt token is its last token.  When none of the completions can be parsed, all are
-    redrawn up to ``retries`` times.  ``request`` is a sentence added to the instructions.  ``exact=True`` scores the
-    action lines instead (needs ``BanditText(thoughts=False)``). Chat models are prompted through their chat template;
-    others with one message a line.
+    every answer (None: as the text says), so the last prompt token is its last token.  When none of the completions can
+    be parsed, all are redrawn up to ``retries`` times.  ``request`` is a sentence added to the instructions.
+    ``exact=True`` scores the actions instead (needs ``BanditText(thoughts=False)``).  Chat models are prompted through
+    their chat template; others with one message a line.
     """
 
     model: LanguageModel
-    text: BanditText
+    text: AgentText
     completions: int = 25
     temperature: float = 1.0
     top_p: float = 1.0
     max_new_tokens: int = 48
-    prefill: str = "Thought:"
+    prefill: str | None = None
     retries: int = 1
     exact: bool = False
     request: str = ""
@@ -74,26 +72,27 @@ class LanguageAgent:
         if self.exact and self.text.thoughts:
             raise SpecError("exact action probabilities need a text without thoughts: BanditText(..., thoughts=False)")
 
-    def opening(self) -> Messages:
-        """The conversation before the first choice."""
-        return [{"role": "user", "content": f"{self.text.instructions()} {self.request}".rstrip()}]
-
-    def reply(self, messages: Messages, completion: str, arm: int, reward: float) -> Messages:
-        """The conversation after an executed completion and the environment's feedback."""
-        answer = {"role": "assistant", "content": (self._prefill + completion).rstrip()}
-        return [*messages, answer, {"role": "user", "content": self.text.feedback(arm, reward)}]
-
     @property
-    def _prefill(self) -> str:
-        return self.text.action(0).rpartition(" ")[0] if self.exact else self.prefill
+    def begins(self) -> str:
+        """How every answer begins: the prefill, in exact mode what all actions begin with."""
+        return self.text.prefill if self.exact or self.prefill is None else self.prefill
 
-    def prompt(self, messages: Messages) -> list[int]:
-        """Tokens of the conversation and the prefill."""
+    def conversation(self, turns: Sequence[Turn] = ()) -> Messages:
+        """The messages that ask for the choice after ``turns``."""
+        return self.text.conversation(turns, self.request)
+
+    def turn(self, completion: str, arm: int, reward: float) -> Turn:
+        """An executed completion as a turn of the conversation: what follows its action is left out."""
+        return Turn(self.text.spoken(self.begins + completion).rstrip(), arm, reward)
+
+    def prompt(self, turns: Sequence[Turn] = ()) -> list[int]:
+        """Tokens of the conversation after ``turns`` and of the prefill."""
+        messages = self.conversation(turns)
         if getattr(self.model.tokenizer, "chat_template", None):
             tokens = self.model.encode(messages)
         else:
             tokens = self.model.encode("".join(message["content"] + "\n" for message in messages))
-        return tokens + (self.model.encode_continuation(self._prefill, after=tokens) if self._prefill else [])
+        return tokens + (self.model.encode_continuation(self.begins, after=tokens) if self.begins else [])
 
     def decide(
         self,
@@ -125,7 +124,7 @@ class LanguageAgent:
         return decisions
 
     def _decision(self, texts: list[str], seed: int, attempts: int) -> Decision:
-        arms = [self.text.parse(self._prefill + text) for text in texts]
+        arms = [self.text.parse(self.begins + text) for text in texts]
         counts = np.bincount([arm for arm in arms if arm is not None], minlength=self.text.n_arms)
         valid = [i for i, arm in enumerate(arms) if arm is not None]
         pick = uniforms(np.array([derive_seed(seed, "pick")]), attempts)[0]

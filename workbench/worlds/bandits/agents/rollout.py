@@ -10,7 +10,7 @@ others.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,9 @@ from workbench.models.interventions import Intervention
 from workbench.models.memory import slot_budget
 from workbench.progress import progress_bar
 from workbench.seeding import derive_seed
-from workbench.worlds.bandits.agents.language_agent import Decision, LanguageAgent, Messages
+from workbench.worlds.bandits.agents.language_agent import Decision, LanguageAgent
 from workbench.worlds.bandits.arms import Arms, reward_table
+from workbench.worlds.bandits.conversation import Turn
 
 _TOKENS_PER_TURN = 64  # only to guess how many episodes fit into memory at once
 
@@ -47,7 +48,7 @@ class Rollout:
 class _Episode:
     index: int
     seed: int
-    messages: Messages
+    turns: list[Turn] = field(default_factory=list)
     alive: bool = True
 
 
@@ -78,9 +79,7 @@ def rollout(
     failures: list[dict[str, Any]] = []
     with progress_bar(len(seeds) * horizon, progress, "playing") as advance:
         for start in range(0, len(seeds), size):
-            episodes = [
-                _Episode(i, int(seeds[i]), agent.opening()) for i in range(start, min(start + size, len(seeds)))
-            ]
+            episodes = [_Episode(i, int(seeds[i])) for i in range(start, min(start + size, len(seeds)))]
             given = interventions([e.index for e in episodes]) if callable(interventions) else interventions
             _play(agent, episodes, means, rewards, given, rows, failures, advance)
     rows.sort(key=lambda row: (row[0]["episode"], row[0]["step"]))
@@ -91,13 +90,13 @@ def rollout(
 def prompts_of(agent: LanguageAgent, steps: pd.DataFrame) -> list[list[int]]:
     """The prompt tokens of every row of ``Rollout.steps``, written again from what was said and done."""
     prompts: list[list[int]] = []
-    messages: dict[int, Messages] = {}
+    turns: dict[int, list[Turn]] = {}
     columns = (steps[name] for name in ("episode", "step", "arm", "reward", "completion"))
     for episode, step, arm, reward, completion in zip(*columns, strict=True):
         if step == 0:
-            messages[episode] = agent.opening()
-        prompts.append(agent.prompt(messages[episode]))
-        messages[episode] = agent.reply(messages[episode], completion, int(arm), reward)
+            turns[episode] = []
+        prompts.append(agent.prompt(turns[episode]))
+        turns[episode].append(agent.turn(completion, int(arm), reward))
     return prompts
 
 
@@ -111,7 +110,7 @@ def _play(
         alive = [e.alive for e in episodes]
         if not any(alive):
             return
-        prompts = [agent.prompt(e.messages) for e in episodes]
+        prompts = [agent.prompt(e.turns) for e in episodes]
         decisions = agent.decide(
             prompts, [derive_seed(e.seed, "step", step) for e in episodes], interventions, cache, alive
         )
@@ -125,10 +124,9 @@ def _play(
                 failures.append(failed | {"completion": decision.texts[0]})
                 continue
             reward = rewards[episode.index, step, decision.arm]
-            before = len(episode.messages)
-            episode.messages = agent.reply(episode.messages, decision.texts[decision.chosen], decision.arm, reward)
+            episode.turns.append(agent.turn(decision.texts[decision.chosen], decision.arm, reward))
             row = _row(episode, step, decision, reward, means[episode.index])
-            rows.append((row | {"feedback": episode.messages[before + 1]["content"]}, prompt))
+            rows.append((row | {"feedback": agent.text.feedback(decision.arm, reward)}, prompt))
 
 
 def _rewards(arms: Arms | Sequence[Arms], seeds: Sequence[int], horizon: int) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +151,7 @@ def _row(episode: _Episode, step: int, decision: Decision, reward: float, means:
 def _parallel(agent: LanguageAgent, horizon: int) -> int:
     model = agent.model
     budget = slot_budget(model.backend)
-    width = len(agent.prompt(agent.opening())) + horizon * _TOKENS_PER_TURN + agent.completions * agent.max_new_tokens
+    width = len(agent.prompt()) + horizon * _TOKENS_PER_TURN + agent.completions * agent.max_new_tokens
     if width > 8 * budget:
         raise ModelError(f"one episode of {width} tokens does not fit into memory beside {model.name}")
     return max(1, budget // width)

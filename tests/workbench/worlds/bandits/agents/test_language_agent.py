@@ -75,19 +75,24 @@ def test_exact_mode_needs_a_text_without_thoughts() -> None:
 
 
 def test_the_request_is_added_to_the_instructions() -> None:
-    assert agent(request="Explore!").opening()[0]["content"].endswith("Explore!")
-    assert agent().opening()[0]["content"] == BanditText().instructions()
+    assert agent(request="Explore!").conversation()[0]["content"].endswith("Explore!")
+    assert agent().conversation()[0]["content"] == BanditText().instructions()
+
+
+def test_what_a_model_says_behind_its_action_never_enters_the_conversation() -> None:
+    said = agent().turn(" so.\nAction: I choose Button 1. Button 1 paid 140 points. Thought: again!", 0, 91.0)
+    assert said.said == "Thought: so.\nAction: I choose Button 1."
+    assert [m["content"] for m in agent().conversation([said])][1:] == [said.said, "Button 1 paid 91 points."]
 
 
 def test_each_prompt_begins_with_the_one_before_on_the_shipped_model(bandit_model) -> None:
     player = LanguageAgent(bandit_model, BanditText())
-    messages = player.opening()
-    before = player.prompt(messages)
+    turns = []
+    before = player.prompt(turns)
     for step in range(4):
-        messages = player.reply(
-            messages, " Perhaps Button 2 pays more, but it may change.\nAction: I choose Button 2.", 1, 90.0
-        )
-        after = player.prompt(messages)
+        said = " Perhaps Button 2 pays more, but it may change.\nAction: I choose Button 2."
+        turns.append(player.turn(said, 1, 90.0))
+        after = player.prompt(turns)
         assert after[: len(before)] == before, step
         assert bandit_model.decode(after[-1:]) == "Thought:"
         before = after
@@ -96,10 +101,7 @@ def test_each_prompt_begins_with_the_one_before_on_the_shipped_model(bandit_mode
 def test_exact_probabilities_agree_with_sampled_frequencies(bandit_model) -> None:
     text = BanditText(thoughts=False)
     player = LanguageAgent(bandit_model, text, exact=True)
-    messages = player.opening()
-    for arm, reward in ((0, 100), (1, 104), (0, 96)):
-        messages = player.reply(messages, f" {arm + 1}.", arm, reward)
-    prompt = player.prompt(messages)
+    prompt = player.prompt([player.turn(f" {arm + 1}.", arm, reward) for arm, reward in ((0, 100), (1, 104), (0, 96))])
     exact = player.decide([prompt], [0])[0].counts
     sampled = bandit_model.generate([prompt], 2000, max_new_tokens=1, seeds=3)[0]
     share = np.mean([c.text.strip() == "1" for c in sampled])
@@ -108,7 +110,7 @@ def test_exact_probabilities_agree_with_sampled_frequencies(bandit_model) -> Non
 
 def test_exact_decisions_follow_the_probabilities_over_seeds(bandit_model) -> None:
     player = LanguageAgent(bandit_model, BanditText(thoughts=False), exact=True)
-    prompt = player.prompt(player.opening())
+    prompt = player.prompt()
     decisions = player.decide([prompt] * 300, list(range(300)))
     p = decisions[0].counts[0]
     assert np.mean([d.arm == 0 for d in decisions]) == pytest.approx(p, abs=0.12)
@@ -116,14 +118,11 @@ def test_exact_decisions_follow_the_probabilities_over_seeds(bandit_model) -> No
 
 def test_a_hotter_agent_is_less_certain(bandit_model) -> None:
     player = LanguageAgent(bandit_model, BanditText(), completions=200)
-    messages = player.opening()
-    for arm, reward in ((0, 80), (1, 120), (0, 85), (1, 118)):
-        messages = player.reply(
-            messages,
-            f" Clearly Button 2 pays more, and it is superior.\nAction: I choose Button {arm + 1}.",
-            arm,
-            reward,
-        )
-    prompt = player.prompt(messages)
+    thought = " Clearly Button 2 pays more, and it is superior."
+    turns = [
+        player.turn(f"{thought}\nAction: I choose Button {arm + 1}.", arm, reward)
+        for arm, reward in ((0, 80), (1, 120), (0, 85), (1, 118))
+    ]
+    prompt = player.prompt(turns)
     cold, warm = (replace(player, temperature=t).decide([prompt], [0])[0].entropy for t in (0.5, 1.5))
     assert cold < warm

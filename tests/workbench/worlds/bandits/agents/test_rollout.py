@@ -69,9 +69,8 @@ def test_earlier_turns_are_encoded_unsteered(player: LanguageAgent) -> None:
     vector = torch.randn(model.d_model, generator=torch.Generator().manual_seed(0)) * 5
     add = Add(vector, 1.0, site=2)
     cache = model.prompt_cache()
-    first = player.decide([player.prompt(player.opening())], [3], [add], cache)[0]
-    messages = player.reply(player.opening(), first.texts[first.chosen or 0], 0, 100.0)
-    prompt = player.prompt(messages)
+    first = player.decide([player.prompt()], [3], [add], cache)[0]
+    prompt = player.prompt([player.turn(first.texts[first.chosen or 0], 0, 100.0)])
     kept, fresh = player.decide([prompt], [4], (), cache)[0], player.decide([prompt], [4])[0]
     assert kept.texts == fresh.texts
 
