@@ -13,7 +13,7 @@ from workbench.lazy import lazy_exports
 if TYPE_CHECKING:
     from workbench.activations.activation_set import ActivationSet
     from workbench.activations.capturing import capture, capture_to_store
-    from workbench.activations.positions import Role, Span
+    from workbench.activations.positions import GenerationPrompt, Role, Span
     from workbench.activations.replaying import replay
     from workbench.activations.store import ActivationStore
 

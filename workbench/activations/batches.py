@@ -171,10 +171,12 @@ def _gather(batch: Sequence[Pass]) -> Callable[[Tensor], Tensor]:
 
 
 def _mean(batch: Sequence[Pass], dtype: torch.dtype | None) -> Callable[[Tensor], Tensor]:
-    """Means over the tokens of each sequence, summed in float32: [batch pos ...] -> [batch d]."""
+    """Means over the asked positions of each sequence, summed in float32: [batch pos ...] -> [batch d]."""
 
     def select(activation: Tensor) -> Tensor:
-        means = [row[: len(one.tokens)].flatten(1).float().mean(0) for row, one in zip(activation, batch, strict=True)]
+        means = [
+            row[list(one.positions)].flatten(1).float().mean(0) for row, one in zip(activation, batch, strict=True)
+        ]
         return torch.stack(means).to(dtype or activation.dtype)
 
     return select

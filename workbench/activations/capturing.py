@@ -23,7 +23,7 @@ import torch
 from workbench.activations.activation_set import ActivationSet, group_values, label_table
 from workbench.activations.batches import Budget, Pass, as_dtype, check_length, readable_sites, run_passes
 from workbench.activations.identity import identity
-from workbench.activations.positions import Positions, check_positions, find_positions
+from workbench.activations.positions import Positions, check_positions, find_positions, is_mean
 from workbench.activations.store import ActivationStore
 from workbench.arguments import integer
 from workbench.errors import DataError
@@ -65,7 +65,7 @@ def capture(
         inputs: texts, chats or lists of token ids.
         sites: one or several, such as ``"3.resid_post"`` or a layer.
         positions: ``last``, ``first``, ``all``, ``mean`` (over the tokens of an input), indices (negative: from the
-            end), a slice or ``Window``, ``Span`` or ``Role``.
+            end), a slice or ``Window``, ``Span``, ``Role`` or ``GenerationPrompt``.
         labels: a table (or dict of columns) with one line an input, repeated where an input gives several rows.
         groups: one an input, or the name of a label column; by default each input is its own.
         batch_tokens: tokens run at once, padding included; chosen from the device, halved whenever memory runs out.
@@ -75,7 +75,7 @@ def capture(
         progress: whether to draw a bar.
 
     Returns:
-        A set whose labels begin with ``input`` and ``position`` (absolute, -1 for ``mean``), rows in the order of the
+        A set whose labels begin with ``input`` and ``position`` (absolute, -1 for a mean), rows in the order of the
         inputs.
 
     Raises:
@@ -182,7 +182,7 @@ class _Reader:
 
     @property
     def mean(self) -> bool:
-        return self.positions == "mean"
+        return is_mean(self.positions)
 
     def rows(self, located: _Located) -> int:
         """How many rows an input gives."""

@@ -22,6 +22,7 @@ from workbench.models.interventions import Window
 from workbench.models.language_model import LanguageModel, Prompt
 
 _NAMES = ("last", "first", "all", "mean")
+_TAKES = ("all", "first", "last", "mean")
 _MARK = "90817263549081726354"  # digits, since templates change case and trim
 
 
@@ -30,15 +31,18 @@ class Span:
     """The tokens that overlap a text: every occurrence of it, or the ``occurrence``-th.
 
     Occurrences count from 0 (negative: from the last) and do not overlap one another.  Chat messages are searched as
-    the chat template writes them.
+    the chat template writes them.  ``take``: all of its tokens, the ``first`` or ``last`` of each occurrence, or the
+    ``mean`` over all of them, one row an input.
     """
 
     text: str
     occurrence: int | None = None
+    take: str = "all"
 
     def __post_init__(self) -> None:
         if not self.text:
             raise SpecError("Span needs a text of at least one character")
+        check_known(self.take, _TAKES, "take")
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,37 @@ class Role:
     """The tokens of a role's messages in a chat: of all of them, or of the ``occurrence``-th.
 
     Messages count from 0 (negative: from the last).  A message's tokens are those of its content; with ``markup`` also
-    what the chat template writes around it (headers, end-of-turn tokens).
+    what the chat template writes around it (headers, end-of-turn tokens).  ``take`` is that of :class:`Span`, a message
+    in place of an occurrence:
+
+    ``Role("user", -1, take="last")`` is the last token of what the user said last, ``Role("assistant", take="mean")``
+    the mean over all that the assistant said.
     """
 
     role: str
     occurrence: int | None = None
     markup: bool = False
+    take: str = "all"
+
+    def __post_init__(self) -> None:
+        check_known(self.take, _TAKES, "take")
 
 
-Positions = str | int | slice | Window | Span | Role | Sequence[int]
+@dataclass(frozen=True)
+class GenerationPrompt:
+    """The tokens that a chat template writes behind the last message, for the assistant to go on from.
+
+    ``take`` is that of :class:`Span`.  A chat that the assistant is in the middle of has none.
+    """
+
+    take: str = "all"
+
+    def __post_init__(self) -> None:
+        check_known(self.take, _TAKES, "take")
+
+
+Positions = str | int | slice | Window | Span | Role | GenerationPrompt | Sequence[int]
+_Found = Span | Role | GenerationPrompt  # found by the characters of a text
 
 
 def check_positions(positions: Positions) -> Positions:
@@ -63,7 +89,7 @@ def check_positions(positions: Positions) -> Positions:
     >>> check_positions(-1), check_positions(slice(-3, None))
     ((-1,), Window(start=-3, stop=None))
     """
-    if isinstance(positions, Window | Span | Role):
+    if isinstance(positions, Window | _Found):
         return positions
     if isinstance(positions, str):
         check_known(positions, _NAMES, "positions")
@@ -76,14 +102,21 @@ def check_positions(positions: Positions) -> Positions:
         numbers = tuple(positions) if hasattr(positions, "__iter__") else (positions,)
         indices = tuple(operator.index(number) for number in numbers)
     except TypeError as error:
-        raise SpecError(f"positions {positions!r}: {', '.join(_NAMES)}, indices, a slice, Span or Role") from error
+        raise SpecError(
+            f"positions {positions!r}: {', '.join(_NAMES)}, indices, a slice, Span, Role or GenerationPrompt"
+        ) from error
     if not indices:
         raise SpecError("the list of positions is empty: name at least one")
     return indices
 
 
+def is_mean(positions: Positions) -> bool:
+    """Whether the positions of an input make one row, their mean."""
+    return positions == "mean" or getattr(positions, "take", "") == "mean"
+
+
 def find_positions(positions: Positions, model: HookedModel, prompt: Prompt, tokens: Sequence[int]) -> Sequence[int]:
-    """Absolute positions in one input, ascending (indices: in the order given); ``mean`` reads all of them.
+    """Absolute positions in one input, ascending (indices: in the order given); a mean reads all of them.
 
     ``positions`` come from :func:`check_positions`; ``tokens`` are those of ``prompt``.  Raises :class:`DataError` when
     the input has no such position.
@@ -97,9 +130,7 @@ def find_positions(positions: Positions, model: HookedModel, prompt: Prompt, tok
             return range(len(tokens))
         case Window(start=start, stop=stop):
             found: Sequence[int] = range(*slice(start, stop).indices(len(tokens)))
-        case Span():
-            found = _overlapping(model, prompt, tokens, positions)
-        case Role():
+        case Span() | Role() | GenerationPrompt():
             found = _overlapping(model, prompt, tokens, positions)
         case _:
             return tuple(_index(number, len(tokens)) for number in positions)  # type: ignore[union-attr,arg-type]
@@ -114,15 +145,22 @@ def _index(number: int, length: int) -> int:
     return number % length
 
 
-def _overlapping(reader: HookedModel, prompt: Prompt, tokens: Sequence[int], where: Span | Role) -> list[int]:
+def _overlapping(reader: HookedModel, prompt: Prompt, tokens: Sequence[int], where: _Found) -> list[int]:
     model = LanguageModel.of(reader)
     text, offsets = _offsets(model, prompt, tokens)
-    ranges = _occurrences(where, text) if isinstance(where, Span) else _messages(where, model, prompt, text)
-    return [
-        i
-        for i, (start, stop) in enumerate(offsets)
-        if start < stop and any(start < high and low < stop for low, high in ranges)
+    match where:
+        case Span():
+            ranges = _occurrences(where, text)
+        case Role():
+            ranges = _messages(where, model, prompt, text)
+        case GenerationPrompt():
+            ranges = [_behind_the_messages(model, prompt, text)]
+    held = [
+        [i for i, (start, stop) in enumerate(offsets) if start < stop and start < high and low < stop]
+        for low, high in ranges
     ]
+    ends = {"first": slice(None, 1), "last": slice(-1, None)}
+    return sorted({i for of_one in held for i in of_one[ends.get(where.take, slice(None))]})
 
 
 def _offsets(model: LanguageModel, prompt: Prompt, tokens: Sequence[int]) -> tuple[str, list[tuple[int, int]]]:
@@ -154,14 +192,30 @@ def _occurrences(span: Span, text: str) -> list[tuple[int, int]]:
 
 def _messages(role: Role, model: LanguageModel, prompt: Any, text: str) -> list[tuple[int, int]]:
     """Character ranges of a role's messages in the conversation that the chat template wrote."""
-    if isinstance(prompt, str) or not isinstance(prompt[0], dict):
-        raise DataError("Role needs chat messages, not text or tokens")
+    _check_chat("Role", prompt)
     ranges = _with_markup(model, prompt, text) if role.markup else _contents(model, prompt, text)
     of_role = [span for message, span in zip(prompt, ranges, strict=True) if message["role"] == role.role]
     if not of_role:
         roles = ", ".join(dict.fromkeys(message["role"] for message in prompt))
         raise DataError(f"no message has the role {role.role!r}; the roles are {roles}")
     return _chosen(of_role, role.occurrence, f"messages of the role {role.role!r}")
+
+
+def _check_chat(what: str, prompt: Any) -> None:
+    if isinstance(prompt, str) or not isinstance(prompt[0], dict):
+        raise DataError(f"{what} needs chat messages, not text or tokens")
+
+
+def _behind_the_messages(model: LanguageModel, prompt: Any, text: str) -> tuple[int, int]:
+    """Where the template's generation prompt is: what it does not write when it is not asked for it."""
+    _check_chat("GenerationPrompt", prompt)
+    if goes_on(prompt):
+        raise DataError("the assistant has begun its message, so there is no generation prompt")
+    said = prompt[:-1] if prompt[-1]["role"] == "assistant" else prompt
+    before = _tried(partial(write, model.tokenizer, **model.template), said)
+    if not before or not text.startswith(before) or before == text:
+        raise DataError("the chat template writes no generation prompt behind the messages: give positions as indices")
+    return len(before), len(text)
 
 
 def _chosen(ranges: list[tuple[int, int]], which: int | None, what: str) -> list[tuple[int, int]]:
@@ -191,7 +245,7 @@ def _with_markup(model: LanguageModel, messages: list[dict[str, str]], text: str
     bos = str(model.tokenizer.bos_token or "")
     ends = [len(bos) if text.startswith(bos) else 0]  # a conversation's first token belongs to nobody
     for number in range(1, len(messages) + 1):
-        prefix = _tried(partial(write, model.tokenizer), messages[:number])
+        prefix = _tried(partial(write, model.tokenizer, **model.template), messages[:number])
         if number == len(messages) and goes_on(messages):
             prefix = text  # it is left open
         if not prefix or not text.startswith(prefix):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from typing import Any
@@ -14,7 +15,7 @@ from workbench.arguments import text as plain_text
 from workbench.models import inputs
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache, pad_right
-from workbench.models.chats import write_chat
+from workbench.models.chats import check_template_options, write_chat
 from workbench.models.contract import check_vocabulary
 from workbench.models.decoding import Completion, Decoder, Sampling, Score
 from workbench.models.hooked_model import HookedModel
@@ -50,6 +51,7 @@ class LanguageModel(HookedModel):
         check_vocabulary(backend.hf_model, tokenizer, name)
         super().__init__(backend, name)
         self.tokenizer = tokenizer
+        self.template: Mapping[str, Any] = {}
 
     # ---- text and tokens
 
@@ -67,7 +69,18 @@ class LanguageModel(HookedModel):
 
     def written(self, messages: Sequence[dict[str, Any]]) -> str:
         """Chat messages as the tokenizer's template writes them, as :meth:`encode` reads them."""
-        return write_chat(self.tokenizer, inputs.chat(messages), self.name)
+        return write_chat(self.tokenizer, inputs.chat(messages), self.name, self.template)
+
+    def with_template(self, **options: Any) -> LanguageModel:
+        """The same model, whose chats are written with these options of its chat template.
+
+        Reasoning models know such as ``enable_thinking=False``.  Weights and back end are shared; the options are its
+        attribute ``template``.  Raises :class:`SpecError` for an option that the template never reads.
+        """
+        check_template_options(self.tokenizer, options, self.name)
+        found = copy.copy(self)
+        found.template = {**self.template, **options}
+        return found
 
     @property
     def _vocab_size(self) -> int:

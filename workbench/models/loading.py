@@ -161,7 +161,7 @@ def with_backend(model: LanguageModel, backend: str) -> LanguageModel:
     """
     _check_backend_name(backend)
     model = LanguageModel.of(model)
-    return _wrap(model.backend.hf_model, model.tokenizer, backend, model.name)
+    return _wrap(model.backend.hf_model, model.tokenizer, backend, model.name).with_template(**model.template)
 
 
 def _wrap(hf_model: Any, tokenizer: Any, backend: str, name: str) -> LanguageModel:

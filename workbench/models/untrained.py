@@ -38,4 +38,5 @@ def untrained(model: Model, seed: int = 0) -> Model:
     if isinstance(model, SequenceModel):
         return SequenceModel(other, name)  # type: ignore[return-value]  # its own kind, which a type variable hides
     named = LanguageModel(HuggingFaceBackend(other, model.tokenizer), model.tokenizer, name)
+    named = named.with_template(**model.template)
     return named if model.backend_name == "hf" else with_backend(named, model.backend_name)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.activations import Role, Span
+from workbench.activations import GenerationPrompt, Role, Span
 from workbench.activations.positions import check_positions, find_positions
 from workbench.errors import DataError, ModelError, SpecError
 from workbench.models.hf import HuggingFaceBackend
@@ -218,3 +218,46 @@ def test_role_is_refused_where_the_template_does_not_write_the_content(chat, mon
     assert len(find(Role("user"), chat)) > 0
     with pytest.raises(DataError, match="does not write message after message"):
         find(Role("user", markup=True), chat)
+
+
+GENERATES = (
+    "{% for m in messages %}{{ m['role'][0] }} : {{ m['content'] }} s\n{% endfor %}"
+    "{% if add_generation_prompt %}a :{% if thinks %} t{% endif %}{% endif %}"
+)
+
+
+def test_first_and_last_are_taken_of_each_message(chat):
+    assert words(chat, Role("user", take="last")) == [" e", "c", "z"]
+    assert words(chat, Role("assistant", take="first")) == ["f", "a"]
+    assert find(Role("user", -1, take="last"), chat) == find(Role("user", -1), chat)[-1:]
+    assert words(chat, Role("assistant", 0, markup=True, take="last")) == ["<eos>"]
+    assert find(Span("a b", take="last"), chat) == [max(pair) for pair in np.reshape(find(Span("a b"), chat), (2, 2))]
+
+
+def test_the_generation_prompt_is_what_the_template_adds_for_it(chat, monkeypatch):
+    monkeypatch.setattr(MODEL.tokenizer, "chat_template", GENERATES)
+    text = MODEL.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    without = MODEL.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=False)
+    n, held = (len(MODEL.tokenizer(each, add_special_tokens=False)["input_ids"]) for each in (text, without))
+    assert find(GenerationPrompt(), chat) == list(range(held, n)) and n - held >= 2
+    assert find(GenerationPrompt("last"), chat) == [n - 1]
+    begun = [*chat, {"role": "assistant", "content": ""}]  # its header, and nothing said yet
+    assert find(GenerationPrompt(), begun) == find(GenerationPrompt(), chat)
+    with pytest.raises(DataError, match="the assistant has begun"):
+        find(GenerationPrompt(), chat[:-1])
+    thinking = MODEL.with_template(thinks=True)
+    assert len(find(GenerationPrompt(), chat, thinking)) > n - held
+    assert find(Role("user", 1, markup=True), chat, thinking) == find(Role("user", 1, markup=True), chat)
+
+
+def test_generation_prompt_of_no_chat_or_of_a_template_without_one_is_refused(chat):
+    with pytest.raises(DataError, match="GenerationPrompt needs chat messages"):
+        find(GenerationPrompt(), "a b")
+    with pytest.raises(DataError, match="writes no generation prompt"):
+        find(GenerationPrompt(), chat)
+
+
+def test_an_unknown_take_is_refused_with_the_nearest():
+    for make in (lambda: Role("user", take="lsat"), lambda: Span("a", take="lsat"), lambda: GenerationPrompt("lsat")):
+        with pytest.raises(SpecError, match="did you mean 'last'"):
+            make()

@@ -1,4 +1,4 @@
-"""The sources of sweeps: plain texts and stored activations, and what the worlds bring."""
+"""The sources of sweeps: texts, chats and stored activations, and what the worlds bring."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _FAMILY = __name__.rpartition(".")[0]
 @cache
 def sources() -> dict[str, Callable[[], Source]]:
     """Every source, by the ``kind`` that a sweep file writes; each is loaded when it is first asked for."""
-    own = {"texts": attribute(_FAMILY, "texts:TEXTS"), "activations": attribute(_FAMILY, "stored:STORED")}
+    named = {"texts": "texts:TEXTS", "chats": "chats:CHATS", "activations": "stored:STORED"}
+    own = {kind: attribute(_FAMILY, name) for kind, name in named.items()}
     return own | {kind: load for world in worlds().values() for kind, load in world.sources.items()}
 
 

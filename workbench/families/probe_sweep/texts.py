@@ -1,8 +1,4 @@
-"""The source ``texts``: a table with a column of texts, columns of labels, and maybe a column of groups.
-
-All positions that are counted (``last``, ``-3``, ``[-3, -2, -1]``) are read in one pass a text; ``mean``, ``all``,
-windows, spans and roles take one pass more each.
-"""
+"""The source ``texts``: a table with a column of texts, columns of labels, and maybe a column of groups."""
 
 from __future__ import annotations
 
@@ -13,26 +9,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from probes.folds import duplicate_groups
-from workbench.activations import ActivationSet, Role, Span, capture
-from workbench.activations.positions import Positions, check_positions
+from workbench.activations import ActivationSet, GenerationPrompt, Role
 from workbench.activations.sources import Source, Task, infer_task
+from workbench.arguments import shown
 from workbench.errors import DataError, SpecError, check_keys, did_you_mean
-from workbench.models.interventions import Window
+from workbench.families.probe_sweep.prompts import capture_prompts, read_positions
 from workbench.models.language_model import LanguageModel
-from workbench.sites import Site, SiteMap
+from workbench.sites import Site
 
 _OPTIONS = ("kind", "path", "text", "group")
-_COUNTED = {"last": (-1,), "first": (0,)}
-_FORMS = ("concatenate", "span", "role", "window", "occurrence", "markup")
 
 
 def _check(options: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str, Task]:
     for name, value in positions.items():
-        read_positions(value, name)
-    table = _table(options)
+        if isinstance(read_positions(value, name)[0], Role | GenerationPrompt):
+            raise SpecError(f"position {name!r}: texts have no roles; the source chats reads lists of messages")
+    table = read_table(options)
     special = {options["text"], options.get("group")}
     return {str(name): infer_task(table[name]) for name in table if name not in special}
 
@@ -47,22 +41,9 @@ def _capture(
     device: str | None = None,
     progress: bool = False,
 ) -> dict[str, ActivationSet]:
-    table = _table(options)
-    texts = table[options["text"]].tolist()
-    rows = {"labels": table.drop(columns=options["text"]), "groups": _groups(options, table, texts)}
-
-    def read(where: Positions) -> ActivationSet:
-        return capture(reader, texts, sites, where, progress=progress, **rows)
-
-    forms = {name: read_positions(value, name) for name, value in positions.items()}
-    counted = {name: (form, joined) for name, (form, joined) in forms.items() if isinstance(form, tuple)}
-    found = {name: read(form) for name, (form, _) in forms.items() if name not in counted}
-    if counted:
-        every = tuple(dict.fromkeys(index for indices, _ in counted.values() for index in indices))
-        together = read(every)
-        for name, (indices, joined) in counted.items():
-            found[name] = _pick(together, [every.index(index) for index in indices], len(every), joined)
-    return {name: found[name] for name in positions}
+    table = read_table(options)
+    texts, labels = table[options["text"]].tolist(), table.drop(columns=options["text"])
+    return capture_prompts(reader, texts, sites, positions, labels, _groups(options, table, texts), progress)
 
 
 def _groups(options: Mapping[str, Any], table: pd.DataFrame, texts: list[str]) -> np.ndarray:
@@ -71,52 +52,7 @@ def _groups(options: Mapping[str, Any], table: pd.DataFrame, texts: list[str]) -
     return duplicate_groups(texts, table[column].to_numpy() if column else np.arange(len(texts)))
 
 
-def _pick(rows: ActivationSet, places: Sequence[int], each: int, joined: bool) -> ActivationSet:
-    """The rows of some of the ``each`` positions of every text; ``joined``: side by side in one row a text."""
-    starts = np.arange(0, len(rows), each)
-    if not joined:
-        return rows.select((starts[:, None] + np.asarray(places)).ravel())
-    first = rows.select(starts + places[0])
-    wide = {site: torch.cat([rows.select(starts + place)[site] for place in places], 1) for site in rows.sites}
-    sites = SiteMap(wide, rows.n_layers)
-    return ActivationSet(sites, first.labels, first.groups, rows.fingerprint, rows.basis, rows.model, rows.precision)
-
-
-def read_positions(value: Any, name: str) -> tuple[Positions, bool]:
-    """Positions as a sweep file writes them, and whether several make one row; :class:`SpecError` when they are none.
-
-    >>> read_positions("last", "p"), read_positions({"concatenate": [-2, -1]}, "p")
-    (((-1,), False), ((-2, -1), True))
-    >>> read_positions({"span": "red"}, "p")
-    (Span(text='red', occurrence=None), False)
-    """
-    if isinstance(value, str) and value in _COUNTED:
-        return _COUNTED[value], False
-    try:
-        if isinstance(value, Mapping):
-            return _from_fields(dict(value))
-        return check_positions(value), False
-    except (SpecError, TypeError, ValueError) as error:
-        raise SpecError(f"position {name!r}: {error}") from None
-
-
-def _from_fields(value: dict[str, Any]) -> tuple[Positions, bool]:
-    check_keys(value, _FORMS, "it")
-    if "concatenate" in value:
-        found = check_positions(value["concatenate"])
-        if not isinstance(found, tuple):
-            raise SpecError("concatenate needs a list of positions, such as [-3, -2, -1]")
-        return found, True
-    if "window" in value:
-        return Window(*value["window"]), False
-    if "span" in value:
-        return Span(str(value["span"]), value.get("occurrence")), False
-    if "role" in value:
-        return Role(str(value["role"]), value.get("occurrence"), bool(value.get("markup", False))), False
-    raise SpecError("give one of concatenate, window, span, role")
-
-
-def _table(options: Mapping[str, Any]) -> pd.DataFrame:
+def read_table(options: Mapping[str, Any]) -> pd.DataFrame:
     """The table that ``path`` names, without lines that have no text."""
     check_keys(options, _OPTIONS, "source texts")
     for needed in ("path", "text"):
@@ -131,6 +67,10 @@ def _table(options: Mapping[str, Any]) -> pd.DataFrame:
             raise DataError(
                 f"{options['path']} has no lines, or lines without a value in its {field} column {column!r}"
             )
+    for number, text in enumerate(table[options["text"]], 1):
+        if not isinstance(text, str):
+            where = f"{options['path']}, row {number}: {options['text']} is {shown(text)}"
+            raise DataError(f"{where}, no text; lists of messages are read by the source chats")
     return table
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from workbench.families.probe_sweep.texts import TEXTS, _table
+from workbench.families.probe_sweep.texts import TEXTS, read_table
 
 CSV = """text,amount,score,true,nothing
 None,None,1.5,True,NA
@@ -15,7 +15,7 @@ null,Some,NA,False,NA
 @pytest.fixture
 def table(tmp_path):
     (tmp_path / "texts.csv").write_text(CSV)
-    return _table({"path": tmp_path / "texts.csv", "text": "text"})
+    return read_table({"path": tmp_path / "texts.csv", "text": "text"})
 
 
 def test_text_stays_text_whatever_it_says(table):
@@ -34,13 +34,13 @@ def test_every_class_of_a_label_is_known_to_the_source(tmp_path):
     (tmp_path / "texts.csv").write_text("\n".join(["text,amount", *rows]))
     options = {"kind": "texts", "path": tmp_path / "texts.csv", "text": "text"}
     assert TEXTS.check(options, {"last": "last"}) == {"amount": "classification"}
-    assert _table(options)["amount"].value_counts().to_dict() == {"None": 20, "Some": 20, "Many": 20}
+    assert read_table(options)["amount"].value_counts().to_dict() == {"None": 20, "Some": 20, "Many": 20}
 
 
 def test_lines_of_json_keep_the_types_that_they_were_written_in(tmp_path):
     (tmp_path / "texts.jsonl").write_text(
         '{"text": "12", "date": "2020", "n": 1}\n{"text": "13", "date": "NA", "n": null}'
     )
-    found = _table({"path": tmp_path / "texts.jsonl", "text": "text"})
+    found = read_table({"path": tmp_path / "texts.jsonl", "text": "text"})
     assert found["text"].tolist() == ["12", "13"] and found["date"].tolist() == ["2020", "NA"]
     assert found["n"].isna().tolist() == [False, True]
