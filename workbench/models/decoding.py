@@ -78,13 +78,15 @@ class Sampling:
 class Decoder:
     """Fills leaves: draws their tokens as ``sampling`` says or, without it, scores the tokens that they hold.
 
-    ``advance`` is told how many completions have just finished.
+    ``advance`` is told how many completions have just finished.  ``shape`` makes, of logits [rows vocab], those whose
+    log-softmax is scored.
     """
 
     backend: Backend
     interventions: Sequence[Intervention] = ()
     sampling: Sampling | None = None
     advance: Callable[[int], object] | None = None
+    shape: Callable[[Tensor], Tensor] | None = None
 
     def fill(self, prompts: list[list[int]], leaves: list[list[Leaf]], cache: PromptCache | None = None) -> None:
         """Fill ``leaves[row]`` of each prompt, in the caller's cache or in batches that fit into memory."""
@@ -162,7 +164,7 @@ class Decoder:
             for leaf in tree.leaves:
                 if self.sampling is None:
                     logits = self._row(tree.prompt + leaf.tokens[:-1], leaf.row, len(tree.prompt))
-                    _set_scores(leaf, logits[len(tree.prompt) - 1 :].float().log_softmax(-1))
+                    _set_scores(leaf, self._logprobs(logits[len(tree.prompt) - 1 :]))
                 else:
                     self._sample_row(tree.prompt, leaf, copy.deepcopy(cache), self.sampling)
 
@@ -209,10 +211,16 @@ class Decoder:
         """One pass over all continuations of all trees."""
         logits = run_stretches(self.backend, trees, whole_leaves(trees), cache, self.interventions)
         assert logits is not None
-        for row, tree in zip(logits.float().log_softmax(-1), trees, strict=True):
+        for row, tree in zip(self._logprobs(logits), trees, strict=True):
             lengths = [len(leaf.tokens) for leaf in tree.leaves]
             for leaf, logprobs in zip(tree.leaves, row[: sum(lengths)].split(lengths), strict=True):
                 _set_scores(leaf, logprobs)
+
+    def _logprobs(self, logits: Tensor) -> Tensor:
+        """Log-probabilities of [..., vocab]."""
+        if self.shape is not None:
+            logits = self.shape(logits.flatten(end_dim=-2)).view_as(logits)
+        return logits.float().log_softmax(-1)
 
 
 def _set_scores(leaf: Leaf, logprobs: Tensor) -> None:

@@ -20,6 +20,7 @@ from workbench.models.contract import check_vocabulary
 from workbench.models.decoding import Completion, Decoder, Sampling, Score
 from workbench.models.hooked_model import HookedModel
 from workbench.models.interventions import Intervention
+from workbench.models.sampling import filter_logits
 from workbench.models.seam import Seam, added_tokens, encode_texts
 from workbench.models.steered import steered
 from workbench.models.trees import Leaf, seeded_leaves
@@ -199,6 +200,9 @@ class LanguageModel(HookedModel):
         continuations: Sequence[Sequence[str | list[int]]],
         interventions: Sequence[Intervention] = (),
         cache: PromptCache | None = None,
+        *,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
     ) -> list[list[Score]]:
         """Log-probabilities of given continuations, in one pass for all of them.
 
@@ -208,6 +212,8 @@ class LanguageModel(HookedModel):
                 behind this prompt) or token ids.
             interventions: as for :meth:`generate`; the tokens of a continuation count as generated.
             cache: made by :meth:`prompt_cache`.
+            temperature, top_p: of the distribution that is asked about, that of :meth:`generate` with these values;
+                what is cut off has -inf.
 
         Returns:
             ``result[prompt][continuation]``, in nats.
@@ -226,7 +232,9 @@ class LanguageModel(HookedModel):
         )
         self._check_room(rows, max((len(part) for parts in tokens for part in parts), default=0))
         leaves = [[Leaf(row, tokens=part) for part in parts] for row, parts in enumerate(tokens)]
-        Decoder(self.backend, interventions).fill(rows, leaves, cache)
+        _, warmth, share, _ = inputs.sampling(1, temperature, top_p, 0)
+        shape = None if warmth == share == 1 else partial(filter_logits, temperature=warmth, top_p=share)
+        Decoder(self.backend, interventions, shape=shape).fill(rows, leaves, cache)
         return [[Score(sum(x.token_logprobs), x.tokens, x.token_logprobs) for x in own] for own in leaves]
 
     def steered(self, interventions: Sequence[Intervention]) -> AbstractContextManager[Any]:

@@ -14,6 +14,7 @@ from workbench.errors import DataError, ModelError
 from workbench.models.decoding import Completion
 from workbench.models.interventions import Scope, Where
 from workbench.models.language_model import LanguageModel
+from workbench.models.sampling import filter_logits
 from workbench.sites import Site
 
 Oracle = Callable[..., Any]
@@ -124,6 +125,19 @@ def test_scores_equal_hugging_faces_log_softmax(
             assert score.tokens == own
             torch.testing.assert_close(torch.tensor(score.token_logprobs), expected, atol=1e-5, rtol=1e-5)
             assert score.logprob == pytest.approx(float(expected.sum()), abs=1e-4)
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.5}, {"top_p": 0.6}, {"temperature": 2.0, "top_p": 0.8}])
+def test_scores_at_a_temperature_and_top_p_are_those_of_the_distribution_that_is_sampled(
+    model: LanguageModel, options: Any
+) -> None:
+    prompt = model.encode("a b c")
+    logits = model.forward([prompt], logits=True).logits
+    assert logits is not None
+    expected = filter_logits(logits[0, -1:], **options).log_softmax(-1)[0]
+    scores = model.score([prompt], [[[token] for token in range(len(expected))]], **options)[0]
+    torch.testing.assert_close(torch.tensor([score.logprob for score in scores]), expected, rtol=1e-4, atol=1e-4)
+    assert "top_p" not in options or min(score.logprob for score in scores) == -float("inf")
 
 
 def test_scores_over_the_whole_vocabulary_sum_to_one(model: LanguageModel) -> None:

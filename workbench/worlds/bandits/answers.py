@@ -41,13 +41,26 @@ class Form:
         """
         return ascii_uppercase[arm] if self.letters else str(arm + 1)
 
+    def begins(self, noun: str) -> str:
+        """What all actions begin with."""
+        return self.lead.replace("{noun}", noun)
+
+    def endings(self, n_arms: int) -> list[str]:
+        """How an action goes on to each arm; none begins another, so arms of two digits make all end in ``close``.
+
+        >>> FORMS["action"].endings(2), FORMS["action"].endings(10)[0]
+        ([' 1', ' 2'], ' 1.')
+        """
+        close = "" if self.letters or n_arms < 10 else self.close
+        return [f" {self.name(arm)}{close}" for arm in range(n_arms)]
+
     def action(self, arm: int, noun: str) -> str:
         """The action that chooses ``arm``.
 
         >>> FORMS["json"].action(1, "Button")
         '{"action": 2}'
         """
-        return self.lead.replace("{noun}", noun) + f" {self.name(arm)}{self.close}"
+        return f"{self.begins(noun)} {self.name(arm)}{self.close}"
 
     def request(self, thoughts: bool, noun: str, n_arms: int) -> str:
         """The sentence that says how to answer."""
@@ -57,6 +70,15 @@ class Form:
         listed = " or ".join([", ".join(names[:-1]), names[-1]] if n_arms > 1 else names)
         asked = self.thinking if thoughts else self.only
         return asked.replace("{example}", self.action(0, noun)).replace("{names}", listed)
+
+    def thought(self, said: str) -> str:
+        """What is said before the first action; all of it where there is none.
+
+        >>> FORMS["action"].thought("Perhaps not.\\nAction: I choose Button 1.")
+        'Perhaps not.'
+        """
+        begun = re.search(self.opens, said, re.I)
+        return said[: begun.start()].rstrip() if begun else said
 
     def find(self, said: str, thoughts: bool, noun: str, n_arms: int) -> tuple[int, int] | None:
         """The arm that the first action in ``said`` chooses, and where it ends; None where it is none that exists."""

@@ -40,6 +40,13 @@ class AgentText(Protocol):
     def prefill(self) -> str:
         """How an answer begins if nothing else is asked for; put into the agent's mouth."""
 
+    @property
+    def lead(self) -> str:
+        """What all actions begin with."""
+
+    def endings(self) -> list[str]:
+        """How an action goes on behind ``lead`` to each arm; none begins another."""
+
     def conversation(self, turns: Sequence[Turn], request: str = "") -> Messages:
         """The messages that ask for the choice after ``turns``; ``request`` is a sentence added to what is asked."""
 
@@ -47,10 +54,13 @@ class AgentText(Protocol):
         """What the environment says of a choice."""
 
     def action(self, arm: int) -> str:
-        """How an answer says that it chooses ``arm`` (0-based).  The actions of all arms differ in their last word."""
+        """How an answer says that it chooses ``arm`` (0-based): the lead, the arm's ending and what may close it."""
 
     def parse(self, said: str) -> int | None:
         """The arm (0-based) that an answer chooses, or None where there is no readable action of an arm that exists."""
 
     def spoken(self, said: str) -> str:
         """The answer up to the end of its action (all of it where there is none): what follows was not asked for."""
+
+    def thought(self, said: str) -> str:
+        """What an answer says before its action; all of it where there is none."""

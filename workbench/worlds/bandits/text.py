@@ -93,7 +93,16 @@ class BanditText:
     @property
     def prefill(self) -> str:
         """``Thought:``, or what all actions begin with where there is no thought."""
-        return "Thought:" if self.thoughts else self.action(0).rpartition(" ")[0]
+        return "Thought:" if self.thoughts else self.lead
+
+    @property
+    def lead(self) -> str:
+        """What all actions begin with."""
+        return self._form.begins(self.noun)
+
+    def endings(self) -> list[str]:
+        """How an action goes on behind ``lead`` to each arm, as far as it tells them apart."""
+        return self._form.endings(self.n_arms)
 
     def instructions(self) -> str:
         """The first message."""
@@ -136,6 +145,10 @@ class BanditText:
         """
         found = self._find(said)
         return said[: found[1]] if found else said
+
+    def thought(self, said: str) -> str:
+        """What was said before the action; all of it where there is none."""
+        return self._form.thought(said)
 
     def _find(self, said: str) -> tuple[int, int] | None:
         return self._form.find(said, self.thoughts, self.noun, self.n_arms)

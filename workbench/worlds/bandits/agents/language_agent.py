@@ -1,8 +1,9 @@
 """A language model as a bandit player: prompt -> completions -> parsed actions -> action distribution.
 
-At each step the whole conversation so far is the prompt; several completions are drawn and parsed; entropy is taken
-over the valid ones, and one valid completion, picked at random, is executed (arXiv 2406.00244, section 3).  In
-*exact* mode there are no thoughts: the probabilities of the action lines are read off the model instead of sampled.
+At each step the conversation so far is the prompt; several completions are drawn and parsed; entropy is taken over the
+valid ones, and one valid completion, picked at random, is executed (arXiv 2406.00244, section 3).  In *exact* mode the
+probabilities of the actions are read off the model instead of sampled: at once, or behind each thought that was drawn,
+where an action is then made to follow.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from workbench.errors import SpecError
 from workbench.models.cache import PromptCache
@@ -23,9 +25,14 @@ from workbench.worlds.bandits.conversation import AgentText, Messages, Turn
 
 @dataclass(frozen=True)
 class Decision:
-    """What the agent said at one step.  ``counts`` [arm]: parsed completions (in exact mode, probabilities);
-    ``texts``/``arms``: every completion and what it parses to; ``chosen``: index of the executed one, None when no
-    completion was valid; entropies in nats, ``corrected`` with the Miller-Madow bias correction."""
+    """What the agent said at one step.
+
+    ``texts``/``arms``: every completion up to its action, and what it parses to.  ``counts`` [arm]: how many chose
+    each arm; in exact mode its probability among the arms.  ``chosen``: index of the executed completion, None when
+    none was valid.  Entropies in nats, ``corrected`` with the Miller-Madow bias correction (exact ones need none).
+    ``valid``: share of the completions that parse; in exact mode the probability that an answer is one of the arms, and
+    ``outside_mass`` the rest (NaN where completions are counted).
+    """
 
     texts: list[str]
     arms: list[int | None]
@@ -34,16 +41,13 @@ class Decision:
     entropy: float
     corrected: float
     attempts: int
+    valid: float
+    outside_mass: float = float("nan")
 
     @property
     def arm(self) -> int | None:
         """The executed arm (0-based)."""
         return None if self.chosen is None else self.arms[self.chosen]
-
-    @property
-    def valid(self) -> float:
-        """Fraction of completions that parse."""
-        return sum(arm is not None for arm in self.arms) / len(self.arms)
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class LanguageAgent:
     ``completions`` are drawn at each step (25 in the paper) at ``temperature`` and ``top_p``.  ``prefill`` begins
     every answer (None: as the text says), so the last prompt token is its last token.  When none of the completions can
     be parsed, all are redrawn up to ``retries`` times.  ``request`` is a sentence added to the instructions.
-    ``exact=True`` scores the actions instead (needs ``BanditText(thoughts=False)``).  Chat models are prompted through
-    their chat template; others with one message a line.
+    ``exact=True`` scores the actions instead; if the text has thoughts, ``completions`` of them are drawn and the
+    actions scored behind each.  Chat models are prompted through their chat template; others with one message a line.
     """
 
     model: LanguageModel
@@ -69,13 +73,20 @@ class LanguageAgent:
     request: str = ""
 
     def __post_init__(self) -> None:
-        if self.exact and self.text.thoughts:
-            raise SpecError("exact action probabilities need a text without thoughts: BanditText(..., thoughts=False)")
+        if self._scored and self.prefill not in (None, self.text.prefill):
+            raise SpecError(
+                f"exact mode without thoughts begins every answer with {self.text.lead!r}: leave prefill out"
+            )
+
+    @property
+    def _scored(self) -> bool:
+        """Whether nothing is drawn."""
+        return self.exact and not self.text.thoughts
 
     @property
     def begins(self) -> str:
-        """How every answer begins: the prefill, in exact mode what all actions begin with."""
-        return self.text.prefill if self.exact or self.prefill is None else self.prefill
+        """How every answer begins."""
+        return self.text.prefill if self.prefill is None else self.prefill
 
     def conversation(self, turns: Sequence[Turn] = ()) -> Messages:
         """The messages that ask for the choice after ``turns``."""
@@ -106,22 +117,39 @@ class LanguageAgent:
         """A decision for each prompt (None where not ``wanted``); depends on the prompt and its seed only."""
         wanted = [True] * len(prompts) if wanted is None else list(wanted)
         if self.exact:
-            return self._score(prompts, seeds, interventions, cache, wanted)
+            return self._decide_exactly(prompts, seeds, interventions, cache, wanted, progress)
         decisions: list[Decision | None] = [None] * len(prompts)
         for attempt in range(self.retries + 1):
-            counts = [self.completions if w else 0 for w in wanted]
-            if not any(counts):
+            if not any(wanted):
                 break
-            drawn = self.model.generate(
-                prompts, counts, max_new_tokens=self.max_new_tokens, temperature=self.temperature, top_p=self.top_p,
-                seeds=[derive_seed(seed, "attempt", attempt) for seed in seeds],
-                interventions=interventions, cache=cache, progress=progress,
-            )  # fmt: skip
-            for i, completions in enumerate(drawn):
-                if completions:
-                    decisions[i] = self._decision([c.text for c in completions], seeds[i], attempt + 1)
+            drawn = self._draw(prompts, seeds, interventions, cache, wanted, progress, attempt)
+            for i, texts in enumerate(drawn):
+                if texts:
+                    decisions[i] = self._decision(texts, seeds[i], attempt + 1)
             wanted = [d is not None and d.chosen is None for d in decisions]
         return decisions
+
+    def _draw(
+        self, prompts: Sequence[list[int]], seeds: Sequence[int], interventions: Sequence[Intervention],
+        cache: PromptCache | None, wanted: Sequence[bool], progress: bool, attempt: int = 0,
+    ) -> list[list[str]]:  # fmt: skip
+        """Completions of the wanted prompts, up to the end of their actions."""
+        drawn = self.model.generate(
+            prompts, [self.completions if w else 0 for w in wanted], max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature, top_p=self.top_p, stop=self._stops,
+            seeds=[derive_seed(seed, "attempt", attempt) for seed in seeds],
+            interventions=interventions, cache=cache, progress=progress,
+        )  # fmt: skip
+        skip = len(self.begins)
+        return [[self.text.spoken(self.begins + each.text)[skip:] for each in own] for own in drawn]
+
+    @property
+    def _stops(self) -> list[str]:
+        """Where nothing that follows is read: behind an action, in exact mode where one begins."""
+        if self.exact:
+            return [self.text.lead]
+        actions = [self.text.action(arm) for arm in range(self.text.n_arms)]
+        return actions if self.text.thoughts else [action.removeprefix(self.text.lead) for action in actions]
 
     def _decision(self, texts: list[str], seed: int, attempts: int) -> Decision:
         arms = [self.text.parse(self.begins + text) for text in texts]
@@ -130,27 +158,69 @@ class LanguageAgent:
         pick = uniforms(np.array([derive_seed(seed, "pick")]), attempts)[0]
         chosen = valid[int(pick * len(valid))] if valid else None
         entropy, corrected = (float(f(counts)) if valid else float("nan") for f in (plugin_entropy, corrected_entropy))
-        return Decision(texts, list(arms), counts, chosen, entropy, corrected, attempts)
+        return Decision(texts, arms, counts, chosen, entropy, corrected, attempts, len(valid) / len(arms))
 
-    def _score(
+    # ---- exact mode
+
+    def arm_masses(
         self,
         prompts: Sequence[list[int]],
-        seeds: Sequence[int],
-        interventions: Sequence[Intervention],
-        cache: PromptCache | None,
-        wanted: Sequence[bool],
-    ) -> list[Decision | None]:
-        endings = [" " + self.text.action(arm).rpartition(" ")[2] for arm in range(self.text.n_arms)]
-        scores = self.model.score(prompts, [endings if w else [] for w in wanted], interventions, cache)
-        decisions: list[Decision | None] = []
-        for seed, row in zip(seeds, scores, strict=True):
-            if not row:
-                decisions.append(None)
-                continue
-            logprobs = np.array([score.logprob for score in row])
-            p = np.exp(logprobs - np.logaddexp.reduce(logprobs))
-            draw = uniforms(np.array([derive_seed(seed, "pick")]), 0)[0]
-            chosen = min(int((p.cumsum() <= draw).sum()), len(p) - 1)
-            entropy = float(plugin_entropy(p))
-            decisions.append(Decision(endings, list(range(len(p))), p, chosen, entropy, entropy, 1))
-        return decisions
+        said: Sequence[Sequence[list[int]]],
+        interventions: Sequence[Intervention] = (),
+        cache: PromptCache | None = None,
+    ) -> list[Float[np.ndarray, "said arms"]]:
+        """Probability of each arm if an action had to follow behind a prompt and each of the tokens ``said`` after it.
+
+        At the agent's temperature and top-p.  Rows sum to less than 1: the rest is what names no arm.
+        """
+        encode, lead = self.model.encode_continuation, "\n" + self.text.lead
+        head = encode(lead, after="a thought") if self.text.thoughts else []  # otherwise the prompts end in it
+        endings = [encode(end, after=head or prompts[0]) for end in self.text.endings()]
+        asked = [[[*tokens, *head, *end] for tokens in own for end in endings] for own in said]
+        scores = self.model.score(
+            prompts, asked, interventions, cache, temperature=self.temperature, top_p=self.top_p
+        )  # one prompt, all that was said as leaves
+        lengths = [len(end) for end in endings]
+        logprobs = [[sum(s.token_logprobs[-lengths[k % len(lengths)] :]) for k, s in enumerate(row)] for row in scores]
+        return [np.exp(np.array(row, dtype=np.float64)).reshape(-1, len(endings)) for row in logprobs]
+
+    def _decide_exactly(
+        self, prompts: Sequence[list[int]], seeds: Sequence[int], interventions: Sequence[Intervention],
+        cache: PromptCache | None, wanted: Sequence[bool], progress: bool,
+    ) -> list[Decision | None]:  # fmt: skip
+        thoughts = [[""] if w else [] for w in wanted]
+        if self.text.thoughts:
+            drawn = self._draw(prompts, seeds, interventions, cache, wanted, progress)
+            thoughts = [[self.text.thought(text) for text in own] for own in drawn]
+        said = [
+            [self.model.encode_continuation(thought, after=prompt) if thought else [] for thought in own]
+            for prompt, own in zip(prompts, thoughts, strict=True)
+        ]
+        masses = self.arm_masses(prompts, said, interventions, cache)
+        return [
+            self._exact_decision(own, mass, seed) if own else None
+            for own, mass, seed in zip(thoughts, masses, seeds, strict=True)
+        ]
+
+    def _exact_decision(self, thoughts: list[str], masses: np.ndarray, seed: int) -> Decision:
+        """``masses`` [thought, arm]; every thought counts alike, as it would if each had to be followed by an arm."""
+        inside = masses.sum(axis=1)
+        outside, n_arms = float(np.clip(1 - inside.mean(), 0, 1)), masses.shape[1]
+        kept = np.flatnonzero(inside > 0)
+        pick = uniforms(np.array([derive_seed(seed, "pick")]), 0)[0]
+        if not len(kept):
+            nan = float("nan")
+            return Decision(thoughts, [None] * len(thoughts), np.zeros(n_arms), None, nan, nan, 1, 0.0, outside)
+        p = masses[kept] / inside[kept, None]  # [thought, arm]
+        if self.text.thoughts:
+            draws = uniforms(np.array([derive_seed(seed, "arm", int(k)) for k in kept]), 0)
+            arms = np.minimum((p.cumsum(axis=1) <= draws[:, None]).sum(axis=1), n_arms - 1)
+            texts = [f"{thoughts[k]}\n{self.text.action(int(arm))}" for k, arm in zip(kept, arms, strict=True)]
+            chosen = int(pick * len(kept))
+        else:
+            arms = np.arange(n_arms)
+            texts = [self.text.action(arm).removeprefix(self.text.lead) for arm in range(n_arms)]
+            chosen = min(int((p[0].cumsum() <= pick).sum()), n_arms - 1)
+        counts = p.mean(axis=0)
+        entropy = float(plugin_entropy(counts))
+        return Decision(texts, arms.tolist(), counts, chosen, entropy, entropy, 1, 1 - outside, outside)

@@ -35,7 +35,8 @@ class Rollout:
     """Episodes of an agent.
 
     ``steps``: one row a step (``episode, seed, step, arm, reward, regret, best_arm, mean0.., entropy,
-    entropy_corrected, n0.., valid, attempts, completion, feedback``).  ``prompts``: the prompt tokens of each row.
+    entropy_corrected, n0.., valid, outside_mass, attempts, completion, feedback``; the numbers are those of
+    :class:`Decision`).  ``prompts``: the prompt tokens of each row.
     ``failures``: the steps at which no completion could be parsed; they end their episode and have no row in ``steps``.
     """
 
@@ -145,7 +146,8 @@ def _row(episode: _Episode, step: int, decision: Decision, reward: float, means:
     row |= {f"mean{k}": mean for k, mean in enumerate(means)}
     row |= {"entropy": decision.entropy, "entropy_corrected": decision.corrected}
     row |= {f"n{k}": count for k, count in enumerate(decision.counts)}
-    return row | {"valid": decision.valid, "attempts": decision.attempts, "completion": decision.texts[decision.chosen]}
+    row |= {"valid": decision.valid, "outside_mass": decision.outside_mass, "attempts": decision.attempts}
+    return row | {"completion": decision.texts[decision.chosen]}
 
 
 def _parallel(agent: LanguageAgent, horizon: int) -> int:
