@@ -9,17 +9,20 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel
 
-from workbench.console import Name, NoProgress, Runs, log, option, results, show_progress
+from apps.cli.plan import print_plan
+from workbench.console import Name, NoProgress, Runs, log, option, show_progress
 from workbench.errors import SpecError, did_you_mean
-from workbench.families import Family, families, plan, run
+from workbench.families import Family, families, run
 from workbench.families.showing import show
 from workbench.spec_files import read_spec_file, validated
-from workbench.views.tables import new_table
 
 DEFAULT_PRESET = "cpu"
 
 
-DryRun = Annotated[bool, option("print the plan with its size in completions and forward tokens")]
+DryRun = Annotated[
+    bool,
+    option("print the plan: its steps, their size in completions and tokens, and minutes by a timed pass of the model"),
+]
 
 
 def commands(argv: Sequence[str] = ()) -> dict[str, Any]:
@@ -122,7 +125,7 @@ def _run(
 
     root, whole = check_root(runs), validated(type(base), values, f"run {family.words}")
     if dry_run:
-        _print_plan(family, whole, root, name)
+        print_plan(family, whole, root, name)
         return 0
     log(f"{family.name} on {getattr(whole, 'model', 'its own model')}")
     run(family, whole, root, name, progress=show_progress(not no_progress), log=log, last=show)
@@ -138,30 +141,3 @@ def _demo(family: Family) -> Callable[..., int]:
 
     demo.__doc__ = f"{family.title}; small, on a shipped model, in minutes: start here."
     return demo
-
-
-def _print_plan(family: Family, spec: BaseModel, root: Path, name: str | None) -> None:
-    from workbench.runs import run_name
-
-    steps, path = plan(family, spec), root / family.name / run_name(spec, name)
-    length, total = int(getattr(spec, "max_new_tokens", 1)), sum(step.completions for step in steps)
-    sizes = ("completions", f"forward tokens\n(completions x {length})") if total else ()
-
-    def size(completions: int) -> tuple[str, ...]:
-        return (f"{completions:,}", f"{completions * length:,}") if total else ()
-
-    out, title = results(), f"{family.name}: {len(steps)} steps"
-    table = new_table(title, "step", "what", *sizes, "done", numbers="|".join(sizes))
-    for step in steps:
-        done = "yes" if (path / "rows" / f"{step.name}.parquet").exists() else ""
-        table.add_row(step.name, step.what, *size(step.completions), done)
-    if total:
-        table.add_section()
-        table.add_row("total", "", *size(total), "")
-    out.print(table)
-    if total:
-        out.print(
-            f"Forward tokens are at most completions x max_new_tokens ({length}); answers often end earlier. Prompts "
-            "come on top: they are read once and shared by all completions from them.",
-        )
-    out.print(f"run folder: {path}", markup=False, soft_wrap=True)

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 class Step:
     """A step of a run, done once: what it is called in the run folder, what it does, the work that gives its rows.
 
-    ``completions``: how many it draws at most.  ``after``: the steps that it waits for (without, those before it in
-    order).  ``when``: asked when its turn comes; a step for which it is false is left out of the run.
+    ``completions``: how many it draws at most.  ``tokens``: about how many it reads beside those (each prompt once,
+    answers that are scored; a token that is trained on counts three times).  ``after``: the steps that it waits for
+    (without, those before it in order).  ``when``: asked when its turn comes; a step for which it is false is left out
+    of the run.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Step:
     completions: int = 0
     after: tuple[str, ...] = ()
     when: Callable[[Any], bool] | None = None
+    tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,24 @@ process that opened the run folder alone writes rows, so a killed run goes on to
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunError
 from workbench.families.claims import TABLE, judge
+from workbench.families.clock import Clock
 from workbench.families.context import Context, Last, Log
 from workbench.families.family import Family, Step
-from workbench.families.specs import Spec
+from workbench.families.sizing import settled
+from workbench.families.specs import ModelSpec, Spec
+from workbench.families.timing import drawn_tokens
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from workbench.models.hooked_model import HookedModel
     from workbench.runs import RunFolder
     from workbench.runs.cells import Cell, Outcome
 
@@ -66,7 +70,12 @@ def run(
     if family.run is not None:
         return family.run(spec, root, name, progress=progress, log=log, last=last)
     steps = plan(family, spec)
-    model = spec.load() if isinstance(spec, Spec) else None
+    model: HookedModel | None = None
+    if isinstance(spec, ModelSpec) and spec.minutes:
+        spec, name, model = settled(family, spec, root, name, log)
+        steps = plan(family, spec)
+    if model is None and isinstance(spec, Spec):
+        model = spec.load()
     family.check(spec, model)
     with RunFolder.open(root, family.name, spec, name, provenance(model, getattr(spec, "seed", None))) as folder:
         context = family.context(spec, folder, model, progress)
@@ -85,6 +94,7 @@ def run_steps(family: Family, steps: Iterable[Step], context: Context[Any], log:
     waves = waves_of(all_steps) if family.processes else [[step] for step in all_steps]
     names = [step.name for step in all_steps]
     left = set(folder.plan(names))
+    clock = Clock(all_steps, drawn_tokens(context.spec))
     for wave in waves:
         out = [step.name for step in wave if step.name in left and step.when and not step.when(context)]
         if out:
@@ -93,18 +103,23 @@ def run_steps(family: Family, steps: Iterable[Step], context: Context[Any], log:
         todo = [step for step in wave if step.name in left]
         for step in todo:
             folder.log(f"begin {step.name}")
-        say = _counted(names, log)
         if family.processes:
-            _side_by_side(family, todo, context, say)
+            for step in _side_by_side(family, todo, context):
+                left.remove(step.name)
+                clock.end(step.name)
+                _say(step, names, clock.text(left), log)
         else:
             for step in todo:
-                say(step)
+                _say(step, names, clock.text(left), log)
                 folder.write(step.name, step.work(context))
+                left.remove(step.name)
+                clock.end(step.name)
 
 
-def _counted(names: Sequence[str], log: Log | None) -> Callable[[Step], None]:
-    """Says which step of how many it is."""
-    return lambda step: log(f"[{names.index(step.name) + 1}/{len(names)}] {step.what}") if log else None
+def _say(step: Step, names: Sequence[str], time: str, log: Log | None) -> None:
+    """Which step of how many it is, how long the run has been and will be going."""
+    if log:
+        log(f"[{names.index(step.name) + 1}/{len(names)}] {step.what} ({time})")
 
 
 def waves_of(steps: Sequence[Step]) -> list[list[Step]]:
@@ -124,8 +139,9 @@ def waves_of(steps: Sequence[Step]) -> list[list[Step]]:
     return [[step for step in steps if depth(step.name) == d] for d in range(deepest + 1)]
 
 
-def _side_by_side(family: Family, steps: Sequence[Step], context: Context[Any], say: Callable[[Step], None]) -> None:
-    """Compute steps in processes; an error of one is raised when those beside it have been given up."""
+def _side_by_side(family: Family, steps: Sequence[Step], context: Context[Any]) -> Iterator[Step]:
+    """Compute steps in processes, and yield each when its rows are written; an error of one is raised when those beside
+    it have been given up."""
     from workbench.runs.cells import Cell
     from workbench.runs.engines import LocalEngine
 
@@ -137,7 +153,7 @@ def _side_by_side(family: Family, steps: Sequence[Step], context: Context[Any], 
         if "error" in frame and list(frame.get("status", ()))[:1] == ["failed"]:  # its process died
             raise RunError(f"step {outcome.name}: {frame['error'].iloc[0]}")
         folder.write(outcome.name, frame, outcome.saved)
-        say(by_name[outcome.name])
+        yield by_name[outcome.name]
 
 
 def _work(family: str, spec_json: str, path: str, cell: Cell) -> Outcome:

@@ -59,15 +59,20 @@ class Spec(BaseModel):
 
 class ModelSpec(Spec):
     """A run on a model that is loaded once: give ``model`` its default in a subclass, and ``world`` the name of the
-    world it is played in, if any: shipped models of other worlds are then refused."""
+    world it is played in, if any: shipped models of other worlds are then refused.  ``sized`` names the fields of its
+    sample sizes, which are cut alike to fit into ``minutes``."""
 
     world: ClassVar[str | None] = None
+    sized: ClassVar[tuple[str, ...]] = ()
 
     model: str = Field(description="shipped model, Hugging Face folder or hub id")
     backend: str = Field("hf", description="hf, transformer_lens or nnsight")
     device: str | None = Field(None, description="default: CUDA when there is one")
     device_map: str | None = Field(None, description="auto spreads a large model over several GPUs")
     dtype: str = Field("auto", description="auto is the checkpoint's")
+    minutes: float | None = Field(
+        None, gt=0, description="cut the sample sizes until a timed pass of the model says that the run takes so long"
+    )
 
     def load(self, model: str | None = None) -> LanguageModel:
         """The model of this spec, or another one that is read in the same way."""

@@ -124,6 +124,16 @@ def config_of(path_or_hub_id: str | Path) -> Any:
         raise ModelError(f"cannot load {str(path_or_hub_id)!r}: {_reason(source, error)}") from error
 
 
+def is_here(path_or_hub_id: str | Path) -> bool:
+    """Whether a model's weights are on this machine, so that loading it downloads nothing."""
+    from huggingface_hub import try_to_load_from_cache
+    from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
+
+    source = _source(path_or_hub_id)
+    files = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME)
+    return os.path.exists(source) or any(isinstance(try_to_load_from_cache(source, file), str) for file in files)
+
+
 def check_reads(path_or_hub_id: str, reads: str) -> None:
     """Raise :class:`ModelError` unless the model reads ``reads`` (text, or observations), by its configuration."""
     found = (SequenceModel if isinstance(config_of(path_or_hub_id), SequenceConfig) else LanguageModel).reads

@@ -17,6 +17,7 @@ class EastSpec(ModelSpec):
     """One EAST run; the defaults are the paper's sizes (its ``gpu`` preset)."""
 
     world: ClassVar[str] = "bandits"
+    sized: ClassVar[tuple[str, ...]] = ("extraction_runs", "completions", "episodes", "prompts", "eval_completions")
 
     model: str = Field("bandit-agent", description="shipped model, Hugging Face folder or hub id")
     renderings: tuple[str, ...] = Field(("buttons", "slot_machines"), description="transfer is measured between them")
@@ -96,6 +97,12 @@ PRESETS: dict[str, EastSpec] = {
     "cpu": EastSpec(
         extraction_runs=24, completions=12, episodes=12, behaviour_completions=3, prompts=80, eval_completions=10,
         max_new_tokens=32, multipliers=(-2.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0), temperatures=(1.1, 1.25, 1.5, 2.0),
+    ),
+    "laptop": EastSpec(
+        minutes=15, extraction_runs=24, completions=12, episodes=12, behaviour_completions=3, prompts=80,
+        eval_completions=10, horizon=20, max_new_tokens=32, layers=(0.3, 0.5, 0.7, 0.9), renderings=("buttons",),
+        settings=((95, 105), (100, 100)), control_seeds=2, multipliers=(-2.0, 1.0, 2.0, 4.0, 7.0),
+        temperatures=(1.5,), top_ps=(0.9,),
     ),
     "demo": EastSpec(
         extraction_runs=14, completions=10, episodes=10, behaviour_completions=2, prompts=40, eval_completions=8,

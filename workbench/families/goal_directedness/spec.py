@@ -18,6 +18,7 @@ class GoalSpec(MazeSpec, ModelSpec):
 
     world: ClassVar[str] = "grids"
     repeatable: ClassVar[tuple[str, ...]] = ("hidden",)
+    sized: ClassVar[tuple[str, ...]] = ("layouts", "rollouts", "structures", "probe_layouts", "causal_states")
 
     model: str = Field("grid-agent", description="shipped model, Hugging Face folder or hub id")
     modes: tuple[str, ...] = Field(MODES, description="how the agent answers: direct, reasoning or both")
@@ -78,6 +79,11 @@ PRESETS: dict[str, GoalSpec] = {
     "cpu": GoalSpec(
         sizes=(7, 9), transform_rollouts=5, structures=60, structure_sizes=(7, 9), max_new_tokens=48, probe_layouts=40,
         map_size=9, hidden=(256, 128), plan_decoders=(1,), plan_width=128, plan_epochs=30, random_directions=3,
+    ),
+    "laptop": GoalSpec(
+        minutes=15, sizes=(7,), densities=(0.4, 1.0), rollouts=3, structures=30, structure_sizes=(7,),
+        max_new_tokens=48, probe_layouts=40, map_size=7, layers=(0.3, 0.5, 0.7), hidden=(256, 128),
+        plan_decoders=(1,), plan_width=128, plan_epochs=30, random_directions=3,
     ),
     "smoke": GoalSpec(
         sizes=(7,), densities=(0.4, 1.0), layouts=2, rollouts=2, structures=3, structure_sizes=(7,), max_new_tokens=48,

@@ -18,6 +18,7 @@ class InjectionSpec(ModelSpec):
     """One concept-injection run; the defaults are the paper's sizes (its ``gpu`` preset)."""
 
     world: ClassVar[str] = "questions"
+    sized: ClassVar[tuple[str, ...]] = ("concepts", "baselines")
 
     model: str = Field("babbler-a", description="shipped model, Hugging Face folder or hub id; must be a chat model")
     words: str | None = Field(None, description="YAML file with concepts and baselines; default: the shipped words")
@@ -78,6 +79,7 @@ class InjectionSpec(ModelSpec):
 PRESETS: dict[str, InjectionSpec] = {
     "gpu": InjectionSpec(),
     "cpu": InjectionSpec(layer_points=6, max_new_tokens=32),
+    "laptop": InjectionSpec(minutes=15, layers=(0.3, 0.5, 0.7), max_new_tokens=32),
     "smoke": InjectionSpec(concepts=4, baselines=8, layer_points=2, multipliers=(2.0, 8.0), max_new_tokens=8),
 }
 

@@ -18,6 +18,14 @@ class SelfPredictionSpec(ModelSpec):
     """One self-prediction run; the defaults are the paper's sizes (its ``gpu`` preset)."""
 
     world: ClassVar[str] = "questions"
+    sized: ClassVar[tuple[str, ...]] = (
+        "train_prompts",
+        "test_prompts",
+        "copy_pairs",
+        "shift_pairs",
+        "calibration_prompts",
+        "probe_prompts",
+    )
 
     model: str = Field("babbler-a", description="M1: shipped model, Hugging Face folder or hub id")
     candidates: tuple[str, ...] = Field(
@@ -92,6 +100,10 @@ PRESETS: dict[str, SelfPredictionSpec] = {
     "cpu": SelfPredictionSpec(
         seconds=2, train_prompts=600, test_prompts=150, rank=16, alpha=32, lr=2e-3, epochs=2, copy_pairs=450,
         object_lr=1e-3, calibration_prompts=60, probe_prompts=300,
+    ),
+    "laptop": SelfPredictionSpec(
+        minutes=15, train_prompts=600, test_prompts=150, rank=16, alpha=32, lr=2e-3, epochs=2, copy_pairs=450,
+        object_lr=1e-3, calibration_prompts=60, probe_prompts=300, layers=(0.3, 0.5, 0.7),
     ),
     "smoke": SelfPredictionSpec(
         train_prompts=8, test_prompts=8, rank=4, alpha=8, lr=2e-3, batch=8, copy_pairs=16, shift_pairs=16,
