@@ -13,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PYTEST_ARGS ?=
 WORKERS ?= -n logical --maxprocesses=4 --dist=worksteal
 
-.PHONY: help install demo test test-fast check static lint format types imports doctest bench app notebooks clean
+.PHONY: help install models demo test test-fast check static lint format types imports doctest bench app notebooks clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,10 +31,13 @@ install: $(STAMP)  ## make .venv with the project and its developer tools (the o
 demo: $(STAMP)  ## run the main experiment on the shipped model
 	$(BIN)/workbench demo
 
-test: $(STAMP)  ## run the tests
+models: $(STAMP)  ## fetch the chat model that tests marked "real" read (94 MB, once); without a network they are skipped
+	@$(BIN)/workbench models get smollm2-135m || echo "the tests on a real model will be skipped" >&2
+
+test: $(STAMP) models  ## run the tests
 	$(PYTEST) $(WORKERS) $(PYTEST_ARGS)
 
-test-fast: $(STAMP)  ## run the tests but the slow ones (trainings, whole runs, kills, pages, notebooks): minutes
+test-fast: $(STAMP) models  ## run the tests but the slow ones (trainings, whole runs, kills, pages, notebooks): minutes
 	$(PYTEST) $(WORKERS) -m "not slow" $(PYTEST_ARGS)
 
 check: static doctest test  ## all that CI runs: lint, format, types, import order, doctests, tests

@@ -20,7 +20,7 @@ import torch
 
 from steering._files import existing_file, replacing
 from steering.vectors import SteeringTarget, SteeringVector
-from workbench.errors import ArtifactError, extra
+from workbench.errors import ArtifactError
 from workbench.sites import Site
 
 _ARCHITECTURE = "controlvector"
@@ -31,7 +31,7 @@ _TENSOR = re.compile(r"direction\.(\d{1,6})")
 def export_gguf(vectors: Iterable[SteeringVector], path: str | os.PathLike[str], model_hint: str) -> None:
     """Write vectors, at most one a layer, as a control vector.
 
-    Raises :class:`ArtifactError` for what the format cannot express, :class:`MissingExtraError` without ``gguf``.
+    Raises :class:`ArtifactError` for what the format cannot express.
 
     Args:
         vectors: of ``resid_post`` of layer 1 or later (or ``resid_pre`` of layer k, the same place as ``resid_post`` of
@@ -46,7 +46,8 @@ def export_gguf(vectors: Iterable[SteeringVector], path: str | os.PathLike[str],
     ...     import_gguf(f"{folder}/calm.gguf")
     [SteeringVector('calm', blocks.3.hook_resid_post, d=4, norm=2)]
     """
-    gguf = extra("gguf", "gguf")
+    import gguf
+
     by_block = _by_block(list(vectors))
     first = next(iter(by_block.values()))
     ours = {
@@ -120,7 +121,8 @@ def _by_block(vectors: list[SteeringVector]) -> dict[int, SteeringVector]:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[int, torch.Tensor]]:
     """Scalar and string fields, and direction tensors by N; a broken file raises :class:`ArtifactError`."""
-    gguf = extra("gguf", "gguf")
+    import gguf
+
     tensors = {}
     try:
         reader = gguf.GGUFReader(str(path))

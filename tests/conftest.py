@@ -58,6 +58,26 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def smollm2_folder() -> Path:
+    """SmolLM2-135M-Instruct as a Hugging Face folder in float32; skips the test where it cannot be fetched."""
+    from workbench.errors import WorkbenchError
+    from workbench.models.fetching import fetch
+
+    try:
+        return fetch("smollm2-135m")
+    except WorkbenchError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def smollm2(smollm2_folder: Path):  # type: ignore[no-untyped-def]  # as below
+    """SmolLM2-135M-Instruct in float32, loaded once a process; tests do not change it."""
+    from workbench.models import load_model
+
+    return load_model("smollm2-135m", device="cpu")
+
+
+@pytest.fixture(scope="session")
 def bandit_model():  # type: ignore[no-untyped-def]  # importing LanguageModel here would load torch for every test
     """The shipped bandit agent, loaded once a process; tests do not change it."""
     from workbench.models import load_model

@@ -35,12 +35,13 @@ USER_ERROR, INTERRUPTED = 2, 130
 _WIDTH = 48
 _EXAMPLES = (
     ("workbench runs list", "what has been run here"),
+    ("workbench models get smollm2-135m", "a real chat model, fetched once"),
     ("workbench models check MODEL --backend nnsight", ""),
 )
 _GROUPS = {
     "run": "Run an experiment family, or go on with a run that was stopped.",
     "runs": "The runs in a folder: how far they are, what came of them.",
-    "models": "The models that come with the workbench; does a back end compute what Hugging Face computes?",
+    "models": "The models that have a name; fetch one; does a back end compute what Hugging Face computes?",
 }
 _HELP = """Read a model's activations, probe them, steer them, and keep results that can be repeated.
 
@@ -129,7 +130,7 @@ def commands(argv: Sequence[str] = ()) -> Commands:
         **run.commands(argv),
         **{command.name: command.function for family in families().values() for command in family.commands},
         "runs": {"list": runs.list_all, "show": runs.show, "export": runs.export},
-        "models": {"list": models.list_all, "check": models.check},
+        "models": {"list": models.list_all, "get": models.get, "check": models.check},
         "train": train.train,
         "app": app,
     }

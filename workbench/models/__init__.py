@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from workbench.models.hooked_model import Forward, HookedModel
     from workbench.models.interventions import Intervention, Scope, Where, Window
     from workbench.models.language_model import LanguageModel, Prompt
-    from workbench.models.loading import load_model, shipped_models, with_backend
+    from workbench.models.loading import load_model, with_backend
+    from workbench.models.names import fetched_models, model_names, shipped_models
     from workbench.models.report import Report
     from workbench.models.sequence import SequenceConfig, SequenceModelForActions
     from workbench.models.sequence_model import SequenceModel

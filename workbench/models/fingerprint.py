@@ -17,8 +17,10 @@ from torch import Tensor
 from workbench.arguments import one_of
 from workbench.errors import ArtifactError, warn
 
+# A field of the configuration, saved with the model: the file that its weights were made from (see models.gguf).
+MADE_FROM = "made_from"
 # Where it was loaded from, by what, and in which precision: no part of what a model is.
-_VOLATILE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache"}
+_VOLATILE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache", MADE_FROM}
 _SAMPLE = 65_536
 _READ_AS = "_workbench_read_as"
 

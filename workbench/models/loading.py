@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from collections.abc import Iterator
@@ -14,10 +13,12 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from workbench.arguments import a_path, shown
-from workbench.errors import ModelError, SpecError, check_known, did_you_mean
+from workbench.errors import ModelError, SpecError, WorkbenchError, check_known, did_you_mean
 from workbench.models.fingerprint import same_model
+from workbench.models.gguf import config_from_gguf, find_gguf, tokenizer_from_gguf, weights_from_gguf
+from workbench.models.gguf_file import GGUFFile
 from workbench.models.language_model import LanguageModel
+from workbench.models.names import base_of, shipped_adapters, shipped_models, source_of
 from workbench.models.sequence import SequenceConfig, SequenceModelForActions  # their import registers the model type
 from workbench.models.sequence_model import SequenceModel
 from workbench.models.weights import check_weights
@@ -28,14 +29,7 @@ BACKENDS: dict[str, str] = {
     "transformer_lens": "workbench.models.transformer_lens:TransformerLensBackend",
     "nnsight": "workbench.models.nnsight:NnsightBackend",
 }
-_SHIPPED = Path(__file__).parent / "shipped"
 _SHOWN = 20  # names of a folder that has no model
-_NEAR = 0.65  # how like a shipped model's name (bandit: bandit-agent) another is that is taken for it misspelt
-
-
-def shipped_models() -> dict[str, Path]:
-    """Name -> Hugging Face folder of the models that travel with the package."""
-    return {path.parent.name: path.parent for path in sorted(_SHIPPED.glob("*/config.json"))}
 
 
 def load_model(
@@ -51,10 +45,12 @@ def load_model(
     """Load a causal language model, or a sequence model that acts (``LanguageModel.of(...)`` refuses the latter).
 
     Args:
-        path_or_hub_id: the name of a shipped model, a folder, or a hub id.
+        path_or_hub_id: the name of a shipped or fetched model, a folder, or a hub id; or a GGUF file: its path, a
+            folder that holds one, or ``hub-id:FILE.gguf``.
         backend: ``hf``, ``transformer_lens`` or ``nnsight``.
         device: by default CUDA when there is one, else the CPU.
-        dtype: ``"auto"`` is the checkpoint's; or e.g. ``"float32"``, ``torch.bfloat16``.
+        dtype: ``"auto"`` is the checkpoint's (of a GGUF file: bfloat16 where its weights are, else float32, which
+            holds what their quantisation stands for); or e.g. ``"float32"``, ``torch.bfloat16``.
         revision: branch, tag or commit of a hub id.
         device_map: ``"auto"`` spreads a model over several GPUs.
         trust_remote_code: whether code from the hub may run.
@@ -67,13 +63,17 @@ def load_model(
         SpecError: for an option that is none.
     """
     _check_backend_name(backend)
-    source = _source(path_or_hub_id)
+    if str(path_or_hub_id) in shipped_adapters():
+        given = {"device": device, "dtype": dtype, "device_map": device_map}
+        return _adapted(str(path_or_hub_id), backend, given)
+    source = source_of(path_or_hub_id)
     place = check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     name, target = str(path_or_hub_id), {"device_map": device_map} if device_map else {}
-    model = _weights(source, name, _dtype(dtype), target, options)
+    file = _gguf(source, name, revision)
+    model = _weights(file or source, name, _dtype(dtype), target, options)
     acts = isinstance(model, SequenceModelForActions)
-    tokenizer = None if acts else _tokenizer(source, name, options)
+    tokenizer = None if acts else _tokenizer(file or source, name, options)
     if acts and backend != "hf":
         raise ModelError(f"{name} reads observations, not tokens: it has the hf back end only")
     if not device_map:
@@ -85,26 +85,58 @@ def load_model(
     return SequenceModel(model, name) if acts else _wrap(model, tokenizer, backend, name)
 
 
-def _weights(source: str, name: str, dtype: Any, target: dict[str, Any], options: dict[str, Any]) -> Any:
-    """The Hugging Face model, all its weights from its files."""
-    load: Any = AutoModelForCausalLM.from_pretrained
+def _adapted(name: str, backend: str, options: dict[str, Any]) -> LanguageModel:
+    """A shipped adapter, merged into its base."""
+    from workbench.models.adapters import load_adapter
+
+    folder = shipped_adapters()[name]
+    base = load_model(base_of(folder), backend, **options)
+    return load_adapter(LanguageModel.of(base), folder, name)
+
+
+def _gguf(source: str, name: str, revision: str | None = None) -> GGUFFile | None:
+    """The GGUF file that is meant, fetched from the hub if it is there."""
     try:
         with _quiet_hub():
-            model, info = load(
-                source, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **target, **options
-            )
+            return find_gguf(source, revision)
+    except WorkbenchError:
+        raise
+    except Exception as error:  # the hub's client raises many kinds
+        raise ModelError(f"cannot load {name!r}: {_reason(source, error)}") from error
+
+
+def _weights(source: str | GGUFFile, name: str, dtype: Any, target: dict[str, Any], options: dict[str, Any]) -> Any:
+    """The Hugging Face model, all its weights from its files."""
+
+    def load(dtype: Any, **where: Any) -> Any:
+        if isinstance(source, GGUFFile):
+            return weights_from_gguf(source, dtype, where)
+        read: Any = AutoModelForCausalLM.from_pretrained
+        asked = {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True, **where, **options}
+        model, info = read(source, **asked)
+        check_weights(name, model, info)
+        return model
+
+    try:
+        with _quiet_hub():
+            model = load(dtype, **target)
             if dtype is torch.float16:
-                same_model(model, load(source, dtype="auto", **options))
+                same_model(model, load("auto"))
+            return model
+    except WorkbenchError:
+        raise
     except Exception as error:  # the libraries below raise many kinds; each means that this cannot be loaded
         raise ModelError(f"cannot load {name!r}: {_reason(source, error)}") from error
-    check_weights(name, model, info)
-    return model
 
 
-def _tokenizer(source: str, name: str, options: dict[str, Any]) -> Any:
+def _tokenizer(source: str | GGUFFile, name: str, options: dict[str, Any]) -> Any:
     try:
         with _quiet_hub():
+            if isinstance(source, GGUFFile):
+                return tokenizer_from_gguf(source)
             return AutoTokenizer.from_pretrained(source, **options)
+    except WorkbenchError:
+        raise
     except Exception as error:  # as above
         raise ModelError(f"cannot read the tokenizer of {name!r}: {_first_line(error)}") from error
 
@@ -116,7 +148,11 @@ def n_layers_of(path_or_hub_id: str) -> int:
 
 def config_of(path_or_hub_id: str | Path) -> Any:
     """The configuration of a model, without its weights; raises :class:`ModelError` as ``load_model`` does."""
-    source = _source(path_or_hub_id)
+    if adapter := shipped_adapters().get(str(path_or_hub_id)):
+        return config_of(base_of(adapter))
+    source = source_of(path_or_hub_id)
+    if file := _gguf(source, str(path_or_hub_id)):
+        return config_from_gguf(file)
     try:
         with _quiet_hub():
             return AutoConfig.from_pretrained(source)
@@ -191,19 +227,6 @@ def _dtype(dtype: Any) -> Any:
     return found
 
 
-def _source(path_or_hub_id: str | Path) -> str:
-    """Where transformers finds a model; the misspelt name of a shipped one does not ask the hub."""
-    shipped = shipped_models()
-    if not isinstance(path_or_hub_id, str | os.PathLike) or not str(path_or_hub_id).strip():
-        known = f"name a shipped model ({', '.join(shipped)}), a folder or a hub id"
-        raise ModelError(f"cannot load {shown(path_or_hub_id)}: {known}")
-    name = str(a_path(path_or_hub_id, "a model"))
-    near = difflib.get_close_matches(name.lower(), shipped, n=1, cutoff=_NEAR)
-    if near and name not in shipped and "/" not in name and not os.path.exists(name):
-        raise ModelError(f"cannot load {name!r}: no such folder or shipped model; did you mean {near[0]!r}?")
-    return str(shipped.get(name, name))
-
-
 @contextmanager
 def _quiet_hub() -> Iterator[None]:
     """The hub's client does not tell of each try: what comes of them is said once, by the error."""
@@ -216,12 +239,14 @@ def _quiet_hub() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _reason(source: str, error: Exception) -> str:
+def _reason(source: str | GGUFFile, error: Exception) -> str:
     """One line: for what does not look like a folder, the names that would work."""
     first = _first_line(error)
+    if isinstance(source, GGUFFile):
+        return first
     if os.path.isdir(source) and not os.path.exists(os.path.join(source, "config.json")):
         held = sorted(os.listdir(source))[:_SHOWN]
-        return f"the folder has no config.json{did_you_mean(os.path.basename(source), held)}"
+        return f"the folder has no config.json and no GGUF file{did_you_mean(os.path.basename(source), held)}"
     if os.path.exists(source):
         return first
     return f"no such folder or shipped model ({', '.join(shipped_models())}), and as a hub id: {first}"

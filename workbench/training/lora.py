@@ -13,9 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,18 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.errors import ArtifactError, DataError, ModelError, RunError
+from workbench.errors import DataError, ModelError, RunError
 from workbench.files import disk_errors, make_folder, read_object, write_json
-from workbench.models.fingerprint import check_stamp
-from workbench.models.hf import HuggingFaceBackend
+from workbench.models.adapters import ADAPTER_FILES, FINETUNING, load_adapter, merged, quiet_peft
 from workbench.models.language_model import LanguageModel, Prompt
-from workbench.models.loading import with_backend
 from workbench.models.shared_weights import copy_sharing_weights
 from workbench.seeding import derive_seed
 from workbench.training.loop import Schedule, train
 
-_MARK = "finetuning.json"  # written last: a folder that has it is whole
-_ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 _WINDOW = 8  # batches among which rows of similar length are put together
 
 
@@ -106,34 +100,14 @@ def finetune(
     }
     identity = json.loads(json.dumps(identity))
     make_folder(target)
-    if (target / _MARK).exists():
-        if read_object(target / _MARK)["identity"] != identity:
+    if (target / FINETUNING).exists():
+        if read_object(target / FINETUNING)["identity"] != identity:
             raise RunError(f"{target} holds an adapter of another model, recipe, seed or data: choose another folder")
         return load_adapter(model, target, name)
     adapted = _adapted(model, recipe, seed)
     seconds = _train(model, adapted, rows, target, recipe, identity, report, checkpoint_seconds)
     _save(adapted, target, {"identity": identity, "base_name": model.name, "seconds": round(seconds, 1)})
-    return _merged(model, adapted, name or f"{model.name}+{target.name}")
-
-
-def load_adapter(model: LanguageModel, folder: str | os.PathLike[str], name: str | None = None) -> LanguageModel:
-    """``model`` with the adapter in ``folder`` merged in, as a model of its own; ``model`` stays as it is.
-
-    Raises :class:`ArtifactError` for a folder without an adapter and for an adapter made on other weights.  Adapters
-    that were not made here (PEFT's own folders) say nothing of the weights they belong to and are taken as they are.
-    """
-    from peft import PeftModel
-
-    source = Path(folder)
-    if not all((source / file).exists() for file in _ADAPTER):
-        raise ArtifactError(f"{source} holds no finished adapter: {' and '.join(_ADAPTER)} must be there")
-    if (source / _MARK).exists():
-        made_on = read_object(source / _MARK, ArtifactError)["identity"]
-        stamp = {"fingerprint": made_on["base"], "precision": made_on.get("precision")}
-        check_stamp(f"the adapter in {source}", stamp, model, advice="load the model it was made on")
-    with _quiet():
-        adapted = PeftModel.from_pretrained(copy_sharing_weights(model.backend.hf_model), str(source))
-    return _merged(model, adapted, name or f"{model.name}+{source.name}")
+    return merged(model, adapted, name or f"{model.name}+{target.name}")
 
 
 # ---- data
@@ -199,19 +173,10 @@ def _adapted(model: LanguageModel, recipe: LoRA, seed: int) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(seed, "adapters"))
         try:
-            with _quiet():
+            with quiet_peft():
                 return get_peft_model(copy_sharing_weights(model.backend.hf_model), config).eval()  # dropout stays off
         except ValueError as error:  # targets that the model does not have
             raise DataError(f"LoRA on {model.name}: {str(error).splitlines()[0]}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """PEFT calls what transformers has renamed, and announces the layout of GPT-2's weights."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
-        warnings.filterwarnings("ignore", message="fan_in_fan_out")
-        yield
 
 
 def _train(
@@ -268,19 +233,7 @@ def _save(adapted: Any, folder: Path, mark: dict[str, Any]) -> None:
     with disk_errors(folder), TemporaryDirectory(dir=folder, prefix=".saving") as temporary:
         adapted.peft_config["default"].base_model_name_or_path = mark["base_name"]
         adapted.save_pretrained(temporary, save_embedding_layers=False)
-        for file in _ADAPTER:
+        for file in ADAPTER_FILES:
             os.replace(Path(temporary, file), folder / file)
-        write_json(folder / _MARK, mark)
+        write_json(folder / FINETUNING, mark)
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-
-
-def _merged(model: LanguageModel, adapted: Any, name: str) -> LanguageModel:
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for module in adapted.modules():
-        if isinstance(module, BaseTunerLayer):
-            base: Any = module.get_base_layer()  # its weight is the model's own: merging must not write into it
-            base.weight = torch.nn.Parameter(base.weight.detach().clone(), requires_grad=False)
-    merged = adapted.merge_and_unload().eval().requires_grad_(False)
-    named = LanguageModel(HuggingFaceBackend(merged, model.tokenizer), model.tokenizer, name)
-    return named if model.backend_name == "hf" else with_backend(named, model.backend_name)
