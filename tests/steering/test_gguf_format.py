@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from steering import SteeringVector, export_gguf, import_gguf
-from workbench.errors import ArtifactError, MissingExtraError
+from workbench.errors import ArtifactError
 from workbench.sites import Site
 
 
