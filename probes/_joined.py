@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int, Shaped
 
 from workbench.activations import ActivationSet, ActivationStore
 from workbench.arguments import to_numpy
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.errors import DataError, SpecError, check_known, did_you_mean
+from workbench.labels import label_array, used_rows
 from workbench.sites import Site
 
 
@@ -37,7 +39,7 @@ class Joined:
             raise SpecError(f"site= is needed: one of {', '.join(map(str, source.sites))}")
         site = source.sites[0] if site is None else site
         X, labels, group_of = source.xy(site, target)
-        rows = np.flatnonzero(source.labels[target].notna())
+        rows = np.flatnonzero(used_rows(source.labels, target))
         return cls(source, site, target, X, labels, group_of, rows)
 
     def rows_of(self, values: Any) -> Any:
@@ -58,7 +60,10 @@ class Joined:
         """Other features of the same rows, from an array or from another set, read at the same site."""
         if not hasattr(values, "xy"):
             return self.rows_of(values)
-        X, y, _ = values.xy(self.site, self.target)
-        if not np.array_equal(y, self.y):
+        check_known(self.target, map(str, values.labels), "label of a control", DataError)
+        table = values.labels[self.target]
+        if len(table) != len(self.source) or not np.array_equal(
+            label_array(table.iloc[self.rows], self.target), self.y
+        ):
             raise DataError(f"the set of a control has other labels {self.target!r} than the one that is probed")
-        return X
+        return values.read(self.site, self.rows).to("cpu", torch.float32).numpy()

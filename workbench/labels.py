@@ -43,22 +43,43 @@ def label_array(values: Any, what: str) -> Shaped[np.ndarray, " rows"]:
     return array
 
 
+SINK = "attention_sink"  # whether a row was read at one
+
+
+def used_rows(labels: pd.DataFrame, target: str) -> np.ndarray:
+    """Which rows [rows] have the label ``target`` and were not read at an attention sink.
+
+    >>> import pandas as pd
+    >>> used_rows(pd.DataFrame({"side": ["a", None, "b"], "attention_sink": [True, False, False]}), "side").tolist()
+    [False, False, True]
+    """
+    if not isinstance(target, str | int) or target not in labels:
+        raise DataError(f"labels have no column {target!r}{did_you_mean(target, map(str, labels))}")
+    return (labels[target].notna() & ~_at_sinks(labels)).to_numpy(dtype=bool)
+
+
+def _at_sinks(labels: pd.DataFrame) -> pd.Series[bool]:
+    import pandas as pd
+
+    return labels[SINK].astype(bool) if SINK in labels else pd.Series(False, index=labels.index)
+
+
 def labelled_rows(labels: pd.DataFrame, target: str) -> tuple[Int[np.ndarray, " kept"], Shaped[np.ndarray, " kept"]]:
-    """Numbers of the rows whose label ``target`` is there, and those labels; a warning says how many are left out.
+    """Numbers of the :func:`used_rows`, and their labels; a warning says how many are left out.
 
     >>> import pandas as pd
     >>> labelled_rows(pd.DataFrame({"odd": [True, False]}), "odd")
     (array([0, 1]), array([ True, False]))
     """
-    if not isinstance(target, str | int) or target not in labels:
-        raise DataError(f"labels have no column {target!r}{did_you_mean(target, map(str, labels))}")
-    column = labels[target]
-    rows = np.flatnonzero(column.notna())
+    rows, column = np.flatnonzero(used_rows(labels, target)), labels[target]
+    sinks = int(_at_sinks(labels).sum())
     if not len(rows):
-        raise DataError(f"no row has a label {target!r}: there is nothing to learn from")
-    if len(rows) < len(column):
-        left_out = f"{len(column) - len(rows)} of {len(column)} rows have no label {target!r} and are left out"
-        warn(left_out)
+        besides = f" beside the {sinks} at attention sinks" if sinks else ""
+        raise DataError(f"no row has a label {target!r}{besides}: there is nothing to learn from")
+    if sinks:
+        warn(f"{sinks} of {len(column)} rows were read at attention sinks and are left out")
+    if missing := len(column) - len(rows) - sinks:
+        warn(f"{missing} of {len(column)} rows have no label {target!r} and are left out")
     return rows, label_array(column.iloc[rows].infer_objects(), f"label {target!r}")
 
 

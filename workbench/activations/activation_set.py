@@ -91,13 +91,19 @@ class ActivationSet:
         """Activations of one site as float32 (half precision is widened: NumPy has no bfloat16)."""
         return self[site].to("cpu", torch.float32).numpy()
 
+    def read(self, site: Site | str | int, rows: Rows | None = None) -> Float[Tensor, "rows d"]:
+        """As :meth:`workbench.activations.ActivationStore.read`: activations of a site, of all rows or some."""
+        found = self[site]
+        return found if rows is None else found[torch.from_numpy(row_numbers(rows, len(self))).to(found.device)]
+
     def xy(
         self, site: Site | str | int, target: str
     ) -> tuple[Float[np.ndarray, "rows d"], Shaped[np.ndarray, " rows"], Shaped[np.ndarray, " rows"]]:
         """What a probe is fitted on: activations in float32, the label column ``target``, and the groups.
 
-        Rows without that label are left out, with a warning.  Raises :class:`SiteError` for another site,
-        :class:`DataError` for another column, one without labels, or one that mixes numbers and text.
+        Rows without that label, and those that ``capture`` marked as read at attention sinks, are left out, with a
+        warning.  Raises :class:`SiteError` for another site, :class:`DataError` for another column, one without labels,
+        or one that mixes numbers and text.
 
         >>> X, y, groups = ActivationSet({Site(1): torch.eye(2)}, {"side": ["left", "right"]}).xy(1, "side")
         >>> X.shape, y.tolist(), groups.tolist()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from workbench.activations.selection import Selection, SinkCounts
 from workbench.arguments import integer
 from workbench.errors import DataError, ModelError, SiteError, SpecError, did_you_mean
 from workbench.models.hooked_model import HookedModel
@@ -90,6 +91,7 @@ def run_passes(
     budget: Budget,
     *,
     mean: bool = False,
+    sinks: SinkCounts | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     interventions: Sequence[Intervention] = (),
@@ -97,15 +99,20 @@ def run_passes(
 ) -> SiteMap[Tensor]:
     """Activations [rows, d] of each site in ``dtype`` (None: as computed) on ``device``; heads are laid side by side.
 
-    The rows of all passes together must be 0, 1, ... without gaps, in any order.
+    The rows of all passes together must be 0, 1, ... without gaps, in any order.  ``mean`` leaves out the attention
+    sinks where ``sinks`` is there to be filled in.
     """
     waiting = sorted(passes, key=lambda one: -len(one.tokens))  # the longest first: memory runs out at once or never
     n_rows = sum(len(one.rows) for one in passes)
     result: dict[Site, Tensor] = {}
+    usual = None
+    if sinks is not None:
+        usual, sinks.rows = sinks.usual, torch.zeros(n_rows, dtype=torch.int64)
     start = 0
     while start < len(waiting):
         batch = _next_batch(waiting, start, budget.tokens, _PASS_COST.get(model.device.type, 1024))
-        found = _read(model, batch, sites, _mean(batch, dtype) if mean else _gather(batch), interventions)
+        selection = Selection(batch, mean, dtype, usual)
+        found = _read(model, batch, sites, selection, interventions)
         if found is None:
             _halve(budget, batch, model)
             continue
@@ -115,6 +122,8 @@ def run_passes(
             if site not in result:
                 result[site] = moved.new_empty((n_rows, moved.shape[1]))
             result[site][rows] = moved
+        if sinks is not None:
+            sinks.rows[rows.to("cpu")] = selection.sinks
         start += len(batch)
         if advance:
             advance(len(batch))
@@ -146,37 +155,16 @@ def _read(
     model: HookedModel,
     batch: Sequence[Pass],
     sites: Sequence[Site],
-    select: Callable[[Tensor], Tensor],
+    selection: Selection,
     interventions: Sequence[Intervention],
 ) -> dict[Site, Tensor] | None:
-    """The selected activations of one batch, or None when memory ran out."""
+    """What a selection keeps of one batch, or None when memory ran out."""
     found: dict[Site, Tensor] = {}
 
     def run() -> None:
         tokens, numbers = zip(*((one.tokens, one.number) for one in batch), strict=True)
-        found.update(model.forward(tokens, sites, interventions, select=select, row_numbers=numbers).activations)
+        select = selection.by_site(sites)
+        forward = model.forward(tokens, list(select), interventions, select=select, row_numbers=numbers)
+        found.update({site: forward.activations[site] for site in sites})
 
     return found if fits(run) else None
-
-
-def _gather(batch: Sequence[Pass]) -> Callable[[Tensor], Tensor]:
-    """Picks the asked positions: [batch pos ...] -> [picked d]."""
-    rows = torch.tensor([i for i, one in enumerate(batch) for _ in one.positions])
-    positions = torch.tensor([position for one in batch for position in one.positions])
-
-    def select(activation: Tensor) -> Tensor:
-        return activation[rows.to(activation.device), positions.to(activation.device)].flatten(1)
-
-    return select
-
-
-def _mean(batch: Sequence[Pass], dtype: torch.dtype | None) -> Callable[[Tensor], Tensor]:
-    """Means over the asked positions of each sequence, summed in float32: [batch pos ...] -> [batch d]."""
-
-    def select(activation: Tensor) -> Tensor:
-        means = [
-            row[list(one.positions)].flatten(1).float().mean(0) for row, one in zip(activation, batch, strict=True)
-        ]
-        return torch.stack(means).to(dtype or activation.dtype)
-
-    return select

@@ -8,38 +8,27 @@ where a capture was resumed, hence the same bits.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from workbench.activations.activation_set import ActivationSet, group_values, label_table
-from workbench.activations.batches import Budget, Pass, as_dtype, check_length, readable_sites, run_passes
-from workbench.activations.identity import identity
-from workbench.activations.positions import Positions, check_positions, find_positions, is_mean
+from workbench.activations.activation_set import ActivationSet
+from workbench.activations.batches import Budget
+from workbench.activations.positions import Positions
+from workbench.activations.request import Located, Request
 from workbench.activations.store import ActivationStore
 from workbench.arguments import integer
-from workbench.errors import DataError
 from workbench.models.hooked_model import HookedModel
-from workbench.models.inputs import items, plain_interventions
 from workbench.models.interventions import Intervention
 from workbench.models.language_model import Prompt
-from workbench.models.loading import check_device
-from workbench.models.memory import memory_errors
 from workbench.progress import progress_bar
 from workbench.sites import Site
-from workbench.tables import frame_bytes
 
-_ENCODED_AT_ONCE = 256
 _SHARD_INPUTS, _SHARD_BYTES = 512, 64_000_000
-_OWN_COLUMNS = ("input", "position")
 
 
 def capture(
@@ -54,6 +43,7 @@ def capture(
     dtype: torch.dtype | str | None = None,
     device: torch.device | str = "cpu",
     interventions: Sequence[Intervention] = (),
+    sinks: str = "leave out",
     progress: bool = False,
 ) -> ActivationSet:
     """Activations at ``sites`` of the asked tokens of each input, in one pass an input that ends at the deepest site.
@@ -72,11 +62,15 @@ def capture(
         dtype: of the result; by default the model's.
         device: of the result.
         interventions: what is done to the activations while they are read.
+        sinks: ``leave out`` attention sinks (see :mod:`workbench.models.sinks`), where the model makes any, of a mean
+            (with a warning), and mark rows at them of ``all``, windows, spans and roles, for ``xy`` and probes to leave
+            out; or ``keep`` them.  What is asked for one by one (``last``, ``first``, indices) is read as it is.
         progress: whether to draw a bar.
 
     Returns:
         A set whose labels begin with ``input`` and ``position`` (absolute, -1 for a mean), rows in the order of the
-        inputs.
+        inputs.  Where sinks are left out, ``attention_sink`` (true or false) or, for means, ``sinks_left_out`` (how
+        many) follows.
 
     Raises:
         DataError: for an input that lacks an asked position or gives a NaN.
@@ -88,9 +82,11 @@ def capture(
     >>> found.labels.to_dict("list")
     {'input': [0, 0, 1, 1], 'position': [1, 2, 2, 3], 'word': ['x', 'x', 'y', 'y']}
     """
-    reader = _Reader.of(model, inputs, sites, positions, labels, groups, dtype, device, interventions)
-    with progress_bar(len(reader.inputs), progress, "capturing") as advance:
-        return reader.read(list(reader.locate()), Budget.of(model, batch_tokens), advance)
+    request = Request.of(model, inputs, sites, positions, labels, groups, dtype, device, interventions, sinks)
+    with progress_bar(len(request.inputs), progress, "capturing") as advance:
+        found = request.read(list(request.locate()), Budget.of(model, batch_tokens), advance)
+    request.say_left_out()
+    return found
 
 
 def capture_to_store(
@@ -107,6 +103,7 @@ def capture_to_store(
     dtype: torch.dtype | str | None = None,
     device: torch.device | str = "cpu",
     interventions: Sequence[Intervention] = (),
+    sinks: str = "leave out",
     progress: bool = False,
 ) -> ActivationStore:
     """What :func:`capture` reads, streamed to a folder: memory stays bounded, and a killed capture can go on.
@@ -118,8 +115,8 @@ def capture_to_store(
     Args:
         store: the folder, or a store.
         shard_inputs: inputs a shard; by default 512, fewer when they give more than 64 MB.
-        model, inputs, sites, positions, labels, groups, batch_tokens, dtype, device, interventions, progress: those of
-            :func:`capture`.
+        model, inputs, sites, positions, labels, groups, batch_tokens, dtype, device, interventions, sinks, progress:
+            those of :func:`capture`.
 
     Returns:
         The store, closed.
@@ -135,154 +132,39 @@ def capture_to_store(
     ...     len(capture_to_store(tiny_model(), ["a b", "c d e"], [1], "all", store=folder))
     7
     """
-    reader = _Reader.of(model, inputs, sites, positions, labels, groups, dtype, device, interventions)
+    request = Request.of(model, inputs, sites, positions, labels, groups, dtype, device, interventions, sinks)
     given = {"batch_tokens": batch_tokens, "shard_inputs": shard_inputs}
     found = store if isinstance(store, ActivationStore) else ActivationStore(store)
-    with progress_bar(len(reader.inputs), progress, "capturing") as advance, found:
+    with progress_bar(len(request.inputs), progress, "capturing") as advance, found:
         fixed = {name: n for name, n in given.items() if n is not None}
-        _stream(reader, found, Budget.of(model, batch_tokens), fixed, advance)
+        _stream(request, found, Budget.of(model, batch_tokens), fixed, advance)
     return found
 
 
-@dataclass(frozen=True)
-class _Located:
-    """An input with the positions that are to be read of it."""
-
-    number: int
-    tokens: list[int]
-    positions: Sequence[int]
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """A request, and how any stretch of its inputs is read."""
-
-    model: HookedModel
-    inputs: Sequence[Prompt]
-    sites: tuple[Site, ...]
-    positions: Positions
-    labels: pd.DataFrame
-    groups: np.ndarray
-    dtype: torch.dtype | None
-    device: torch.device
-    interventions: list[Intervention]
-
-    @classmethod
-    def of(
-        cls, model: HookedModel, inputs: Any, sites: Any, positions: Any, labels: Any, groups: Any, dtype: Any,
-        device: Any, interventions: Any,
-    ) -> _Reader:  # fmt: skip
-        """The request, checked before anything is run."""
-        inputs = items(inputs, "input")
-        table, group_of = _labels(inputs, labels, groups)
-        return cls(
-            model, inputs, readable_sites(model, sites), check_positions(positions), table, group_of,
-            as_dtype(dtype), check_device(device), plain_interventions(interventions),
-        )  # fmt: skip
-
-    @property
-    def mean(self) -> bool:
-        return is_mean(self.positions)
-
-    def rows(self, located: _Located) -> int:
-        """How many rows an input gives."""
-        return 1 if self.mean else len(located.positions)
-
-    def locate(self, first: int = 0, stop: int | None = None) -> Iterator[_Located]:
-        """The inputs [first, stop), tokenised as they are needed."""
-        stop = len(self.inputs) if stop is None else stop
-        for start in range(first, stop, _ENCODED_AT_ONCE):
-            part = self.inputs[start : min(start + _ENCODED_AT_ONCE, stop)]
-            encoded = self.model.encode_all(part, "input", start)
-            for number, (prompt, tokens) in enumerate(zip(part, encoded, strict=True), start):
-                check_length(self.model, tokens, f"input {number}")
-                try:
-                    found = find_positions(self.positions, self.model, prompt, tokens)
-                except DataError as error:
-                    raise DataError(f"input {number}: {error}") from error
-                yield _Located(number, tokens, found)
-
-    def read(self, block: Sequence[_Located], budget: Budget, advance: Any) -> ActivationSet:
-        """The rows of some inputs, in their order."""
-        counts = [self.rows(each) for each in block]
-        ends = np.cumsum(counts)
-        passes = [
-            Pass(each.tokens, each.positions, range(end - count, end), each.number)
-            for each, count, end in zip(block, counts, ends.tolist(), strict=True)
-        ]
-        number = np.repeat([each.number for each in block], counts)
-        position = [-1] * len(block) if self.mean else list(chain.from_iterable(each.positions for each in block))
-        table = self.labels.iloc[number].reset_index(drop=True)
-        table.insert(0, "input", number)
-        table.insert(1, "position", np.asarray(position, dtype=np.int64))
-        m = self.model
-        with memory_errors(
-            f"{len(number):,} rows at {len(self.sites)} sites do not fit on {self.device}: ask for fewer sites or "
-            "positions, or let capture_to_store keep them on disk in shards of fewer inputs (shard_inputs)"
-        ):
-            found = run_passes(
-                m, passes, self.sites, budget, mean=self.mean, dtype=self.dtype, device=self.device,
-                interventions=self.interventions, advance=advance,
-            )  # fmt: skip
-            return ActivationSet(found, table, self.groups[number], m.fingerprint, m.basis, m.name, m.precision)
-
-    def request(self) -> dict[str, Any]:
-        """What makes two captures the same, as JSON."""
-        digest = hashlib.sha256()
-        for prompt in self.inputs:
-            digest.update(json.dumps(prompt, default=_plain).encode() + b"\n")
-        table = self.labels.assign(__group__=self.groups)
-        return {
-            "fingerprint": self.model.fingerprint,
-            "basis": self.model.basis,
-            "precision": self.model.precision,
-            "sites": list(map(str, self.sites)),
-            "positions": self.positions if isinstance(self.positions, str) else repr(self.positions),
-            "dtype": None if self.dtype is None else str(self.dtype).removeprefix("torch."),
-            "interventions": [identity(each) for each in self.interventions],
-            "inputs": len(self.inputs),
-            "inputs_hash": digest.hexdigest(),
-            "labels_hash": hashlib.sha256(frame_bytes(table, "labels")).hexdigest(),
-        }
-
-
-def _stream(reader: _Reader, store: ActivationStore, budget: Budget, given: dict[str, int], advance: Any) -> None:
+def _stream(request: Request, store: ActivationStore, budget: Budget, given: dict[str, int], advance: Any) -> None:
     """Read block after block; ``given`` are the sizes that the user fixed, others are those of the first session."""
     sizes = {"batch_tokens": budget.tokens, "shard_inputs": _SHARD_INPUTS} | given
-    held, done = store.claim(reader.request() | sizes, free=tuple(sizes))
+    held, done = store.claim(request.as_json() | sizes, free=tuple(sizes))
     sizes = held | given
     budget.tokens, shard_inputs = sizes["batch_tokens"], integer(sizes["shard_inputs"], "shard_inputs", least=1)
     lost = {number: store.manifest.shards[number] for number in store.broken()}
     if advance:
         advance(done - sum(shard.stop - shard.first for shard in lost.values()))
     for number, shard in lost.items():
-        found = reader.read(list(reader.locate(shard.first, shard.stop)), budget, advance)
+        found = request.read(list(request.locate(shard.first, shard.stop)), budget, advance)
         store.write_inputs(found, shard.first, shard.stop, number)
-    for block in _blocks(reader, done, shard_inputs):
-        store.write_inputs(reader.read(block, budget, advance), block[0].number, block[-1].number + 1)
+    for block in _blocks(request, done, shard_inputs):
+        store.write_inputs(request.read(block, budget, advance), block[0].number, block[-1].number + 1)
+    request.say_left_out()
 
 
-def _blocks(reader: _Reader, first: int, shard_inputs: int) -> Iterator[list[_Located]]:
+def _blocks(request: Request, first: int, shard_inputs: int) -> Iterator[list[Located]]:
     """The inputs from ``first`` on, cut into those of one shard."""
-    block: list[_Located] = []
-    n_bytes, row_bytes = 0, len(reader.sites) * reader.model.d_model * (reader.dtype or reader.model.dtype).itemsize
-    for located in reader.locate(first):
+    block: list[Located] = []
+    n_bytes, row_bytes = 0, len(request.sites) * request.model.d_model * (request.dtype or request.model.dtype).itemsize
+    for located in request.locate(first):
         block.append(located)
-        n_bytes += row_bytes * reader.rows(located)
-        if len(block) == shard_inputs or n_bytes >= _SHARD_BYTES or located.number + 1 == len(reader.inputs):
+        n_bytes += row_bytes * request.rows(located)
+        if len(block) == shard_inputs or n_bytes >= _SHARD_BYTES or located.number + 1 == len(request.inputs):
             yield block
             block, n_bytes = [], 0
-
-
-def _plain(value: Any) -> Any:
-    """Arrays, tensors and numbers of numpy as JSON."""
-    return value.tolist() if hasattr(value, "tolist") else int(value)
-
-
-def _labels(inputs: Sequence[Prompt], labels: Any, groups: Any) -> tuple[pd.DataFrame, np.ndarray]:
-    """Labels and groups with one entry an input, checked before anything is run."""
-    table = label_table({} if labels is None else labels, len(inputs))
-    for name in _OWN_COLUMNS:
-        if name in table:
-            raise DataError(f"labels have a column {name!r}, which capture writes itself: rename it")
-    return table, group_values(groups, table, len(inputs))

@@ -115,6 +115,12 @@ def is_mean(positions: Positions) -> bool:
     return positions == "mean" or getattr(positions, "take", "") == "mean"
 
 
+def are_pooled(positions: Positions) -> bool:
+    """Whether the positions of an input are taken as many alike, and not asked for one by one."""
+    whole = isinstance(positions, Window | _Found) or positions in ("all", "mean")
+    return whole and getattr(positions, "take", "all") in ("all", "mean")
+
+
 def find_positions(positions: Positions, model: HookedModel, prompt: Prompt, tokens: Sequence[int]) -> Sequence[int]:
     """Absolute positions in one input, ascending (indices: in the order given); a mean reads all of them.
 

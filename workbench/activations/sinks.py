@@ -12,23 +12,24 @@ import torch
 from jaxtyping import Bool
 
 from workbench.errors import DataError
+from workbench.labels import SINK
 from workbench.models.sinks import find_sinks, norms_of
 
 if TYPE_CHECKING:
     from workbench.activations.activation_set import ActivationSet
 
-SINK = "sink"  # the label of rows that are read at an attention sink
+LEFT_OUT = "sinks_left_out"  # the label of means: how many sinks they leave out
 
 
 def sink_rows(some: ActivationSet) -> Bool[np.ndarray, " rows"]:
     """Which rows of a set are attention sinks.
 
-    As its label ``sink`` says, where :func:`workbench.activations.capture` wrote one; else by the norms of all points
-    of the residual stream in it, compared with those of the other positions of the same input.  One layer shows only
-    the sinks of that layer: capture several.
+    As its label ``attention_sink`` says, where :func:`workbench.activations.capture` wrote one; else by the norms of
+    all points of the residual stream in it, compared with those of the other positions of the same input.  One layer
+    shows only the sinks of that layer: capture several.
 
-    Raises :class:`DataError` for a set that says neither ``sink`` nor ``input`` and ``position``, or holds no point of
-    the residual stream.
+    Raises :class:`DataError` for a set that says neither ``attention_sink`` nor ``input`` and ``position``, or holds no
+    point of the residual stream.
 
     >>> from workbench.activations import capture
     >>> from workbench.models.tiny import tiny_model

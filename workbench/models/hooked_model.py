@@ -7,7 +7,7 @@ each says how an input becomes the rows of a padded batch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -133,7 +133,7 @@ class HookedModel(ABC):
         interventions: Sequence[Intervention] = (),
         logits: bool = False,
         *,
-        select: Callable[[Tensor], Tensor] | None = None,
+        select: Callable[[Tensor], Tensor] | Mapping[Site, Callable[[Tensor], Tensor]] | None = None,
         row_numbers: Sequence[int] | None = None,
     ) -> Forward:
         """Activations at ``sites`` (and logits) of whole prompts, in one right-padded pass without autograd.
@@ -145,7 +145,8 @@ class HookedModel(ABC):
             sites: one or several: sites, their text, or layers (negative: from the end).
             interventions: what steers the pass, before activations are read; every token counts as prompt.
             logits: whether to return them.
-            select: applied to each activation as it is read; its result is kept and the rest freed at once.
+            select: applied to each activation as it is read; its result is kept and the rest freed at once.  Or one a
+                site, each called once: as the pass goes, for sites in its order.
             row_numbers: which row of a per-row intervention each prompt is; by default 0, 1, ...
 
         Returns:
@@ -157,18 +158,19 @@ class HookedModel(ABC):
             ModelError: for more tokens than the model has positions.
         """
         logits = flag(logits, "logits")
-        if select is not None and not callable(select):
+        if not (select is None or callable(select) or isinstance(select, Mapping)):
             raise DataError(f"select must be a function of activations, not {shown(select)}")
         sites = self._check_sites(sites, self.backend.components)
+        chosen = dict(select) if isinstance(select, Mapping) else {} if select is None else dict.fromkeys(sites, select)
         rows = self.encode_all(prompts)
         interventions = self._placed(interventions)
         self._check_room(rows, 0)
         numbers = inputs.row_numbers(row_numbers, len(rows))
         if len(groups := by_length(rows)) > 1 and padding_matters(self.backend, max(map(len, rows))):
             found, out = self._run_apart(groups, rows, numbers, sites, interventions, logits)
-            found = {site: x if select is None else select(x) for site, x in found.items()}
+            found = {site: chosen[site](x) if site in chosen else x for site, x in found.items()}
         else:
-            found, out = self._run(rows, numbers, sites, interventions, logits, select)
+            found, out = self._run(rows, numbers, sites, interventions, logits, chosen)
         return Forward(SiteMap(found, self.n_layers), out, [len(row) for row in rows])
 
     def _run(
@@ -178,13 +180,13 @@ class HookedModel(ABC):
         sites: Sequence[Site],
         interventions: Sequence[Intervention],
         logits: bool,
-        select: Callable[[Tensor], Tensor] | None = None,
+        select: Mapping[Site, Callable[[Tensor], Tensor]] | None = None,
     ) -> tuple[dict[Site, Tensor], Tensor | None]:
         """Activations and logits of rows in one padded pass."""
         found: dict[Site, Tensor] = {}
         hooks = hooks_for(interventions, self._where(rows, numbers)) if interventions else {}
         for site in sites:
-            hooks[site] = _reading(site, hooks.get(site), found, select)
+            hooks[site] = _reading(site, hooks.get(site), found, (select or {}).get(site))
         stop_after = None if logits else max((s.layer for s in sites), default=0)
         with torch.no_grad():
             out = self.backend.forward(self._pad(rows), hooks=hooks, stop_after=stop_after, logits=logits)

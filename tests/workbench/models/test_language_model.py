@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -95,6 +96,21 @@ def test_select_keeps_only_what_it_returns(model: LanguageModel) -> None:
     whole = model.forward(["a b c", "d"], [1]).activations[Site(1)]
     first = model.forward(["a b c", "d"], [1], select=lambda activation: activation[:, 0]).activations[Site(1)]
     assert torch.equal(first, whole[:, 0])
+
+
+def test_a_select_for_each_site_is_called_once_in_the_order_of_the_pass(model: LanguageModel) -> None:
+    seen: list[int] = []
+    sites = [Site(2), Site(0), Site(1)]
+
+    def first(layer: int, activation: torch.Tensor) -> torch.Tensor:
+        seen.append(layer)
+        return activation[:, 0]
+
+    select = {site: partial(first, site.layer) for site in sites[:2]}
+    found = model.forward(["a b c", "d"], sites, select=select).activations
+    whole = model.forward(["a b c", "d"], sites).activations
+    assert seen == [0, 2] and list(found) == sites
+    assert torch.equal(found[1], whole[1]) and torch.equal(found[2], whole[2][:, 0])
 
 
 def test_row_numbers_say_which_row_of_an_intervention_a_prompt_is(

@@ -48,6 +48,14 @@ def test_what_is_selected_is_selected_from_the_whole_batch(model: LanguageModel)
     assert torch.equal(last, every[range(4), [2, 20, 2, 3]])
 
 
+def test_what_is_selected_at_each_site_is_selected_in_their_order(model: LanguageModel) -> None:
+    seen: list[int] = []
+    select = {Site(layer): lambda x, layer=layer: seen.append(layer) or x[:, 0] for layer in (0, 3)}
+    with pytest.warns(WorkbenchWarning):
+        found = model.forward(_PROMPTS, [0, 2, 3], select=select).activations
+    assert seen == [0, 3] and [x.ndim for x in found.values()] == [2, 3, 2]
+
+
 def test_only_a_pass_that_is_wide_enough_and_a_model_that_minds_are_split(model: LanguageModel) -> None:
     assert not padding_matters(model.backend, 16) and padding_matters(model.backend, 22)
     assert not padding_matters(tiny_model("mistral").backend, 200)

@@ -17,6 +17,7 @@ from workbench.families.probe_sweep.plan import capture_key
 from workbench.families.probe_sweep.spec import SweepSpec
 from workbench.families.probe_sweep.structured import evaluate_structured, structured
 from workbench.files import read_object
+from workbench.labels import used_rows
 from workbench.runs import Cell
 
 _OTHER = "other_groups"
@@ -29,11 +30,11 @@ def evaluate_cell(cell: Cell, context: Path) -> pd.DataFrame:
 
     Columns ``control`` ("none" is the probe itself), ``metric``, ``label`` (the class, for scores of one class),
     ``estimate, low, high``, the probe minus the control in ``difference, difference_low, difference_high``, and the
-    numbers of ``rows`` and ``groups``.  Rows whose label is missing are left out.
+    numbers of ``rows`` and ``groups``.  Rows without the label, and those read at attention sinks, are left out.
     """
     spec, values = _spec(str(context)), cell.values
     found = load_rows(context, values["model"], values["position"], values["site"])
-    kept = found.labels[values["target"]].notna().to_numpy()
+    kept = used_rows(found.labels, values["target"])
     y, groups = _labels(found, values, kept), found.groups[kept]
     features = {name: each[kept] for name, each in _control_features(spec, found, cell, context).items()}
     if values["task"] in structured():
