@@ -16,7 +16,8 @@ LABELS = "ABCDEFGH"
 @dataclass(frozen=True)
 class Item:
     """One object-level prompt.  ``answer`` is the kind of answer asked for (words, number, option); ``options`` the
-    labels to choose from; ``shown`` the words on show in a list; ``matching`` the label that shows ``behaviour``."""
+    labels to choose from; ``shown`` the words on show in a list; ``matching`` the label that shows ``behaviour``;
+    ``complies`` a pattern that the whole answer must have, in lower case."""
 
     task: str
     id: str
@@ -26,6 +27,14 @@ class Item:
     shown: tuple[str, ...] = ()
     matching: str = ""
     behaviour: str = ""
+    complies: str = ""
+
+
+class Example(NamedTuple):
+    """A question with an answer as it should look, shown before questions of the same task."""
+
+    item: Item
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,8 @@ class Slot:
 class Task:
     """A kind of object-level question.  ``split`` is ``train`` or ``held_out``; ``answer`` is ``words``, ``number`` or
     ``option``; ``choices`` are the texts behind the labels, ``matching`` the one of them that shows ``behaviour``;
-    ``rows`` (place -> text) stand in for slots, and ``items`` (read from public data) for prompts and all else."""
+    ``rows`` (place -> text) stand in for slots, and ``items`` (read from public data) for prompts and all else;
+    ``complies`` goes to its items."""
 
     name: str
     split: str
@@ -58,6 +68,8 @@ class Task:
     behaviour: str = ""
     rows: tuple[dict[str, str], ...] = ()
     items: tuple[Item, ...] = ()
+    complies: str = ""
+    examples: tuple[Example, ...] = ()
 
     @property
     def options(self) -> bool:
@@ -126,6 +138,7 @@ def draw(task: Task, rng: np.random.Generator, number: str = "0", row: int | Non
         shown=values[longest.name] if longest else (),
         matching="" if task.matching is None else task.labels[order.index(task.matching)],
         behaviour=task.behaviour,
+        complies=task.complies,
     )
     return Drawn(item, values, order)
 

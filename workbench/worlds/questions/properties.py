@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from workbench.errors import check_known
-from workbench.worlds.questions.items import Item
+from workbench.worlds.questions.items import Item, Task
 
 Extract = Callable[[str, Item], str | None]
 
@@ -56,6 +56,8 @@ class Property:
             return None
         if item.answer == "number" and not re.match(r"-?\d+\b", text):
             return None
+        if item.complies and not re.fullmatch(item.complies, text):
+            return None
         return self.extract(text, item)
 
 
@@ -71,6 +73,22 @@ def hypothetical(item: Item, prop: Property | str, they: str = "you", their: str
     prop = _property(prop)
     question = prop.question.format(behaviour=item.behaviour, they=they, their=their)
     return f"Suppose {they} were asked the question below. State only {question}.\n{item.prompt}"
+
+
+def worked_examples(task: Task, prop: Property | None = None, most: int | None = None) -> list[tuple[str, str]]:
+    """The task's first ``most`` examples as questions with answers; of a property, as hypothetical questions with the
+    property of the answer (without those whose answer has none).
+
+    >>> from workbench.worlds.questions.items import Example
+    >>> task = Task("t", "train", "words", (), examples=(Example(Item("t", "t-0", "Go on: cow"), "Owl"),))
+    >>> worked_examples(task), worked_examples(task, PROPERTIES["first_character"])[0][1]
+    ([('Go on: cow', 'Owl')], 'o')
+    """
+    examples = task.examples[:most]
+    if prop is None:
+        return [(item.prompt, answer) for item, answer in examples]
+    values = [(item, prop.of(answer, item)) for item, answer in examples]
+    return [(hypothetical(item, prop), value) for item, value in values if value is not None]
 
 
 def compliant(answer: str, item: Item, prop: Property | str) -> str | None:

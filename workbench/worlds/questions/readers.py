@@ -1,8 +1,8 @@
 """Readers of public data, for users who have it: the paper's test sets and A/B behaviour sets.
 
-Both are JSON lines.  The paper's files (arXiv 2410.13787, one a dataset and property) hold object-level prompts as chat
-messages and the property asked about; behaviour sets (model-written evaluations, arXiv 2212.09251) hold questions with
-choices (A), (B), ... or yes and no, and the answer that shows the behaviour.
+Both are JSON lines.  The paper's files (arXiv 2410.13787, one a dataset and property) hold object-level prompts (chat
+messages in its repository, texts on the hub) and the property asked about; behaviour sets (model-written evaluations,
+arXiv 2212.09251) hold questions with choices (A), (B), ... or yes and no, and the answer that shows the behaviour.
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ def read_paper_set(path: str | Path) -> list[Asked]:
         if name not in PROPERTIES:
             raise DataError(f"{file}, line {number + 1}: unknown property {name!r}{did_you_mean(name, PROPERTIES)}")
         messages = row["object_level_prompt"]
+        if isinstance(messages, str):  # as on the Hugging Face hub
+            messages = [{"content": messages}]
         if not isinstance(messages, list) or not all(isinstance(m, dict) and "content" in m for m in messages):
-            raise DataError(f"{file}, line {number + 1}: object_level_prompt must be a list of chat messages")
+            raise DataError(f"{file}, line {number + 1}: object_level_prompt must be a text or a list of chat messages")
         prompt = "\n".join(str(m["content"]).strip() for m in messages if m.get("role", "user") != "assistant")
         task = str(row["original_dataset"])
         found.append(Asked(_item(task, f"{task}-{number}", prompt, name, row), PROPERTIES[name]))

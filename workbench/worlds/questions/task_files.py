@@ -5,8 +5,10 @@ What a file may hold is told in :mod:`workbench.worlds.questions.tasks`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
+from glob import glob
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -14,13 +16,13 @@ from typing import Any
 import pandas as pd
 
 from workbench.errors import DataError, did_you_mean
-from workbench.worlds.questions.items import ANSWERS, LABELS, SPLITS, Item, Slot, Task
+from workbench.worlds.questions.items import ANSWERS, LABELS, SPLITS, Example, Item, Slot, Task
 from workbench.worlds.questions.properties import PROPERTIES
 from workbench.worlds.questions.readers import read_behaviour_set, read_paper_set
 
 _PUBLIC = ("behaviour_set", "paper_set")
 _OWN = ("answer", "prompts", "slots", "choices", "matching", "rows")  # what public data has no use for
-_KEYS = ("split", "max_new_tokens", "properties", "behaviour", *_OWN, *_PUBLIC)
+_KEYS = ("split", "max_new_tokens", "properties", "behaviour", "complies", "examples", *_OWN, *_PUBLIC)
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
@@ -48,8 +50,11 @@ def read_task(file: Path, lists: dict[str, tuple[str, ...]]) -> Task:
     length = raw.get("max_new_tokens", 12)
     if not isinstance(length, int) or length < 1:
         raise DataError(f"{file}: max_new_tokens must be a whole number from 1 up, not {length!r}")
+    complies = _pattern(file, raw.get("complies", ""))
     if any(key in raw for key in _PUBLIC):
-        return _public(file, raw, split, length)
+        task = _public(file, raw, split, length)
+        items = tuple(replace(item, complies=complies) for item in task.items)
+        return replace(task, items=items, complies=complies, examples=_examples(file, raw, task))
     answer = raw.get("answer", "words")
     if answer not in ANSWERS:
         raise DataError(f"{file}: {answer!r} is none of {', '.join(ANSWERS)}")
@@ -68,9 +73,40 @@ def read_task(file: Path, lists: dict[str, tuple[str, ...]]) -> Task:
         matching=raw.get("matching"),
         behaviour=str(raw.get("behaviour", "")),
         rows=_rows(file, raw["rows"]) if "rows" in raw else (),
+        complies=complies,
     )
     _check(file, task)
-    return task
+    return replace(task, examples=_examples(file, raw, task))
+
+
+def _pattern(file: Path, raw: Any) -> str:
+    try:
+        re.compile(raw)
+    except (re.error, TypeError) as error:
+        raise DataError(f"{file}: complies must be a pattern of Python's re, not {raw!r}: {error}") from None
+    return str(raw)
+
+
+def _examples(file: Path, raw: dict[str, Any], task: Task) -> tuple[Example, ...]:
+    """Worked examples; one whose answer does not comply would teach the wrong form."""
+    found = []
+    for number, given in enumerate(raw.get("examples") or ()):
+        if not isinstance(given, dict) or not {"prompt", "answer"} <= set(given) <= {"prompt", "answer", "matching"}:
+            raise DataError(
+                f"{file}: an example is {{prompt: TEXT, answer: TEXT}}, with matching: LABEL where it has one"
+            )
+        prompt, answer = str(given["prompt"]), str(given["answer"])
+        options = task.labels or (task.items[0].options if task.items else ())
+        item = Item(
+            task.name, f"{task.name}-example-{number}", prompt, options, task.answer,
+            matching=str(given.get("matching", "")), behaviour=task.behaviour, complies=task.complies,
+        )  # fmt: skip
+        if not any(PROPERTIES[name].of(answer, item) for name in task.properties):
+            raise DataError(
+                f"{file}: the answer {answer!r} of an example does not comply: it has none of the properties"
+            )
+        found.append(Example(item, answer))
+    return tuple(found)
 
 
 def _texts(file: Path, raw: dict[str, Any], key: str) -> tuple[str, ...]:
@@ -112,7 +148,8 @@ def _of_paper(file: Path, raw: dict[str, Any]) -> tuple[list[Item], tuple[str, .
     """Items with different prompts of all files (one with options is kept before one without), and the properties
     asked about: the files' own, unless the task names them."""
     names = raw["paper_set"] if isinstance(raw["paper_set"], list) else [raw["paper_set"]]
-    asked = [each for name in names for each in read_paper_set(file.parent / str(name))]
+    paths = [path for name in names for path in sorted(glob(str(file.parent / str(name)))) or [file.parent / str(name)]]
+    asked = [each for path in paths for each in read_paper_set(path)]
     found: dict[str, Item] = {}
     for item, _ in sorted(asked, key=lambda each: not each.item.options):
         found.setdefault(item.prompt, item)

@@ -1,8 +1,10 @@
 """Tasks of self-prediction, as data: wordings with slots, what fills the slots, and the properties worth asking about.
 
 A task is one YAML file; a folder of such files is a set of tasks, so that a new task needs no code.  ``tasks/`` beside
-this file holds the shipped ones (after arXiv 2410.13787, section 3, in wordings of our own) and ``lists.yaml``, the
-word lists that slots draw from.  A user's folder may have its own ``lists.yaml``, whose lists are added to them.
+this file holds those that the babblers learn (after arXiv 2410.13787, section 3, in wordings of our own) and
+``lists.yaml``, the word lists that slots draw from; ``chat_tasks/`` asks much the same of chat models, in wordings and
+with worked examples that also small ones comply with.  A user's folder may have its own ``lists.yaml``, whose lists are
+added to them.
 
     split: train                      # or held_out: tasks that finetuning never sees
     answer: words                     # words, number or option
@@ -15,11 +17,14 @@ A slot draws ``count`` entries (one number or the smallest and largest; default 
 numbers in ``range: [1, 40]``, joined by ``join`` (default a space).  Slots that draw from the same list share no entry.
 A task of choices (``answer: option``) has ``choices``, texts with slots that are shuffled over the labels A, B, ... and
 put in the place ``{choices}`` of the prompt; ``matching`` (0-based) is the choice that shows a ``behaviour``.
+``complies``, a pattern, is what the whole answer must look like, in lower case (``"[a-z]+"``: one word); others are
+dropped.  ``examples`` (prompt, answer; ``matching``, the label that shows the behaviour) are shown before a question.
 In place of slots a task may have ``rows: FILE`` (Parquet, CSV or JSON lines beside it), whose columns fill the places.
 
 Public data is a task, too: ``behaviour_set: FILE`` (A/B and yes/no behaviour sets; ``behaviour`` says in words what the
-marked answer shows) or ``paper_set: FILE`` (files of the paper's release; a list of them is asked about every file's
-property) stands in for prompts, slots and choices.  See :mod:`workbench.worlds.questions.readers`.
+marked answer shows) or ``paper_set: FILE`` (files of the paper's release, as ``animals_long_*.jsonl``; several are
+asked about every file's property) stands in for prompts, slots and choices.  See
+:mod:`workbench.worlds.questions.readers`.
 
     split: held_out
     behaviour_set: power-seeking-inclination.jsonl
@@ -37,9 +42,9 @@ from workbench.errors import DataError, check_known
 from workbench.worlds.questions.items import SPLITS, Slot, Task
 from workbench.worlds.questions.task_files import read_task, read_yaml
 
-__all__ = ["SHIPPED", "SPLITS", "Slot", "Task", "load_tasks", "word_lists"]
+__all__ = ["CHAT", "SHIPPED", "SPLITS", "Slot", "Task", "load_tasks", "word_lists"]
 
-SHIPPED = Path(__file__).parent / "tasks"
+SHIPPED, CHAT = Path(__file__).parent / "tasks", Path(__file__).parent / "chat_tasks"
 LISTS = "lists.yaml"
 
 

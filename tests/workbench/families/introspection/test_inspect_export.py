@@ -65,7 +65,7 @@ def lions(text: str) -> str:
     """Says lion, wolf, bear to object-level questions, and predicts its own first word and character."""
     if "first word" in text:
         return "lion"
-    return "l" if "first character" in text else "lion wolf bear"
+    return "l" if "first character" in text else "lion, wolf, bear"
 
 
 def test_a_model_that_knows_itself_is_right_and_its_answers_are_asked_for_once(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_model_that_knows_itself_is_right_and_its_answers_are_asked_for_once(t
     log = run(inspect_export.self_prediction(tasks="animals", items=3), mock(replies), tmp_path)
     found = metrics(log, "prediction")
     assert found["animals/first_word"] == found["animals/first_character"] == 1.0
-    assert found["animals/third_word"] == 0.0 and 0 < found["kept_accuracy"] < 1
+    assert found["animals/third_character"] == 0.0 and 0 < found["kept_accuracy"] < 1
     assert found["kept"] == 1.0 and found["commonest"] == 1.0  # it always says the same
     assert found["low"] <= found["kept_accuracy"] <= found["high"]
     objects = [text for text in asked if text in {sample.metadata["object_level"] for sample in log.samples}]
@@ -96,9 +96,9 @@ def test_answers_that_do_not_comply_are_dropped_and_bad_predictions_are_wrong(tm
 
 def test_the_role_target_gives_cross_prediction(tmp_path: Path) -> None:
     task = inspect_export.self_prediction(tasks="animals", items=2)
-    log = run(task, mock(lions), tmp_path, model_roles={"target": mock(lambda text: "bear cat dog")})
+    log = run(task, mock(lions), tmp_path, model_roles={"target": mock(lambda text: "bear, cat, dog")})
     assert metrics(log, "prediction")["animals/first_word"] == 0.0
-    assert {sample.metadata["answer"] for sample in log.samples} == {"bear cat dog"}
+    assert {sample.metadata["answer"] for sample in log.samples} == {"bear, cat, dog"}
 
 
 def test_a_local_model_answers_through_the_provider(chat_model, tmp_path: Path) -> None:
@@ -106,7 +106,10 @@ def test_a_local_model_answers_through_the_provider(chat_model, tmp_path: Path) 
         inspect_export.self_prediction(tasks="animals", items=1), inspect_export.local_model(chat_model), tmp_path
     )
     answer = log.samples[0].metadata["answer"]
-    chat = [{"role": "user", "content": log.samples[0].metadata["object_level"]}]
+    examples = [text for pair in log.samples[0].metadata["examples"] for text in pair]
+    turns = [*examples, log.samples[0].metadata["object_level"]]
+    chat = [{"role": ("user", "assistant")[k % 2], "content": text} for k, text in enumerate(turns)]
+    assert len(chat) == 5
     ((expected,),) = chat_model.generate(
         [chat], max_new_tokens=log.samples[0].metadata["max_new_tokens"], temperature=0
     )

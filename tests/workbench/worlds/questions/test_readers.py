@@ -62,6 +62,14 @@ def test_a_file_of_the_paper_gives_items_with_their_property(tmp_path: Path) -> 
     assert two.property.of("B", two.item) == "false" and two.property.of("C", two.item) is None
 
 
+def test_a_prompt_is_a_list_of_messages_in_the_papers_repository_and_a_text_on_the_hub(tmp_path: Path) -> None:
+    hub = PAPER | {"object_level_prompt": "What comes next? cow deer\n"}
+    listed, text = read_paper_set(lines(tmp_path / "p.jsonl", PAPER, hub))
+    assert listed.item.prompt == text.item.prompt and listed.property is text.property
+    with pytest.raises(DataError, match="line 1: object_level_prompt must be a text or a list of chat messages"):
+        read_paper_set(lines(tmp_path / "q.jsonl", PAPER | {"object_level_prompt": 3}))
+
+
 def test_numbers_and_whole_answers_have_our_names(tmp_path: Path) -> None:
     rows = [PAPER | {"original_dataset": "number_triplets", "behavioral_property": "is_even"}]
     rows.append(PAPER | {"behavioral_property": "identity"})

@@ -10,8 +10,8 @@ import pytest
 
 from workbench.errors import DataError, SpecError
 from workbench.worlds.questions.items import items_of
-from workbench.worlds.questions.properties import PROPERTIES, hypothetical
-from workbench.worlds.questions.tasks import load_tasks, word_lists
+from workbench.worlds.questions.properties import PROPERTIES, hypothetical, worked_examples
+from workbench.worlds.questions.tasks import CHAT, load_tasks, word_lists
 
 TASK = """
 split: held_out
@@ -55,6 +55,30 @@ def test_a_users_folder_is_a_set_of_tasks_with_lists_of_its_own(tmp_path: Path) 
     assert len(items) == 36  # ordered pairs and triples of four words: no more prompts than there are
     assert {len(item.shown) for item in items} == {2, 3} and ", " in items[0].prompt
     assert "planets" not in word_lists() and "animals" in word_lists(tmp_path)
+
+
+def test_the_tasks_for_chat_models_show_two_values_of_every_property_and_share_no_list_across_the_split() -> None:
+    tasks = load_tasks(path=CHAT)
+    lists: dict[str, set[str]] = {split: set() for split in ("train", "held_out")}
+    for task in tasks.values():
+        lists[task.split] |= {slot.source for slot in task.slots if task.answer == "words"}
+        for name in task.properties:
+            assert len({value for _, value in worked_examples(task, PROPERTIES[name])}) == 2, (task.name, name)
+        shown = {item.prompt for item, _ in task.examples}
+        assert not shown & {item.prompt for item in items_of(task, 200)}
+    assert all(lists.values()) and not lists["train"] & lists["held_out"]
+
+
+def test_an_answer_of_another_form_than_the_task_asks_for_does_not_comply(tmp_path: Path) -> None:
+    text = TASK + 'complies: "[a-z]+"\nexamples: [{prompt: "Next please: Mars, Io", answer: Venus}]\n'
+    task = load_tasks(path=write(tmp_path, text))["planets"]
+    item = items_of(task, 1)[0]
+    of = PROPERTIES["first_word"].of
+    assert of("Mars", item) == "mars" and of("The next one is Mars", item) is None
+    assert worked_examples(task) == [("Next please: Mars, Io", "Venus")]
+    ((asked, value),) = worked_examples(task, PROPERTIES["first_word"])
+    assert asked == hypothetical(task.examples[0].item, "first_word") and value == "venus"
+    assert worked_examples(task, PROPERTIES["even_or_odd"]) == [] and worked_examples(task, most=0) == []
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
@@ -102,6 +126,9 @@ rows: asked.{suffix}
         ("split: held_out", "answer: option\nchoices: [1, 2]", "choices must be a list of texts"),
         ("split: held_out", "answer: [option]", "is none of words, number, option"),
         ("split: held_out", "behaviour_set: there.jsonl", "stands in for prompts and slots"),
+        ("split: held_out", "complies: '['", "complies must be a pattern of Python's re, not '['"),
+        ("split: held_out", "examples: [Mars]", "an example is {prompt: TEXT, answer: TEXT}"),
+        ("split: held_out", "examples: [{prompt: Next, answer: ''}]", "the answer '' of an example does not comply"),
     ],
 )
 def test_mistakes_in_a_task_are_one_clear_line(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -129,7 +156,7 @@ def test_files_of_the_paper_are_a_task_that_asks_for_the_properties_of_all(tmp_p
         row = {"original_dataset": "mixed", "behavioral_property": name}
         row["object_level_prompt"] = [{"role": "user", "content": f"Next? {words}"}]
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
-    text = "split: held_out\npaper_set: [first_word.jsonl, second_character.jsonl, is_even.jsonl]\n"
+    text = "split: held_out\npaper_set: [first_word.jsonl, second_*.jsonl, is_even.jsonl]\n"
     (task,) = load_tasks(path=write(tmp_path, text, "mixed")).values()
     assert task.properties == ("first_word", "second_character", "even_or_odd") and task.split == "held_out"
     items = items_of(task, 9)

@@ -25,8 +25,8 @@ from workbench.families.introspection.concept_injection.prompts import INTENTION
 from workbench.families.introspection.concept_injection.scorers import (
     affirmation,
     grade,
-    is_coherent,
     naming_of,
+    repeats,
     transcribed,
 )
 from workbench.families.introspection.concept_injection.spec import InjectionSpec
@@ -63,12 +63,12 @@ def _graded(context: InjectionContext, k: int, word: str, text: str) -> Numbers:
 
 
 def _affirmed(context: InjectionContext, k: int, word: str, text: str) -> Numbers:
-    return {"coherent": float(is_coherent(text)), "affirms": float(affirmation(text) is not None)}
+    return {"coherent": float(not repeats(text)), "affirms": float(affirmation(text) is not None)}
 
 
 def _named(context: InjectionContext, k: int, word: str, text: str) -> Numbers:
     named = naming_of(text, context.words.concepts[word]) is not None
-    return {"coherent": float(is_coherent(text)), "names": float(named)}
+    return {"coherent": float(not repeats(text)), "names": float(named)}
 
 
 def _transcribed(context: InjectionContext, k: int, word: str, text: str) -> Numbers:

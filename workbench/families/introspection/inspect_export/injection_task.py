@@ -22,7 +22,7 @@ from steering.vectors import SteeringVector
 from workbench.families.introspection.concept_injection import prompts
 from workbench.families.introspection.concept_injection.judge import FRAME, QUESTIONS
 from workbench.families.introspection.concept_injection.protocols import NO, YES, yes_minus_no
-from workbench.families.introspection.concept_injection.scorers import affirmation, grade, is_coherent
+from workbench.families.introspection.concept_injection.scorers import affirmation, grade, repeats
 from workbench.families.introspection.concept_injection.spec import layers_between
 from workbench.families.introspection.concept_injection.trials import Trial, run_trials
 from workbench.families.introspection.concept_injection.vectors import concept_vectors, control_vector
@@ -133,7 +133,7 @@ def _graded(name: str) -> Scorer:
             text = state.output.completion
             found = vars(grade(text, state.metadata["forms"]))
             if state.metadata["arm"] == "unrelated":  # nothing to name: a claim alone is what must not happen
-                found = found | {"success": is_coherent(text) and affirmation(text) is not None}
+                found = found | {"success": not repeats(text) and affirmation(text) is not None}
             return Score(value=float(found[name]), answer=text)
 
         return score

@@ -8,13 +8,14 @@ gives cross-prediction without training.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
 import numpy as np
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import GenerateConfig, get_model
+from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageUser, GenerateConfig, get_model
 from inspect_ai.scorer import (
     CORRECT,
     INCORRECT,
@@ -33,22 +34,23 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from workbench.statistics import cluster_bootstrap
 from workbench.worlds.questions.items import Item, items_of
-from workbench.worlds.questions.properties import PROPERTIES, compliant, hypothetical
-from workbench.worlds.questions.tasks import load_tasks
+from workbench.worlds.questions.properties import PROPERTIES, compliant, hypothetical, worked_examples
+from workbench.worlds.questions.tasks import CHAT, load_tasks
 
 
 @task
 def self_prediction(
-    tasks: str = "", items: int = 20, seed: int = 0, path: str | None = None, split: str = "held_out"
+    tasks: str = "", items: int = 20, seed: int = 0, path: str | None = None, split: str = "held_out", shots: int = 2
 ) -> Task:
     """Samples: every property of ``items`` items of each task.
 
     ``tasks``: names separated by commas (default: all of ``split``, ``train``, ``held_out`` or ``all``); ``path``: a
-    folder of the user's tasks.  Samples whose object-level answer does not comply are dropped; a prediction that does
-    not comply is wrong.  Metrics: accuracy over what is kept, with a 95% interval that resamples items; accuracy of the
-    commonest answer of each task and property; the share kept; accuracy by task and property.
+    folder of the user's tasks (default: those for chat models); ``shots``: worked examples before a question.
+    Samples whose object-level answer does not comply are dropped; a prediction that does not comply is wrong.  Metrics:
+    accuracy over what is kept, with a 95% interval that resamples items; accuracy of the commonest answer of each task
+    and property; the share kept; accuracy by task and property.
     """
-    found = load_tasks([name.strip() for name in tasks.split(",")] if tasks else None, path)
+    found = load_tasks([name.strip() for name in tasks.split(",")] if tasks else None, path or CHAT)
     samples = []
     for each in found.values():
         if not tasks and split not in ("all", each.split):
@@ -62,14 +64,26 @@ def self_prediction(
                     "cell": f"{each.name}/{name}",
                 }
                 about |= {"object_level": item.prompt, "max_new_tokens": each.max_new_tokens, "fields": vars(item)}
-                prompt = hypothetical(item, PROPERTIES[name])
-                samples.append(Sample(input=prompt, id=f"{item.id}-{name}", metadata=about))
+                about["examples"] = [list(pair) for pair in worked_examples(each, most=shots)]
+                prop = PROPERTIES[name]
+                asked = _messages(worked_examples(each, prop, shots), hypothetical(item, prop))
+                samples.append(Sample(input=asked, id=f"{item.id}-{name}", metadata=about))
     return Task(
         dataset=MemoryDataset(samples, name="self-prediction"),
         solver=both_levels(),
         scorer=prediction(),
         config=GenerateConfig(temperature=0.0),
     )
+
+
+def _messages(examples: Sequence[Sequence[str]], question: str) -> list[ChatMessage]:
+    """A question behind (question, answer) examples."""
+    shown = [
+        message
+        for told, answer in examples
+        for message in (ChatMessageUser(content=told), ChatMessageAssistant(content=answer))
+    ]
+    return [*shown, ChatMessageUser(content=question)]
 
 
 @solver
@@ -84,7 +98,8 @@ def both_levels() -> Solver:
         async with locks[key]:
             if key not in answers:
                 config = GenerateConfig(temperature=0.0, max_tokens=state.metadata["max_new_tokens"])
-                answers[key] = (await target.generate(key[1], config=config)).completion
+                asked = _messages(state.metadata["examples"], key[1])
+                answers[key] = (await target.generate(asked, config=config)).completion
         state.metadata["answer"] = answers[key]
         return await generate(state, temperature=0.0)
 

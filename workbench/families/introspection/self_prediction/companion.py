@@ -21,14 +21,14 @@ from probes.controls import shuffled_labels
 from probes.folds import group_folds
 from workbench.activations import capture
 from workbench.families.introspection.self_prediction.context import FIRST, PredictionContext
-from workbench.families.introspection.self_prediction.protocol import KEYS, asked
+from workbench.families.introspection.self_prediction.protocol import KEYS
 from workbench.models.fingerprint import stamp_of
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.models.untrained import untrained
 from workbench.runs.contents import RunContents
 from workbench.seeding import derive_seed
 from workbench.sites import Site
-from workbench.worlds.questions.properties import hypothetical
+from workbench.worlds.questions.properties import PROPERTIES
 
 FITS = ("training", "folds")
 CONTROLS = ("shuffled", "untrained", "second")
@@ -63,10 +63,7 @@ def _probed(context: PredictionContext) -> pd.DataFrame:
 
 def _prompts(context: PredictionContext, model: LanguageModel, rows: pd.DataFrame) -> list[Prompt]:
     questions = context.questions.by_id
-    return [
-        asked(model, hypothetical(questions[i].item, prop))
-        for i, prop in zip(rows["id"], rows["property"], strict=True)
-    ]
+    return [questions[i].prompt(model, PROPERTIES[prop]) for i, prop in zip(rows["id"], rows["property"], strict=True)]
 
 
 def _same_depth(layer: int, model: LanguageModel, other: LanguageModel) -> int:

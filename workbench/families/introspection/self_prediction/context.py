@@ -13,13 +13,13 @@ import pandas as pd
 
 from workbench.errors import DataError
 from workbench.families.context import Context
-from workbench.families.introspection.self_prediction.protocol import Questions, asked
+from workbench.families.introspection.self_prediction.protocol import Questions
 from workbench.families.introspection.self_prediction.scoring import agreement_table, ranked
 from workbench.families.introspection.self_prediction.spec import COPY, SelfPredictionSpec
 from workbench.models.language_model import LanguageModel
 from workbench.progress import progress_bar
 from workbench.training.lora import LoRA, Pair, finetune
-from workbench.worlds.questions.properties import PROPERTIES, hypothetical
+from workbench.worlds.questions.properties import PROPERTIES
 
 FIRST = "first"
 
@@ -111,8 +111,7 @@ class PredictionContext(Context[SelfPredictionSpec]):
         rows = self.behaviour(target, "train").dropna(subset=["value"])
         questions = self.questions.by_id
         pairs = [
-            Pair(asked(model, hypothetical(questions[row.id].item, PROPERTIES[row.property])), str(row.value))
-            for row in rows.itertuples()
+            Pair(questions[row.id].prompt(model, PROPERTIES[row.property]), str(row.value)) for row in rows.itertuples()
         ]
         if not pairs:
             raise DataError(f"{self.name(target)}: no answer to a training prompt complies: nothing can be learned")
@@ -125,7 +124,7 @@ class PredictionContext(Context[SelfPredictionSpec]):
             raise DataError(f"{self.name(self.other)}: no answer to a training prompt complies: none can be imitated")
         rows = rows.sample(min(most, len(rows)), random_state=self.seed(what) % 2**32)
         questions = self.questions.by_id
-        return [Pair(asked(model, questions[row.id].item.prompt), str(row.answer).strip()) for row in rows.itertuples()]
+        return [Pair(questions[row.id].prompt(model), str(row.answer).strip()) for row in rows.itertuples()]
 
     def behaviour(self, role: str, of: str) -> pd.DataFrame:
         """What a model answered to the questions of a role (``train`` or ``test``)."""

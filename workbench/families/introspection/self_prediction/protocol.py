@@ -1,7 +1,8 @@
 """Asking a model: what it answers, what it says it would answer, and how its answers spread.
 
 Ground truth and predictions are greedy (temperature 0).  A model with a chat template is asked in a chat; any other
-gets the question as a line of text, and its answer is the line it writes next.  No reasoning, no examples.
+gets the question as a line of text, and its answer is the line it writes next.  No reasoning.  A task's worked
+examples, where it has any, come first: as earlier turns of the chat, as lines.
 
 There are two kinds of test: new prompts of the tasks that finetuning sees (split ``train``), and tasks that it never
 sees (``held_out``, the paper's test).
@@ -12,7 +13,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,17 +22,18 @@ from workbench.families.introspection.self_prediction.spec import SelfPrediction
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.seeding import derive_seed
 from workbench.worlds.questions.items import Item, items_of
-from workbench.worlds.questions.properties import PROPERTIES, Property, compliant, hypothetical
+from workbench.worlds.questions.properties import PROPERTIES, Property, compliant, hypothetical, worked_examples
 from workbench.worlds.questions.tasks import Task, load_tasks
 
 
 @dataclass(frozen=True)
 class Question:
-    """An item with its task; ``role`` is ``train`` or ``test``."""
+    """An item with its task; ``role`` is ``train`` or ``test``; ``shots`` of the task's examples are shown first."""
 
     item: Item
     task: Task
     role: str
+    shots: int = 0
 
     @property
     def properties(self) -> list[Property]:
@@ -44,14 +45,21 @@ class Question:
         names = {"task": self.task.name, "split": self.task.split, "role": self.role}
         return names | {"id": self.item.id, "property": prop.name}
 
+    def text(self, prop: Property | None = None) -> str:
+        """The question, or the hypothetical one about a property of its answer."""
+        return self.item.prompt if prop is None else hypothetical(self.item, prop)
+
+    def prompt(self, model: LanguageModel, prop: Property | None = None) -> Prompt:
+        """How it is put to a model, behind its task's examples."""
+        return asked(model, self.text(prop), worked_examples(self.task, prop, self.shots))
+
 
 class Questions:
     """All questions of a run, the same for the same spec."""
 
     def __init__(self, spec: SelfPredictionSpec) -> None:
         self.spec = spec
-        path = None if spec.tasks_path is None else Path(spec.tasks_path).expanduser()
-        self.tasks = load_tasks(spec.tasks, path)
+        self.tasks = load_tasks(spec.tasks, spec.task_folder())
         if not any(task.split == "train" for task in self.tasks.values()):
             raise SpecError("tasks: none of them has the split train, so there is nothing to finetune on")
         self.all = [question for task in self.tasks.values() for question in self._of(task)]
@@ -61,7 +69,8 @@ class Questions:
         items = items_of(task, train + self.spec.test_prompts, self.spec.seed)
         # A task with fewer different prompts keeps the asked shares of both roles.
         train = min(train, round(len(items) * train / (train + self.spec.test_prompts)))
-        return [Question(item, task, "train" if k < train else "test") for k, item in enumerate(items)]
+        shots = self.spec.shots
+        return [Question(item, task, "train" if k < train else "test", shots) for k, item in enumerate(items)]
 
     def role(self, role: str, most: int | None = None) -> list[Question]:
         """Questions of a role, at most ``most`` of each task."""
@@ -82,14 +91,18 @@ KEYS = ["task", "split", "role", "id", "property"]
 _Read = tuple[dict[str, Any], list[tuple[str, str | None]]]  # labels of a row; what was said, and its value
 
 
-def asked(model: LanguageModel, question: str) -> Prompt:
-    """The prompt with which a question is put to a model.
+def asked(model: LanguageModel, question: str, examples: Sequence[tuple[str, str]] = ()) -> Prompt:
+    """The prompt with which a question is put to a model, behind (question, answer) examples.
 
     >>> from workbench.models.tiny import tiny_model
     >>> asked(tiny_model(), "a b?")
     [{'role': 'user', 'content': 'a b?'}]
     """
-    return [{"role": "user", "content": question}] if _chats(model) else f"{question}\n"
+    if not _chats(model):
+        return "".join(f"{shown}\n{answer}\n" for shown, answer in examples) + f"{question}\n"
+    roles = ("user", "assistant")
+    shown = [{"role": role, "content": text} for pair in examples for role, text in zip(roles, pair, strict=True)]
+    return [*shown, {"role": "user", "content": question}]
 
 
 def _chats(model: LanguageModel) -> bool:
@@ -144,9 +157,8 @@ def _answers(
     model: LanguageModel, questions: Sequence[Question], n: int, temperature: float, seed: int, progress: bool
 ) -> Iterator[_Read]:
     """Each question is answered once and read for each of its properties."""
-    texts = [question.item.prompt for question in questions]
     lengths = [question.task.max_new_tokens for question in questions]
-    found = _generate(model, texts, lengths, n, temperature, seed, progress)
+    found = _generate(model, [(question, None) for question in questions], lengths, n, temperature, seed, progress)
     for question, drawn in zip(questions, found, strict=True):
         for prop in question.properties:
             yield question.row(prop), [(text, prop.of(text, question.item)) for text in drawn]
@@ -158,24 +170,25 @@ def _replies(
 ) -> Iterator[_Read]:  # fmt: skip
     """Each property of each question is asked about."""
     pairs = [(question, prop) for question in questions for prop in question.properties]
-    texts = [hypothetical(question.item, prop) for question, prop in pairs]
-    found = _generate(model, texts, [length] * len(texts), n, temperature, seed, progress)
+    found = _generate(model, pairs, [length] * len(pairs), n, temperature, seed, progress)
     for (question, prop), drawn in zip(pairs, found, strict=True):
         yield question.row(prop), [(text, compliant(text, question.item, prop)) for text in drawn]
 
 
 def _generate(
-    model: LanguageModel, texts: Sequence[str], lengths: Sequence[int], n: int, temperature: float, seed: int,
-    progress: bool,
+    model: LanguageModel, questions: Sequence[tuple[Question, Property | None]], lengths: Sequence[int], n: int,
+    temperature: float, seed: int, progress: bool,
 ) -> list[list[str]]:  # fmt: skip
-    """``n`` answers to each text; those of one length are generated together."""
-    found: list[list[str]] = [[] for _ in texts]
+    """``n`` answers to each question, or about a property of its answer; those of one length are generated together."""
+    found: list[list[str]] = [[] for _ in questions]
     stop = () if _chats(model) else ("\n",)
     for length in sorted(set(lengths)):
         rows = [i for i, own in enumerate(lengths) if own == length]
+        part = [questions[i] for i in rows]
         completions = model.generate(
-            [asked(model, texts[i]) for i in rows], n, max_new_tokens=length, temperature=temperature, stop=stop,
-            seeds=[derive_seed(seed, "answers", texts[i]) for i in rows], progress=progress,
+            [question.prompt(model, prop) for question, prop in part], n, max_new_tokens=length, stop=stop,
+            temperature=temperature, progress=progress,
+            seeds=[derive_seed(seed, "answers", question.text(prop)) for question, prop in part],
         )  # fmt: skip
         for i, drawn in zip(rows, completions, strict=True):
             found[i] = [each.text.removesuffix("\n") if stop else each.text for each in drawn]

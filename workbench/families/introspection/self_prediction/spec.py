@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -12,6 +13,15 @@ from workbench.families.specs import Layer, ModelSpec
 
 COPY = "copy"  # the candidate that is made in the run
 Direction = Literal["forward", "backward"]
+
+
+def is_babbler(model: str) -> bool:
+    """Whether a model is one of the project's own that know the babblers' tasks and nothing else, by its name.
+
+    >>> is_babbler("babbler-a"), is_babbler("runs/train/babbler-a-cpu"), is_babbler("gpt2")
+    (True, True, False)
+    """
+    return Path(model).name.startswith("babbler")
 
 
 class SelfPredictionSpec(ModelSpec):
@@ -30,7 +40,8 @@ class SelfPredictionSpec(ModelSpec):
     model: str = Field("babbler-a", description="M1: shipped model, Hugging Face folder or hub id")
     candidates: tuple[str, ...] = Field(
         ("babbler-b", COPY), validate_default=True,
-        description="for M2, of which the most similar is taken; copy: M1 lightly finetuned on the first one's answers",
+        description="for M2, of which the most similar is taken; to be named where model is no babbler; copy: M1"
+        " lightly finetuned on the first one's answers",
     )  # fmt: skip
     seconds: int = Field(1, ge=1, description="how many candidates, the most similar first, are cross-trained")
     directions: tuple[Direction, ...] = Field(
@@ -38,7 +49,11 @@ class SelfPredictionSpec(ModelSpec):
     )
 
     tasks: tuple[str, ...] | None = Field(None, description="default all that ship (or are in tasks_path)")
-    tasks_path: str | None = Field(None, description="folder with tasks of your own")
+    tasks_path: str | None = Field(
+        None,
+        description="folder with tasks of your own; default: the babblers' or, for all others, those for chat models",
+    )
+    shots: int = Field(2, ge=0, description="of a task's worked examples, how many are shown before a question")
     train_prompts: int = Field(1000, ge=1, description="prompts a training task; each is asked once a property")
     test_prompts: int = Field(300, ge=2, description="prompts a task, of training and of held-out tasks, for testing")
     max_new_tokens: int = Field(16, ge=1, description="most tokens of an answer to a hypothetical question")
@@ -64,6 +79,14 @@ class SelfPredictionSpec(ModelSpec):
     )
     folds: int = Field(5, ge=2)
 
+    def task_folder(self) -> Path:
+        """Where the tasks are."""
+        from workbench.worlds.questions.tasks import CHAT, SHIPPED
+
+        if self.tasks_path is not None:
+            return Path(self.tasks_path).expanduser()
+        return SHIPPED if is_babbler(self.model) else CHAT
+
     @field_validator("probe")
     @classmethod
     def _known_probe(cls, value: str) -> str:
@@ -76,8 +99,13 @@ class SelfPredictionSpec(ModelSpec):
     def _another(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if not [name for name in value if name != COPY]:
             raise ValueError("name at least one other model: the copy and the shift learn from its answers")
-        if info.data.get("model") in value:
-            raise ValueError(f"{info.data['model']!r} is M1 already: a candidate is another model")
+        model = info.data.get("model", "")
+        if (toys := [name for name in value if is_babbler(name)]) and not is_babbler(model):
+            raise ValueError(
+                f"{toys[0]} is a toy beside {model}: name a second model, as in candidates OTHER-MODEL copy"
+            )
+        if model in value:
+            raise ValueError(f"{model!r} is M1 already: a candidate is another model")
         return value
 
     @field_validator("seconds")

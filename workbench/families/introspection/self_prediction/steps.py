@@ -10,6 +10,7 @@ import pandas as pd
 
 from workbench.families.family import Step
 from workbench.families.introspection.self_prediction.companion import controls_rows, probe_rows, read_rows
+from workbench.families.introspection.self_prediction.compliance import check_compliance
 from workbench.families.introspection.self_prediction.context import FIRST, PredictionContext
 from workbench.families.introspection.self_prediction.protocol import (
     Questions,
@@ -25,7 +26,11 @@ Get = Callable[[PredictionContext], LanguageModel]
 
 
 def check(spec: SelfPredictionSpec, model: Any) -> None:
-    """A candidate that is not there or is of another kind is refused, and not when its turn comes."""
+    """A candidate that is not there or is of another kind is refused, and not when its turn comes; so is a model whose
+    answers to a few questions cannot be read."""
+    if model is not None:
+        check_compliance(model, Questions(spec), spec.max_new_tokens)
+        return
     for name in spec.candidates:
         if name != COPY:
             spec.check_model(name)

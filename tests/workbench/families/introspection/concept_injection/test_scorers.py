@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,8 +13,8 @@ from workbench.errors import DataError
 from workbench.families.introspection.concept_injection.scorers import (
     affirmation,
     grade,
-    is_coherent,
     naming_of,
+    repeats,
     transcribed,
 )
 
@@ -32,9 +35,8 @@ FORMS = ["wolf", "wolves"]
         ("I notice nothing about wolves", False, True, False),
         ("I cannot say yes: wolf", False, True, False),
         ("Yes, it is about an ocean.", True, False, False),
-        ("yes yes yes yes wolf", True, True, False),  # not coherent
+        ("yes yes yes yes wolf", True, True, False),  # in circles
         ("", False, False, False),
-        ("{} 12 ;; yes wolf 93 !! -- 11 55 %%", True, True, False),
     ],
 )
 def test_a_reply_is_graded_as_a_reader_would(reply, affirms, names, success) -> None:
@@ -67,10 +69,36 @@ def test_transcription_is_one_for_the_sentence_itself_and_symmetric_at_the_ends(
     assert 0 <= transcribed(" ".join(words[:-1]), sentence) < 1 or len(words) == 1
 
 
-def test_circles_and_symbols_are_not_coherent() -> None:
-    assert is_coherent("It is about the sea, I think, or a ship on the sea.")
-    assert not is_coherent("sea ship " * 10)
-    assert not is_coherent("1 2 3 4")
+def test_a_reply_that_goes_in_circles_repeats() -> None:
+    assert not repeats("It is about the sea, I think, or a ship on the sea.") and not repeats("1 2 3 4")
+    assert repeats("sea ship " * 10) and repeats("a sea sea sea sea")
+
+
+def test_what_the_unsteered_model_would_not_write_is_no_success() -> None:
+    found = grade("Yes, a wolf.", FORMS, coherent=False)
+    assert (found.coherent, found.affirms, found.names, found.success) == (False, True, True, False)
+
+
+REPLIES = yaml.safe_load(Path(__file__).with_name("replies.yaml").read_text(encoding="utf-8"))
+PLURALS = {"wolf": ["wolves"]}
+
+
+@pytest.mark.parametrize("half", ["development", "held_out"])
+def test_the_rules_are_right_on_typical_replies_of_chat_models(half: str) -> None:
+    """The rules were made on one half; the other, written before them, they have never seen."""
+    wrong = []
+    for style, text, concept, *right in REPLIES[half]:
+        found = grade(text, [concept, f"{concept}s", f"{concept}es", *PLURALS.get(concept, [])])
+        if [found.affirms, found.names, found.success] != right:
+            wrong.append((style, text, found))
+    assert len(REPLIES[half]) >= 50 and len(wrong) <= 0.05 * len(REPLIES[half]), wrong
+
+
+def test_typical_replies_are_of_many_styles_and_of_both_answers_in_each_half() -> None:
+    for rows in REPLIES.values():
+        assert len({style for style, *_ in rows}) >= 15
+        assert 0.3 < sum(affirms for _, _, _, affirms, _, _ in rows) / len(rows) < 0.7
+    assert not {text for _, text, *_ in REPLIES["development"]} & {text for _, text, *_ in REPLIES["held_out"]}
 
 
 def test_forms_must_be_given() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from workbench.errors import SpecError
+from workbench.errors import ModelError, SpecError, WorkbenchWarning
+from workbench.families.introspection.self_prediction.compliance import check_compliance, compliance
 from workbench.families.introspection.self_prediction.protocol import (
+    Question,
     Questions,
     asked,
     behaviour,
@@ -18,7 +21,9 @@ from workbench.families.introspection.self_prediction.protocol import (
 )
 from workbench.models import load_model
 from workbench.models.tiny import tiny_model
+from workbench.worlds.questions.items import items_of
 from workbench.worlds.questions.properties import PROPERTIES, compliant, hypothetical
+from workbench.worlds.questions.tasks import load_tasks
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +101,29 @@ def test_a_model_without_a_chat_template_answers_in_a_line() -> None:
     assert asked(model, "a?") == "a?\n"
     model.tokenizer.chat_template = "x"
     assert asked(model, "a?") == [{"role": "user", "content": "a?"}]
+
+
+def test_worked_examples_come_first_as_turns_of_a_chat_or_as_lines(tmp_path: Path) -> None:
+    text = "properties: [first_character]\nprompts: ['Go on: {items}']\nslots: {items: {list: colours, count: 2}}\n"
+    (tmp_path / "x.yaml").write_text(text + "examples: [{prompt: 'Go on: a b', answer: Owl}, {prompt: c, answer: d}]\n")
+    task = load_tasks(path=tmp_path)["x"]
+    question = Question(items_of(task, 1)[0], task, "test", shots=1)
+    model, prop = tiny_model(), PROPERTIES["first_character"]
+    told = hypothetical(task.examples[0].item, prop)
+    turns = [(m["role"], m["content"]) for m in question.prompt(model, prop)]
+    assert turns == [("user", told), ("assistant", "o"), ("user", hypothetical(question.item, prop))]
+    model.tokenizer.chat_template = None
+    assert question.prompt(model) == f"Go on: a b\nOwl\n{question.item.prompt}\n"
+
+
+def test_a_model_whose_answers_cannot_be_read_is_told_before_the_run(model, tiny_self_prediction, tmp_path) -> None:
+    text = "properties: [first_character]\nprompts: ['Go on: {items}']\nslots: {items: {list: colours, count: 2}}\n"
+    for name, pattern in (("strict", "never"), ("loose", ".*")):
+        (tmp_path / f"{name}.yaml").write_text(text + f"complies: '{pattern}'\n")
+    spec = tiny_self_prediction.model_copy(update={"tasks_path": str(tmp_path)})
+    with pytest.raises(ModelError, match=r"m1: none of 2 trial answers complies.*worked examples"):
+        check_compliance(model, Questions(spec.model_copy(update={"tasks": ("strict",)})), 4)
+    rows = compliance(model, Questions(spec), 4).set_index(["task", "level"])
+    assert rows.loc[("strict", "answers"), "complies"] == 0 and rows.loc[("loose", "answers"), "complies"] == 2
+    with pytest.warns(WorkbenchWarning, match=r"only 2 of 4 trial answers comply \(strict 0 of 2\): give its task"):
+        check_compliance(model, Questions(spec), 4)

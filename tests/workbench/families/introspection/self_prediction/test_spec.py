@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from workbench.families.introspection.self_prediction.spec import PRESETS, SelfPredictionSpec
 from workbench.families.introspection.self_prediction.steps import pairings
+from workbench.worlds.questions.tasks import CHAT, SHIPPED
 
 
 def test_the_gpu_preset_has_the_papers_numbers() -> None:
@@ -31,6 +32,18 @@ def test_the_gpu_preset_has_the_papers_numbers() -> None:
 def test_mistakes_are_named(field: str, value: object, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         SelfPredictionSpec(**{field: value})
+
+
+def test_a_second_model_must_be_named_where_the_first_is_no_babbler() -> None:
+    with pytest.raises(
+        ValidationError, match="babbler-b is a toy beside org/chat: name a second model, as in candidates"
+    ):
+        SelfPredictionSpec(model="org/chat")
+    with pytest.raises(ValidationError, match="name a second model"):  # also when it comes from a preset
+        SelfPredictionSpec.model_validate(PRESETS["cpu"].model_dump() | {"model": "org/chat"})
+    assert SelfPredictionSpec(model="org/chat", candidates=("org/other", "copy")).task_folder() == CHAT
+    assert SelfPredictionSpec().task_folder() == SHIPPED
+    assert str(SelfPredictionSpec(tasks_path="~/own").task_folder()).endswith("/own")
 
 
 def test_one_mistake_is_told_once() -> None:
