@@ -70,19 +70,22 @@ class ModelSpec(Spec):
     device: str | None = Field(None, description="default: CUDA when there is one")
     device_map: str | None = Field(None, description="auto spreads a large model over several GPUs")
     dtype: str = Field("auto", description="auto is the checkpoint's")
+    template: dict[str, bool | int | float | str] = Field(
+        {}, description="options of the model's chat template, such as enable_thinking False"
+    )
     minutes: float | None = Field(
         None, gt=0, description="cut the sample sizes until a timed pass of the model says that the run takes so long"
     )
 
     def load(self, model: str | None = None) -> LanguageModel:
-        """The model of this spec, or another one that is read in the same way."""
+        """The model of this spec, with ``template``; or another one that is loaded in the same way."""
         from workbench.models.language_model import LanguageModel
         from workbench.models.loading import load_model
 
         found = load_model(
             model or self.model, self.backend, device=self.device, device_map=self.device_map, dtype=self.dtype
         )
-        return LanguageModel.of(found)
+        return LanguageModel.of(found).with_template(**({} if model else self.template))
 
     def check(self) -> None:
         """Raise for a back end, device or dtype that does not exist, and for a model that is not there, is of another

@@ -11,6 +11,7 @@ from workbench.errors import ModelError, SpecError, WorkbenchError
 from workbench.families import Family, ModelSpec, Step, get_family, plan
 from workbench.families.specs import Layer
 from workbench.models import loading
+from workbench.models.tiny import tiny_model
 
 
 class ToySpec(ModelSpec):
@@ -74,6 +75,17 @@ def test_what_a_model_cannot_do_is_said_before_it_is_loaded(changes, said):
     with pytest.raises(WorkbenchError, match=said) as caught:
         plan(TOY, ToySpec(**changes))
     assert "\n" not in str(caught.value)
+
+
+def test_options_of_the_chat_template_reach_the_model_of_a_spec_and_no_other(monkeypatch):
+    model = tiny_model("llama")
+    model.tokenizer.chat_template = "{{ 'a ' if thinking else 'b ' }}{{ messages[0]['content'] }}"
+    monkeypatch.setattr(loading, "load_model", lambda *args, **options: model)
+    spec = ToySpec(template={"thinking": True})
+    chat = [{"role": "user", "content": "c"}]
+    assert [spec.load().written(chat), spec.load("another").written(chat)] == ["a c", "b c"]
+    with pytest.raises(SpecError, match="knows no option 'thinkin'; did you mean 'thinking'"):
+        ToySpec(template={"thinkin": True}).load()
 
 
 @pytest.mark.parametrize(
