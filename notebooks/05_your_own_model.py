@@ -66,7 +66,7 @@ logit_lens_heatmap(logit_lens(model, PROMPT)).show()
 # %%
 import numpy as np
 
-from steering import Add, SteeringVector, mean_difference
+from steering import Add, SteeringVector, mean_difference, residual_norm
 from workbench.activations import capture
 from workbench.sites import Site
 
@@ -86,28 +86,34 @@ second = [told(*sorted(pair), ahead=2) for pair in PAYS.tolist()]
 site = Site(model.n_layers // 2)
 z = capture(model, second + first, sites=site, positions="last").activations[site]
 is_second, pairs = np.arange(len(z)) < len(second), np.arange(len(z)) % len(second)
-vector = SteeringVector(site, mean_difference(z, is_second, groups=pairs), model.fingerprint, name="button 2 is ahead")
+vector = SteeringVector(
+    site,
+    mean_difference(z, is_second, groups=pairs),
+    model.fingerprint,
+    name="button 2 is ahead",
+    residual_norm=residual_norm(z),
+)
 vector
 
 # %% [markdown]
-# Its effect on one prompt that says the opposite, beside a shuffled vector of the same length. `relative_dose` gives
-# the length of what is added as a share of the activation's, a number that can be compared between models.
+# Its effect on one prompt that says the opposite, beside a shuffled vector of the same length. A dose is
+# the length of what is added as a share of the residual stream's, a number that can be compared between models.
 
 # %%
-from steering import relative_dose
+from steering import strengths
 from workbench.figures.token_probabilities import next_token_bars
 from workbench.models.token_probabilities import token_probabilities
 
 prompt = told(82, 118, ahead=1)
 said = model.encode_continuation(" Button", after=prompt)
-multiplier = 1.0
+(strength,) = strengths(vector, multipliers=[1.0])
 conditions = {
     "unsteered": [],
-    "steered": [Add(vector, multiplier)],
-    "shuffled": [Add(vector.shuffled(seed=0), multiplier)],
+    "steered": [Add(vector, dose=strength.dose)],
+    "shuffled": [Add(vector.shuffled(seed=0), dose=strength.dose)],
 }
 tables = {name: token_probabilities(model, prompt, said, adds, top=8) for name, adds in conditions.items()}
-print(f"dose: {relative_dose(vector, z, multiplier):.2f} of the activation's length")
+print(f"multiplier {strength.multiplier:g} is dose {strength.dose:.2f}")
 next_token_bars(tables, {name: len(table) - 1 for name, table in tables.items()}).show()
 
 # %% [markdown]

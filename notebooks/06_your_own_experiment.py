@@ -212,7 +212,7 @@ for name, figure in figures_of(swept).items():
 # %%
 import torch
 
-from steering import ESTIMATORS, Add, SteeringVector, get_estimator, mean_difference, multiplier_for
+from steering import ESTIMATORS, Add, SteeringVector, get_estimator, mean_difference, residual_norm
 
 
 def fisher(activations, positive, groups=None, shrinkage=0.2):
@@ -279,9 +279,10 @@ def steer(name, control, dose, run):
         found = ActivationSet.load(swept.path / "artifacts" / "activations" / "bandit-agent" / "last")
         known = np.flatnonzero(found.labels["jackpot"].notna())
         z, jackpot = found.activations[SITE][known], (found.labels["jackpot"] == "yes").to_numpy()[known]
-        vector = SteeringVector(SITE, get_estimator(name)(z, jackpot), found.fingerprint, found.basis)
+        vector = SteeringVector(SITE, get_estimator(name)(z, jackpot), found.fingerprint, found.basis,
+                                residual_norm=residual_norm(z))  # fmt: skip
         vector = vector.shuffled(seed=0) if control == "shuffled" else vector
-        adds = [Add(vector, multiplier_for(dose, vector, z))]
+        adds = [Add(vector, dose=dose)]
     decisions = agent.decide(PROMPTS, seeds=range(len(PROMPTS)), interventions=adds)
     rows = {"entropy": [d.entropy for d in decisions], "valid": [d.valid for d in decisions]}
     place = {"prompt": range(len(PROMPTS)), "episode": OF_EPISODE}

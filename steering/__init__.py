@@ -12,7 +12,7 @@ from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from steering.affine import Affine
-    from steering.calibration import multiplier_for, relative_dose
+    from steering.calibration import Strength, multiplier_for, residual_norm, strengths
     from steering.estimators import (
         ESTIMATORS,
         entropy_weighted,

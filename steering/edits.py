@@ -77,11 +77,14 @@ class Edit(AtSite):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parts = {"multiplier": number(self, "multiplier")} | self._read()
+        parts = {"multiplier": self._strength()} | self._read()
         rows = {name: len(part) for name, part in parts.items() if _by_row(part)}
         if len(set(rows.values())) > 1:
             raise DataError(f"{self}: values for different numbers of rows: {rows}")
         self._set(_parts=tuple(parts.values()), _n_rows=next(iter(rows.values()), None))
+
+    def _strength(self) -> float | Float[Tensor, "rows 1"]:
+        return number(self, "multiplier")
 
     def _read(self) -> dict[str, Any]:
         """Numbers and tensors [d] or [1, k, d] for all rows, [rows, 1] or [rows, d] by row; the last one is d wide."""

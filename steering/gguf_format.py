@@ -2,9 +2,9 @@
 
 A file holds one-dimensional float32 tensors ``direction.N``, and ``direction.N`` is added to the output of block N,
 which is ``resid_post`` of layer N.  llama.cpp starts at N = 1, so the output of block 0 cannot be expressed; other
-writers (EasySteer) do store a ``direction.0``, which is read.  The format says neither whether to add or to project
-nor on which model: what is exported here also carries the fingerprint and names under ``workbench.vectors``, a key
-that other readers skip.
+writers (EasySteer) do store a ``direction.0``, which is read.  The format says neither whether to add or to project,
+nor on which model, nor how strongly (llama.cpp's scale is a multiplier): what is exported here also carries the
+fingerprint, names and residual norms (hence doses) under ``workbench.vectors``, a key that other readers skip.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def export_gguf(vectors: Iterable[SteeringVector], path: str | os.PathLike[str],
 
     Args:
         vectors: of ``resid_post`` of layer 1 or later (or ``resid_pre`` of layer k, the same place as ``resid_post`` of
-            k - 1).  Multiply a vector to store it scaled.
+            k - 1).  For a file that has a dose at scale 1, multiply the vector by that dose's multiplier
+            (:func:`steering.strengths`).
         path: the file to write.
         model_hint: llama.cpp's name of the architecture, e.g. ``"llama"``.
 
@@ -55,6 +56,7 @@ def export_gguf(vectors: Iterable[SteeringVector], path: str | os.PathLike[str],
         "precision": first.precision,
         "names": {block: vector.name for block, vector in by_block.items()},
         "metadata": {block: vector.metadata for block, vector in by_block.items()},
+        "residual_norms": {block: vector.residual_norm for block, vector in by_block.items()},
     }
     with replacing(path) as temporary:
         writer = gguf.GGUFWriter(str(temporary), _ARCHITECTURE)
@@ -91,6 +93,7 @@ def import_gguf(
             precision=ours.get("precision"),
             name=ours.get("names", {}).get(str(layer), Path(path).stem),
             metadata=metadata | ours.get("metadata", {}).get(str(layer), {}),
+            residual_norm=ours.get("residual_norms", {}).get(str(layer)),
         )
         for layer in sorted(tensors)
     ]
@@ -144,7 +147,8 @@ def _ours(text: Any) -> dict[str, Any]:
     """What :func:`export_gguf` added; empty when it is absent or not of the expected form."""
     try:
         ours = json.loads(text)
-        well_formed = isinstance(ours["fingerprint"], str | None) and all(
+        well_formed = isinstance(ours["fingerprint"], str | None) and isinstance(ours.get("residual_norms", {}), dict)
+        well_formed &= all(
             isinstance(name, str) and isinstance(ours["metadata"][block], dict) for block, name in ours["names"].items()
         )
     except (TypeError, ValueError, KeyError, AttributeError):

@@ -8,6 +8,10 @@ needs, as a :class:`Site`, its text or a layer; and ``scope``, a :class:`Scope` 
 Outside its scope, and where its multiplier is 0, the output equals the input bit for bit; the arithmetic is float32 and
 rounded once to the activation's dtype.  Several interventions compose in the order they are passed.
 
+How strongly is said by ``multiplier``, in :class:`Add` also by ``dose``: the length of what is added as a share of the
+residual stream's at that site.  The others go a share of the way to where they end, and know no dose: multiplier 1 is
+all of it, on every model and layer.
+
 Every vector may be one for all rows ([d], or a :class:`SteeringVector`) or one a row ([rows, d]), and every multiplier
 a number or one a row ([rows]), where a row is the caller's: the index into the prompts given to ``generate``.  So one
 batch can hold a sweep over multipliers and directions.  What cannot be used raises :class:`DataError` when built, a
@@ -20,24 +24,29 @@ can refuse those of another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from steering.calibration import multiplier_for, norm_at
 from steering.edits import Edit, Multiplier, Vector, finite, number, stamp
 from workbench.errors import DataError
+from workbench.models.interventions import Where
 
 
 @dataclass(frozen=True, eq=False)
 class Add(Edit):
-    """Add ``multiplier * vector``.
+    """Add ``multiplier * vector``, or as much of it as is a ``dose``.
 
     Args:
         vector: a :class:`SteeringVector`, a tensor [d], or one a row [rows, d].
-        multiplier: how many times it is added, a number or one a row [rows].
+        multiplier: how many times it is added, a number or one a row [rows]; 1 where neither it nor a dose is said.
+        dose: instead of it, the length of what is added as a share of the typical norm of the activations at the site;
+            a number or one a row [rows], negative against the vector.  That norm is the vector's ``residual_norm``
+            where it has one and acts at its own site, and else the model's own (``model.residual_norm(site)``).
         site: where it acts; by default where the vector was made.  A plain tensor needs it.
         scope: the positions; by default the last prompt token and every generated one.
 
@@ -49,10 +58,35 @@ class Add(Edit):
              [3., 6.]]])
     >>> Add(SteeringVector(3, torch.ones(2))).site
     Site(layer=3, component='resid_post')
+    >>> half = Add(SteeringVector(0, torch.tensor([3.0, 4.0]), residual_norm=20.0), dose=0.5)
+    >>> half(torch.zeros(1, 2, 2), where)  # of length 10
+    tensor([[[0., 0.],
+             [6., 8.]]])
     """
 
     vector: Vector
-    multiplier: Multiplier = 1.0
+    multiplier: Multiplier | None = None
+    dose: Multiplier | None = field(default=None, kw_only=True)
+
+    def for_model(self, model: Any) -> Add:
+        """The same with its multiplier, where a dose is what is said."""
+        if self.dose is None:
+            return self
+        zero = not bool(torch.as_tensor(self.dose).any())
+        norm = 1.0 if zero else norm_at(self.vector, self.site, model)
+        return replace(self, multiplier=multiplier_for(self.dose, self.vector, norm), dose=None)
+
+    def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
+        acting = self if self.dose is None else self.for_model(None)
+        return super(Add, acting).__call__(activation, where)
+
+    def _strength(self) -> float | Float[Tensor, "rows 1"]:
+        if self.dose is None:
+            self._set(multiplier=1.0 if self.multiplier is None else self.multiplier)
+            return number(self, "multiplier")
+        if self.multiplier is not None:
+            raise DataError(f"{self}: give a multiplier or a dose, not both")
+        return number(self, "dose")
 
     def _read(self) -> dict[str, Any]:
         return {"vector": finite(self, "vector", self.vector)}

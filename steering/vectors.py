@@ -81,6 +81,8 @@ class SteeringVector:
         name: shown in tables and figures.
         metadata: any JSON-able dict.
         precision: of the model, such as ``"bfloat16"`` (None: unknown).
+        residual_norm: typical norm of the activations at ``site``, which a dose is a share of, from those that the
+            vector was made of (:func:`steering.residual_norm`; None: the model that it is used on measures its own).
 
     >>> v = SteeringVector(Site(3), torch.tensor([3.0, 4.0]), name="calm")
     >>> v
@@ -98,6 +100,7 @@ class SteeringVector:
     name: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     precision: str | None = None
+    residual_norm: float | None = None
 
     __array_ufunc__ = None  # so that a NumPy scalar times a vector comes to __rmul__
 
@@ -119,7 +122,11 @@ class SteeringVector:
         if not isinstance(metadata, dict):
             raise DataError(f"metadata of steering vector {self.name!r} must be a dict")
         text(self.name, "the name of a steering vector")
-        for key, value in (("site", Site.parse(self.site)), ("vector", vector), ("metadata", metadata)):
+        norm = self.residual_norm
+        if norm is not None and not (norm := number(norm, "residual_norm", 0)):
+            raise DataError(f"residual_norm of steering vector {self.name!r} must be above 0")
+        checked = {"site": Site.parse(self.site), "vector": vector, "metadata": metadata, "residual_norm": norm}
+        for key, value in checked.items():
             object.__setattr__(self, key, value)
 
     def __repr__(self) -> str:
@@ -158,13 +165,13 @@ class SteeringVector:
         return float(self.vector.double() @ other.vector.double()) / norms
 
     def shuffled(self, seed: int = 0) -> SteeringVector:
-        """Control: the same components in a random order (same norm, same marginals).  Same seed, same order."""
+        """Control: the same components in a random order (same norm, dose and marginals).  Same seed, same order."""
         generator = torch.Generator().manual_seed(derive_seed(seed, "shuffled"))
         order = torch.randperm(self.d_model, generator=generator)
         return self._control(self.vector[order], "shuffled", seed)
 
     def random_like(self, seed: int = 0) -> SteeringVector:
-        """Control: a Gaussian direction of the same norm.  Same seed, same direction."""
+        """Control: a Gaussian direction of the same norm and dose.  Same seed, same direction."""
         generator = torch.Generator().manual_seed(derive_seed(seed, "random"))
         draw = torch.randn(self.d_model, generator=generator, dtype=torch.float64)
         return self._control(draw * (self.norm / draw.norm()), "random", seed)
@@ -188,7 +195,8 @@ class SteeringVector:
         check_stamp(repr(self), stamp, model, force)
         wrong = self.fingerprint not in (None, model.fingerprint) or self.basis != model.basis
         old = {"forced_from": {"fingerprint": self.fingerprint, "basis": self.basis}} if wrong else {}
-        return replace(self, site=site, **stamp_of(model), metadata=self.metadata | old)
+        norm = None if wrong else self.residual_norm
+        return replace(self, site=site, **stamp_of(model), metadata=self.metadata | old, residual_norm=norm)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file: tensor ``vector`` and everything else as JSON in the header.  All or nothing."""
@@ -200,6 +208,7 @@ class SteeringVector:
             "fingerprint": self.fingerprint,
             "basis": self.basis,
             "precision": self.precision,
+            "residual_norm": self.residual_norm,
             "name": self.name,
             "metadata": self.metadata,
         }
@@ -229,6 +238,7 @@ class SteeringVector:
                     name=header["name"],
                     metadata=header["metadata"],
                     precision=header.get("precision"),
+                    residual_norm=header.get("residual_norm"),
                 )
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path} is not a saved steering vector ({error})") from error
@@ -272,8 +282,9 @@ class SteeringVector:
         agreed = {k: v for k, v in self.metadata.items() if k in other.metadata and other.metadata[k] == v}
         name = f"{self.name} {sign} {other.name}" if self.name and other.name else self.name or other.name
         precision = self.precision if self.precision == other.precision else None
+        norm = self.residual_norm if self.residual_norm == other.residual_norm else None
         vector = operation(self.vector, other.vector)
-        return replace(self, vector=vector, name=name, metadata=agreed, precision=precision)
+        return replace(self, vector=vector, name=name, metadata=agreed, precision=precision, residual_norm=norm)
 
     def _scalar(self, value: object, verb: str) -> float:
         try:

@@ -21,7 +21,8 @@ from workbench.models import inputs
 from workbench.models.backend import Backend, Hook
 from workbench.models.contract import positions_of
 from workbench.models.fingerprint import check_stamp, fingerprint
-from workbench.models.interventions import Intervention, Placed, Where, hooks_for
+from workbench.models.interventions import Intervention, Placed, Where, for_model, hooks_for
+from workbench.models.norms import component_norms, typical_norm
 from workbench.models.padding import by_length, padding_matters, together
 from workbench.models.sinks import SinkHabit
 from workbench.sites import Site, SiteMap, parse_sites
@@ -47,6 +48,7 @@ class HookedModel(ABC):
 
     def __init__(self, backend: Backend, name: str) -> None:
         self.backend, self.name = backend, name
+        self._norms: dict[str, list[float]] = {}
         self.fingerprint  # noqa: B018 - before anything changes the weights' names or values
 
     @classmethod
@@ -216,6 +218,23 @@ class HookedModel(ABC):
         index = torch.tensor(numbers, device=self.device)[:, None].expand_as(at)
         return Where(torch.where(at < lengths, at, -1), index, lengths.expand_as(at))
 
+    def residual_norm(self, site: Site | str | int) -> float:
+        """The typical norm of the activations at a site, which a dose of steering is a share of.
+
+        The median over the tokens of a few short texts, attention sinks left out; random inputs for a model that reads
+        no text.  Measured once for all layers.
+
+        >>> from workbench.models.tiny import tiny_model
+        >>> round(tiny_model().residual_norm("1.resid_post"), 1)
+        4.5
+        """
+        (site,) = self._check_sites(site, self.backend.components)
+        if site.component == "resid_post":
+            return typical_norm(self.sinks.norms[site.layer])
+        if site.component not in self._norms:
+            self._norms[site.component] = component_norms(self, site.component)
+        return self._norms[site.component][site.layer]
+
     # ---- checks
 
     def _check_sites(self, sites: Any, components: frozenset[str]) -> tuple[Site, ...]:
@@ -232,7 +251,8 @@ class HookedModel(ABC):
             stamp = {what: getattr(i, what, None) for what in ("fingerprint", "basis", "precision")}
             check_stamp(f"{type(i).__name__} at {i.site}", stamp, self, advice=_ADVICE)
         sites = [self._check_sites(i.site, self.backend.steerable)[0] for i in interventions]
-        return [i if i.site == site else Placed(i, site) for i, site in zip(interventions, sites, strict=True)]
+        fitted = [for_model(i, self) for i in interventions]
+        return [i if i.site == site else Placed(i, site) for i, site in zip(fitted, sites, strict=True)]
 
     def _check_room(self, rows: Sequence[list[int]], new_tokens: int) -> None:
         limit = positions_of(self.config)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from workbench.arguments import integer, one_of
@@ -143,6 +143,9 @@ class Intervention(Protocol):
 
     ``site`` is where it acts, ``scope`` which positions it may change.  Called with activations ``[batch, pos, d]`` and
     a :class:`Where`, it returns a new tensor of the same shape, dtype and device, and leaves its input as it was.
+
+    One that has to know its model first (how long a dose is there) also has ``for_model(model) -> Intervention``, which
+    every call on a model begins with.
     """
 
     @property
@@ -174,6 +177,11 @@ class Wrapped:
         """Which positions it may change."""
         return self.inner.scope
 
+    def for_model(self, model: Any) -> Intervention:
+        """The same around what the inner one is on that model."""
+        inner = for_model(self.inner, model)
+        return self if inner is self.inner else replace(self, inner=inner)
+
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
         return _acted(self.inner, activation, where)
 
@@ -188,6 +196,12 @@ class Placed(Wrapped):
     def site(self) -> Site:
         """Where it acts, the layer counted from 0."""
         return self.place
+
+
+def for_model(intervention: Intervention, model: Any) -> Intervention:
+    """The intervention as it is on a model; most are the same on all."""
+    fit = getattr(intervention, "for_model", None)
+    return intervention if fit is None else fit(model)
 
 
 def hooks_for(interventions: Sequence[Intervention], where: Where) -> dict[Site, Hook]:
