@@ -84,7 +84,7 @@ def test_generation_under_a_cache_has_the_doses_of_one_pass_over_prompt_and_comp
 
 def test_a_dose_equals_its_multiplier_in_generate_score_and_steered():
     model = tiny_model()
-    multiplier = 0.4 * model.residual_norm(1) / float(VECTORS[0].norm())
+    multiplier = 0.4 * model.residual_norm(1) / float(VECTORS[0].double().norm())
     dose, raw = ([Add(VECTORS[0], **how, site=1)] for how in ({"dose": 0.4}, {"multiplier": multiplier}))
     assert model.generate(PROMPTS, interventions=dose) == model.generate(PROMPTS, interventions=raw)
     answers = [[[3, 4]]] * 3

@@ -226,7 +226,7 @@ class HookedModel(ABC):
 
         >>> from workbench.models.tiny import tiny_model
         >>> round(tiny_model().residual_norm("1.resid_post"), 1)
-        4.5
+        4.9
         """
         (site,) = self._check_sites(site, self.backend.components)
         if site.component == "resid_post":
