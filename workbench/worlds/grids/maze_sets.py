@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -95,20 +96,21 @@ class Layouts:
         return Layouts([apply(layout) for layout in self.layouts], self.table.to_dict("records"))
 
 
-@lru_cache(maxsize=8)  # drawn for every step that plays or labels them, and held-out ones are one draw in five
 def maze_layouts(spec: MazeSpec, purpose: str, count: int) -> Layouts:
     """``count`` mazes of every size and density; another ``purpose`` draws others.  Shared: not to be changed."""
-    found = list(_mazes(spec, purpose, count))
-    return Layouts([layout for layout, _ in found], [labels for _, labels in found])
+    return _mazes(spec.seed, spec.sizes, spec.densities, spec.held_out, purpose, count)
 
 
-def _mazes(spec: MazeSpec, purpose: str, count: int) -> Iterator[tuple[Layout, dict[str, Any]]]:
-    for size in spec.sizes:
-        for density in spec.densities:
-            for k in range(count):
-                seed = derive_seed(spec.seed, purpose, size, str(density), k)
-                layout = make_layout(size, density, seed=seed, held_out=spec.held_out)
-                yield layout, {"size": size, "density": density}
+@lru_cache(maxsize=8)  # asked for by every step that plays or labels them, and held-out ones are one draw in five
+def _mazes(
+    seed: int, sizes: tuple[int, ...], densities: tuple[float, ...], held_out: bool | None, purpose: str, count: int
+) -> Layouts:
+    layouts, labels = [], []
+    for size, density, k in product(sizes, densities, range(count)):
+        own = derive_seed(seed, purpose, size, str(density), k)
+        layouts.append(make_layout(size, density, seed=own, held_out=held_out))
+        labels.append({"size": size, "density": density})
+    return Layouts(layouts, labels)
 
 
 def probe_layouts(spec: MazeSpec) -> Layouts:
