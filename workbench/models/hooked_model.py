@@ -27,6 +27,7 @@ from workbench.models.padding import by_length, padding_matters, together
 from workbench.models.sinks import SinkHabit
 from workbench.sites import Site, SiteMap, parse_sites
 
+_LONG = 1_000_000  # tokens of a prompt whose end is far from its beginning
 _ADVICE = "vector.for_model(model, force=True) steers it all the same"
 
 
@@ -45,6 +46,7 @@ class HookedModel(ABC):
     """A model whose residual stream can be read and steered.  Made by :func:`workbench.models.load_model`."""
 
     reads: str  # what its inputs are, in a word
+    _said_sinks = False
 
     def __init__(self, backend: Backend, name: str) -> None:
         self.backend, self.name = backend, name
@@ -250,9 +252,20 @@ class HookedModel(ABC):
         for i in interventions:
             stamp = {what: getattr(i, what, None) for what in ("fingerprint", "basis", "precision")}
             check_stamp(f"{type(i).__name__} at {i.site}", stamp, self, advice=_ADVICE)
+        self._say_sinks(interventions)
         sites = [self._check_sites(i.site, self.backend.steerable)[0] for i in interventions]
         fitted = [for_model(i, self) for i in interventions]
         return [i if i.site == site else Placed(i, site) for i, site in zip(fitted, sites, strict=True)]
+
+    def _say_sinks(self, interventions: Sequence[Intervention]) -> None:
+        """A note, once a model, for an intervention on whole prompts whose first position is an attention sink."""
+        first = next((i for i in interventions if i.scope.first_position(_LONG) == 0), None)
+        if first is not None and not self._said_sinks and self.sinks.first:
+            self._said_sinks = True
+            warn(
+                f"{self.name}: {type(first).__name__} with scope {first.scope} also changes position 0, an attention"
+                " sink that all tokens look at; a scope such as prompt[1:]+generation leaves it out"
+            )
 
     def _check_room(self, rows: Sequence[list[int]], new_tokens: int) -> None:
         limit = positions_of(self.config)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from workbench.errors import DataError
-from workbench.models import LanguageModel, load_model, shipped_models
+from workbench.errors import DataError, WorkbenchWarning
+from workbench.models import LanguageModel, Scope, load_model, shipped_models
 from workbench.models.sinks import SinkHabit, find_sinks, residual_norms, sample_inputs, sinks_in
 from workbench.models.tiny import tiny_model, tiny_model_with_sinks
+from workbench.sites import Site
+
+pytestmark = pytest.mark.filterwarnings("error::workbench.errors.WorkbenchWarning")
 
 
 def ordinary(layers: int, rows: int, width: int) -> torch.Tensor:
@@ -98,6 +103,21 @@ def test_a_models_habit_is_looked_at_once_and_only_when_asked_for(monkeypatch: p
     model.generate(["a b"], max_new_tokens=2)
     assert not looked
     assert model.sinks is model.sinks and len(looked) == 1
+
+
+def test_a_scope_that_touches_a_sink_is_said_once(add: Any) -> None:
+    model, vector = tiny_model_with_sinks(), torch.ones(32)
+    for scope in ("prompt[-1:]+generation", "prompt[1:]+generation", "prompt[1:3]", "generation"):
+        model.generate(["a b"], max_new_tokens=1, interventions=[add(Site(1), vector, Scope.parse(scope))])
+    with pytest.warns(
+        WorkbenchWarning, match=r"AddVector with scope prompt\+generation also changes position 0, an att"
+    ):
+        model.forward(["a b"], interventions=[add(Site(1), vector, Scope.everywhere())], logits=True)
+    model.score(["a b"], [["c"]], [add(Site(1), vector, Scope.everywhere())])  # warns no more
+
+
+def test_a_model_without_sinks_is_steered_everywhere_without_a_word(model: LanguageModel, add: Any) -> None:
+    model.generate(["a b"], max_new_tokens=1, interventions=[add(Site(1), torch.ones(32), Scope.everywhere())])
 
 
 def test_a_model_is_looked_at_on_text_it_reads_and_within_its_positions(model: LanguageModel) -> None:
