@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from workbench.errors import ModelError, SiteError
+from workbench.labels import SINK
 from workbench.models.continuations import as_generated
 from workbench.models.interventions import Intervention
+from workbench.models.sinks import sinks_in
 from workbench.models.token_probabilities import token_texts, top_tokens
 from workbench.models.unembedding import unembed
 from workbench.sites import Site, parse_sites
@@ -50,7 +52,8 @@ def logit_lens(
         top: how many of the likeliest tokens are listed.
 
     Returns:
-        Columns ``site``, ``layer``, ``position``, ``text`` (the token that is read there), ``predicted`` and
+        Columns ``site``, ``layer``, ``position``, ``text`` (the token that is read there), ``attention_sink`` (whether
+        it is one), ``predicted`` and
         ``probability`` (the likeliest next token), ``entropy`` (nats), ``kl`` (nats, from the model's own prediction at
         this position to the lens'), ``next_probability`` (of the token that follows; NaN at the last), and lists
         ``top_texts``, ``top_probabilities``.
@@ -69,13 +72,16 @@ def logit_lens(
             raise SiteError(f"{site} is not a point of the residual stream ({', '.join(_RESIDUAL)})")
     head = model.encode(prompt)
     tokens, last = [*head, *completion], Site(model.n_layers - 1)
-    forward = model.forward([tokens], [*chosen, last], as_generated(interventions, len(head)), logits=True)
+    given = as_generated(interventions, len(head))
+    forward = model.forward([tokens], [*chosen, last], given, logits=True)
     assert forward.logits is not None
     _check(model, unembed(model, forward.activations[last][0]), forward.logits[0])
     final = forward.logits[0].float().log_softmax(-1)  # [pos vocab]
-    texts = token_texts(model, tokens)
+    texts, sinks = token_texts(model, tokens), sinks_in(model, [tokens], given)[0]
     rows = [_rows(model, site, forward.activations[site][0], final, tokens, texts, top) for site in chosen]
-    return pd.concat(rows, ignore_index=True)
+    table = pd.concat(rows, ignore_index=True)
+    table.insert(4, SINK, table["position"].isin(sinks))
+    return table
 
 
 def _check(model: LanguageModel, lens: Float[Tensor, "pos vocab"], logits: Float[Tensor, "pos vocab"]) -> None:

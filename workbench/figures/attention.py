@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from workbench.errors import DataError
 from workbench.figures.style import finish
-from workbench.figures.token_strip import visible
+from workbench.figures.token_strip import SINK_MARK, sink_note, visible
 
 
 def attention_heatmaps(
@@ -22,8 +22,12 @@ def attention_heatmaps(
     heads: Sequence[int] | None = None,
     title: str = "Attention",
     columns: int = 4,
+    sinks: Collection[int] = (),
 ) -> go.Figure:
     """One map a head (all, or those in ``heads``): rows are queries, columns keys, colours weights from 0 to 1.
+
+    ``sinks``: the tokens, by their place, that are attention sinks.  Most attention goes to them, so colours end at the
+    largest weight on any other.
 
     Raises :class:`DataError` for a pattern that does not fit the tokens and for heads that are not there.
     """
@@ -41,9 +45,10 @@ def attention_heatmaps(
     )  # fmt: skip
     for i, head in enumerate(chosen):
         figure.add_trace(_heat(weights[head], texts), i // across + 1, i % across + 1)
-    figure.update_layout(coloraxis={"colorscale": "Cividis", "cmin": 0, "cmax": 1, "colorbar": {"thickness": 14}})
-    shown = list(map(visible, texts)) if alone else []
-    axis = {"tickvals": list(range(len(shown))), "ticktext": [text[:12] for text in shown], "showticklabels": alone}
+    top = _largest(weights[chosen], sinks)
+    figure.update_layout(coloraxis={"colorscale": "Cividis", "cmin": 0, "cmax": top, "colorbar": {"thickness": 14}})
+    shown = [visible(text)[:12] + f" {SINK_MARK}" * (i in sinks) for i, text in enumerate(texts)] if alone else []
+    axis = {"tickvals": list(range(len(shown))), "ticktext": shown, "showticklabels": alone}
     figure.update_xaxes(constrain="domain", tickangle=-60, showgrid=False, **axis)
     figure.update_yaxes(autorange="reversed", showgrid=False, **axis)
     if alone:
@@ -51,7 +56,16 @@ def attention_heatmaps(
         figure.update_yaxes(title_text="token")
     side = max(460, min(900, 24 * len(texts) + 180)) if alone else 0
     size = {"width": side + 90, "height": side} if alone else {"width": 900, "height": 130 + 230 * down}
-    return finish(figure, title, "Rows look at columns; hover for tokens and weights.", **size)
+    return finish(figure, title, f"Rows look at columns; hover for tokens and weights.{sink_note(sinks)}", **size)
+
+
+def _largest(weights: Float[np.ndarray, "head query key"], sinks: Collection[int]) -> float:
+    """The largest weight on a token that is no sink; 1 without sinks."""
+    if not sinks:
+        return 1.0
+    others = [key for key in range(weights.shape[2]) if key not in sinks]
+    looking = np.tril(np.ones(weights.shape[1:], dtype=bool))[:, others]
+    return float(np.where(looking, weights[:, :, others], 0.0).max(initial=0.0)) or 1.0
 
 
 def _heat(weights: Float[np.ndarray, "query key"], texts: Sequence[str]) -> go.Heatmap:

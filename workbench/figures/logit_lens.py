@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 
 from workbench.errors import check_known
 from workbench.figures.style import finish, need
-from workbench.figures.token_strip import visible
+from workbench.figures.token_strip import SINK_MARK, sink_note, visible
+from workbench.labels import SINK
 
 # column -> (title of the colour bar, range)
 LENS_MEASURES: dict[str, tuple[str, tuple[float, float] | None]] = {
@@ -26,13 +27,20 @@ _CELL = 62  # pixels
 
 
 def logit_lens_heatmap(table: pd.DataFrame, measure: str = "probability", title: str = "Logit lens") -> go.Figure:
-    """Colour says ``measure`` (a key of :data:`LENS_MEASURES`); hovering a cell lists its likeliest tokens."""
+    """Colour says ``measure`` (a key of :data:`LENS_MEASURES`); hovering a cell lists its likeliest tokens.
+
+    Where the table has ``attention_sink``, such tokens are marked, and the colours are scaled by the others.
+    """
     check_known(measure, LENS_MEASURES, "measure")
     need(table, [*_COLUMNS, measure], "logit lens")
     name, limits = LENS_MEASURES[measure]
     sites, positions = list(dict.fromkeys(table["site"])), sorted(set(table["position"]))
     grid = {column: _grid(table, column, sites, positions) for column in (measure, *_COLUMNS[3:])}
     tokens = table.drop_duplicates("position").set_index("position")["text"]
+    sinks = set(table.loc[table[SINK], "position"]) if SINK in table else set()
+    if limits is None:
+        ordinary = table.loc[~table["position"].isin(sinks), measure]
+        limits = (float(ordinary.min()), float(ordinary.max())) if sinks and len(ordinary) else None
     heat = go.Heatmap(
         z=grid[measure], x=positions, y=list(map(_short, sites)), colorscale="Cividis",
         zmin=limits and limits[0], zmax=limits and limits[1], colorbar={"title": {"text": name}, "thickness": 14},
@@ -44,13 +52,13 @@ def logit_lens_heatmap(table: pd.DataFrame, measure: str = "probability", title:
         ],
     )  # fmt: skip
     figure = go.Figure(heat)
-    ticks = [visible(tokens[p])[:12] for p in positions]
+    ticks = [visible(tokens[p])[:12] + f" {SINK_MARK}" * (p in sinks) for p in positions]
     figure.update_xaxes(
         tickvals=positions, ticktext=ticks, tickangle=-60, showgrid=False, title_text="token that is read"
     )
     figure.update_yaxes(title_text="layer", type="category", showgrid=False)
     size = {"width": max(560, 190 + _CELL * len(positions)), "height": max(360, 190 + 30 * len(sites))}
-    return finish(figure, title, "In each cell the likeliest next token.", **size)
+    return finish(figure, title, f"In each cell the likeliest next token.{sink_note(sinks)}", **size)
 
 
 def _grid(table: pd.DataFrame, column: str, sites: list[str], positions: list[int]) -> list[list[Any]]:

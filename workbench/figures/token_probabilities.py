@@ -18,6 +18,7 @@ from workbench.figures.marks import Traces, line
 from workbench.figures.panels import zero_line
 from workbench.figures.style import condition_look, finish, need
 from workbench.figures.token_strip import visible
+from workbench.labels import SINK
 
 
 def next_token_bars(tables: Mapping[str, pd.DataFrame], positions: Mapping[str, int], top: int = 8) -> go.Figure:
@@ -65,15 +66,23 @@ def probability_lines(tables: Mapping[str, pd.DataFrame], title: str = "Probabil
 
 
 def token_score_lines(table: pd.DataFrame, name: str = "score", title: str = "Score of each token") -> go.Figure:
-    """``score`` by ``position``, one line a ``condition``; hovering shows ``text``.  ``name``: what the score is."""
+    """``score`` by ``position``, one line a ``condition``; hovering shows ``text``.  ``name``: what the score is.
+
+    Where the table has ``attention_sink``, such tokens have a dotted line in place of a point, since their scores would
+    flatten all others.
+    """
     need(table, ["condition", "position", "text", "score"], "token scores")
     figure = go.Figure()
-    for condition, rows in table.groupby("condition", sort=False):
+    sinks = table[SINK].astype(bool) if SINK in table else pd.Series(False, index=table.index)
+    for condition, rows in table.assign(score=table["score"].mask(sinks)).groupby("condition", sort=False):
         figure.add_traces(_along(str(condition), rows["position"], rows["score"], map(visible, rows["text"]), ".4g"))
+    for position in sorted(set(table.loc[sinks, "position"])):
+        figure.add_vline(position, line={"color": "#888", "width": 1, "dash": "dot"})
     zero_line(figure)
     figure.update_xaxes(title_text="position")
     figure.update_yaxes(title_text=name)
-    return finish(figure, title, width=900, height=360)
+    note = f"Dotted: attention sink{'s' * (sinks.sum() > 1)}, not drawn." if sinks.any() else ""
+    return finish(figure, title, note, width=900, height=360)
 
 
 def _along(condition: str, x: Any, y: Any, notes: Iterable[str], digits: str) -> Traces:

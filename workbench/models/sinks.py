@@ -140,12 +140,15 @@ def norms_of(activation: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows"]:
 
 
 def sinks_in(model: HookedModel, prompts: Sequence[Any], interventions: Sequence[Intervention] = ()) -> list[list[int]]:
-    """The positions of each prompt that are attention sinks, found in a pass through all layers.
+    """The positions of each prompt that are attention sinks, found in a pass through all layers; none, without a pass,
+    for a model that makes none.
 
     >>> from workbench.models.tiny import tiny_model
     >>> sinks_in(tiny_model("llama"), ["a b c"])
     [[]]
     """
+    if not model.sinks.exist:
+        return [[] for _ in prompts]
     norms, lengths = residual_norms(model, prompts, interventions)
     return [row.nonzero().flatten().tolist() for row in find_sinks(norms, lengths, model.sinks.norms)]
 

@@ -8,10 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.sides import Side, Sides
+from workbench.labels import SINK
 from workbench.models import LanguageModel
 from workbench.sites import Site
 from workbench.views.charts import show
-from workbench.views.choices import pick, pick_one, slide, window
+from workbench.views.choices import pick, pick_one, slide, switch, window
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
 from workbench.views.text import plain
@@ -20,6 +21,10 @@ _MEASURES = {
     "probability": "probability of the top token", "next_probability": "probability of the token that follows",
     "entropy": "entropy", "kl": "distance from the model's output (KL)",
 }  # fmt: skip
+_SINKS = (
+    "positions that take up attention which is not needed elsewhere; many times as long as all others, they say nothing"
+    " about the text"
+)
 
 
 def lens_view(loaded: LoadedModel, sides: Sides) -> None:
@@ -65,9 +70,11 @@ def attention_view(loaded: LoadedModel, sides: Sides) -> None:
         return
     for side, first, last in _stretches(sides, width=24):
         st.subheader(plain(side.name))
-        weights, texts = found[side.name]
+        weights, texts, sinks = found[side.name]
         part = slice(first, last + 1)
-        figure = attention_heatmaps(weights[:, part, part], texts[part], None if head == "all" else [int(head)])
+        marked = [place - first for place in sinks if first <= place <= last]
+        chosen = None if head == "all" else [int(head)]
+        figure = attention_heatmaps(weights[:, part, part], texts[part], chosen, sinks=marked)
         show(figure, key=f"attention-{side.name}")
     st.caption(
         "Rows are the tokens that look, columns those that are looked at. Tokens outside the stretch are not shown."
@@ -76,6 +83,7 @@ def attention_view(loaded: LoadedModel, sides: Sides) -> None:
 
 def _patterns(loaded: LoadedModel, sides: Sides, layer: int, job: Job) -> dict[str, Any]:
     from workbench.models.continuations import as_generated
+    from workbench.models.sinks import sinks_in
     from workbench.models.token_probabilities import token_texts
 
     site, found = Site(layer, "attn.pattern"), {}
@@ -87,7 +95,8 @@ def _patterns(loaded: LoadedModel, sides: Sides, layer: int, job: Job) -> dict[s
             given = as_generated(side.interventions, len(side.prompt))
             tokens = side.prompt + side.completion
             weights = model.forward([tokens], [site], given).activations[site][0]
-            found[side.name] = (weights.float().cpu().numpy(), token_texts(model, tokens))
+            sinks = sinks_in(loaded.model, [tokens], given)[0]
+            found[side.name] = (weights.float().cpu().numpy(), token_texts(model, tokens), sinks)
     return found
 
 
@@ -99,28 +108,49 @@ def component_view(loaded: LoadedModel, sides: Sides) -> None:
     layer = slide("Layer", 0, loaded.model.n_layers - 1, "pca-layer", loaded.model.n_layers // 2, 1, at=left)
     part = pick_one("Tokens", ("all", "completion"), "pca-tokens", "all", at=right)
 
-    def work(job: Job) -> tuple[pd.DataFrame, list[float]]:
-        from workbench.activations.components import principal_components
-
+    def read(job: Job) -> tuple[Any, pd.DataFrame]:
         with loaded.held_by(job) as model:
-            rows, table = captured(model, sides, Site(layer))
-        if part == "completion":
-            keep = (table["part"] == "completion").to_numpy()
-            rows, table = rows[keep], table[keep]
-        found = principal_components(rows)
-        points = table.assign(first=found.scores[:, 0].numpy(), second=found.scores[:, 1].numpy())
-        return points, found.explained.tolist()
+            return captured(model, sides, Site(layer))
 
-    found = computed("pca", (sides.stamp, layer, part), "Finding components", work)
+    given = computed("pca-rows", (sides.stamp, layer), "Reading tokens", read)
+    if given is None:
+        return
+    rows, table = given
+    asked = (table["part"] == part) | (part == "all")
+    kept = asked & ~choose_sinks(table[asked])
+    found = computed(
+        "pca", (sides.stamp, layer, tuple(kept)), "Finding components", lambda job: _components(rows, table, kept)
+    )
     if found is not None:
-        table, explained = found
-        show(component_scatter(table, explained, lines=part == "completion"), key="pca")
+        points, explained = found
+        show(component_scatter(points, explained, lines=part == "completion"), key="pca")
+
+
+def _components(rows: Any, table: pd.DataFrame, kept: pd.Series[bool]) -> tuple[pd.DataFrame, list[float]]:
+    """The kept tokens on their first two principal components, and what these explain."""
+    from workbench.activations.components import principal_components
+
+    found = principal_components(rows[kept.to_numpy().copy()])
+    points = table[kept].assign(first=found.scores[:, 0].numpy(), second=found.scores[:, 1].numpy())
+    return points, found.explained.tolist()
+
+
+def choose_sinks(table: pd.DataFrame) -> pd.Series[bool]:
+    """Which tokens are attention sinks that are to be left out; a line says how many, and a switch takes them in."""
+    sinks = table[SINK]
+    if not sinks.any() or switch("Attention sinks too", "keep-sinks", help=_SINKS):
+        return sinks & False
+    texts = ", ".join(repr(text) for text in dict.fromkeys(table.loc[sinks, "text"]))
+    st.caption(plain(f"Left out: {sinks.sum()} of {len(table)} tokens that are attention sinks ({texts})."))
+    return sinks
 
 
 def captured(model: LanguageModel, sides: Sides, site: Site) -> tuple[Any, pd.DataFrame]:
-    """Activations [rows, d] of every token of every side, and what the rows are."""
+    """Activations [rows, d] of every token of every side, and what the rows are: their side, place, text and part, and
+    whether they are attention sinks."""
     import torch
 
+    from workbench.activations import capture
     from workbench.models.continuations import as_generated
     from workbench.models.token_probabilities import token_texts
 
@@ -128,11 +158,15 @@ def captured(model: LanguageModel, sides: Sides, site: Site) -> tuple[Any, pd.Da
     for side in sides.sides:
         tokens = side.prompt + side.completion
         given = as_generated(side.interventions, len(side.prompt))
-        rows.append(model.forward([tokens], [site], given).activations[site][0].float().cpu())
+        found = capture(model, [tokens], site, "all", interventions=given)
+        rows.append(found[site].float())
+        sinks = found.labels[SINK].to_numpy() if SINK in found.labels else False
         parts = ["prompt"] * len(side.prompt) + ["completion"] * len(side.completion)
         texts = token_texts(model, tokens)
         tables.append(
-            pd.DataFrame({"condition": side.name, "position": range(len(tokens)), "text": texts, "part": parts})
+            pd.DataFrame(
+                {"condition": side.name, "position": range(len(tokens)), "text": texts, "part": parts, SINK: sinks}
+            )
         )
     return torch.cat(rows), pd.concat(tables, ignore_index=True)
 

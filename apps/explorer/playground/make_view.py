@@ -10,6 +10,7 @@ import streamlit as st
 from apps.explorer.playground.drawer import keep, read_upload, save, vector_names
 from steering import SteeringVector, get_estimator
 from workbench.activations import capture
+from workbench.activations.sinks import LEFT_OUT
 from workbench.errors import DataError
 from workbench.models import LanguageModel
 from workbench.models.fingerprint import stamp_of
@@ -81,6 +82,8 @@ def _made(loaded: LoadedModel, asked: tuple[Any, ...]) -> None:
         f"{plain(name)}: length {vector.norm:.3g} at layer {layer:d}; the lists lie {gap:.3g} apart along it. "
         "Choose it under Steering vectors."
     )
+    if vector.metadata.get(LEFT_OUT):
+        st.caption(f"The means leave out {vector.metadata[LEFT_OUT]:d} positions that are attention sinks.")
     if explained:
         show(component_scatter(table, explained), key="make-pca")
         st.caption("The prompts on the first two principal components of their activations.")
@@ -99,13 +102,14 @@ def make_vector(
     if paired and len(positive) != len(negative):
         raise DataError(f"{len(positive)} and {len(negative)} prompts cannot be taken line by line: write as many")
     site, prompts = Site(layer), [*positive, *negative]
-    z = capture(model, prompts, site, position)[site]
+    captured = capture(model, prompts, site, position)
+    z, left_out = captured[site], captured.labels.get(LEFT_OUT)
     labels = [True] * len(positive) + [False] * len(negative)
     groups = [*range(len(positive)), *range(len(negative))] if paired else None
     metadata = {
         "estimator": estimator, "read_at": position, "paired": paired, "model": model.name,
         "positive": list(positive), "negative": list(negative),
-    }  # fmt: skip
+    } | ({} if left_out is None else {LEFT_OUT: int(left_out.sum())})  # fmt: skip
     direction = get_estimator(estimator)(z, labels, groups)
     vector = SteeringVector(site, direction, **stamp_of(model), name=name, metadata=metadata)
     conditions = ["positive" if label else "negative" for label in labels]

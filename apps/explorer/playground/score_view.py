@@ -9,9 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from apps.explorer.playground.drawer import digest, probe_files, read_vector, vector_names
-from apps.explorer.playground.inside_views import captured
+from apps.explorer.playground.inside_views import captured, choose_sinks
 from apps.explorer.playground.sides import Sides
 from workbench.errors import ArtifactError
+from workbench.labels import SINK
 from workbench.sites import Site
 from workbench.views.charts import show
 from workbench.views.choices import pick, slide
@@ -80,12 +81,14 @@ def _draw(table: pd.DataFrame, sides: Sides, name: str) -> None:
     from workbench.figures.token_probabilities import token_score_lines
     from workbench.figures.token_strip import token_strip
 
-    limit = float(np.quantile(table["score"].abs(), 0.95)) or 1.0  # the first token is often far off
+    table = table.assign(**{SINK: choose_sinks(table)})
+    limit = float(np.quantile(table.loc[~table[SINK], "score"].abs(), 0.95)) or 1.0
     for column, side in zip(st.columns(len(sides.sides)), sides.sides, strict=True):
         rows = table[table["condition"] == side.name]
         with column:
             st.subheader(plain(side.name))
-            st.html(token_strip(rows["text"].tolist(), rows["score"].tolist(), limit=limit))
+            sinks = np.flatnonzero(rows[SINK]).tolist()
+            st.html(token_strip(rows["text"].tolist(), rows["score"].tolist(), limit=limit, sinks=sinks))
     show(token_score_lines(table, name), key="scores")
     with st.expander("Numbers of every token"):
         st.dataframe(table, hide_index=True, key="score-numbers")
