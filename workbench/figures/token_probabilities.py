@@ -76,12 +76,13 @@ def token_score_lines(table: pd.DataFrame, name: str = "score", title: str = "Sc
     sinks = table[SINK].astype(bool) if SINK in table else pd.Series(False, index=table.index)
     for condition, rows in table.assign(score=table["score"].mask(sinks)).groupby("condition", sort=False):
         figure.add_traces(_along(str(condition), rows["position"], rows["score"], map(visible, rows["text"]), ".4g"))
-    for position in sorted(set(table.loc[sinks, "position"])):
+    positions = sorted(set(table.loc[sinks, "position"]))
+    for position in positions:
         figure.add_vline(position, line={"color": "#888", "width": 1, "dash": "dot"})
     zero_line(figure)
     figure.update_xaxes(title_text="position")
     figure.update_yaxes(title_text=name)
-    note = f"Dotted: attention sink{'s' * (sinks.sum() > 1)}, not drawn." if sinks.any() else ""
+    note = f"Dotted: attention sink{'s' * (len(positions) > 1)}, not drawn." if positions else ""
     return finish(figure, title, note, width=900, height=360)
 
 

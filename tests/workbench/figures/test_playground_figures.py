@@ -118,3 +118,41 @@ def test_strip_escapes_text_and_notes_and_scales_its_colours():
 def test_line_ends_are_seen_and_kept():
     assert visible("a\n b") == "a⏎·b"
     assert token_strip(["\n"], [0.0]).count("\n") == 1
+
+
+def test_colours_of_the_lens_are_scaled_by_the_tokens_that_are_no_sinks():
+    table = lens_table().assign(attention_sink=lambda t: t["position"] == 0, kl=[90.0, 0.5, 80.0, 0.2, 70.0, 0.1])
+    figure = logit_lens_heatmap(table, "kl")
+    assert (figure.data[0].zmin, figure.data[0].zmax) == (0.1, 0.5)
+    assert figure.layout.xaxis.ticktext == ("<s> \u25c6", "·a") and "attention sink" in figure.layout.title.text
+    assert logit_lens_heatmap(table, "probability").data[0].zmax == 1
+
+
+def test_colours_of_attention_end_at_the_largest_weight_on_a_token_that_is_no_sink():
+    pattern = np.tril(np.full((2, 3, 3), 0.2))
+    pattern[:, :, 0] = 0.6
+    pattern[1, 2, 1] = 0.35
+    marked, plain = (attention_heatmaps(pattern, ["<s>", "b", "c"], [1], sinks=sinks) for sinks in ([0], []))
+    assert marked.layout.coloraxis.cmax == 0.35 and plain.layout.coloraxis.cmax == 1
+    assert marked.layout.xaxis.ticktext[0] == "<s> \u25c6" and np.asarray(marked.data[0].z)[2, 0] == 0.6  # all is there
+    assert "sink" in marked.layout.title.text and "sink" not in plain.layout.title.text
+    assert attention_heatmaps(pattern[:, :1, :1], ["<s>"], sinks=[0]).layout.coloraxis.cmax == 1
+
+
+def test_lines_of_scores_leave_out_sinks_and_say_where_they_are():
+    table = pd.DataFrame(
+        {"condition": "a", "position": [0, 1, 2], "text": list("xyz"), "score": [900.0, 1.0, 2.0],
+         "attention_sink": [True, False, False]}
+    )  # fmt: skip
+    figure = token_score_lines(table)
+    assert np.nanmax(np.array(figure.data[0].y, dtype=float)) == 2
+    assert [shape.x0 for shape in figure.layout.shapes if shape.line.dash == "dot"] == [0]
+    assert "Dotted: attention sink, not drawn." in figure.layout.title.text
+
+
+def test_a_strip_is_scaled_by_the_tokens_that_are_no_sinks_and_outlines_those():
+    html = token_strip(["<s>", "a", "b"], [900.0, 1.0, -2.0], sinks=[0])
+    spans = html.split("<span")[1:]
+    assert "outline" in spans[0] and "attention sink, its colour is cut off: 900" in spans[0]
+    assert not any("outline" in span for span in spans[1:])
+    assert spans[1:] == token_strip(["a", "b"], [1.0, -2.0]).split("<span")[1:]
