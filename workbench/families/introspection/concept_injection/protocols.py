@@ -1,7 +1,7 @@
 """The kinds of trial: what is asked in each arm, and how the reply becomes numbers.
 
 A protocol has arms; an arm asks one question of every concept.  Every arm is run without injection and, at every layer
-and multiplier, with the concept's vector and with its norm-matched controls.  Seeds belong to (protocol, arm, concept),
+and dose, with the concept's vector and with its norm-matched controls.  Seeds belong to (protocol, arm, concept),
 so that conditions are compared under common random numbers.
 
 Intentional control is apart: nothing is injected.  The sentence that the model is told to write is put into its mouth,
@@ -12,7 +12,7 @@ when the model is told to think of it?
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import torch
 
 from workbench.activations import capture
 from workbench.families.introspection.concept_injection import prompts
+from workbench.families.introspection.concept_injection.coherence import reply_logprobs
 from workbench.families.introspection.concept_injection.prompts import INTENTIONS, LETTERS, Conversation, intention
 from workbench.families.introspection.concept_injection.scorers import (
     affirmation,
@@ -53,27 +54,27 @@ class Arm:
 
     name: str
     ask: Callable[[InjectionContext, int, str], Conversation]
-    read: Callable[[InjectionContext, int, str, str], Numbers] | None = None
+    read: Callable[[InjectionContext, int, str, str, bool], Numbers] | None = None
     answers: str = ""
     control: str = ""
 
 
-def _graded(context: InjectionContext, k: int, word: str, text: str) -> Numbers:
-    return {name: float(value) for name, value in vars(grade(text, context.words.concepts[word])).items()}
+def _graded(context: InjectionContext, k: int, word: str, text: str, coherent: bool) -> Numbers:
+    return {name: float(value) for name, value in vars(grade(text, context.words.concepts[word], coherent)).items()}
 
 
-def _affirmed(context: InjectionContext, k: int, word: str, text: str) -> Numbers:
-    return {"coherent": float(not repeats(text)), "affirms": float(affirmation(text) is not None)}
+def _affirmed(context: InjectionContext, k: int, word: str, text: str, coherent: bool) -> Numbers:
+    return {"coherent": float(coherent and not repeats(text)), "affirms": float(affirmation(text) is not None)}
 
 
-def _named(context: InjectionContext, k: int, word: str, text: str) -> Numbers:
+def _named(context: InjectionContext, k: int, word: str, text: str, coherent: bool) -> Numbers:
     named = naming_of(text, context.words.concepts[word]) is not None
-    return {"coherent": float(not repeats(text)), "names": float(named)}
+    return {"coherent": float(coherent and not repeats(text)), "names": float(named)}
 
 
-def _transcribed(context: InjectionContext, k: int, word: str, text: str) -> Numbers:
+def _transcribed(context: InjectionContext, k: int, word: str, text: str, coherent: bool) -> Numbers:
     sentence = prompts.SENTENCES[k % len(prompts.SENTENCES)]
-    return {"names": _named(context, k, word, text)["names"], "transcription": transcribed(text, sentence)}
+    return _named(context, k, word, text, coherent) | {"transcription": transcribed(text, sentence)}
 
 
 ARMS: dict[str, tuple[Arm, ...]] = {
@@ -101,16 +102,17 @@ ARMS: dict[str, tuple[Arm, ...]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """What is done to the model: a kind of vector at a layer and multiplier (``none``, ``perturbed``: no vector)."""
+    """What is done to the model: a kind of vector at a layer, so strongly (``none``, ``perturbed``: no vector)."""
 
     vector: str
     layer: int = -1
-    multiplier: float = 0.0
+    strength: float = 0.0
 
 
 def arms_of(spec: InjectionSpec, protocol: str) -> list[Arm]:
-    """The arms of a protocol that the spec does not leave out."""
-    return [arm for arm in ARMS[protocol] if not arm.control or arm.control in spec.controls]
+    """The arms of a protocol that the spec does not leave out; exact ones sample nothing."""
+    asked = [arm for arm in ARMS[protocol] if not arm.control or arm.control in spec.controls]
+    return [replace(arm, read=None) for arm in asked if arm.answers] if spec.exact else asked
 
 
 def conditions(spec: InjectionSpec, protocol: str, arm: Arm, layer: int | None) -> list[Condition]:
@@ -119,62 +121,87 @@ def conditions(spec: InjectionSpec, protocol: str, arm: Arm, layer: int | None) 
         odd = protocol == "detection" and arm.name == "standard" and "perturbed" in spec.controls
         return [Condition("none"), *([Condition("perturbed")] if odd else [])]
     kinds = ("concept", *(kind for kind in CONTROL_VECTORS if kind in spec.controls))
-    return [Condition(kind, layer, multiplier) for kind in kinds for multiplier in spec.multipliers]
+    return [Condition(kind, layer, strength) for kind in kinds for strength in spec.strengths]
 
 
 def protocol_rows(context: InjectionContext, protocol: str, layer: int | None) -> pd.DataFrame:
     """Rows of all arms of a protocol at a layer (None: without injection), one a completion.
 
-    Columns ``protocol, arm, vector, layer, multiplier, concept, trial, text`` and numbers of the reply (NaN where an
-    arm does not have one); what is read off the logits stands in the rows of trial 0 only.
+    Columns ``protocol, arm, vector, layer, dose`` (or ``multiplier``)``, concept, trial, text`` and numbers of the
+    reply (NaN where an arm does not have one); what is read off the logits stands in the rows of trial 0 only.
     """
+    spec = context.spec
     rows: list[dict[str, Any]] = []
-    for arm in arms_of(context.spec, protocol):
-        asked = conditions(context.spec, protocol, arm, layer)
+    for arm in arms_of(spec, protocol):
+        asked = conditions(spec, protocol, arm, layer)
         cases = [(condition, k, word) for condition in asked for k, word in enumerate(context.words.concepts)]
         trials = [_trial(context, protocol, arm, *case) for case in cases]
         outcomes = run_trials(
-            context.model, trials, max_new_tokens=context.spec.max_new_tokens, temperature=context.spec.temperature,
+            context.model, trials, max_new_tokens=spec.max_new_tokens, temperature=spec.temperature,
             progress=context.progress,
         )  # fmt: skip
-        for (condition, k, word), outcome in zip(cases, outcomes, strict=True):
-            labels = {"protocol": protocol, "arm": arm.name, **vars(condition), "concept": word}
-            rows += [labels | row for row in _read(context, arm, k, word, outcome)]
+        likely = reply_logprobs(context.model, trials, outcomes) if arm.read else [[]] * len(trials)
+        floor = context.coherence.get((protocol, arm.name), 0.0)
+        for (condition, k, word), outcome, logprobs in zip(cases, outcomes, likely, strict=True):
+            labels = {"protocol": protocol, "arm": arm.name, "vector": condition.vector, "layer": condition.layer}
+            labels |= {spec.scale: condition.strength, "concept": word}
+            rows += [labels | row for row in _read(context, arm, k, word, outcome, logprobs, floor)]
     return pd.DataFrame(rows)
 
 
 def _trial(context: InjectionContext, protocol: str, arm: Arm, condition: Condition, k: int, word: str) -> Trial:
-    if condition.vector == "perturbed":
+    trial = place_trial(context, arm, k, word, context.seed(protocol, arm.name, word), condition.vector == "perturbed")
+    if condition.layer < 0:
+        return trial
+    vector = context.vector(word, condition.layer, condition.vector)
+    return replace(trial, vector=vector, multiplier=context.multiplier(vector, condition.strength))
+
+
+def place_trial(
+    context: InjectionContext, arm: Arm, k: int, word: str, seed: int, perturbed: bool = False
+) -> Trial:  # fmt: skip
+    """An arm's question about concept number k, without injection."""
+    if perturbed:
         conversation = prompts.perturbed(k, context.words.baselines, context.seed("perturbed", word))
     else:
         conversation = arm.ask(context, k, word)
     placed = context.place(conversation)
-    vector = context.vector(word, condition.layer, condition.vector) if condition.layer >= 0 else None
     texts = {"yes_no": (*YES, *NO), "letters": tuple(LETTERS), "": ()}[arm.answers]
-    return Trial(
-        placed.tokens, placed.start, placed.stop, vector, condition.multiplier, context.seed(protocol, arm.name, word),
-        context.spec.trials if arm.read else 0, prompts.replies(context.model, texts, placed.tokens),
-    )  # fmt: skip
+    draws = context.spec.trials if arm.read else 0
+    answers = prompts.replies(context.model, texts, placed.tokens)
+    return Trial(placed.tokens, placed.start, placed.stop, seed=seed, draws=draws, answers=answers)
 
 
-def _read(context: InjectionContext, arm: Arm, k: int, word: str, outcome: Outcome) -> Iterator[dict[str, Any]]:
+def _read(
+    context: InjectionContext, arm: Arm, k: int, word: str, outcome: Outcome, logprobs: Sequence[float], floor: float
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Rows of a trial's replies; ``logprobs`` are theirs under the unsteered model, ``floor`` from when on it is one
+    that it could have written."""
     logits = _logits(context, arm, word, outcome.logprobs)
-    texts = outcome.texts if arm.read else [""]
-    for trial, text in enumerate(texts):
-        numbers = arm.read(context, k, word, text) if arm.read else {}
+    if not arm.read:
+        yield {"trial": 0, "text": "", **logits}
+        return
+    for trial, (text, logprob) in enumerate(zip(outcome.texts, logprobs, strict=True)):
+        numbers = arm.read(context, k, word, text, logprob >= floor) | {"logprob": logprob}
         yield {"trial": trial, "text": text, **numbers, **(logits if trial == 0 else {})}
 
 
 def _logits(context: InjectionContext, arm: Arm, word: str, logprobs: Sequence[float]) -> Numbers:
     if arm.answers == "yes_no":
         margin = yes_minus_no(logprobs)
-        return {"yes_no": margin, "says_yes": float(margin > 0)}
+        return {"yes_no": margin, "says_yes": float(margin > 0), "outside_mass": _outside(logprobs)}
     if arm.answers == "letters":
         own = options_of(context, word).index(word)
         others = [p for i, p in enumerate(logprobs) if i != own]
         margin = logprobs[own] - float(np.logaddexp.reduce(others))
-        return {"correct": float(logprobs[own] > max(others)), "option_logit": margin}
+        right = {"correct": float(logprobs[own] > max(others)), "option_logit": margin}
+        return right | {"outside_mass": _outside(logprobs)}
     return {}
+
+
+def _outside(logprobs: Sequence[float]) -> float:
+    """The probability of a reply that begins with none of the answers."""
+    return max(0.0, 1.0 - float(np.exp(logprobs).sum()))
 
 
 def yes_minus_no(logprobs: Sequence[float]) -> float:
@@ -198,7 +225,7 @@ def options_of(context: InjectionContext, word: str) -> list[str]:
 
 
 def control_rows(context: InjectionContext) -> pd.DataFrame:
-    """Rows ``protocol, arm, vector, layer, multiplier, concept, trial, text, cosine``, one an arm, vector and layer.
+    """Rows ``protocol, arm, vector, layer, dose, concept, trial, text, cosine``, one an arm, vector and layer.
 
     Arms ``think`` and ``avoid``; ``vector`` is what the activations are compared with: the concept's, or one of its
     controls.  ``none`` is the concept's vector while nothing is said of the concept (the plain instruction).
@@ -209,7 +236,7 @@ def control_rows(context: InjectionContext) -> pd.DataFrame:
     for arm in ("think", "avoid"):
         for layer in context.layers:
             for k, word in enumerate(context.words.concepts):
-                labels = {"protocol": "control", "arm": arm, "layer": layer, "multiplier": 0.0}
+                labels = {"protocol": "control", "arm": arm, "layer": layer, context.spec.scale: 0.0}
                 labels |= {"concept": word, "trial": 0, "text": ""}
                 found = {kind: cosines[arm][layer, kind][k] for kind in kinds}
                 found["none"] = cosines["plain"][layer, "concept"][k]

@@ -28,18 +28,38 @@ class InjectionSpec(ModelSpec):
         None, description="layers of the grid, by number or share of depth; default: evenly spaced ones"
     )
     layer_points: int = Field(9, ge=1, description="how many evenly spaced layers, if layers is not given")
-    multipliers: tuple[float, ...] = Field(
-        (1.0, 2.0, 4.0, 8.0),
-        description="multiples of the vector; 0 is always run",
+    doses: tuple[float, ...] = Field(
+        (0.15, 0.3, 0.6, 1.2),
+        description="lengths of what is added, as shares of the residual stream's at the layer; 0 is always run",
+    )
+    multipliers: tuple[float, ...] | None = Field(
+        None,
+        description="raw, in place of doses: multiples of the vector",
         validation_alias=AliasChoices("multipliers", "strengths"),  # the name in runs before 0.1
     )
     scope: str = Field("trial", description="where detection and naming are injected: trial, text, reply, everything")
     trials: int = Field(1, ge=1, description="completions a concept and cell")
     protocols: tuple[str, ...] = Field(PROTOCOLS, description="kinds of trial")
     controls: tuple[str, ...] = Field(CONTROLS, description="beside no injection, which is always run")
+    exact: bool = Field(
+        False, description="read yes, no and letters off the probabilities alone: no reply is sampled, and arms that need one are left out"
+    )
+    reference: int = Field(
+        40, ge=4, description="replies without injection an arm, whose likelihood says what counts as coherent"
+    )
     temperature: float = Field(1.0, ge=0)
     max_new_tokens: int = Field(100, ge=1)
-    judge: str | None = Field(None, description="a model that grades replies, beside the rules (a name or folder)")
+    judge: str | None = Field(None, description="a model that grades replies in place of the rules (a name or folder)")
+
+    @property
+    def scale(self) -> str:
+        """The column of how strongly is injected: ``dose`` or ``multiplier``."""
+        return "dose" if self.multipliers is None else "multiplier"
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """The doses, or the multipliers where these were given."""
+        return self.doses if self.multipliers is None else self.multipliers
 
     def grid(self) -> tuple[int, ...]:
         """The layers of the grid; :class:`SpecError` for one that the model does not have."""
@@ -55,7 +75,7 @@ class InjectionSpec(ModelSpec):
                 raise ValueError(f"unknown {str(info.field_name)[:-1]} {name!r}{did_you_mean(name, valid)}")
         return value
 
-    @field_validator("protocols", "layers", "multipliers")
+    @field_validator("protocols", "layers", "doses", "multipliers")
     @classmethod
     def _some(cls, value: tuple[object, ...] | None) -> tuple[object, ...] | None:
         if value is not None and not value:
@@ -68,19 +88,20 @@ class InjectionSpec(ModelSpec):
         check_known(value, SCOPES, "scope")
         return value
 
-    @field_validator("multipliers")
+    @field_validator("doses", "multipliers")
     @classmethod
-    def _doses(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if 0 in value:
-            raise ValueError("a multiplier of 0 is no injection, which is run in any case: leave it out")
+    def _injects(cls, value: tuple[float, ...] | None, info: ValidationInfo) -> tuple[float, ...] | None:
+        if value is not None and 0 in value:
+            one = str(info.field_name).removesuffix("s")
+            raise ValueError(f"a {one} of 0 is no injection, which is run in any case: leave it out")
         return value
 
 
 PRESETS: dict[str, InjectionSpec] = {
     "gpu": InjectionSpec(),
     "cpu": InjectionSpec(layer_points=6, max_new_tokens=32),
-    "laptop": InjectionSpec(minutes=15, layers=(0.3, 0.5, 0.7), max_new_tokens=32),
-    "smoke": InjectionSpec(concepts=4, baselines=8, layer_points=2, multipliers=(2.0, 8.0), max_new_tokens=8),
+    "laptop": InjectionSpec(minutes=15, layers=(0.3, 0.5, 0.7), doses=(0.3, 0.6, 1.2), max_new_tokens=24),
+    "smoke": InjectionSpec(concepts=4, baselines=8, layer_points=2, doses=(0.3, 1.0), reference=8, max_new_tokens=8),
 }
 
 

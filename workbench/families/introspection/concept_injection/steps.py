@@ -8,9 +8,11 @@ from functools import cached_property, partial
 import pandas as pd
 import torch
 
+from steering.calibration import multiplier_for, norm_at
 from steering.vectors import SteeringVector
 from workbench.families.context import Context
 from workbench.families.family import Step
+from workbench.families.introspection.concept_injection.coherence import Floors, floors, own_replies
 from workbench.families.introspection.concept_injection.judge import JUDGED, check_chat, judge_rows
 from workbench.families.introspection.concept_injection.prompts import Conversation, Placed, place
 from workbench.families.introspection.concept_injection.protocols import (
@@ -43,8 +45,11 @@ def steps(spec: InjectionSpec) -> Iterator[Step]:
     """Vectors first; then each protocol without injection and at every layer; then the judge, if there is one."""
     layers = spec.grid()
     yield Step("vectors", f"concept vectors of {spec.concepts} words at {len(layers)} layers", _vectors)
+    sampled = [arm for protocol in spec.protocols for arm in arms_of(spec, protocol) if arm.read]
+    if sampled:
+        yield Step(OWN, "how likely the model's own replies are", own_replies, spec.reference * len(sampled))
     places = (None, *layers)
-    for protocol in spec.protocols:
+    for protocol in _protocols(spec):
         if protocol == "control":
             yield Step("control", "intentional control", control_rows)
             continue
@@ -55,8 +60,13 @@ def steps(spec: InjectionSpec) -> Iterator[Step]:
             yield Step(_name(protocol, layer), what, work, _completions(spec, protocol, layer))
     if spec.judge:
         judged = {protocol for protocol, _ in JUDGED}
-        for name in [_name(protocol, layer) for protocol in spec.protocols if protocol in judged for layer in places]:
+        for name in [_name(protocol, layer) for protocol in _protocols(spec) if protocol in judged for layer in places]:
             yield Step(f"judge-{name}", f"judge {name}", partial(_judge, name=name))
+
+
+def _protocols(spec: InjectionSpec) -> list[str]:
+    """Those that are run: exact runs leave out what only a sampled reply can say."""
+    return [protocol for protocol in spec.protocols if protocol == "control" or arms_of(spec, protocol)]
 
 
 def _name(protocol: str, layer: int | None) -> str:
@@ -79,7 +89,7 @@ def _judge(context: InjectionContext, name: str) -> pd.DataFrame:
     return judge_rows(context.judge, context.folder.read(name), context.progress)
 
 
-VECTORS = "concepts"
+VECTORS, OWN = "concepts", "own-replies"
 
 
 class InjectionContext(Context[InjectionSpec]):
@@ -117,6 +127,17 @@ class InjectionContext(Context[InjectionSpec]):
     def _placed(self) -> dict[Conversation, Placed]:
         return {}
 
+    @cached_property  # asked for when the model's own replies are there
+    def coherence(self) -> Floors:
+        """From which log-probability a token on a reply is coherent, by protocol and arm."""
+        return floors(self.folder.read(OWN)) if OWN in self.folder.steps() else {}
+
+    def multiplier(self, vector: SteeringVector, strength: float) -> float:
+        """How many times a vector is added, for a strength of the spec."""
+        if self.spec.scale == "multiplier":
+            return strength
+        return multiplier_for(strength, vector, norm_at(vector, vector.site, self.model))
+
     def vector(self, word: str, layer: int, kind: str) -> SteeringVector:
         """The concept's vector at a layer, or its ``random`` or ``shuffled`` control."""
         own = self.vectors[layer][word]
@@ -141,7 +162,7 @@ def words_of(spec: InjectionSpec) -> Words:
 def save_vectors(folder: RunFolder, vectors: dict[int, dict[str, SteeringVector]]) -> None:
     """Keep the concept vectors as the artifact ``concepts``: a tensor [concepts, d] a layer."""
     some = next(iter(next(iter(vectors.values())).values()))
-    residual = {str(layer): next(iter(each.values())).metadata["residual_norm"] for layer, each in vectors.items()}
+    residual = {str(layer): next(iter(each.values())).residual_norm for layer, each in vectors.items()}
     stamp: dict[str, object] = {"fingerprint": some.fingerprint, "basis": some.basis, "precision": some.precision}
     stamp["component"] = some.site.component
     stamp |= {"words": list(next(iter(vectors.values()))), "residual_norms": residual, "details": some.metadata}
@@ -155,9 +176,9 @@ def saved_vectors(folder: RunFolder) -> dict[int, dict[str, SteeringVector]]:
     made_on = (stamp["fingerprint"], stamp["basis"])
     found: dict[int, dict[str, SteeringVector]] = {}
     for layer in sorted(map(int, tensors)):
-        details = stamp["details"] | {"residual_norm": stamp["residual_norms"][str(layer)]}
+        norm = stamp["residual_norms"][str(layer)]
         found[layer] = {
-            word: SteeringVector(Site(layer), row, *made_on, word, details, stamp.get("precision"))
+            word: SteeringVector(Site(layer), row, *made_on, word, stamp["details"], stamp.get("precision"), norm)
             for word, row in zip(stamp["words"], tensors[str(layer)], strict=True)
         }
     return found

@@ -53,10 +53,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Completions of a trial, and log-probabilities (nats) of its answers."""
+    """Completions of a trial as texts and tokens, and log-probabilities (nats) of its answers."""
 
     texts: list[str] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    tokens: list[tuple[int, ...]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +141,7 @@ def _run_chunk(
         Outcome(
             [model.decode(leaf.tokens, after=trial.tokens) for leaf in drawn],
             [sum(leaf.token_logprobs) for leaf in scored],
+            [tuple(leaf.tokens) for leaf in drawn],
         )
         for trial, drawn, scored in zip(trials, replies, answers, strict=True)
     ]

@@ -30,7 +30,7 @@ def concept_vectors(
 
     The vector of a word is the residual stream (``resid_post``) at the last token before the reply to "Tell me about
     {word}." less the mean of the same over the baseline words (arXiv 2601.01828, method).  It is not normalised, so a
-    multiplier counts in units of it.  ``metadata``: the mean norm of the residual stream there (``residual_norm``).
+    multiplier counts in units of it; a dose, of ``residual_norm``, the model's typical one at the layer.
     Raises :class:`ModelError` for a model without a chat template.
 
     >>> from workbench.models.tiny import tiny_model
@@ -49,9 +49,11 @@ def concept_vectors(
     for site, activations in found.activations.items():
         z = activations.double()  # [words d]
         own, common = z[: len(concepts)], z[len(concepts) :].mean(0)
-        noted = details | {"residual_norm": float(z.norm(dim=-1).mean())}
+        norm = model.residual_norm(site)
         vectors[site.layer] = {
-            word: SteeringVector(site, row - common, **stamp_of(model), name=word, metadata=noted)
+            word: SteeringVector(
+                site, row - common, **stamp_of(model), name=word, metadata=details, residual_norm=norm
+            )
             for word, row in zip(concepts, own, strict=True)
         }
     return vectors
@@ -74,6 +76,6 @@ def concept_table(vectors: Mapping[int, Mapping[str, SteeringVector]]) -> pd.Dat
         n = max(1, len(units) - 1)
         for (word, vector), row in zip(of_layer.items(), cosines, strict=True):
             others = float((row.sum() - 1) / n)
-            noted = {"norm": vector.norm, "residual_norm": vector.metadata["residual_norm"], "others": others}
+            noted = {"norm": vector.norm, "residual_norm": vector.residual_norm, "others": others}
             rows.append({"layer": layer, "concept": word} | noted)
     return pd.DataFrame(rows)
