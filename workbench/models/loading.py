@@ -160,12 +160,21 @@ def config_of(path_or_hub_id: str | Path) -> Any:
         raise ModelError(f"cannot load {str(path_or_hub_id)!r}: {_reason(source, error)}") from error
 
 
+def tokenizer_of(path_or_hub_id: str | Path) -> Any:
+    """The tokenizer of a model, without its weights; raises :class:`ModelError` as ``load_model`` does."""
+    name = str(path_or_hub_id)
+    if adapter := shipped_adapters().get(name):
+        return tokenizer_of(base_of(adapter))
+    source = source_of(path_or_hub_id)
+    return _tokenizer(_gguf(source, name) or source, name, {})
+
+
 def is_here(path_or_hub_id: str | Path) -> bool:
     """Whether a model's weights are on this machine, so that loading it downloads nothing."""
     from huggingface_hub import try_to_load_from_cache
     from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
 
-    source = _source(path_or_hub_id)
+    source = source_of(path_or_hub_id)
     files = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME)
     return os.path.exists(source) or any(isinstance(try_to_load_from_cache(source, file), str) for file in files)
 

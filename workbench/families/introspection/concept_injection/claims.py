@@ -1,6 +1,6 @@
 """What the paper and its replications say, judged on the rows of a run.
 
-Cells (layer and multiplier) were chosen on every second concept; everything is judged on the others, paired by concept,
+Cells (layer and dose) were chosen on every second concept; everything is judged on the others, paired by concept,
 with intervals that resample whole concepts.  A claim is held when the 95% interval of its difference lies on the
 expected side of zero.
 """
@@ -13,6 +13,7 @@ from dataclasses import replace
 import pandas as pd
 
 from workbench.families.claims import Claim, Verdict, verdict
+from workbench.families.introspection.concept_injection.scale import scale_of
 from workbench.families.introspection.concept_injection.steps import InjectionContext
 from workbench.families.introspection.concept_injection.summary import difference, split
 from workbench.statistics import Interval, wilson
@@ -80,13 +81,13 @@ class _Cells:
     """Rows of the concepts on which no cell was chosen, at the chosen cell of an arm (``protocol/arm``)."""
 
     def __init__(self, context: InjectionContext) -> None:
-        self.all = context.rows
+        self.all, self.scale = context.rows, scale_of(context.rows)
         self.rows, self.chosen = split(self.all)[1], context.folder.read_json("chosen")
 
     def at(self, name: str, vector: str = "concept", cell: str = "") -> pd.DataFrame:
         """Rows of an arm and vector, at the cell chosen for that arm or for ``cell``."""
         where, part = self.chosen[cell or name], _of(self.rows, name, vector)
-        here = (part["layer"] == where["layer"]) & (part["multiplier"] == where["multiplier"])
+        here = (part["layer"] == where["layer"]) & (part[self.scale] == where[self.scale])
         return part[here | (part["layer"] == -1) | ((vector == "none") & (part["layer"] == where["layer"]))]
 
     def over(self, name: str, control: str, metric: str, cell: str = "") -> Interval | None:
@@ -99,7 +100,7 @@ class _Cells:
     def where(self, name: str) -> str:
         """The chosen cell in words."""
         cell = self.chosen[name]
-        return f"layer {cell['layer']}, multiplier {cell['multiplier']:g}"
+        return f"layer {cell['layer']}, {self.scale} {cell[self.scale]:g}"
 
 
 def _of(rows: pd.DataFrame, name: str, vector: str) -> pd.DataFrame:

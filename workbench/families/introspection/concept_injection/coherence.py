@@ -10,9 +10,9 @@ either, by rule.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from workbench.families.introspection.concept_injection.trials import Outcome, Trial, run_trials
@@ -21,6 +21,7 @@ from workbench.models.language_model import LanguageModel
 if TYPE_CHECKING:
     from workbench.families.introspection.concept_injection.steps import InjectionContext
 
+OWN = "own-replies"  # the step
 QUANTILE = 0.05  # of the model's own replies, the share that would not count as coherent
 Floors = dict[tuple[str, str], float]
 
@@ -32,22 +33,20 @@ def own_replies(context: InjectionContext) -> pd.DataFrame:
 
     spec, words = context.spec, list(context.words.concepts)
     found: list[dict[str, Any]] = []
-    for protocol in spec.protocols:
-        for arm in arms_of(spec, protocol):
-            if not arm.read:
-                continue
-            asked = [(k, words[k % len(words)]) for k in range(spec.reference)]
-            seeds = [context.seed("own replies", protocol, arm.name, k) for k, _ in asked]
-            trials = [place_trial(context, arm, k % len(words), word, seed) for (k, word), seed in zip(asked, seeds)]
-            outcomes = run_trials(
-                context.model, trials, max_new_tokens=spec.max_new_tokens, temperature=1.0, progress=context.progress
-            )
-            likely = reply_logprobs(context.model, trials, outcomes)
-            about = {"protocol": protocol, "arm": arm.name}
-            found += [
-                about | {"concept": word, "text": outcome.texts[0], "logprob": logprob}
-                for (_, word), outcome, (logprob,) in zip(asked, outcomes, likely, strict=True)
-            ]
+    for protocol, arm in [(p, arm) for p in spec.protocols for arm in arms_of(spec, p) if arm.read]:
+        asked = [words[k % len(words)] for k in range(spec.reference)]
+        seeds = [context.seed("own replies", protocol, arm.name, k) for k in range(spec.reference)]
+        trials = [
+            replace(place_trial(context, arm, words.index(word), word, seed), draws=1, answers=())
+            for word, seed in zip(asked, seeds, strict=True)
+        ]
+        outcomes = run_trials(
+            context.model, trials, max_new_tokens=spec.max_new_tokens, temperature=1.0, progress=context.progress
+        )
+        likely = reply_logprobs(context.model, trials, outcomes)
+        for word, outcome, (logprob,) in zip(asked, outcomes, likely, strict=True):
+            labels = {"protocol": protocol, "arm": arm.name, "concept": word}
+            found.append(labels | {"text": outcome.texts[0], "logprob": logprob})
     return pd.DataFrame(found, columns=["protocol", "arm", "concept", "text", "logprob"])
 
 
@@ -73,9 +72,9 @@ def reply_logprobs(model: LanguageModel, trials: Sequence[Trial], outcomes: Sequ
 def floors(rows: pd.DataFrame) -> Floors:
     """(protocol, arm) -> the log-probability a token from which on a reply is coherent, of rows of :func:`own_replies`.
 
-    >>> rows = pd.DataFrame({"protocol": "naming", "arm": "standard", "logprob": np.linspace(-2, 0, 21)})
+    >>> rows = pd.DataFrame({"protocol": "naming", "arm": "standard", "logprob": range(-100, 1)})
     >>> floors(rows)
-    {('naming', 'standard'): -1.9}
+    {('naming', 'standard'): -95.0}
     """
     quantiles = rows.groupby(["protocol", "arm"], sort=False)["logprob"].quantile(QUANTILE)
     return {(str(protocol), str(arm)): float(floor) for (protocol, arm), floor in quantiles.items()}

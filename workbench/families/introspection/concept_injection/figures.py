@@ -12,6 +12,7 @@ from functools import partial
 import pandas as pd
 import plotly.graph_objects as go
 
+from workbench.families.introspection.concept_injection.scale import scale_of
 from workbench.figures.marks import Traces, bars, bounds, curve, each, heat
 from workbench.figures.panels import colour_axis, panels, share_axis, zero_line
 from workbench.figures.record import Record, Tables
@@ -36,7 +37,10 @@ METRICS = {
     "yes_no": "yes minus no (nats)",
     "option_logit": "log odds of the right option",
     "cosine": "cosine with the vector",
-    "judge_success": "detects and names, by the judge (share)",
+    "logprob": "log-probability of the reply, unsteered (nats a token)",
+    "outside_mass": "probability outside the answers",
+    "rule_success": "detects and names, by the rules (share)",
+    "judge_success": "detects and names, by the judge (share)",  # in runs of before 0.1
 }
 # Grids and curves: figure name -> protocol, arm, metric.
 GRIDS = {
@@ -47,6 +51,8 @@ GRIDS = {
     "grid_naming": ("naming", "standard", "names"),
     "grid_thought": ("thought", "thought", "names"),
     "grid_text": ("thought", "text", "transcription"),
+    "grid_coherent": ("detection", "standard", "coherent"),
+    "grid_rules": ("detection", "standard", "rule_success"),
     "grid_judge": ("detection", "standard", "judge_success"),
 }
 CURVES = {
@@ -57,7 +63,7 @@ CURVES = {
     "logits_kv_unrelated": ("kv_cache", "unrelated", "yes_no"),
 }
 PRIMARY = ("success", "correct", "transcription", "names", "affirms", "says_yes")  # which metric stands for an arm
-_COLUMNS = ("protocol", "arm", "vector", "layer", "multiplier", "metric", "estimate", "low", "high")
+_COLUMNS = ("protocol", "arm", "vector", "layer", "metric", "estimate", "low", "high")
 _NOTE = "95% intervals: Wilson for rates, whole concepts resampled for the rest."
 
 
@@ -70,13 +76,13 @@ def figures(record: Record) -> dict[str, Callable[[], go.Figure]]:
         found["protocols"] = partial(by_protocol, tested)
     if (results := tables.table("results")) is not None:
         found |= {name: partial(injection_grid, results, *what) for name, what in GRIDS.items()}
-        found |= {name: partial(multiplier_curves, results, *what) for name, what in CURVES.items()}
+        found |= {name: partial(strength_curves, results, *what) for name, what in CURVES.items()}
         found["intention"] = partial(intention, results)
     return found
 
 
 def injection_grid(results: pd.DataFrame, protocol: str, arm: str, metric: str) -> go.Figure:
-    """A metric by layer and multiplier: without injection, with the concept's vector, with each control vector.
+    """A metric by layer and dose: without injection, with the concept's vector, with each control vector.
 
     ``results``: the table of a run.  All panels share one colour scale; a share's goes from 0 to 1.
     """
@@ -87,7 +93,7 @@ def injection_grid(results: pd.DataFrame, protocol: str, arm: str, metric: str) 
     titles = {kind: VECTORS[kind].name.replace(", no injection", "") for kind in kinds}
     layers = sorted(int(layer) for layer in part.loc[part["layer"] >= 0, "layer"].unique())
     figure = panels(
-        titles, lambda kind: _cells(part[part["vector"] == kind], layers), x="multiplier", y="layer", shared=False,
+        titles, lambda kind: _cells(part[part["vector"] == kind], layers), x=scale_of(part), y="layer", shared=False,
         column_widths=[1 if kind in ("none", "perturbed") else 4 for kind in kinds], horizontal_spacing=0.03,
     )  # fmt: skip
     ends = (0.0, 1.0) if "share" in METRICS.get(metric, "") else (part["estimate"].min(), part["estimate"].max())
@@ -114,36 +120,38 @@ def _part(results: pd.DataFrame, protocol: str, arm: str, metric: str) -> pd.Dat
 
 def _cells(rows: pd.DataFrame, layers: list[int]) -> Traces:
     """One panel; what was not injected is the same whatever the layer: one number, over the height of the grid."""
-    spread = rows[rows["layer"] < 0]
+    spread, scale = rows[rows["layer"] < 0], scale_of(rows)
     if len(spread):
         rows = spread.iloc[[0] * len(layers)].assign(layer=layers)
     notes = [Interval.of(row).text(3) for row in rows.itertuples()]
     rows = rows.assign(note=notes, shown=rows["estimate"].map("{:.2f}".format))
-    cells = rows.pivot(index="layer", columns="multiplier", values=["estimate", "shown", "note"])
+    cells = rows.pivot(index="layer", columns=scale, values=["estimate", "shown", "note"])
     cells = cells.rename(columns=lambda name: name if isinstance(name, str) else "-" if len(spread) else f"{name:g}")
     if len(spread):
         cells.loc[cells.index != layers[len(layers) // 2], "shown"] = ""
-    hover = "layer %{y}, multiplier %{x}: %{customdata}"
+    hover = f"layer %{{y}}, {scale} %{{x}}: %{{customdata}}"
     return heat(cells["estimate"].astype(float), cells["shown"], hover, cells["note"])
 
 
-def multiplier_curves(results: pd.DataFrame, protocol: str, arm: str, metric: str = "yes_no") -> go.Figure:
-    """How far a metric moves from where it is without injection, against the multiplier, a panel a layer.
+def strength_curves(results: pd.DataFrame, protocol: str, arm: str, metric: str = "yes_no") -> go.Figure:
+    """How far a metric moves from where it is without injection, against the dose, a panel a layer.
 
     Paired by concept (columns ``over_none*``), for the concept's vector and its controls.
     """
-    need(results, [*_COLUMNS, "over_none", *bounds("over_none")], "multiplier_curves")
+    need(results, [*_COLUMNS, "over_none", *bounds("over_none")], "strength_curves")
     part = _part(results, protocol, arm, metric)
     looks = {kind: VECTORS[kind] for kind in ("shuffled", "random", "concept")}
     part = part[part["vector"].isin(looks) & part["over_none"].notna()]
-    need(part, [], f"multiplier_curves of {protocol}, {arm}, {metric}")
+    need(part, [], f"strength_curves of {protocol}, {arm}, {metric}")
+
+    scale = scale_of(part)
 
     def draw(layer: int) -> Traces:
         own = part[part["layer"] == layer]
-        return each(own, "vector", looks, lambda rows, look: curve(rows, "multiplier", look, of="over_none"))
+        return each(own, "vector", looks, lambda rows, look: curve(rows, scale, look, of="over_none"))
 
     layers = {int(layer): f"layer {layer}" for layer in sorted(part["layer"].unique())}
-    figure = zero_line(panels(layers, draw, 5, "multiplier", "shift"))
+    figure = zero_line(panels(layers, draw, 5, scale, "shift"))
     size = {"width": max(640, 210 * min(5, len(layers)) + 110), "height": 250 * -(-len(layers) // 5) + 220}
     title = f"{_titled(protocol)}, {words(arm)}: shift of {METRICS.get(metric, words(metric))}"
     note = "From no injection, paired by concept; bands: 95% intervals over concepts."
@@ -169,7 +177,7 @@ def by_protocol(tested: pd.DataFrame) -> go.Figure:
     kinds = [("estimate" if kind == "concept" else kind, look) for kind, look in VECTORS.items()]
     figure = go.Figure([trace for kind, look in kinds for trace in bars(one, names, look, kind)])
     share_axis(figure).update_yaxes(title_text="share")
-    note = f"Layer and multiplier chosen on every second concept, shown for the others. {_NOTE}"
+    note = f"Layer and {scale_of(tested)} chosen on every second concept, shown for the others. {_NOTE}"
     return finish(figure, "Injected concepts and their controls", note, max(820, 150 * len(names) + 120), 560)
 
 

@@ -16,7 +16,7 @@ from workbench.families.introspection.concept_injection.protocols import NO, YES
 from workbench.families.introspection.concept_injection.scale import scale_of
 from workbench.families.introspection.concept_injection.trials import Trial, run_trials
 from workbench.models.language_model import LanguageModel
-from workbench.models.loading import check_reads, shipped_models
+from workbench.models.loading import check_reads, tokenizer_of
 
 JUDGED = {("detection", "standard"), ("detection", "neutral"), ("naming", "standard"), ("thought", "thought")}
 KEYS = ["protocol", "arm", "vector", "layer", "concept", "trial"]  # and the scale
@@ -33,11 +33,8 @@ QUESTIONS = {
 
 def check_chat(name: str, why: str) -> None:
     """Raise :class:`ModelError` for a model that is not there or is no chat model, without loading its weights."""
-    from transformers import AutoTokenizer
-
     check_reads(name, "text")
-    source = str(shipped_models().get(name, name))
-    if not getattr(AutoTokenizer.from_pretrained(source), "chat_template", None):
+    if not getattr(tokenizer_of(name), "chat_template", None):
         raise ModelError(f"{name} has no chat template: {why}, so it needs a chat model")
 
 

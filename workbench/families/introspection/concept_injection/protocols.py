@@ -110,8 +110,8 @@ class Condition:
 
 
 def arms_of(spec: InjectionSpec, protocol: str) -> list[Arm]:
-    """The arms of a protocol that the spec does not leave out; exact ones sample nothing."""
-    asked = [arm for arm in ARMS[protocol] if not arm.control or arm.control in spec.controls]
+    """The arms of a protocol that the spec does not leave out (control has none); exact ones sample nothing."""
+    asked = [arm for arm in ARMS.get(protocol, ()) if not arm.control or arm.control in spec.controls]
     return [replace(arm, read=None) for arm in asked if arm.answers] if spec.exact else asked
 
 

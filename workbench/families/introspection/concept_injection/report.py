@@ -8,13 +8,14 @@ import pandas as pd
 
 from workbench.families.family import Table
 from workbench.families.introspection.concept_injection.figures import METRICS
+from workbench.families.introspection.concept_injection.scale import scale_of
 from workbench.figures.record import Record, Tables
 from workbench.figures.style import words
 from workbench.statistics import Interval
 
 _CONTROLS = {"none": "no injection", "random": "random", "shuffled": "shuffled", "perturbed": "odd input"}
 _CAPTION = (
-    "cells (layer, multiplier) were chosen on every second concept and shown for the others; brackets: 95% intervals,"
+    "cells (layer, dose) were chosen on every second concept and shown for the others; brackets: 95% intervals,"
     " Wilson for rates, over concepts for the rest; the grid is in the table results"
 )
 
@@ -24,9 +25,9 @@ def report(record: Record) -> Iterator[Table]:
     tested = Tables(record).table("held_out")
     if tested is None:
         return
-    groups = list(tested.groupby(["protocol", "arm"], sort=False))
+    scale, groups = scale_of(tested), list(tested.groupby(["protocol", "arm"], sort=False))
     for place, ((protocol, arm), rows) in enumerate(groups, 1):
-        cell = f"layer {rows['layer'].iloc[0]}, multiplier {rows['multiplier'].iloc[0]:g}"
+        cell = f"layer {rows['layer'].iloc[0]}, {scale} {rows[scale].iloc[0]:g}"
         title = f"{protocol}, {arm}".replace("_", "-") + f" ({cell})"
         yield Table(title, with_controls(rows), _CAPTION if place == len(groups) else "")
 

@@ -42,7 +42,8 @@ class InjectionSpec(ModelSpec):
     protocols: tuple[str, ...] = Field(PROTOCOLS, description="kinds of trial")
     controls: tuple[str, ...] = Field(CONTROLS, description="beside no injection, which is always run")
     exact: bool = Field(
-        False, description="read yes, no and letters off the probabilities alone: no reply is sampled, and arms that need one are left out"
+        False,
+        description="read yes, no and letters off the probabilities: nothing is sampled, arms without are left out",
     )
     reference: int = Field(
         40, ge=4, description="replies without injection an arm, whose likelihood says what counts as coherent"

@@ -12,7 +12,7 @@ from steering.calibration import multiplier_for, norm_at
 from steering.vectors import SteeringVector
 from workbench.families.context import Context
 from workbench.families.family import Step
-from workbench.families.introspection.concept_injection.coherence import Floors, floors, own_replies
+from workbench.families.introspection.concept_injection.coherence import OWN, Floors, floors, own_replies
 from workbench.families.introspection.concept_injection.judge import JUDGED, check_chat, judge_rows
 from workbench.families.introspection.concept_injection.prompts import Conversation, Placed, place
 from workbench.families.introspection.concept_injection.protocols import (
@@ -44,10 +44,12 @@ def check(spec: InjectionSpec, model: LanguageModel | None) -> None:
 def steps(spec: InjectionSpec) -> Iterator[Step]:
     """Vectors first; then each protocol without injection and at every layer; then the judge, if there is one."""
     layers = spec.grid()
-    yield Step("vectors", f"concept vectors of {spec.concepts} words at {len(layers)} layers", _vectors)
+    what = f"concept vectors of {spec.concepts} words at {len(layers)} layers"
+    yield Step("vectors", what, _vectors, tokens=_ABOUT * (spec.concepts + spec.baselines))
     sampled = [arm for protocol in spec.protocols for arm in arms_of(spec, protocol) if arm.read]
     if sampled:
-        yield Step(OWN, "how likely the model's own replies are", own_replies, spec.reference * len(sampled))
+        drawn = spec.reference * len(sampled)
+        yield Step(OWN, "how likely the model's own replies are", own_replies, drawn, tokens=drawn * _read(spec))
     places = (None, *layers)
     for protocol in _protocols(spec):
         if protocol == "control":
@@ -57,7 +59,8 @@ def steps(spec: InjectionSpec) -> Iterator[Step]:
             where = "without injection" if layer is None else f"injected at layer {layer}"
             work = partial(protocol_rows, protocol=protocol, layer=layer)
             what = f"{protocol.replace('_', '-')}, {where}"
-            yield Step(_name(protocol, layer), what, work, _completions(spec, protocol, layer))
+            completions, tokens = _size(spec, protocol, layer)
+            yield Step(_name(protocol, layer), what, work, completions, tokens=tokens)
     if spec.judge:
         judged = {protocol for protocol, _ in JUDGED}
         for name in [_name(protocol, layer) for protocol in _protocols(spec) if protocol in judged for layer in places]:
@@ -65,7 +68,7 @@ def steps(spec: InjectionSpec) -> Iterator[Step]:
 
 
 def _protocols(spec: InjectionSpec) -> list[str]:
-    """Those that are run: exact runs leave out what only a sampled reply can say."""
+    """Those that are run: an exact run leaves out what only a sampled reply can say."""
     return [protocol for protocol in spec.protocols if protocol == "control" or arms_of(spec, protocol)]
 
 
@@ -73,9 +76,15 @@ def _name(protocol: str, layer: int | None) -> str:
     return f"{protocol}-{'none' if layer is None else layer}"
 
 
-def _completions(spec: InjectionSpec, protocol: str, layer: int | None) -> int:
-    sampled = [arm for arm in arms_of(spec, protocol) if arm.read]
-    return spec.concepts * spec.trials * sum(len(conditions(spec, protocol, arm, layer)) for arm in sampled)
+def _size(spec: InjectionSpec, protocol: str, layer: int | None) -> tuple[int, int]:
+    """Completions drawn and tokens read."""
+    cases = [(arm, spec.concepts * len(conditions(spec, protocol, arm, layer))) for arm in arms_of(spec, protocol)]
+    return sum(n * spec.trials for arm, n in cases if arm.read), sum(n for _, n in cases) * _read(spec)
+
+
+def _read(spec: InjectionSpec) -> int:
+    """Tokens that a trial reads, its reply once more without injection."""
+    return _TRIAL + spec.max_new_tokens
 
 
 def _vectors(context: InjectionContext) -> pd.DataFrame:
@@ -89,7 +98,8 @@ def _judge(context: InjectionContext, name: str) -> pd.DataFrame:
     return judge_rows(context.judge, context.folder.read(name), context.progress)
 
 
-VECTORS, OWN = "concepts", "own-replies"
+VECTORS = "concepts"
+_ABOUT, _TRIAL = 40, 100  # tokens read of a word's prompt, of a trial's own text and answers, about
 
 
 class InjectionContext(Context[InjectionSpec]):

@@ -1,6 +1,6 @@
 """From rows to tables: every rate with a Wilson interval, and beside it what the controls give.
 
-Beside each number of an injected concept stand, for the same arm, layer and multiplier: no injection (false positives),
+Beside each number of an injected concept stand, for the same arm, layer and dose: no injection (false positives),
 the random and the shuffled vector of the same norm, and odd input where it was run; and the differences from them, each
 paired by concept, with intervals that resample whole concepts.
 """
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from workbench.families.introspection.concept_injection.coherence import OWN, floor_table
 from workbench.families.introspection.concept_injection.judge import KEYS
 from workbench.families.introspection.concept_injection.protocols import arms_of
+from workbench.families.introspection.concept_injection.scale import scale_of
 from workbench.families.introspection.concept_injection.vectors import CONTROL_VECTORS
 from workbench.runs.contents import RunContents
 from workbench.statistics import Interval, cluster_bootstrap, wilson
@@ -21,11 +23,11 @@ from workbench.statistics import Interval, cluster_bootstrap, wilson
 if TYPE_CHECKING:
     from workbench.families.introspection.concept_injection.steps import InjectionContext
 
+_GRADES = ("success", "affirms", "names")  # which the judge gives where there is one
 _RATES = (
-    "success", "affirms", "names", "coherent", "says_yes", "correct",
-    "judge_success", "judge_affirms", "judge_names", "judge_coherent",
+    *_GRADES, "coherent", "says_yes", "correct", *(f"rule_{grade}" for grade in _GRADES), "judge_coherent",
 )  # fmt: skip
-_MEANS = ("yes_no", "option_logit", "transcription", "cosine")
+_MEANS = ("yes_no", "option_logit", "outside_mass", "logprob", "transcription", "cosine")
 _BESIDE = ("none", "random", "shuffled", "perturbed")
 # By which metric the cell of an arm is chosen.
 PRIMARY = {
@@ -55,6 +57,8 @@ def finish(context: InjectionContext) -> None:
     folder.save_table("results", results_table(rows))
     folder.save_table("held_out", held_out(tested, chosen))
     folder.save_table("vectors", folder.read("vectors"))
+    if OWN in folder.steps():
+        folder.save_table("coherence", floor_table(folder.read(OWN)))
     folder.write_json("chosen", chosen)
     folder.write_json("scopes", _scopes(context))
     _save_vectors(context, chosen)
@@ -81,13 +85,25 @@ def _scopes(context: InjectionContext) -> list[dict[str, object]]:
 
 
 def gather(folder: RunContents) -> pd.DataFrame:
-    """The rows of all protocols, with the judge's grades in columns of their own."""
-    steps = [step for step in folder.steps() if step != "vectors"]
+    """The rows of all protocols; where a judge graded, with its grades, and those of the rules as ``rule_...``."""
+    steps = [step for step in folder.steps() if step not in ("vectors", OWN)]
     rows = pd.concat([folder.read(step) for step in steps if not step.startswith("judge-")], ignore_index=True)
     judged = [folder.read(step) for step in steps if step.startswith("judge-")]
     if judged:
-        rows = rows.merge(pd.concat(judged, ignore_index=True), on=KEYS, how="left", validate="one_to_one")
-    return rows.reindex(columns=[*KEYS, "text", *_RATES, *_MEANS])
+        graded = pd.concat(judged, ignore_index=True)
+        rows = _by_judge(rows.merge(graded, on=[*KEYS, scale_of(rows)], how="left", validate="one_to_one"))
+    return rows.reindex(columns=[*KEYS, scale_of(rows), "text", *_RATES, *_MEANS])
+
+
+def _by_judge(rows: pd.DataFrame) -> pd.DataFrame:
+    """The judge's grades in place of the rules' wherever both are there, and the rules' beside them."""
+    rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, *_GRADES])))
+    rows = rows.assign(judge_success=rows[["judge_affirms", "judge_names", "coherent"]].min(axis=1, skipna=False))
+    for grade in _GRADES:
+        judged = rows[grade].notna() & rows[f"judge_{grade}"].notna()
+        rows[f"rule_{grade}"] = rows[grade].where(judged)
+        rows[grade] = rows[grade].where(~judged, rows[f"judge_{grade}"])
+    return rows
 
 
 def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -98,46 +114,48 @@ def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def choose(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """``{"protocol/arm": {"layer", "multiplier"}}``: where the arm's primary metric is largest for the concept.
+    """``{"protocol/arm": {"layer", "dose"}}`` (or ``"multiplier"``): where the arm's primary metric is largest for the
+    concept.
 
     Of equal cells the one with the largest logit (yes minus no, or of the right option) where the arm has one, then the
-    first by layer and by multiplier.
+    first by layer and by dose.
     """
-    found = {}
+    found, scale = {}, scale_of(rows)
     for (protocol, arm), part in rows[rows["vector"] == "concept"].groupby(["protocol", "arm"], sort=False):
-        metrics = [PRIMARY[protocol, arm], *(name for name in _TIES if part[name].notna().any())]
-        cells = part.groupby(["layer", "multiplier"])[list(dict.fromkeys(metrics))].mean()
-        layer, multiplier = cells.sort_values(list(cells), ascending=False, kind="stable").index[0]
-        found[f"{protocol}/{arm}"] = {"layer": int(layer), "multiplier": float(multiplier)}
+        metrics = [name for name in dict.fromkeys((PRIMARY[protocol, arm], *_TIES)) if part[name].notna().any()]
+        cells = part.groupby(["layer", scale])[metrics].mean()
+        layer, strength = cells.sort_values(metrics, ascending=False, kind="stable").index[0]
+        found[f"{protocol}/{arm}"] = {"layer": int(layer), scale: float(strength)}
     return found
 
 
 def held_out(rows: pd.DataFrame, chosen: dict[str, dict[str, float]]) -> pd.DataFrame:
     """The results of every arm at its chosen cell; ``rows`` are of the concepts that it was not chosen on."""
-    parts = []
+    parts, scale = [], scale_of(rows)
     for name, cell in chosen.items():
         protocol, _, arm = name.partition("/")
         part = rows[(rows["protocol"] == protocol) & (rows["arm"] == arm)]
-        at = (part["layer"] == cell["layer"]) & (part["multiplier"] == cell["multiplier"])
+        at = (part["layer"] == cell["layer"]) & (part[scale] == cell[scale])
         parts.append(part[at | part["vector"].isin(["none", "perturbed"])])
     table = results_table(pd.concat(parts))
     return table[table["vector"] == "concept"].reset_index(drop=True)
 
 
 def results_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row an arm, vector, layer, multiplier and metric.
+    """One row an arm, vector, layer, dose and metric.
 
-    Columns: ``protocol, arm, vector, layer, multiplier, metric, kind`` (``rate``: Wilson interval; ``mean``: cluster
-    bootstrap over concepts), ``n``, ``estimate, low, high``; for every control in :data:`_BESIDE` its own
-    ``none, none_low, none_high``...; and the paired difference ``over_none, over_none_low, over_none_high``... of the
-    concept's vector (of the other vectors: from no injection alone).  A control that was not run is NaN.
+    Columns: ``protocol, arm, vector, layer, dose`` (or ``multiplier``)``, metric, kind`` (``rate``: Wilson interval;
+    ``mean``: cluster bootstrap over concepts), ``n``, ``estimate, low, high``; for every control in :data:`_BESIDE` its
+    own ``none, none_low, none_high``...; and the paired difference ``over_none, over_none_low, over_none_high``... of
+    the concept's vector (of the other vectors: from no injection alone).  A control that was not run is NaN.
     """
     return pd.DataFrame([row for _, part in rows.groupby(["protocol", "arm"], sort=False) for row in _of_arm(part)])
 
 
 def _of_arm(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
     metrics = [metric for metric in (*_RATES, *_MEANS) if part[metric].notna().any()]
-    cells = {key: cell for key, cell in part.groupby(["vector", "layer", "multiplier"], sort=True)}
+    scale = scale_of(part)
+    cells = {key: cell for key, cell in part.groupby(["vector", "layer", scale], sort=True)}
     means = {key: cell.groupby("concept")[metrics].mean() for key, cell in cells.items()}  # [concept, metric]
     levels = {
         (key, metric): _level(cell, metric)
@@ -146,12 +164,12 @@ def _of_arm(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
         if cell[metric].notna().any()
     }
     for (key, metric), level in levels.items():
-        vector, layer, multiplier = key
+        vector, layer, strength = key
         row = {"protocol": part["protocol"].iloc[0], "arm": part["arm"].iloc[0], "vector": vector, "layer": layer}
-        row |= {"multiplier": multiplier, "metric": metric, "kind": "rate" if metric in _RATES else "mean"}
+        row |= {scale: strength, "metric": metric, "kind": "rate" if metric in _RATES else "mean"}
         row |= {"n": int(cells[key][metric].notna().sum()), **vars(level)}
         for control in _BESIDE:
-            beside = _beside(cells, control, layer, multiplier)
+            beside = _beside(cells, control, layer, strength)
             row |= _three(control, levels.get((beside, metric), _NOWHERE))
             compared = vector == "concept" or (control == "none" and vector in CONTROL_VECTORS)
             known = compared and beside is not None and (beside, metric) in levels
@@ -159,9 +177,9 @@ def _of_arm(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _beside(cells: Any, control: str, layer: int, multiplier: float) -> tuple[str, int, float] | None:
-    """Where a control stands beside a cell: at its layer and multiplier, or without any."""
-    places = ((control, layer, multiplier), (control, -1, 0.0))
+def _beside(cells: Any, control: str, layer: int, strength: float) -> tuple[str, int, float] | None:
+    """Where a control stands beside a cell: at its layer and strength, or without any."""
+    places = ((control, layer, strength), (control, -1, 0.0))
     return next((key for key in places if key in cells), None)
 
 

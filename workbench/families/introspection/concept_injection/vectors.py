@@ -51,9 +51,7 @@ def concept_vectors(
         own, common = z[: len(concepts)], z[len(concepts) :].mean(0)
         norm = model.residual_norm(site)
         vectors[site.layer] = {
-            word: SteeringVector(
-                site, row - common, **stamp_of(model), name=word, metadata=details, residual_norm=norm
-            )
+            word: SteeringVector(site, row - common, **stamp_of(model), name=word, metadata=details, residual_norm=norm)
             for word, row in zip(concepts, own, strict=True)
         }
     return vectors

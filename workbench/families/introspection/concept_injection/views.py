@@ -10,22 +10,23 @@ import streamlit as st
 from workbench.families.family import View
 from workbench.families.introspection.concept_injection.figures import METRICS, VECTORS
 from workbench.families.introspection.concept_injection.report import report, with_controls
+from workbench.families.introspection.concept_injection.scale import scale_of
 from workbench.figures.record import Tables
 from workbench.figures.style import words
 from workbench.runs import RunRecord
 from workbench.views.choices import pick
 
-_BESIDE = "Every measure at the chosen layer and multiplier; brackets: 95% intervals."
+_BESIDE = "Every measure at the chosen layer and dose; brackets: 95% intervals."
 _LOGITS = (
     "Shifts of log p(yes) - log p(no) from no injection. A model that only leans to yes shifts as far on unrelated "
     "questions whose answer is no."
 )
 _INTENTION = "Nothing is injected here: the concept's vector is compared with what the model computes while it writes."
 _VECTORS = (
-    "norm: length of the concept's vector; residual_norm: mean length of the residual stream there; others: mean "
-    "cosine with the other concepts' vectors. Near 1 the list has one direction and no concepts."
+    "norm: length of the concept's vector; residual_norm: typical length of the residual stream there (dose 1); "
+    "others: mean cosine with the other concepts' vectors. Near 1 the list has one direction and no concepts."
 )
-_GRADES = ("success", "affirms", "names", "coherent", "transcription", "yes_no", "judge_success")
+_GRADES = ("success", "affirms", "names", "coherent", "logprob", "transcription", "yes_no", "judge_success")
 _KEEP = {"all": "", "affirms": "affirms", "names the concept": "names", "detects and names": "success"}
 
 
@@ -53,7 +54,7 @@ def _cells(run: RunRecord) -> None:
         part = table[(table["protocol"] == protocol) & (table["arm"] == arm)]
         metric = pick("Measure", list(dict.fromkeys(part["metric"])), key="metric", show=_metric, at=right)
         part = part[(part["metric"] == metric) & (part["vector"] == "concept")]
-        cells = part[["layer", "multiplier", "n"]].reset_index(drop=True).join(with_controls(part))
+        cells = part[["layer", scale_of(part), "n"]].reset_index(drop=True).join(with_controls(part))
         st.dataframe(cells, hide_index=True, key="cells")
 
 
@@ -84,8 +85,9 @@ def _replies(run: RunRecord) -> None:
         "Vector", list(dict.fromkeys(rows["vector"])), key="vector", show=lambda name: VECTORS[name].name, at=four
     )
     rows = rows[rows["vector"] == vector]
-    multiplier = pick("Multiplier", [f"{s:g}" for s in sorted(rows["multiplier"].unique())], key="multiplier", at=five)
-    rows = rows[rows["multiplier"] == float(multiplier)]
+    scale = scale_of(rows)
+    strength = pick(scale.capitalize(), [f"{s:g}" for s in sorted(rows[scale].unique())], key="multiplier", at=five)
+    rows = rows[rows[scale] == float(strength)]
     where = asked.get(f"{protocol}/{arm}")
     if where:
         st.caption(

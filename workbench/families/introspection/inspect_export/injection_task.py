@@ -18,8 +18,10 @@ from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageUser,
 from inspect_ai.scorer import Score, Scorer, Target, grouped, mean, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
+from steering.calibration import strengths
 from steering.vectors import SteeringVector
 from workbench.families.introspection.concept_injection import prompts
+from workbench.families.introspection.concept_injection.coherence import reply_logprobs
 from workbench.families.introspection.concept_injection.judge import FRAME, QUESTIONS
 from workbench.families.introspection.concept_injection.protocols import NO, YES, yes_minus_no
 from workbench.families.introspection.concept_injection.scorers import affirmation, grade, repeats
@@ -37,18 +39,24 @@ Layer = int | Literal["auto"]
 
 @task
 def concept_injection(
-    layer: Layer = "auto", multiplier: float = 4.0, concepts: int = 50, baselines: int = 100, words: str | None = None,
+    layer: Layer = "auto", dose: float = 0.6, concepts: int = 50, baselines: int = 100, words: str | None = None,
     max_new_tokens: int = 100, temperature: float = 1.0, seed: int = 0, judge: str | None = None,
+    multiplier: float | None = None,
 ) -> Task:  # fmt: skip
     """Samples: every concept under every condition.  ``layer`` "auto" is the one two thirds up; -1 is the last.
 
-    ``judge``: a model of Inspect (``openai/gpt-4o``, ``workbench/NAME``) that grades replies beside the rules.
+    ``dose``: the length of what is added as a share of the residual stream's; ``multiplier``: in place of it, multiples
+    of the vector.  ``judge``: a model of Inspect (``openai/gpt-4o``, ``workbench/NAME``) that grades replies beside the
+    rules.  The rules' ``coherent`` says here that a reply does not repeat itself; how likely it is without injection is
+    the metric ``unsteered_logprob`` (nats a token), to be compared with that of the conditions without injection.
     """
     listed = load_words(words).first(concepts, baselines)
     graders = [*(_graded(name) for name in ("success", "affirms", "names", "coherent")), logit_margin()]
+    graders.append(unsteered_logprob())
+    strength = {"dose": dose} if multiplier is None else {"multiplier": multiplier}
     return Task(
         dataset=MemoryDataset(list(_samples(listed, seed)), name="concept-injection"),
-        solver=inject(layer, multiplier, words, concepts, baselines, max_new_tokens, temperature, seed),
+        solver=inject(layer, strength, words, concepts, baselines, max_new_tokens, temperature, seed),
         scorer=[*graders, *([judged(judge)] if judge else [])],
     )
 
@@ -78,7 +86,7 @@ def _messages(conversation: prompts.Conversation) -> list[ChatMessage]:
 
 @solver
 def inject(
-    layer: Layer, multiplier: float, words: str | None, concepts: int, baselines: int, max_new_tokens: int,
+    layer: Layer, strength: dict[str, float], words: str | None, concepts: int, baselines: int, max_new_tokens: int,
     temperature: float, seed: int,
 ) -> Solver:  # fmt: skip
     """Answers a sample with its vector added from the trial text on, through every generated token."""
@@ -92,7 +100,7 @@ def inject(
             known[model] = found[at]
         return known[model]
 
-    def answer(model: LanguageModel, about: dict[str, Any], epoch: int) -> tuple[str, float]:
+    def answer(model: LanguageModel, about: dict[str, Any], epoch: int) -> tuple[str, float, float]:
         word, kind = about["concept"], about["vector"]
         conversation = _conversation(about["number"], word, about["arm"], kind, listed, seed)
         placed = prompts.place(model, conversation)
@@ -101,23 +109,30 @@ def inject(
             vector = control_vector(vector, kind, derive_seed(seed, "inspect", kind, word))
         answers = prompts.replies(model, (*YES, *NO), placed.tokens)
         drawn = derive_seed(seed, "inspect", about["arm"], word, epoch)
-        trial = Trial(placed.tokens, placed.start, placed.stop, vector, multiplier, drawn, 1, answers)
+        times = 0.0 if vector is None else strengths(vector, model=model, **_listed(strength))[0].multiplier
+        trial = Trial(placed.tokens, placed.start, placed.stop, vector, times, drawn, 1, answers)
         (outcome,) = run_trials(model, [trial], max_new_tokens=max_new_tokens, temperature=temperature)
-        return outcome.texts[0], yes_minus_no(outcome.logprobs)
+        ((likely,),) = reply_logprobs(model, [trial], [outcome])
+        return outcome.texts[0], yes_minus_no(outcome.logprobs), likely
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         model = language_model_of(get_model())
         prompts.need_chat(model)
-        text, margin = await anyio.to_thread.run_sync(
+        text, margin, likely = await anyio.to_thread.run_sync(
             partial(answer, model, state.metadata, state.epoch), limiter=limiter
         )
-        state.metadata["yes_no"] = margin
+        state.metadata |= {"yes_no": margin, "unsteered_logprob": likely}
         state.output = ModelOutput.from_content(model.name, text)
         state.messages.append(state.output.message)
         return state
 
     limiter = anyio.CapacityLimiter(1)  # vectors are made once, and passes run one after another
     return solve
+
+
+def _listed(strength: dict[str, float]) -> dict[str, list[float]]:
+    """The one strength as the grid that :func:`steering.calibration.strengths` takes."""
+    return {f"{name}s": [value] for name, value in strength.items()}
 
 
 def _layer(layer: Layer, n_layers: int) -> int:
@@ -147,6 +162,16 @@ def logit_margin() -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:
         return Score(value=float(state.metadata["yes_no"]))
+
+    return score
+
+
+@scorer(metrics=[grouped(mean(), "condition", all=False)])
+def unsteered_logprob() -> Scorer:
+    """Mean log-probability a token (nats) of the reply without injection, as a mean for each condition."""
+
+    async def score(state: TaskState, target: Target) -> Score:
+        return Score(value=float(state.metadata["unsteered_logprob"]))
 
     return score
 

@@ -106,7 +106,7 @@ def test_a_grid_shows_every_cell_with_the_false_positives_and_control_vectors_be
 
 
 def test_logit_curves_are_the_paired_shifts_of_the_table(results):
-    figure = drawn.multiplier_curves(results, "kv_cache", "standard")
+    figure = drawn.strength_curves(results, "kv_cache", "standard")
     assert [note.text for note in figure.layout.annotations] == [f"layer {layer}" for layer in LAYERS]
     lines = [trace for trace in figure.data if trace.name == "concept's vector"]
     assert [list(line.x) for line in lines] == [list(STRENGTHS)] * len(LAYERS)

@@ -12,7 +12,7 @@ import pytest
 from tests.killing import kill_run, python
 from workbench.errors import DataError, ModelError, SpecError
 from workbench.families import get_family, plan, run
-from workbench.families.introspection.concept_injection import protocols, summary
+from workbench.families.introspection.concept_injection import judge, protocols, steps, summary
 from workbench.families.introspection.concept_injection.spec import InjectionSpec
 from workbench.families.introspection.concept_injection.trials import Outcome
 from workbench.runs import load_run
@@ -21,7 +21,7 @@ from workbench.statistics import wilson
 pytestmark = pytest.mark.slow
 
 INTERVALS = ("", "_low", "_high")
-TABLES = ("results", "held_out", "claims", "vectors")
+TABLES = ("results", "held_out", "claims", "vectors", "coherence")
 FAMILY = get_family("concept-injection")
 
 
@@ -43,7 +43,7 @@ def test_the_plan_names_the_steps_and_completions_of_a_run(record, small_spec) -
         drawn = (
             0 if "text" not in rows else int((rows["text"].notna() & rows.get("coherent", rows["text"]).notna()).sum())
         )
-        if step.name.split("-")[0] in ("detection", "naming", "prefill"):
+        if step.name.split("-")[0] in ("detection", "naming", "prefill", "own"):
             assert drawn == step.completions, step.name
 
 
@@ -87,6 +87,7 @@ def test_conditions_share_their_prompts_and_random_numbers(small_spec, tmp_path,
         return [Outcome([""] * trial.draws, [-1.0] * len(trial.answers)) for trial in trials]
 
     monkeypatch.setattr(protocols, "run_trials", recording)
+    monkeypatch.setattr(protocols, "reply_logprobs", lambda model, trials, found: [[0.0] * len(o.texts) for o in found])
     spec = small_spec.model_copy(update={"controls": ("random", "shuffled", "neutral", "unrelated", "choice")})
     run(FAMILY, spec, tmp_path)
     assert asked[True] == asked[False]
@@ -120,8 +121,12 @@ def test_a_model_that_notices_is_found_and_one_that_says_yes_to_anything_is_not(
             found.append(Outcome([text] * trial.draws, logprobs))
         return found
 
+    def all_coherent(model, trials, outcomes):
+        return [[0.0] * len(outcome.texts) for outcome in outcomes]
+
     spec = small_spec.model_copy(update={"concepts": 8, "protocols": ("detection", "naming")})
     monkeypatch.setattr(protocols, "run_trials", noticing)
+    monkeypatch.setattr(protocols, "reply_logprobs", all_coherent)
     made = load_run(run(FAMILY, spec, tmp_path))
     assert made.read_json("chosen")["detection/standard"] == {"layer": 1, "multiplier": 4.0}
     held = made.load_table("claims").set_index("claim")["held"]
@@ -184,16 +189,60 @@ def test_a_run_that_lost_steps_and_is_killed_goes_on_to_the_same_tables(record, 
     assert again.artifacts == record.artifacts
 
 
-def test_a_judge_grades_beside_the_rules(record, small_spec, tmp_path) -> None:
+def test_a_judge_grades_in_place_of_the_rules_and_theirs_stand_beside(
+    record, small_spec, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(judge, "_says_yes", lambda model, asked, progress: [float(k % 2) for k in range(len(asked))])
     spec = small_spec.model_copy(update={"judge": small_spec.model, "protocols": ("naming",), "layers": (1,)})
     made = load_run(run(FAMILY, spec, tmp_path))
     assert {"judge-naming-none", "judge-naming-1"} <= set(made.steps())
     rows = summary.gather(made)
-    grades = rows[["judge_coherent", "judge_affirms", "judge_names"]]
-    assert rows["judge_success"].isin([0.0, 1.0]).all() and (rows["judge_success"] == grades.min(axis=1)).all()
-    assert {"judge_success", "names"} <= set(made.load_table("results")["metric"])
     before = summary.gather(record).query("protocol == 'naming' and layer in [-1, 1]").reset_index(drop=True)
-    assert rows["text"].tolist() == before["text"].tolist()  # the judge changes nothing
+    assert rows["text"].tolist() == before["text"].tolist() and rows["coherent"].tolist() == before["coherent"].tolist()
+    assert rows["rule_names"].tolist() == before["names"].tolist()
+    assert set(rows["names"]) == {0.0, 1.0} and rows["success"].isna().all()  # naming is no detection
+    assert {"rule_names", "names", "judge_coherent"} <= set(made.load_table("results")["metric"])
+
+
+def test_a_success_by_the_judge_is_coherent_too() -> None:
+    grades = {"coherent": [1.0, 0.0, 1.0], "success": 0.0, "affirms": 0.0, "names": 1.0}
+    judged = {"judge_affirms": [1.0, 1.0, None], "judge_names": [1.0, 1.0, None], "judge_coherent": [1.0, 1.0, None]}
+    rows = summary._by_judge(pd.DataFrame(grades | judged))
+    assert rows["success"].tolist() == [1.0, 0.0, 0.0] and rows["affirms"].tolist() == [1.0, 1.0, 0.0]
+    assert rows["rule_success"].tolist()[:2] == [0.0, 0.0] and np.isnan(rows["rule_success"][2])
+
+
+def test_doses_are_shares_of_the_residual_stream_whatever_the_vectors_length(small_spec, tmp_path, monkeypatch) -> None:
+    lengths: dict[tuple[int, float], set[float]] = {}
+    multiplier = steps.InjectionContext.multiplier
+
+    def recording(context, vector, strength):
+        found = multiplier(context, vector, strength)
+        share = found * vector.norm / context.model.residual_norm(vector.site)
+        lengths.setdefault((vector.site.layer, strength), set()).add(round(share, 4))
+        return found
+
+    monkeypatch.setattr(steps.InjectionContext, "multiplier", recording)
+    changes = {"multipliers": None, "doses": (0.5, 1.5), "protocols": ("kv_cache",), "controls": ("random",)}
+    made = load_run(run(FAMILY, small_spec.model_copy(update=changes), tmp_path))
+    assert lengths == {(layer, dose): {dose} for layer in small_spec.layers for dose in (0.5, 1.5)}
+    table = made.load_table("results")
+    assert set(table["dose"]) == {0.0, 0.5, 1.5} and "multiplier" not in table
+    assert set(made.read_json("chosen")["kv_cache/standard"]) == {"layer", "dose"}
+
+
+def test_an_exact_run_samples_nothing_and_agrees_with_the_sampled_one(record, small_spec, tmp_path) -> None:
+    spec = small_spec.model_copy(update={"exact": True})
+    assert sum(step.completions for step in plan(FAMILY, spec)) == 0
+    made = load_run(run(FAMILY, spec, tmp_path))
+    assert not [step for step in made.steps() if step.startswith(("own", "naming", "thought"))]
+    exact, sampled = summary.gather(made), summary.gather(record)
+    keys = ["protocol", "arm", "vector", "layer", "multiplier", "concept"]
+    both = exact.merge(sampled, on=keys, suffixes=("", "_sampled"), validate="1:1")
+    assert len(both) == len(exact) and (exact["text"] == "").all()
+    for name in ("yes_no", "outside_mass", "option_logit", "cosine"):
+        np.testing.assert_allclose(both[name], both[f"{name}_sampled"], atol=1e-5)
+    assert both["outside_mass"].dropna().between(0, 1).all() and made.read_json("chosen")
 
 
 def test_controls_and_protocols_can_be_left_out(small_spec, tmp_path) -> None:
@@ -209,6 +258,7 @@ def test_controls_and_protocols_can_be_left_out(small_spec, tmp_path) -> None:
         ("protocols", ("detction",), "did you mean 'detection'"),
         ("controls", ("radnom",), "did you mean 'random'"),
         ("multipliers", (0.0, 1.0), "a multiplier of 0 is no injection"),
+        ("doses", (0.0, 1.0), "a dose of 0 is no injection"),
         ("multipliers", (1.0, 1.0), "1.0 is named twice"),
         ("layers", (), "name at least one"),
         ("multipliers", (1.0, float("nan")), "finite number"),
