@@ -17,35 +17,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
 from workbench.errors import DataError, ModelError, RunError
 from workbench.files import disk_errors, make_folder, read_object, write_json
 from workbench.models.adapters import ADAPTER_FILES, FINETUNING, load_adapter, merged, quiet_peft
-from workbench.models.language_model import LanguageModel, Prompt
+from workbench.models.blocks import find_blocks
+from workbench.models.language_model import LanguageModel
 from workbench.models.shared_weights import copy_sharing_weights
+from workbench.models.sharing import SHARED, decoding_path
 from workbench.seeding import derive_seed
+from workbench.training.branches import Pair, Tree, plant, tree_loss
+from workbench.training.chains import Row, chain_loss, chains
 from workbench.training.loop import Schedule, train
 
 _WINDOW = 8  # batches among which rows of similar length are put together
 
 
 @dataclass(frozen=True)
-class Pair:
-    """What the model is shown, and what it is to write next (the end token is added)."""
-
-    prompt: Prompt
-    completion: str
-
-
-@dataclass(frozen=True)
 class LoRA:
     """A finetuning recipe: ``alpha / rank`` scales the adapters; ``lr`` is warmed up, then falls to a tenth (cosine);
-    ``targets`` are module names of the model, or PEFT's ``all-linear`` (all but the output layer)."""
+    ``targets`` are module names of the model, or PEFT's ``all-linear`` (all but the output layer).  ``depth``: only the
+    blocks from this share of the depth on are adapted, which spares the backward pass through those below."""
 
     rank: int = 32
     alpha: int = 32
@@ -53,6 +51,7 @@ class LoRA:
     batch: int = 16
     epochs: int = 1
     targets: str | tuple[str, ...] = "all-linear"
+    depth: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("rank", "batch", "epochs"):
@@ -60,11 +59,18 @@ class LoRA:
                 raise DataError(f"LoRA: {name} is {getattr(self, name)}, and must be at least 1")
         if not (self.lr > 0 and self.alpha > 0):
             raise DataError(f"LoRA: lr ({self.lr}) and alpha ({self.alpha}) must be positive")
+        if not 0 <= self.depth < 1:
+            raise DataError(f"LoRA: depth is {self.depth}, and must be a share of the blocks: from 0 to below 1")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Its values as they are kept; a depth of 0 is left out, as it was before there was one."""
+        return {name: value for name, value in asdict(self).items() if name != "depth" or value}
 
 
 def finetune(
     model: LanguageModel,
-    pairs: Sequence[Pair],
+    pairs: Sequence[Pair] | Sequence[Sequence[Pair]],
     folder: str | os.PathLike[str],
     recipe: LoRA = LoRA(),
     *,
@@ -75,12 +81,15 @@ def finetune(
 ) -> LanguageModel:
     """Finetune ``model`` on ``pairs`` and return the finetuned model; ``model`` stays as it is.
 
+    Groups of pairs in place of pairs are laid in one sequence each (see :mod:`workbench.training.branches`): what the
+    pairs of a group share at their beginning is computed once; ``batch`` then counts groups.
+
     ``folder`` gets the adapter (PEFT's format).  Killed, the same call goes on from its last checkpoint there; when the
     adapter is finished it is loaded instead of trained.  ``name``: of the new model (default ``NAME+FOLDER``).
     ``report`` gets the step, loss and share done after every step.  The random state of the process stays.
 
-    Raises :class:`DataError` for pairs without content, :class:`ModelError` for pairs longer than the model's context,
-    :class:`RunError` for a folder that holds another finetuning.
+    Raises :class:`DataError` for pairs without content, :class:`ModelError` for pairs longer than the model's context
+    and for groups on a model whose attention obeys no mask, :class:`RunError` for a folder that holds another finetuning.
 
     >>> import tempfile
     >>> from workbench.models.tiny import tiny_model
@@ -94,7 +103,7 @@ def finetune(
     identity = {
         "base": model.fingerprint,
         "precision": model.precision,
-        "recipe": asdict(recipe),
+        "recipe": recipe.identity,
         "seed": seed,
         "pairs": _digest(rows),
     }
@@ -106,41 +115,40 @@ def finetune(
         return load_adapter(model, target, name)
     adapted = _adapted(model, recipe, seed)
     seconds = _train(model, adapted, rows, target, recipe, identity, report, checkpoint_seconds)
-    _save(adapted, target, {"identity": identity, "base_name": model.name, "seconds": round(seconds, 1)})
+    spent = {"tokens": recipe.epochs * sum(len(row.tokens) for row in rows), "seconds": round(seconds, 1)}
+    spent |= {"threads": torch.get_num_threads(), "device": model.device.type}
+    _save(adapted, target, {"identity": identity, "base_name": model.name, **spent})
     return merged(model, adapted, name or f"{model.name}+{target.name}")
 
 
 # ---- data
 
 
-@dataclass(frozen=True)
-class _Row:
-    """Tokens of a pair and how many of them are its prompt's."""
-
-    tokens: list[int]
-    prompt: int
-
-
-def _encoded(model: LanguageModel, pairs: Sequence[Pair]) -> list[_Row]:
+def _encoded(model: LanguageModel, pairs: Sequence[Pair] | Sequence[Sequence[Pair]]) -> list[Row] | list[Tree]:
     if not len(pairs):
         raise DataError("there are no pairs to finetune on")
-    end = [] if model.tokenizer.eos_token_id is None else [model.tokenizer.eos_token_id]
-    rows = []
-    for pair, prompt in zip(pairs, model.encode_all([pair.prompt for pair in pairs]), strict=True):
-        completion = model.encode_continuation(pair.completion, after=pair.prompt)
-        if not completion:
-            raise DataError(f"a pair has an empty completion: {str(pair.prompt)[:60]!r}")
-        rows.append(_Row([*prompt, *completion, *end], len(prompt)))
-    longest, limit = max(len(row.tokens) for row in rows), getattr(model.config, "max_position_embeddings", None)
+    if all(isinstance(pair, Pair) and not pair.soft for pair in pairs):
+        rows: Any = chains(model, cast(Sequence[Pair], pairs))
+        longest = max(len(row.tokens) for row in rows)
+    else:
+        rows = plant(model, [[pair] if isinstance(pair, Pair) else pair for pair in pairs])
+        longest = max(int(tree.positions().max()) + 1 for tree in rows)
+        path = decoding_path(model, longest, max(len(tree.tokens) for tree in rows))
+        if path.name != SHARED:
+            raise ModelError(f"{model.name} cannot read several pairs in one sequence ({path.reason}): give them singly")
+    limit = getattr(model.config, "max_position_embeddings", None)
     if limit and longest > limit:
         raise ModelError(f"a pair has {longest} tokens, more than the {limit} positions of {model.name}")
     return rows
 
 
-def _digest(rows: Sequence[_Row]) -> str:
+def _digest(rows: Sequence[Row] | Sequence[Tree]) -> str:
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(np.array([row.prompt, *row.tokens], dtype=np.int64).tobytes())
+        if isinstance(row, Row):
+            digest.update(np.array([row.prompt, *row.tokens], dtype=np.int64).tobytes())
+        else:
+            digest.update(repr((row.tokens, row.parents, row.targets)).encode())
     return digest.hexdigest()[:16]
 
 
@@ -166,6 +174,8 @@ def _adapted(model: LanguageModel, recipe: LoRA, seed: int) -> Any:
     from peft import LoraConfig, get_peft_model
 
     targets = recipe.targets if isinstance(recipe.targets, str) else list(recipe.targets)
+    if recipe.depth:
+        targets = _deep(model, recipe)
     config = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=0.0, bias="none", target_modules=targets,
         task_type="CAUSAL_LM",
@@ -179,22 +189,36 @@ def _adapted(model: LanguageModel, recipe: LoRA, seed: int) -> Any:
             raise DataError(f"LoRA on {model.name}: {str(error).splitlines()[0]}") from error
 
 
+def _deep(model: LanguageModel, recipe: LoRA) -> list[str]:
+    """Names of the modules that are adapted: those of ``recipe.targets`` in blocks from ``recipe.depth`` on."""
+    first = round(recipe.depth * model.n_layers)
+    names = {id(module): name for name, module in model.backend.hf_model.named_modules()}
+    found = [
+        names[id(module)]
+        for block in find_blocks(model.backend.hf_model)[first:]
+        for module in block.module.modules()
+        if isinstance(module, torch.nn.Linear | Conv1D)
+    ]
+    wanted = recipe.targets
+    return [n for n in found if wanted == "all-linear" or n.endswith(tuple(f".{w}" for w in np.atleast_1d(wanted)))]
+
+
 def _train(
-    model: LanguageModel, adapted: Any, rows: list[_Row], folder: Path, recipe: LoRA, identity: dict[str, Any],
+    model: LanguageModel, adapted: Any, rows: list[Row] | list[Tree], folder: Path, recipe: LoRA, identity: dict[str, Any],
     report: Callable[[dict[str, float]], None] | None, checkpoint_seconds: float,
 ) -> float:  # fmt: skip
+    from peft.helpers import disable_input_dtype_casting
+
     lengths = np.array([len(row.tokens) for row in rows])
     steps = _batches(lengths, recipe.batch, recipe.epochs, identity["seed"])
     half = model.dtype in (torch.bfloat16, torch.float16)
 
     def step_loss(step: int, done: float) -> tuple[Tensor, int]:
-        batch = [rows[i] for i in steps[step]]
-        tokens, mask, targets = _padded(batch, model.device)
-        with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=half):
-            logits = adapted(input_ids=tokens, attention_mask=mask, use_cache=False).logits  # [batch pos vocab]
-        targets = targets.to(logits.device)  # of several devices, the last
-        said = targets >= 0  # [batch pos]
-        loss = torch.nn.functional.cross_entropy(logits[said].float(), targets[said])
+        batch: Any = [rows[i] for i in steps[step]]
+        # Autocast casts: PEFT need not do so before it.
+        cast_once = disable_input_dtype_casting(adapted, active=half)
+        with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=half), cast_once:
+            loss = (chain_loss if isinstance(batch[0], Row) else tree_loss)(adapted, batch, model.device)
         return loss, sum(len(row.tokens) for row in batch)
 
     schedule = Schedule(
@@ -211,19 +235,6 @@ def _trainable(adapted: Any) -> Any:
         if parameter.requires_grad:
             holder.register_parameter(name.replace(".", "/"), parameter)
     return holder
-
-
-def _padded(batch: Sequence[_Row], device: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens and mask [batch, pos], padded on the right; targets [batch, pos]: the next token where it is the
-    completion's, else -100."""
-    width = max(len(row.tokens) for row in batch)
-    tokens = torch.zeros(len(batch), width, dtype=torch.long)
-    mask, targets = torch.zeros_like(tokens), torch.full_like(tokens, -100)
-    for i, row in enumerate(batch):
-        known = torch.tensor(row.tokens)
-        tokens[i, : len(known)], mask[i, : len(known)] = known, 1
-        targets[i, row.prompt - 1 : len(known) - 1] = known[row.prompt :]
-    return tokens.to(device), mask.to(device), targets.to(device)
 
 
 # ---- what is kept
