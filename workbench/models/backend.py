@@ -126,7 +126,7 @@ class Backend(ABC):
         unembedding.  Hooks are gone when the call returns or raises.
         """
         arguments = {
-            "attention_mask": _additive(mask, self.hf_model.dtype),
+            "attention_mask": additive(mask, self.hf_model.dtype),
             "position_ids": positions,
             "past_key_values": cache,
             "use_cache": cache is not None,
@@ -141,12 +141,12 @@ class Backend(ABC):
         """What :meth:`forward` does, with Hugging Face's names for what goes into the model beside the tokens."""
 
 
-def _additive(mask: Tensor | dict[str, Tensor] | None, dtype: torch.dtype) -> Any:
+def additive(mask: Tensor | dict[str, Tensor] | None, dtype: torch.dtype) -> Any:
     """A boolean mask as an additive one, which every attention takes (and SDPA would make of it at every layer)."""
     import torch
 
     if mask is None:
         return mask
     if isinstance(mask, dict):
-        return {kind: _additive(each, dtype) for kind, each in mask.items()}
+        return {kind: additive(each, dtype) for kind, each in mask.items()}
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)

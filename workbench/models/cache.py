@@ -96,7 +96,7 @@ class PromptCache:
     def of(cls, backend: Backend) -> PromptCache:
         """An empty cache for a model."""
         config = backend.hf_model.config.get_text_config()
-        return cls(config.num_hidden_layers, _attention_windows(config), backend.device)
+        return cls(config.num_hidden_layers, attention_windows(config), backend.device)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -197,7 +197,7 @@ class PromptCache:
             self.positions, self.leaves = self.positions[:, :shared], self.leaves[:, :shared]
 
 
-def _attention_windows(config: Any) -> dict[str, int | None]:
+def attention_windows(config: Any) -> dict[str, int | None]:
     """How far back each kind of layer sees (None: everything)."""
     layers = list(config.per_layer_config)
     kinds = getattr(config, "layer_types", None) or ["all"] * len(layers)

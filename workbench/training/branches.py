@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from workbench.errors import DataError
+from workbench.models.backend import additive
+from workbench.models.cache import attention_windows
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.training.recipes import soft_cross_entropy
 
@@ -84,7 +86,7 @@ def plant(model: LanguageModel, groups: Sequence[Sequence[Pair]]) -> list[Tree]:
     are no single tokens."""
     end = [] if model.tokenizer.eos_token_id is None else [model.tokenizer.eos_token_id]
 
-    @lru_cache(maxsize=None)
+    @cache
     def single(text: str) -> int:
         ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(ids) != 1:
@@ -172,11 +174,15 @@ def lay(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Laid:
 def tree_loss(adapted: Any, trees: Sequence[Tree], device: torch.device) -> Tensor:
     """Mean cross entropy of the targets of trees (of several candidates: less the entropy of their probabilities)."""
     laid = lay(trees, device)
+    back = laid.positions[:, None, :, None] - laid.positions[:, None, None, :]  # [batch, 1, pos, pos]
+    windows = attention_windows(adapted.config.get_text_config())
+    masks = {kind: laid.mask if window is None else laid.mask & (back < window) for kind, window in windows.items()}
+    mask = additive(masks if len(masks) > 1 else next(iter(masks.values())), adapted.dtype)
     columns = torch.unique(laid.where % laid.tokens.shape[1])  # logits are computed where something is predicted
-    logits = adapted(
-        input_ids=laid.tokens, attention_mask=laid.mask, position_ids=laid.positions, use_cache=False,
-        logits_to_keep=columns,
-    ).logits  # [batch, columns, vocab]
+    inputs = {"input_ids": laid.tokens, "attention_mask": mask, "position_ids": laid.positions}
+    logits = adapted(**inputs, use_cache=False, logits_to_keep=columns).logits  # [batch, columns or pos, vocab]
     rows, places = laid.where // laid.tokens.shape[1], laid.where % laid.tokens.shape[1]
-    chosen = logits[rows, torch.searchsorted(columns, places)]  # [n vocab]
+    if logits.shape[1] == len(columns):  # some models give all of them
+        places = torch.searchsorted(columns, places)
+    chosen = logits[rows, places]  # [n vocab]
     return soft_cross_entropy(chosen, laid.ids, laid.probabilities, torch.ones_like(laid.probabilities[:, 0]))

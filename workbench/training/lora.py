@@ -89,7 +89,8 @@ def finetune(
     ``report`` gets the step, loss and share done after every step.  The random state of the process stays.
 
     Raises :class:`DataError` for pairs without content, :class:`ModelError` for pairs longer than the model's context
-    and for groups on a model whose attention obeys no mask, :class:`RunError` for a folder that holds another finetuning.
+    and for groups on a model whose attention obeys no mask, :class:`RunError` for a folder that holds another
+    finetuning.
 
     >>> import tempfile
     >>> from workbench.models.tiny import tiny_model
@@ -135,7 +136,9 @@ def _encoded(model: LanguageModel, pairs: Sequence[Pair] | Sequence[Sequence[Pai
         longest = max(int(tree.positions().max()) + 1 for tree in rows)
         path = decoding_path(model, longest, max(len(tree.tokens) for tree in rows))
         if path.name != SHARED:
-            raise ModelError(f"{model.name} cannot read several pairs in one sequence ({path.reason}): give them singly")
+            raise ModelError(
+                f"{model.name} cannot read several pairs in one sequence ({path.reason}): give them singly"
+            )
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit and longest > limit:
         raise ModelError(f"a pair has {longest} tokens, more than the {limit} positions of {model.name}")
@@ -204,8 +207,8 @@ def _deep(model: LanguageModel, recipe: LoRA) -> list[str]:
 
 
 def _train(
-    model: LanguageModel, adapted: Any, rows: list[Row] | list[Tree], folder: Path, recipe: LoRA, identity: dict[str, Any],
-    report: Callable[[dict[str, float]], None] | None, checkpoint_seconds: float,
+    model: LanguageModel, adapted: Any, rows: list[Row] | list[Tree], folder: Path, recipe: LoRA,
+    identity: dict[str, Any], report: Callable[[dict[str, float]], None] | None, checkpoint_seconds: float,
 ) -> float:  # fmt: skip
     from peft.helpers import disable_input_dtype_casting
 

@@ -60,16 +60,6 @@ def test_merged_weights_are_those_of_the_formula(tmp_path: Path) -> None:
     torch.testing.assert_close(tuned.backend.hf_model.get_parameter(f"{key}.weight"), expected)
 
 
-def test_the_loss_is_on_the_completion_and_the_end_only(tmp_path: Path) -> None:
-    model = tiny_model()
-    rows = lora._encoded(model, [Pair("a b", " c d")])
-    tokens, mask, targets = lora._padded(rows, "cpu")
-    prompt, completion = model.encode("a b"), model.encode_continuation(" c d")
-    end = model.tokenizer.eos_token_id
-    assert tokens[0].tolist() == [*prompt, *completion, end] and mask.all()
-    assert targets[0].tolist() == [-100] * (len(prompt) - 1) + [*completion, end, -100]
-
-
 def test_a_first_step_has_the_loss_of_the_model_itself(tmp_path: Path) -> None:
     """Adapters start at zero, so the first loss is minus the mean log-probability that ``score`` gives."""
     model, seen = tiny_model(), []

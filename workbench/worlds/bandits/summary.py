@@ -33,8 +33,8 @@ _PAYS = {
 _INSTRUCTIONS = (
     "There are {n} {plural}: {names}. {pays} You see the average so far, and in brackets how often you chose it. Earn "
     "as many points as you can in {horizon} rounds. Answer with a thought and an action.",
-    "You choose one of the {plural} {names} in each of {horizon} rounds. {pays} Shown are the average points so far and "
-    "the number of choices in brackets. Collect as much as possible. Give a thought, then an action.",
+    "You choose one of the {plural} {names} in each of {horizon} rounds. {pays} Shown are the average points so far "
+    "and the number of choices in brackets. Collect as much as possible. Give a thought, then an action.",
     "A game of {horizon} rounds with {n} {plural}, called {names}. {pays} Before each round you read what each paid on "
     "average (in brackets: how many times). Reach the highest sum. Think, then act.",
 )

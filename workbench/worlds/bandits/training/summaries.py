@@ -73,7 +73,7 @@ def upper_bounds(text: SummaryText, counts: np.ndarray, averages: list[int | Non
 def samples(
     text: SummaryText, counts: np.ndarray, averages: list[int | None], rng: np.random.Generator
 ) -> tuple[str, np.ndarray, list[tuple[int, dict[str, float]]]]:
-    """Thompson's thought, the probabilities of its action given the draws, and the soft targets of the draws' digits."""
+    """Thompson's thought, the probabilities of its action given the draws, and the draws' digits as soft targets."""
     said, soft, drawn = "", [], []
     for label, average, count in zip(text.labels, averages, counts, strict=True):
         table = sample_chances(average, int(count), text.pays).reshape(10, 10)  # [tens, units]
@@ -132,10 +132,14 @@ def pair(text: SummaryText, counts: np.ndarray, sums: np.ndarray, rng: np.random
 # ---- states
 
 
-def visited(behaviour: str, arms: GaussianArms | BernoulliArms, n: int, horizon: int, rng: np.random.Generator) -> States:
+def visited(
+    behaviour: str, arms: GaussianArms | BernoulliArms, n: int, horizon: int, rng: np.random.Generator
+) -> States:
     """One state from each of ``n`` episodes that ``behaviour`` plays: half of the rounds are drawn evenly, half evenly
     in their logarithm (where more is undecided).  ``stuck`` plays one arm from some round on."""
-    means = np.stack([np.asarray(arms.means(rng)) if callable(arms.means) else np.asarray(arms.means) for _ in range(n)])
+    means = np.stack(
+        [np.asarray(arms.means(rng)) if callable(arms.means) else np.asarray(arms.means) for _ in range(n)]
+    )
     counts, sums, rows = np.zeros_like(means), np.zeros_like(means), np.arange(n)
     logs = np.exp(rng.uniform(0, np.log(horizon + 1), n)) - 1
     rounds = np.where(rng.random(n) < 0.5, rng.integers(0, horizon, n), np.minimum(logs, horizon - 1).astype(int))
@@ -173,8 +177,8 @@ def bandits(pays: str, n_arms: int) -> GaussianArms | BernoulliArms:
 
 
 def groups(n: int, states: int, horizon: int, rng: np.random.Generator) -> list[list[Pair]]:
-    """``n`` groups of pairs: one instruction, ``states`` states, in each UCB's answer, two of Thompson's, and his action
-    at once, which is a single token and counts six times."""
+    """``n`` groups of pairs: one instruction, ``states`` states, in each UCB's answer, two of Thompson's, and his
+    action at once, which is a single token and counts six times."""
     made = []
     kinds = [(pays, k) for pays in PAYS for k in (2, 3, 4, 5)]
     pools = {kind: _pool(*kind, horizon, -(-n * states // len(kinds)) + states, rng) for kind in kinds}

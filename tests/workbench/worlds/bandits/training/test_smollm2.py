@@ -1,0 +1,52 @@
+"""The recipe of bandit-smollm2 on a tiny chat model, and the adapter that ships."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workbench.models.hf import HuggingFaceBackend
+from workbench.models.language_model import LanguageModel
+from workbench.models.tokenizers import word_tokenizer
+from workbench.training.lora import load_adapter
+from workbench.worlds.bandits.summary import LABELS
+from workbench.worlds.bandits.training.smollm2 import PRESETS, train
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def chat_model() -> LanguageModel:
+    """A tiny Llama that has the labels and digits as tokens, and room for instructions spelt letter by letter."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    tokenizer = word_tokenizer([f" {label}" for labels in LABELS.values() for label in labels], max_integer=-1)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=4, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=1024, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    return LanguageModel(HuggingFaceBackend(LlamaForCausalLM(config).eval()), tokenizer, "tiny")
+
+
+def test_a_smoke_training_lowers_the_loss_and_leaves_an_adapter_in_bfloat16(chat_model, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    losses: list[float] = []
+    facts = train(tmp_path, "smoke", base=chat_model, report=lambda state: losses.append(state["loss"]))
+    assert losses[-1] < losses[0]
+    assert len(losses) == PRESETS["smoke"].n and facts["tokens"] > 0
+    tensors = load_file(tmp_path / "adapter_model.safetensors")
+    assert {str(tensor.dtype) for tensor in tensors.values()} == {"torch.bfloat16"}
+    assert facts["adapter parameters"] == sum(tensor.numel() for tensor in tensors.values())
+    assert json.loads((tmp_path / "finetuning.json").read_text())["base_name"] == "tiny"
+    assert load_adapter(chat_model, tmp_path).fingerprint != chat_model.fingerprint
+
+
+def test_asked_again_it_says_the_same_and_trains_nothing(chat_model, tmp_path: Path) -> None:
+    first = train(tmp_path, "smoke", base=chat_model, tokens=1)
+    again = train(tmp_path, "smoke", base=chat_model, tokens=1, report=lambda _: pytest.fail("trained again"))
+    assert again == first
