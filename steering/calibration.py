@@ -27,6 +27,9 @@ from workbench.sites import Site
 def residual_norm(activations: Float[Tensor, "*rows d"]) -> float:
     """The median norm of activations at a site: the ``residual_norm`` of a vector that is made of them.
 
+    Rows are tokens: a mean over tokens is shorter than they are, so a vector made of means is better left without (its
+    model then measures).
+
     >>> residual_norm(torch.tensor([[3.0, 4.0], [0.0, 5.0], [3000.0, 4000.0]]))
     5.0
     """

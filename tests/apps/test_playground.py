@@ -34,7 +34,7 @@ def vector(tmp_path, bandit_model):
     made = SteeringVector(Site(2), direction / direction.norm(), bandit_model.fingerprint, name="push")
     (tmp_path / "vectors").mkdir()
     made.save(tmp_path / "vectors" / "push.safetensors")
-    return {"vectors": "push", "multiplier-push": "8.0"}
+    return {"vectors": "push", "dose-push": "0.9"}
 
 
 def said(app):
@@ -72,10 +72,18 @@ def test_slider_changes_what_is_said_and_zero_is_the_unsteered_model(open_page, 
     app = open_page(input="Text", tokens="12", **vector)
     assert headings(app) == ["unsteered", "steered"] and len(said(app)) == 2
     before = said(app)[1]
-    app.slider(key="playground-multiplier-push").set_value(-9.0).run()
+    app.slider(key="playground-dose-push").set_value(-1.0).run()
     assert not app.exception and said(app)[1] != before
-    app.slider(key="playground-multiplier-push").set_value(0.0).run()
+    app.slider(key="playground-dose-push").set_value(0.0).run()
     assert headings(app) == ["unsteered"]
+
+
+def test_sliders_count_in_raw_multipliers_on_request(open_page, vector):
+    app = open_page(input="Text", tokens="12", vectors="push", **{"unit": "multiplier", "multiplier-push": "8.0"})
+    assert not errors(app) and said(app)[0] != said(app)[1]
+    assert app.slider(key="playground-multiplier-push").max == 10.0
+    [push] = [element for element in app.slider if "push" in element.label and "Layer" not in element.label]
+    assert (push.label, push.value) == ("Multiplier of push", 8.0)
 
 
 def test_layer_and_tokens_of_a_vector_can_be_chosen(open_page, vector):

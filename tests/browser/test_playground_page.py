@@ -28,9 +28,9 @@ def push(runs: Path) -> None:
     SteeringVector(Site(2), direction / direction.norm(), name="push").save(runs / "vectors" / "push.safetensors")
 
 
-def pushed(multiplier: str) -> dict[str, str]:
+def pushed(dose: str) -> dict[str, str]:
     """The address of a short text, steered."""
-    return SHORT | {"vectors": "push", "multiplier-push": multiplier}
+    return SHORT | {"vectors": "push", "dose-push": dose}
 
 
 def said(tab: Any) -> dict[str, str]:
@@ -44,17 +44,17 @@ def said(tab: Any) -> dict[str, str]:
 
 
 def test_slider_changes_the_steered_text_and_leaves_the_unsteered_one(tab: Any) -> None:
-    tab.go("Playground", **pushed("6.0"))
+    tab.go("Playground", **pushed("0.6"))
     expect(tab.page.get_by_role("combobox", name="Model")).to_have_value("bandit-agent")
     before = said(tab)
     assert before["steered"] != before["unsteered"]
-    tab.slide("Multiplier of push", "Home")
+    tab.slide("Dose of push", "Home")
     after = said(tab)
-    assert "-10" in tab.page.url and after["steered"] != before["steered"]
+    assert "dose-push=-1" in tab.page.url and after["steered"] != before["steered"]
     assert after["unsteered"] == before["unsteered"]
 
 
-def test_multiplier_zero_is_the_unsteered_model(tab: Any) -> None:
+def test_dose_zero_is_the_unsteered_model(tab: Any) -> None:
     alone = said(tab.go("Playground", **pushed("0.0")))
     assert alone == said(tab.go("Playground", **SHORT)) and list(alone) == ["unsteered"]
 
@@ -62,11 +62,11 @@ def test_multiplier_zero_is_the_unsteered_model(tab: Any) -> None:
 def test_two_tabs_do_not_mix_their_interventions(open_tab: Callable[..., Any], server: Any) -> None:
     one, two = open_tab(server), open_tab(server)
     alone = said(one.go("Playground", **SHORT))
-    strong = said(two.go("Playground", **pushed("8.0")))
+    strong = said(two.go("Playground", **pushed("0.8")))
     assert strong["unsteered"] == alone["unsteered"] != strong["steered"]
     # Both work at once: each slider is moved while the other tab's text is still being written.
     one.page.get_by_role("slider", name="New tokens").press("ArrowRight")
-    two.page.get_by_role("slider", name="Multiplier of push").press("Home")
+    two.page.get_by_role("slider", name="Dose of push").press("Home")
     one.settle(1.0), two.settle(1.0)
     longer, back = said(one), said(two)
     assert list(longer) == ["unsteered"] and longer["unsteered"].startswith(alone["unsteered"])
@@ -91,7 +91,7 @@ def test_vector_from_two_lists_is_saved_beside_the_runs_and_loads(tab: Any, runs
 
 @pytest.mark.parametrize("view", ["Logit lens", "Attention", "Scores", "Components"])
 def test_view_draws_the_inside_of_both_sides(tab: Any, view: str) -> None:
-    tab.go("Playground", **pushed("6.0"), **{"view": view})
+    tab.go("Playground", **pushed("0.6"), **{"view": view})
     names = tab.page.get_by_test_id("stMain").get_by_role("heading", level=3).all_inner_texts()
     if view in ("Logit lens", "Attention"):  # the others have both sides in one figure
         assert names == ["unsteered", "steered"] and len(tab.charts()) == 2

@@ -23,7 +23,7 @@ from workbench.models.cache import PromptCache
 from workbench.models.interventions import Intervention
 from workbench.models.memory import fits, slot_budget
 from workbench.models.rows import own_cache, run_row
-from workbench.models.sampling import sample
+from workbench.models.sampling import penalised, sample
 from workbench.models.sharing import ROW_BY_ROW, SHARED, DecodingPath, path_of
 from workbench.models.trees import (
     MOST_LEAVES,
@@ -70,6 +70,7 @@ class Sampling:
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    repetition_penalty: float = 1.0
     eos: frozenset[int] = frozenset()
     stopped: Callable[[Leaf], bool] | None = None
 
@@ -174,7 +175,7 @@ class Decoder:
             tokens = prompt + leaf.tokens
             start = 0 if cache is None else len(tokens) - 1
             logits = self._row(tokens[start:], leaf.row, len(prompt), start=start, cache=cache)
-            _extend([leaf], logits[-1:], len(leaf.tokens), sampling)
+            _extend([leaf], logits[-1:], len(leaf.tokens), sampling, [prompt])
         if self.advance:
             self.advance(1)
 
@@ -196,7 +197,8 @@ class Decoder:
             logits = run_stretches(self.backend, trees, new, cache, self.interventions)  # [tree leaf vocab]
             assert logits is not None
             leaves = [tree.leaves[k] for tree, numbers in zip(trees, alive, strict=True) for k in numbers]
-            _extend(leaves, _filled([len(numbers) for numbers in alive], logits), step, sampling)
+            prompts = [tree.prompt for tree, numbers in zip(trees, alive, strict=True) for _ in numbers]
+            _extend(leaves, _filled([len(numbers) for numbers in alive], logits), step, sampling, prompts)
             alive = [[k for k in ks if not tree.leaves[k].finish] for tree, ks in zip(trees, alive, strict=True)]
             if self.advance:
                 self.advance(sum(bool(leaf.finish) for leaf in leaves))
@@ -237,10 +239,15 @@ def _filled(counts: list[int], logits: Tensor) -> Tensor:
     return logits[torch.arange(logits.shape[1], device=logits.device) < rearrange(widths, "tree -> tree 1")]
 
 
-def _extend(leaves: Sequence[Leaf], logits: Tensor, step: int, sampling: Sampling) -> None:
+def _extend(
+    leaves: Sequence[Leaf], logits: Tensor, step: int, sampling: Sampling, prompts: Sequence[list[int]]
+) -> None:
     """Draw the next token of each leaf from its logits [leaf, vocab]."""
-    seeds = np.array([leaf.seed for leaf in leaves], dtype=np.uint64)
-    drawn = sample(logits, seeds, step, sampling.temperature, sampling.top_p, sampling.top_k)
+    seeds, shaped = np.array([leaf.seed for leaf in leaves], dtype=np.uint64), logits
+    if sampling.repetition_penalty != 1:
+        seen = [prompt + leaf.tokens for prompt, leaf in zip(prompts, leaves, strict=True)]
+        shaped = penalised(logits, seen, sampling.repetition_penalty)
+    drawn = sample(shaped, seeds, step, sampling.temperature, sampling.top_p, sampling.top_k)
     logprobs = logits.float().log_softmax(-1).gather(1, drawn[:, None])[:, 0].tolist()
     _require_finite(leaves, logprobs, f"step {step}")
     for leaf, token, logprob in zip(leaves, drawn.tolist(), logprobs, strict=True):

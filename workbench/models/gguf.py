@@ -7,6 +7,7 @@ trained and put behind any back end, and it knows which tokens end a completion 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,14 @@ __all__ = ["config_from_gguf", "find_gguf", "tokenizer_from_gguf", "weights_from
 
 # The name of an architecture in llama.cpp's table, where it is another than transformers' model type.
 _TABLE_NAMES = {"gemma3_text": "gemma3", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe"}
+# The end of a key "general.sampling.*", and what Hugging Face calls it.
+_SAMPLING = {
+    "temp": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "penalty_repeat": "repetition_penalty",
+}
 
 
 def find_gguf(source: str, revision: str | None = None) -> GGUFFile | None:
@@ -67,8 +76,16 @@ def weights_from_gguf(file: GGUFFile, dtype: Any, target: dict[str, Any]) -> Any
         model, info = load(None, config=config, state_dict=_tensors(file, config, dtype), **options)
     check_weights(str(file.path), model, info)
     model.generation_config.eos_token_id = end_tokens(file) or None
+    model.generation_config.update(**_sampling(file.metadata))
     setattr(model.config, MADE_FROM, file.made_from)
     return model
+
+
+def _sampling(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file says of how to sample (``general.sampling.*``), in Hugging Face's words."""
+    said = {ours: metadata.get(f"general.sampling.{theirs}") for theirs, ours in _SAMPLING.items()}
+    found = {key: value for key, value in said.items() if isinstance(value, int | float) and value >= 0}
+    return found and {"do_sample": found.get("temperature") != 0, **found}
 
 
 def _tensors(file: GGUFFile, config: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:

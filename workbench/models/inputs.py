@@ -143,14 +143,17 @@ def stops(stop: Any) -> tuple[str, ...]:
     return several
 
 
-def sampling(max_new_tokens: Any, temperature: Any, top_p: Any, top_k: Any) -> tuple[int, float, float, int]:
+def sampling(temperature: Any, top_p: Any, top_k: Any, repetition_penalty: Any) -> tuple[float, float, int, float]:
     """The numbers that say how to sample, in range: temperature 0 is greedy, ``top_k`` 0 cuts nothing off."""
     warmth, share = number(temperature, "temperature", 0), number(top_p, "top_p", 0, 1)
+    penalty = number(repetition_penalty, "repetition_penalty", 0)
     if 0 < warmth < _COLDEST:
         raise SpecError(f"temperature {temperature} must be 0 (greedy) or a finite number of at least {_COLDEST}")
     if share == 0:
         raise SpecError(f"top_p {top_p} must be in (0, 1]")
-    return integer(max_new_tokens, "max_new_tokens", least=1), warmth, share, integer(top_k, "top_k", least=0)
+    if penalty == 0:
+        raise SpecError("repetition_penalty must be above 0: 1 is none")
+    return warmth, share, integer(top_k, "top_k", least=0), penalty
 
 
 def _is_one(value: Any) -> bool:

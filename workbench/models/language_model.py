@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from workbench.arguments import one_of
+from workbench.arguments import integer, one_of
 from workbench.arguments import text as plain_text
 from workbench.models import inputs
 from workbench.models.backend import Backend
@@ -20,7 +20,7 @@ from workbench.models.contract import check_vocabulary
 from workbench.models.decoding import Completion, Decoder, Sampling, Score
 from workbench.models.hooked_model import HookedModel
 from workbench.models.interventions import Intervention
-from workbench.models.sampling import filter_logits
+from workbench.models.sampling import HowToSample, filter_logits, how_to_sample, own_sampling
 from workbench.models.seam import Seam, added_tokens, encode_texts
 from workbench.models.steered import steered
 from workbench.models.trees import Leaf, seeded_leaves
@@ -129,6 +129,17 @@ class LanguageModel(HookedModel):
 
     # ---- many tokens
 
+    @cached_property
+    def sampling(self) -> HowToSample:
+        """How ``generate`` samples unless told otherwise: by the model's own ``generation_config`` where that says
+        anything, else from its distribution as it is.
+
+        >>> from workbench.models.tiny import tiny_model
+        >>> tiny_model().sampling
+        {'temperature': 1.0, 'top_p': 1.0, 'top_k': 0, 'repetition_penalty': 1.0}
+        """
+        return own_sampling(getattr(self.backend.hf_model, "generation_config", None), self.name)
+
     def prompt_cache(self) -> PromptCache:
         """An empty cache for ``generate`` and ``score``: later calls compute only what is new in each prompt.
 
@@ -142,9 +153,10 @@ class LanguageModel(HookedModel):
         n: int | Sequence[int] = 1,
         *,
         max_new_tokens: int = 64,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        top_k: int = 0,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        repetition_penalty: float | None = None,
         stop: str | Sequence[str] = (),
         seeds: int | Sequence[int] = 0,
         interventions: Sequence[Intervention] = (),
@@ -156,6 +168,9 @@ class LanguageModel(HookedModel):
         A completion depends on its prompt, seed and index and not on the batch.  Rows with equal prompts share their
         computation, so a sweep is the same prompts repeated with per-row interventions.
 
+        Where nothing is said of how to sample, it is as the model's authors have it (:attr:`sampling`).  What is said
+        stands for itself: with ``temperature=1.0`` alone, nothing is cut off.
+
         Args:
             prompts: texts, chats or token ids; a row of a per-row intervention is an index into them.
             n: completions a prompt, or ``n[i]`` of prompt i.
@@ -163,6 +178,7 @@ class LanguageModel(HookedModel):
             temperature: 0 is greedy.
             top_p: only the likeliest tokens that together have this probability are drawn, 0 < top_p <= 1.
             top_k: only so many of the likeliest tokens are drawn; 0 is all.
+            repetition_penalty: above 1, tokens of the prompt and of what is written already are less likely.
             stop: a text, or several, that ends a completion (and stays in it); what the prompt holds does not count.
             seeds: an integer, or one a prompt.
             interventions: what steers it, at their sites and positions, in the order given.
@@ -179,14 +195,15 @@ class LanguageModel(HookedModel):
         rows = self.encode_all(prompts)
         cache = None if cache is None else one_of(cache, PromptCache, "cache")
         interventions = self._placed(interventions)
-        numbers = inputs.sampling(max_new_tokens, temperature, top_p, top_k)
+        said = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "repetition_penalty": repetition_penalty}
+        numbers = inputs.sampling(**how_to_sample(self.sampling, said))
         stops, seams = inputs.stops(stop), [self._seam(row) for row in rows]
 
         def text_of(leaf: Leaf) -> str:
             return seams[leaf.row].decode(leaf.tokens)
 
         stopped = (lambda leaf: any(one in text_of(leaf) for one in stops)) if stops else None
-        sampling = Sampling(*numbers, self._end_tokens(), stopped)
+        sampling = Sampling(integer(max_new_tokens, "max_new_tokens", least=1), *numbers, self._end_tokens(), stopped)
         self._check_room(rows, sampling.max_new_tokens)
         counts = inputs.counts(n, len(rows))
         leaves = seeded_leaves(counts, inputs.seeds(seeds, len(rows)))
@@ -232,7 +249,7 @@ class LanguageModel(HookedModel):
         )
         self._check_room(rows, max((len(part) for parts in tokens for part in parts), default=0))
         leaves = [[Leaf(row, tokens=part) for part in parts] for row, parts in enumerate(tokens)]
-        _, warmth, share, _ = inputs.sampling(1, temperature, top_p, 0)
+        warmth, share, _, _ = inputs.sampling(temperature, top_p, 0, 1.0)
         shape = None if warmth == share == 1 else partial(filter_logits, temperature=warmth, top_p=share)
         Decoder(self.backend, interventions, shape=shape).fill(rows, leaves, cache)
         return [[Score(sum(x.token_logprobs), x.tokens, x.token_logprobs) for x in own] for own in leaves]

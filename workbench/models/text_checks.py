@@ -97,7 +97,7 @@ class TextChecks(HookedChecks):
 
     def batch(self) -> float:
         def draw(prompts: list[list[int]], seeds: list[int]) -> list[list[list[int]]]:
-            found = self.model.generate(prompts, n=2, max_new_tokens=self.new, seeds=seeds)
+            found = self.model.generate(prompts, n=2, max_new_tokens=self.new, temperature=1.0, seeds=seeds)
             return [[completion.tokens for completion in row] for row in found]
 
         together = draw(self.prompts, self.seeds)
@@ -155,7 +155,7 @@ class TextChecks(HookedChecks):
 
     def _judged(self, prompts: Sequence[list[int]], vectors: Tensor) -> list[Judged]:
         """``_N`` steered completions of each prompt."""
-        options: dict[str, Any] = {"max_new_tokens": self.new, "seeds": self.seeds[: len(prompts)]}
+        options: dict[str, Any] = {"max_new_tokens": self.new, "temperature": 1.0, "seeds": self.seeds[: len(prompts)]}
         found = self.model.generate(prompts, _N, **options, interventions=[self._steer(vectors)])
         leaves, judged = seeded_leaves([_N] * len(prompts), options["seeds"]), []
         for prompt, completions, own, vector in zip(prompts, found, leaves, vectors, strict=True):

@@ -11,6 +11,7 @@ from apps.explorer.playground.sides import Sides, write_sides
 from apps.explorer.playground.steering import Push, interventions_of
 from workbench.errors import DataError
 from workbench.models.fingerprint import stamp_of
+from workbench.models.sampling import PLAIN, HowToSample
 from workbench.views.choices import number, pick_one, slide, write
 from workbench.views.jobs import Job, computed
 from workbench.views.model_cache import LoadedModel
@@ -35,7 +36,7 @@ def choose_sides(loaded: LoadedModel, pushes: tuple[Push, ...]) -> Sides | None:
 
 def _written(loaded: LoadedModel, pushes: tuple[Push, ...], chat: bool) -> Sides | None:
     text = write("Chat", "chat", _CHAT, rows=5, help=_HELP) if chat else write("Prompt", "text", _TEXT, rows=5)
-    tokens, temperature, seed = _sampling()
+    tokens, temperature, seed = _sampling(loaded.model.sampling)
     messages = read_chat(text) if chat else []
 
     def work(job: Job) -> Sides:
@@ -48,10 +49,13 @@ def _written(loaded: LoadedModel, pushes: tuple[Push, ...], chat: bool) -> Sides
     return computed("sides", inputs, "Writing", work)
 
 
-def _sampling() -> tuple[int, float, int]:
+def _sampling(own: HowToSample) -> tuple[int, float, int]:
     first, second, third = st.columns(3)
     tokens = slide("New tokens", 0, 256, "tokens", 32, 1, at=first)
-    temperature = slide("Temperature", 0.0, 2.0, "temperature", 1.0, 0.1, help="0 takes the likeliest token", at=second)
+    usual = min(own["temperature"], 2.0)
+    kept = ", ".join(f"{key} {value:g}" for key, value in own.items() if key != "temperature" and value != PLAIN[key])
+    said = f"0 takes the likeliest token; the model's own is {usual:g}" + (f" (and {kept}, kept)" if kept else "")
+    temperature = slide("Temperature", 0.0, 2.0, "temperature", usual, 0.1, help=said, at=second)
     seed = number("Seed", 0, 10**6, "seed", 0, help="both sides draw from the same random numbers", at=third)
     return tokens, temperature, seed
 

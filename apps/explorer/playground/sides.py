@@ -74,8 +74,9 @@ def write_sides(
         said: list[int] = []
         if tokens:
             [[completion]] = model.generate(
-                [prompt], max_new_tokens=tokens, temperature=temperature, seeds=[seed], interventions=[*given, watch]
-            )
+                [prompt], max_new_tokens=tokens, seeds=[seed], interventions=[*given, watch],
+                **{**model.sampling, "temperature": temperature},
+            )  # fmt: skip
             said = completion.tokens
         sides.append(Side(name, prompt, said, given))
     return sides

@@ -9,6 +9,7 @@ import pytest
 
 from workbench.errors import MissingExtraError, ModelError, SiteError, WorkbenchError
 from workbench.families.introspection import inspect_export
+from workbench.models.sampling import PLAIN
 
 pytestmark = pytest.mark.slow
 
@@ -176,6 +177,11 @@ def test_a_stop_sequence_is_not_in_the_text(chat_model) -> None:
     output = asked(chat_model, {"stop_seqs": [stop]})
     assert output.completion == free[: free.index(stop)] and output.stop_reason == "stop"
     assert asked(chat_model, {}).stop_reason == "max_tokens"
+
+
+def test_an_output_says_how_it_was_sampled(chat_model) -> None:
+    assert asked(chat_model, {}).metadata == {"sampling": dict(chat_model.sampling)}
+    assert asked(chat_model, {"top_k": 3}).metadata == {"sampling": PLAIN | {"top_k": 3}}
 
 
 @pytest.mark.parametrize(

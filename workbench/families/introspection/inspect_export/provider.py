@@ -30,6 +30,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from workbench.errors import ModelError
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model
+from workbench.models.sampling import how_to_sample
 from workbench.models.token_probabilities import token_probabilities
 from workbench.seeding import derive_seed
 
@@ -68,7 +69,8 @@ class WorkbenchAPI(ModelAPI):
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput:
-        """Completions of a chat; temperature 1 and 100 tokens unless the configuration says otherwise.
+        """Completions of a chat, at most 100 tokens and sampled as the model's own ``generation_config`` has it unless
+        the configuration says otherwise; the output's metadata says how.
 
         Raises :class:`ModelError` for tools and for options that models of the workbench do not have.
         """
@@ -91,10 +93,11 @@ class WorkbenchAPI(ModelAPI):
     def _answer(self, chat: list[dict[str, str]], config: GenerateConfig, seed: int) -> ModelOutput:
         model, stops = self.language_model, tuple(config.stop_seqs or ())
         tokens = model.encode(chat)
+        said = {"temperature": config.temperature, "top_p": config.top_p, "top_k": config.top_k}
+        how = how_to_sample(model.sampling, said)
         (completions,) = model.generate(
             [tokens], _or(config.num_choices, 1), max_new_tokens=_or(config.max_tokens, _MAX_TOKENS),
-            temperature=_or(config.temperature, 1.0), top_p=_or(config.top_p, 1.0), top_k=_or(config.top_k, 0),
-            stop=stops, seeds=seed,
+            stop=stops, seeds=seed, **how,
         )  # fmt: skip
         choices = [
             ChatCompletionChoice(
@@ -108,7 +111,7 @@ class WorkbenchAPI(ModelAPI):
         ]
         read, written = len(tokens), sum(len(each.tokens) for each in completions)
         usage = ModelUsage(input_tokens=read, output_tokens=written, total_tokens=read + written)
-        return ModelOutput(model=self.model_name, choices=choices, usage=usage)
+        return ModelOutput(model=self.model_name, choices=choices, usage=usage, metadata={"sampling": how})
 
     async def count_text_tokens(self, text: str) -> int:
         """By the model's own tokenizer."""
