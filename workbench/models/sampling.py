@@ -7,7 +7,7 @@ does not depend on the batch it is in (up to ties within rounding).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,16 +18,7 @@ from workbench.errors import SpecError, warn
 from workbench.models import inputs
 from workbench.seeding import uniforms
 
-
-class HowToSample(TypedDict):
-    """The options of ``generate`` that say how tokens are drawn."""
-
-    temperature: float
-    top_p: float
-    top_k: int
-    repetition_penalty: float
-
-
+HowToSample = dict[str, Any]  # the options of ``generate`` that say how tokens are drawn
 # The model's own distribution.
 PLAIN: HowToSample = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
 # What else a generation config may say of how tokens are drawn, which is not done here.
@@ -51,7 +42,7 @@ def own_sampling(generation_config: Any, name: str) -> HowToSample:
     said = {key: getattr(generation_config, key, None) for key in ("do_sample", *PLAIN, *_NOT_DONE)}
     if left := [f"{key} {said[key]}" for key in _NOT_DONE if said[key] not in (None, False, 0, 1, [], {})]:
         warn(f"{name}: its generation config asks for {', '.join(left)}, which is not done here")
-    own: Any = PLAIN | {key: said[key] for key in PLAIN if said[key] is not None}
+    own = PLAIN | {key: said[key] for key in PLAIN if said[key] is not None}
     return own | {"temperature": 0.0} if said["do_sample"] is False else own
 
 
@@ -61,7 +52,7 @@ def how_to_sample(own: HowToSample, said: Mapping[str, Any]) -> HowToSample:
     >>> how_to_sample(PLAIN | {"temperature": 0.6, "top_p": 0.9}, {"temperature": 1.0, "top_p": None})
     {'temperature': 1.0, 'top_p': 1.0, 'top_k': 0, 'repetition_penalty': 1.0}
     """
-    given: Any = {key: value for key, value in said.items() if value is not None}
+    given = {key: value for key, value in said.items() if value is not None}
     return PLAIN | given if given else own
 
 

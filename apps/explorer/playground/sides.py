@@ -75,7 +75,7 @@ def write_sides(
         if tokens:
             [[completion]] = model.generate(
                 [prompt], max_new_tokens=tokens, seeds=[seed], interventions=[*given, watch],
-                **{**model.sampling, "temperature": temperature},
+                **model.sampling | {"temperature": temperature},
             )  # fmt: skip
             said = completion.tokens
         sides.append(Side(name, prompt, said, given))
