@@ -12,9 +12,11 @@ from sklearn.linear_model import LogisticRegression
 
 from probes import evaluate
 from workbench.activations import ActivationSet, ActivationStore, capture, capture_to_store
+from workbench.activations.components import principal_components
 from workbench.activations.sinks import sink_rows
 from workbench.errors import ArtifactError, DataError, SpecError
 from workbench.models.language_model import LanguageModel
+from workbench.models.sinks import residual_norms, sinks_in
 from workbench.models.tiny import tiny_model, tiny_model_with_sinks
 from workbench.sites import Site
 
@@ -121,3 +123,46 @@ def test_a_set_in_which_sinks_cannot_be_told_is_refused() -> None:
     for some in (unlabelled, no_stream):
         with pytest.raises(DataError, match="capture it at positions 'all'"):
             sink_rows(some)
+
+
+# Of SmolLM2-135M-Instruct; bands around what was measured.
+
+_CHAT = [{"role": "user", "content": "What is the capital of France?"}]
+_SEA = "The sea was calm that morning, and the boats lay still in the harbour while the fishermen mended their nets."
+_TAX = "Companies must file their annual tax return within nine months of the end of the accounting period."
+
+
+@pytest.mark.real
+def test_the_first_position_of_smollm2_is_a_sink_in_some_layers_and_as_others_between(smollm2: LanguageModel) -> None:
+    for prompt in (_SEA, _TAX, _CHAT):
+        norms = residual_norms(smollm2, [prompt])[0][:, 0]
+        times = norms[:, 0] / norms.median(1).values
+        assert 8 < times[2] < 13 and 0.8 < times[9] < 2 and 0.8 < times[10] < 2
+        assert 120 < times[11] < 230 and 25 < times[27] < 60
+        assert (norms[:, 1:] / norms.median(1, keepdim=True).values).max() < 13  # other sinks are of the early layers
+
+
+@pytest.mark.real
+def test_sinks_of_smollm2_are_found_in_rows_of_any_length(smollm2: LanguageModel) -> None:
+    assert smollm2.sinks.exist and smollm2.sinks.first
+    together = sinks_in(smollm2, [_SEA, _CHAT, "Hi", "Hi there", "\n\n"])
+    assert all(sinks[0] == 0 and len(sinks) <= 3 for sinks in together)
+    assert [sinks_in(smollm2, [prompt])[0] for prompt in (_SEA, _CHAT, "Hi")] == together[:3]
+
+
+@pytest.mark.real
+def test_means_and_components_of_smollm2_are_of_the_text_and_not_of_its_sink(smollm2: LanguageModel) -> None:
+    alike = {}
+    for sinks in ("keep", "leave out"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            a, b = capture(smollm2, [_SEA, _TAX], 14, "mean", sinks=sinks)[14]
+        alike[sinks] = float(torch.cosine_similarity(a, b, dim=0))
+    assert alike["keep"] > 0.995 and alike["leave out"] < 0.95
+    every = capture(smollm2, [_SEA], 14, "all")
+    with_sinks, without = (principal_components(every[14][rows]).explained for rows in (slice(None), ~_marked(every)))
+    assert with_sinks[0] > 0.99 and without[0] < 0.5
+
+
+def _marked(found: ActivationSet) -> torch.Tensor:
+    return torch.tensor(found.labels["attention_sink"].tolist())
