@@ -18,7 +18,7 @@ from workbench.activations.batches import Budget, Pass, as_dtype, check_length, 
 from workbench.activations.identity import identity
 from workbench.activations.positions import Positions, are_pooled, check_positions, find_positions, is_mean
 from workbench.activations.selection import SinkCounts
-from workbench.activations.sinks import LEFT_OUT
+from workbench.activations.sinks import LEFT_OUT, WAYS
 from workbench.errors import DataError, check_known, warn
 from workbench.labels import SINK
 from workbench.models.hooked_model import HookedModel
@@ -32,7 +32,6 @@ from workbench.tables import frame_bytes
 
 _ENCODED_AT_ONCE = 256
 _OWN_COLUMNS = ("input", "position", SINK, LEFT_OUT)
-_SINKS = ("leave out", "keep")
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,10 @@ class Request:
         device: Any, interventions: Any, sinks: Any,
     ) -> Request:  # fmt: skip
         """The request, checked before anything is run."""
-        check_known(sinks, _SINKS, "sinks")
+        check_known(sinks, WAYS, "sinks")
         inputs, positions = items(inputs, "input"), check_positions(positions)
         table, group_of = _labels(inputs, labels, groups)
-        left_out = sinks == _SINKS[0] and are_pooled(positions) and model.sinks.exist
+        left_out = sinks == WAYS[0] and are_pooled(positions) and model.sinks.exist
         return cls(
             model, inputs, readable_sites(model, sites), positions, table, group_of,
             as_dtype(dtype), check_device(device), plain_interventions(interventions),
@@ -148,7 +147,7 @@ class Request:
             "inputs": len(self.inputs),
             "inputs_hash": digest.hexdigest(),
             "labels_hash": hashlib.sha256(frame_bytes(table, "labels")).hexdigest(),
-        } | ({"sinks": _SINKS[0]} if self.sinks else {})  # stores of models without sinks stay what they were
+        } | ({"sinks": WAYS[0]} if self.sinks else {})  # stores of models without sinks stay what they were
 
 
 def _plain(value: Any) -> Any:

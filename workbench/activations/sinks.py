@@ -18,6 +18,7 @@ from workbench.models.sinks import find_sinks, norms_of
 if TYPE_CHECKING:
     from workbench.activations.activation_set import ActivationSet
 
+WAYS = ("leave out", "keep")  # what a capture may do with them
 LEFT_OUT = "sinks_left_out"  # the label of means: how many sinks they leave out
 
 

@@ -21,14 +21,14 @@ from workbench.activations import ActivationSet, GenerationPrompt, Role
 from workbench.activations.sources import Source, Task, infer_task
 from workbench.arguments import mapping, shown, text
 from workbench.errors import DataError, SpecError, check_keys, did_you_mean
-from workbench.families.probe_sweep.prompts import capture_prompts, read_positions
+from workbench.families.probe_sweep.prompts import capture_prompts, read_positions, sinks_of
 from workbench.families.probe_sweep.texts import read_table
 from workbench.models.chats import goes_on, with_system
 from workbench.models.inputs import chat
 from workbench.models.language_model import LanguageModel
 from workbench.sites import Site
 
-_OPTIONS = ("kind", "path", "messages", "text", "group", "system", "template")
+_OPTIONS = ("kind", "path", "messages", "text", "group", "system", "template", "sinks")
 _MESSAGES = "messages"
 Message = dict[str, Any]
 
@@ -125,6 +125,7 @@ def _groups(
 
 def _check(options: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str, Task]:
     forms = {name: read_positions(value, name)[0] for name, value in positions.items()}
+    sinks_of(options)
     found = read_chats(options)
     for place, messages in zip(found.places, found.chats, strict=True):
         for name, form in forms.items():
@@ -157,7 +158,8 @@ def _capture(
     found = read_chats(options)
     reader = reader.with_template(**options.get("template", {}))
     try:
-        return capture_prompts(reader, found.chats, sites, positions, found.labels, found.groups, progress)
+        chats, labels, groups = found.chats, found.labels, found.groups
+        return capture_prompts(reader, chats, sites, positions, labels, groups, progress, sinks_of(options))
     except DataError as error:
         number = re.match(r"input (\d+): ", str(error))
         if number is None:

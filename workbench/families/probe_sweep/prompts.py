@@ -15,8 +15,9 @@ import torch
 
 from workbench.activations import ActivationSet, GenerationPrompt, Role, Span, capture
 from workbench.activations.positions import Positions, check_positions
+from workbench.activations.sinks import WAYS
 from workbench.arguments import flag, integer
-from workbench.errors import SpecError, check_keys
+from workbench.errors import SpecError, check_keys, check_known
 from workbench.models.interventions import Window
 from workbench.models.language_model import LanguageModel, Prompt
 from workbench.sites import Site, SiteMap
@@ -37,11 +38,13 @@ def capture_prompts(
     labels: pd.DataFrame,
     groups: np.ndarray,
     progress: bool = False,
+    sinks: str = WAYS[0],
 ) -> dict[str, ActivationSet]:
-    """An activation set for each named position, each with the labels and groups of the prompts."""
+    """An activation set for each named position, each with the labels and groups of the prompts; ``sinks`` is that of
+    :func:`workbench.activations.capture`."""
 
     def read(where: Positions) -> ActivationSet:
-        return capture(reader, prompts, sites, where, labels=labels, groups=groups, progress=progress)
+        return capture(reader, prompts, sites, where, labels=labels, groups=groups, sinks=sinks, progress=progress)
 
     forms = {name: read_positions(value, name) for name, value in positions.items()}
     counted = {name: (form, joined) for name, (form, joined) in forms.items() if isinstance(form, tuple)}
@@ -52,6 +55,17 @@ def capture_prompts(
         for name, (indices, joined) in counted.items():
             found[name] = _pick(together, [every.index(index) for index in indices], len(every), joined)
     return {name: found[name] for name in positions}
+
+
+def sinks_of(options: Mapping[str, Any]) -> str:
+    """What a source does with attention sinks, as its options say.
+
+    >>> sinks_of({}), sinks_of({"sinks": "keep"})
+    ('leave out', 'keep')
+    """
+    found = options.get("sinks", WAYS[0])
+    check_known(found, WAYS, "sinks")
+    return found
 
 
 def _pick(rows: ActivationSet, places: Sequence[int], each: int, joined: bool) -> ActivationSet:

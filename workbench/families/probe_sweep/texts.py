@@ -15,17 +15,18 @@ from workbench.activations import ActivationSet, GenerationPrompt, Role
 from workbench.activations.sources import Source, Task, infer_task
 from workbench.arguments import shown
 from workbench.errors import DataError, SpecError, check_keys, did_you_mean
-from workbench.families.probe_sweep.prompts import capture_prompts, read_positions
+from workbench.families.probe_sweep.prompts import capture_prompts, read_positions, sinks_of
 from workbench.models.language_model import LanguageModel
 from workbench.sites import Site
 
-_OPTIONS = ("kind", "path", "text", "group")
+_OPTIONS = ("kind", "path", "text", "group", "sinks")
 
 
 def _check(options: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str, Task]:
     for name, value in positions.items():
         if isinstance(read_positions(value, name)[0], Role | GenerationPrompt):
             raise SpecError(f"position {name!r}: texts have no roles; the source chats reads lists of messages")
+    sinks_of(options)
     table = read_table(options)
     special = {options["text"], options.get("group")}
     return {str(name): infer_task(table[name]) for name in table if name not in special}
@@ -43,7 +44,8 @@ def _capture(
 ) -> dict[str, ActivationSet]:
     table = read_table(options)
     texts, labels = table[options["text"]].tolist(), table.drop(columns=options["text"])
-    return capture_prompts(reader, texts, sites, positions, labels, _groups(options, table, texts), progress)
+    groups = _groups(options, table, texts)
+    return capture_prompts(reader, texts, sites, positions, labels, groups, progress, sinks_of(options))
 
 
 def _groups(options: Mapping[str, Any], table: pd.DataFrame, texts: list[str]) -> np.ndarray:

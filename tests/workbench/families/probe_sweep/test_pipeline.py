@@ -18,6 +18,7 @@ from workbench.families import Context, get_family
 from workbench.families.probe_sweep import SweepSpec, run
 from workbench.models import load_model
 from workbench.models.hooked_model import HookedModel
+from workbench.models.tiny import tiny_model_with_sinks
 from workbench.models.untrained import untrained
 from workbench.runs import load_results, load_run
 from workbench.runs.engines import ENGINES, SlurmEngine
@@ -119,6 +120,21 @@ def test_equal_texts_are_never_on_both_sides(sweep, sweep_base, tmp_path, group)
     table.to_csv(base / "texts.csv", index=False)
     rows = load_results(sweep(base=base, source={"kind": "texts", "path": "texts.csv", "text": "text", "group": group}))
     assert set(rows["groups"]) == {19 if group else 59}
+
+
+@pytest.mark.parametrize("sinks", ["leave out", "keep"])
+def test_rows_read_at_attention_sinks_go_into_no_probe_and_no_control(sweep, sweep_base, tmp_path, sinks):
+    base, model = shutil.copytree(sweep_base, tmp_path / "base"), tiny_model_with_sinks()
+    for part in (model.backend.hf_model, model.tokenizer):
+        part.save_pretrained(base / "tiny")
+    texts = pd.read_csv(base / "texts.csv")
+    source = {"kind": "texts", "path": "texts.csv", "text": "text", "group": "topic", "sinks": sinks}
+    rows = load_results(
+        sweep(base=base, source=source, positions=["all"], targets=["vowels"], controls=["majority", "untrained"])
+    )
+    tokens = sum(len(model.encode(text)) for text in texts["text"])
+    at_sinks = sum(1 + text.split().count("z") for text in texts["text"])
+    assert set(rows["rows"]) == {tokens - at_sinks * (sinks == "leave out")} and "untrained" in set(rows["control"])
 
 
 def test_untrained_model_is_a_control_on_the_same_rows(sweep, sweep_base):

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from workbench.errors import SpecError
 from workbench.families.probe_sweep.texts import TEXTS, read_table
 
 CSV = """text,amount,score,true,nothing
@@ -44,3 +45,9 @@ def test_lines_of_json_keep_the_types_that_they_were_written_in(tmp_path):
     found = read_table({"path": tmp_path / "texts.jsonl", "text": "text"})
     assert found["text"].tolist() == ["12", "13"] and found["date"].tolist() == ["2020", "NA"]
     assert found["n"].isna().tolist() == [False, True]
+
+
+def test_what_to_do_with_sinks_is_known_before_a_model_is_loaded(tmp_path):
+    (tmp_path / "texts.csv").write_text(CSV)
+    with pytest.raises(SpecError, match="unknown sinks 'drop'; valid: leave out, keep"):
+        TEXTS.check({"path": tmp_path / "texts.csv", "text": "text", "sinks": "drop"}, {"last": "last"})
