@@ -121,11 +121,11 @@ def _places(config: Any, processor: Any) -> dict[str, str]:
         wanted = list(AutoModelForCausalLM.from_config(config).state_dict())
     found: dict[str, str] = {}
     for own in wanted:
-        stem, _, suffix = processor.preprocess_name(own).rpartition(".")
-        known = names.get_name(stem) if suffix in ("weight", "bias") else None
-        if known is not None:
-            found[f"{known}.{suffix}"] = own
+        name = processor.preprocess_name(own)
+        stem, _, suffix = name.rpartition(".")
+        stem, ending = (stem, f".{suffix}") if suffix in ("weight", "bias") else (name, "")
+        if (known := names.get_name(stem)) is not None:
+            found[known + ending] = own
         else:
-            ending = f".{suffix}" if suffix in ("weight", "bias") else ""
             processor.perform_fallback_tensor_mapping(found, ending, "", own)
     return found
