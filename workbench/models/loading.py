@@ -18,7 +18,8 @@ from workbench.models.fingerprint import same_model
 from workbench.models.gguf import config_from_gguf, find_gguf, tokenizer_from_gguf, weights_from_gguf
 from workbench.models.gguf_file import GGUFFile
 from workbench.models.language_model import LanguageModel
-from workbench.models.names import base_of, shipped_adapters, shipped_models, source_of
+from workbench.models.names import base_of, fetched_models, shipped_adapters, shipped_models, source_of
+from workbench.models.registry import FETCHABLE
 from workbench.models.sequence import SequenceConfig, SequenceModelForActions  # their import registers the model type
 from workbench.models.sequence_model import SequenceModel
 from workbench.models.weights import check_weights
@@ -174,9 +175,15 @@ def is_here(path_or_hub_id: str | Path) -> bool:
     from huggingface_hub import try_to_load_from_cache
     from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
 
+    name = str(path_or_hub_id)
+    if adapter := shipped_adapters().get(name):
+        return is_here(base_of(adapter))
+    if name in FETCHABLE and not os.path.exists(name):
+        return name in fetched_models()
     source = source_of(path_or_hub_id)
-    files = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME)
-    return os.path.exists(source) or any(isinstance(try_to_load_from_cache(source, file), str) for file in files)
+    repository, _, file = source.partition(":")
+    files = [file] if file else [SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME]
+    return os.path.exists(source) or any(isinstance(try_to_load_from_cache(repository, each), str) for each in files)
 
 
 def check_reads(path_or_hub_id: str, reads: str) -> None:

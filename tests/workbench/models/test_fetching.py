@@ -19,7 +19,7 @@ from tests.workbench.models.test_gguf import write
 from workbench.errors import ModelError
 from workbench.models import fetching, load_model
 from workbench.models.fetching import fetch
-from workbench.models.loading import n_layers_of
+from workbench.models.loading import is_here, n_layers_of
 from workbench.models.names import fetched_models, model_names
 from workbench.models.registry import FETCHABLE, Fetchable
 
@@ -174,3 +174,9 @@ def test_a_killed_fetch_is_gone_on_with_from_the_download(index: Path, tmp_path:
     process.join()
     thread.join(30)
     assert waiting[1].startswith("converting") and load_model("tiny-chat", device="cpu").n_layers == 3
+
+
+def test_a_model_is_here_once_it_is_fetched(index: Path) -> None:
+    assert not is_here("tiny-chat") and is_here("bandit-agent") and not is_here("someone/a-model:model.gguf")
+    fetch("tiny-chat")
+    assert is_here("tiny-chat")
