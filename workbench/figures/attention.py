@@ -15,6 +15,8 @@ from workbench.errors import DataError
 from workbench.figures.style import finish
 from workbench.figures.token_strip import SINK_MARK, sink_note, visible
 
+_SHOWN = 0.98  # share of the weights on tokens that are no sinks that the colours tell apart
+
 
 def attention_heatmaps(
     pattern: Float[ArrayLike, "head query key"],
@@ -26,8 +28,8 @@ def attention_heatmaps(
 ) -> go.Figure:
     """One map a head (all, or those in ``heads``): rows are queries, columns keys, colours weights from 0 to 1.
 
-    ``sinks``: the tokens, by their place, that are attention sinks.  Most attention goes to them, so colours end at the
-    largest weight on any other.
+    ``sinks``: the tokens, by their place, that are attention sinks.  Most attention goes to them, so colours end where
+    98% of the weights on other tokens lie below.
 
     Raises :class:`DataError` for a pattern that does not fit the tokens and for heads that are not there.
     """
@@ -45,7 +47,7 @@ def attention_heatmaps(
     )  # fmt: skip
     for i, head in enumerate(chosen):
         figure.add_trace(_heat(weights[head], texts), i // across + 1, i % across + 1)
-    top = _largest(weights[chosen], sinks)
+    top = _highest(weights[chosen], sinks)
     figure.update_layout(coloraxis={"colorscale": "Cividis", "cmin": 0, "cmax": top, "colorbar": {"thickness": 14}})
     shown = [visible(text)[:12] + f" {SINK_MARK}" * (i in sinks) for i, text in enumerate(texts)] if alone else []
     axis = {"tickvals": list(range(len(shown))), "ticktext": shown, "showticklabels": alone}
@@ -59,13 +61,14 @@ def attention_heatmaps(
     return finish(figure, title, f"Rows look at columns; hover for tokens and weights.{sink_note(sinks)}", **size)
 
 
-def _largest(weights: Float[np.ndarray, "head query key"], sinks: Collection[int]) -> float:
-    """The largest weight on a token that is no sink; 1 without sinks."""
+def _highest(weights: Float[np.ndarray, "head query key"], sinks: Collection[int]) -> float:
+    """Where the colours end: 1 without sinks."""
     if not sinks:
         return 1.0
     others = [key for key in range(weights.shape[2]) if key not in sinks]
     looking = np.tril(np.ones(weights.shape[1:], dtype=bool))[:, others]
-    return float(np.where(looking, weights[:, :, others], 0.0).max(initial=0.0)) or 1.0
+    seen = weights[:, :, others][:, looking]  # [head pair]
+    return float(np.quantile(seen, _SHOWN)) or 1.0 if seen.size else 1.0
 
 
 def _heat(weights: Float[np.ndarray, "query key"], texts: Sequence[str]) -> go.Heatmap:

@@ -31,7 +31,9 @@ def sink_note(sinks: Collection[int]) -> str:
     >>> sink_note([]), sink_note([0])
     ('', ' \u25c6 attention sink: its colour is cut off.')
     """
-    return f" {SINK_MARK} attention sink{'s' * (len(sinks) > 1)}: its colour is cut off." if sinks else ""
+    if len(sinks) == 1:
+        return f" {SINK_MARK} attention sink: its colour is cut off."
+    return f" {SINK_MARK} attention sinks: their colours are cut off." if sinks else ""
 
 
 def token_strip(

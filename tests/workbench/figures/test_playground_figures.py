@@ -128,12 +128,13 @@ def test_colours_of_the_lens_are_scaled_by_the_tokens_that_are_no_sinks():
     assert logit_lens_heatmap(table, "probability").data[0].zmax == 1
 
 
-def test_colours_of_attention_end_at_the_largest_weight_on_a_token_that_is_no_sink():
+def test_colours_of_attention_end_where_nearly_all_weights_on_tokens_that_are_no_sinks_lie():
     pattern = np.tril(np.full((2, 3, 3), 0.2))
     pattern[:, :, 0] = 0.6
     pattern[1, 2, 1] = 0.35
     marked, plain = (attention_heatmaps(pattern, ["<s>", "b", "c"], [1], sinks=sinks) for sinks in ([0], []))
-    assert marked.layout.coloraxis.cmax == 0.35 and plain.layout.coloraxis.cmax == 1
+    assert marked.layout.coloraxis.cmax == pytest.approx(np.quantile([0.2, 0.35, 0.2], 0.98))
+    assert plain.layout.coloraxis.cmax == 1
     assert marked.layout.xaxis.ticktext[0] == "<s> \u25c6" and np.asarray(marked.data[0].z)[2, 0] == 0.6  # all is there
     assert "sink" in marked.layout.title.text and "sink" not in plain.layout.title.text
     assert attention_heatmaps(pattern[:, :1, :1], ["<s>"], sinks=[0]).layout.coloraxis.cmax == 1
