@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from steering import SteeringVector
+from workbench.models.tiny import tiny_model_with_sinks
 from workbench.sites import Site
 
 pytestmark = pytest.mark.slow
@@ -233,3 +234,44 @@ def test_page_is_as_it_was_after_a_visit_to_another(open_page):
         app.slider(key="playground-tokens").value == 3 and app.text_area(key="playground-text").value == "Two buttons."
     )
     assert not errors(app) and not app.exception and len(said(app)) == 1
+
+
+@pytest.fixture
+def page_with_sinks(open_page, tmp_path):
+    """Opens a view of a prompt to a model that makes attention sinks of its BOS and of every z."""
+    model = tiny_model_with_sinks()
+    for part in (model.backend.hf_model, model.tokenizer):
+        part.save_pretrained(tmp_path / "sunk")
+    direction = torch.randn(model.d_model, generator=torch.Generator().manual_seed(0))
+    (tmp_path / "vectors").mkdir()
+    SteeringVector(Site(2), direction, model.fingerprint).save(tmp_path / "vectors" / "push.safetensors")
+
+    def run(view):
+        source = str(tmp_path / "sunk")
+        app = open_page(view=view, model="folder or hub id", source=source, input="Text", text="a b z c", tokens="0")
+        next(button for button in app.button if button.label.startswith("Load")).click().run()
+        assert not errors(app) and not app.exception
+        return app
+
+    return run
+
+
+def test_components_leave_out_sinks_until_they_are_asked_for(page_with_sinks):
+    app = page_with_sinks("Components")
+    assert any("2 of 5 tokens that are attention sinks" in caption.value for caption in app.caption)
+    app.toggle(key="playground-keep-sinks").set_value(True).run()
+    assert not app.exception and not any("attention sinks" in caption.value for caption in app.caption)
+
+
+def test_scores_are_scaled_by_the_tokens_that_are_no_sinks_and_mark_those(page_with_sinks):
+    app = page_with_sinks("Scores")
+    assert said(app)[-1].count("outline") == 2
+    assert any("2 of 5 tokens that are attention sinks" in caption.value for caption in app.caption)
+    shapes = charts(app)[0]["layout"]["shapes"]
+    assert [shape["x0"] for shape in shapes if shape["line"].get("dash") == "dot"] == [0, 3]
+
+
+def test_the_lens_marks_sinks(page_with_sinks):
+    app = page_with_sinks("Logit lens")
+    assert any("attention sinks: their colours are cut off" in caption.value for caption in app.caption)
+    assert [tick.endswith("\u25c6") for tick in charts(app)[0]["layout"]["xaxis"]["ticktext"]] == [1, 0, 0, 1, 0]

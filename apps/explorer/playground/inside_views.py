@@ -30,17 +30,21 @@ _SINKS = (
 def lens_view(loaded: LoadedModel, sides: Sides) -> None:
     """Layer by token: what the model would say if it stopped there."""
     from workbench.figures.logit_lens import logit_lens_heatmap
+    from workbench.figures.token_strip import sink_note
 
     measure = pick("Colour", list(_MEASURES), "measure", show=_MEASURES.__getitem__)
     found = computed("lens", sides.stamp, "Reading every layer", lambda job: _lens(loaded, sides, job))
     if found is None:
         return
+    marked: set[int] = set()
     for side, first, last in _stretches(sides, width=14):
         st.subheader(plain(side.name))
         table = found[side.name]
         shown = table[table["position"].between(first, last)]
+        marked |= set(shown.loc[shown[SINK], "position"])
         show(logit_lens_heatmap(shown, measure), key=f"lens-{side.name}")
-    st.caption("In each cell the token that the model would say next if it ended at this layer; hover for more.")
+    said = "In each cell the token that the model would say next if it ended at this layer; hover for more."
+    st.caption(said + sink_note(marked))
 
 
 def _lens(loaded: LoadedModel, sides: Sides, job: Job) -> dict[str, pd.DataFrame]:
@@ -57,6 +61,7 @@ def _lens(loaded: LoadedModel, sides: Sides, job: Job) -> dict[str, pd.DataFrame
 def attention_view(loaded: LoadedModel, sides: Sides) -> None:
     """Which earlier tokens each head looks at, read through the transformer_lens back end."""
     from workbench.figures.attention import attention_heatmaps
+    from workbench.figures.token_strip import sink_note
 
     model = loaded.model
     left, right = st.columns(2)
@@ -68,17 +73,18 @@ def attention_view(loaded: LoadedModel, sides: Sides) -> None:
     )
     if found is None:
         return
+    shown: set[int] = set()
     for side, first, last in _stretches(sides, width=24):
         st.subheader(plain(side.name))
         weights, texts, sinks = found[side.name]
         part = slice(first, last + 1)
         marked = [place - first for place in sinks if first <= place <= last]
+        shown |= set(marked)
         chosen = None if head == "all" else [int(head)]
         figure = attention_heatmaps(weights[:, part, part], texts[part], chosen, sinks=marked)
         show(figure, key=f"attention-{side.name}")
-    st.caption(
-        "Rows are the tokens that look, columns those that are looked at. Tokens outside the stretch are not shown."
-    )
+    said = "Rows are the tokens that look, columns those that are looked at. Tokens outside the stretch are not shown."
+    st.caption(said + sink_note(shown))
 
 
 def _patterns(loaded: LoadedModel, sides: Sides, layer: int, job: Job) -> dict[str, Any]:
@@ -135,13 +141,14 @@ def _components(rows: Any, table: pd.DataFrame, kept: pd.Series[bool]) -> tuple[
     return points, found.explained.tolist()
 
 
-def choose_sinks(table: pd.DataFrame) -> pd.Series[bool]:
-    """Which tokens are attention sinks that are to be left out; a line says how many, and a switch takes them in."""
+def choose_sinks(table: pd.DataFrame, how: str = "") -> pd.Series[bool]:
+    """Which tokens are attention sinks that are to be left out; a line says which (and ``how``), a switch takes them
+    in."""
     sinks = table[SINK]
     if not sinks.any() or switch("Attention sinks too", "keep-sinks", help=_SINKS):
         return sinks & False
     texts = ", ".join(repr(text) for text in dict.fromkeys(table.loc[sinks, "text"]))
-    st.caption(plain(f"Left out: {sinks.sum()} of {len(table)} tokens that are attention sinks ({texts})."))
+    st.caption(plain(f"Left out: {sinks.sum()} of {len(table)} tokens that are attention sinks ({texts}){how}."))
     return sinks
 
 

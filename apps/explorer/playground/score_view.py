@@ -81,7 +81,7 @@ def _draw(table: pd.DataFrame, sides: Sides, name: str) -> None:
     from workbench.figures.token_probabilities import token_score_lines
     from workbench.figures.token_strip import token_strip
 
-    table = table.assign(**{SINK: choose_sinks(table)})
+    table = table.assign(**{SINK: choose_sinks(table, ", outlined and dotted")})
     limit = float(np.quantile(table.loc[~table[SINK], "score"].abs(), 0.95)) or 1.0
     for column, side in zip(st.columns(len(sides.sides)), sides.sides, strict=True):
         rows = table[table["condition"] == side.name]
