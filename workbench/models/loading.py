@@ -18,7 +18,7 @@ from workbench.models.fingerprint import same_model
 from workbench.models.gguf import config_from_gguf, find_gguf, tokenizer_from_gguf, weights_from_gguf
 from workbench.models.gguf_file import GGUFFile
 from workbench.models.language_model import LanguageModel
-from workbench.models.names import base_of, fetched_models, shipped_adapters, shipped_models, source_of
+from workbench.models.names import adapter_of, base_of, fetched_models, shipped_models, source_of
 from workbench.models.registry import FETCHABLE
 from workbench.models.sequence import SequenceConfig, SequenceModelForActions  # their import registers the model type
 from workbench.models.sequence_model import SequenceModel
@@ -64,9 +64,9 @@ def load_model(
         SpecError: for an option that is none.
     """
     _check_backend_name(backend)
-    if str(path_or_hub_id) in shipped_adapters():
+    if adapter := adapter_of(path_or_hub_id):
         given = {"device": device, "dtype": dtype, "device_map": device_map}
-        return _adapted(str(path_or_hub_id), backend, given)
+        return _adapted(adapter, str(path_or_hub_id), backend, given)
     source = source_of(path_or_hub_id)
     place = check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
@@ -86,11 +86,10 @@ def load_model(
     return SequenceModel(model, name) if acts else _wrap(model, tokenizer, backend, name)
 
 
-def _adapted(name: str, backend: str, options: dict[str, Any]) -> LanguageModel:
-    """A shipped adapter, merged into its base."""
+def _adapted(folder: Path, name: str, backend: str, options: dict[str, Any]) -> LanguageModel:
+    """An adapter, merged into its base."""
     from workbench.models.adapters import load_adapter
 
-    folder = shipped_adapters()[name]
     base = load_model(base_of(folder), backend, **options)
     return load_adapter(LanguageModel.of(base), folder, name)
 
@@ -149,7 +148,7 @@ def n_layers_of(path_or_hub_id: str) -> int:
 
 def config_of(path_or_hub_id: str | Path) -> Any:
     """The configuration of a model, without its weights; raises :class:`ModelError` as ``load_model`` does."""
-    if adapter := shipped_adapters().get(str(path_or_hub_id)):
+    if adapter := adapter_of(path_or_hub_id):
         return config_of(base_of(adapter))
     source = source_of(path_or_hub_id)
     if file := _gguf(source, str(path_or_hub_id)):
@@ -164,7 +163,7 @@ def config_of(path_or_hub_id: str | Path) -> Any:
 def tokenizer_of(path_or_hub_id: str | Path) -> Any:
     """The tokenizer of a model, without its weights; raises :class:`ModelError` as ``load_model`` does."""
     name = str(path_or_hub_id)
-    if adapter := shipped_adapters().get(name):
+    if adapter := adapter_of(name):
         return tokenizer_of(base_of(adapter))
     source = source_of(path_or_hub_id)
     return _tokenizer(_gguf(source, name) or source, name, {})
@@ -176,7 +175,7 @@ def is_here(path_or_hub_id: str | Path) -> bool:
     from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
 
     name = str(path_or_hub_id)
-    if adapter := shipped_adapters().get(name):
+    if adapter := adapter_of(name):
         return is_here(base_of(adapter))
     if name in FETCHABLE and not os.path.exists(name):
         return name in fetched_models()

@@ -26,6 +26,15 @@ def shipped_adapters() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(_SHIPPED.glob("*/adapter_config.json"))}
 
 
+def adapter_of(path_or_hub_id: str | Path) -> Path | None:
+    """The adapter that a name or a path stands for: a shipped one, or a folder that ``finetune`` has written."""
+    if shipped := shipped_adapters().get(str(path_or_hub_id)):
+        return shipped
+    folder = Path(path_or_hub_id) if isinstance(path_or_hub_id, str | os.PathLike) else None
+    whole = folder and all((folder / file).is_file() for file in ("adapter_config.json", "finetuning.json"))
+    return folder if whole else None
+
+
 def base_of(adapter: Path) -> str:
     """The name of the model that an adapter belongs to."""
     return str(read_object(adapter / "finetuning.json", ModelError).get("base_name"))

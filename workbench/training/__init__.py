@@ -14,7 +14,7 @@ class Recipe:
     """How a model is trained, found by name through its world.
 
     ``module`` has ``PRESETS`` and ``train(out, preset, seed, device, tokens, report)`` (and, with ``data``, the
-    name of the ``data`` that the model learns from); beside it, ``quality`` has
+    name of the ``data`` that the model learns from); beside it, the module ``quality`` has
     ``measure_quality(model, progress=)``, ``CARD`` (text) and ``CARD_ROWS`` (columns).  What does not ship (``ships``)
     judges itself while it trains and has no such measure.
     """
@@ -24,6 +24,7 @@ class Recipe:
     module: str
     ships: bool = True
     data: bool = False
+    quality: str = "quality"
 
     def load(self) -> Any:
         """The module that trains it."""
@@ -31,4 +32,4 @@ class Recipe:
 
     def measure(self) -> Any:
         """The module that measures it."""
-        return importlib.import_module(f"{self.module.rpartition('.')[0]}.quality")
+        return importlib.import_module(f"{self.module.rpartition('.')[0]}.{self.quality}")

@@ -8,6 +8,7 @@ import pytest
 
 from workbench.models import load_model, shipped_models
 from workbench.models.language_model import LanguageModel
+from workbench.models.names import shipped_adapters
 from workbench.worlds import get_recipe, recipes
 from workbench.worlds.grids.agents.agent import GridAgent
 from workbench.worlds.grids.agents.play import episodes_of, play_grids
@@ -45,7 +46,8 @@ def test_the_grid_agents_reasoning_is_read_and_names_where_it_stands(grid_agent:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_has_a_shipped_model_with_a_card_that_holds_its_quality(name: str) -> None:
-    folders = [folder for n, folder in shipped_models().items() if n == name or n.startswith(f"{name}-")]
+    shipped = {**shipped_models(), **shipped_adapters()}
+    folders = [folder for n, folder in shipped.items() if n == name or n.startswith(f"{name}-")]
     assert folders
     rows = get_recipe(name).measure().CARD_ROWS
     for folder in folders:

@@ -25,7 +25,16 @@ _TRAINING = f"{__name__}.training"
 WORLD = World(
     "bandits",
     "Bandits: buttons and slot machines in words",
-    recipes=(Recipe("bandit-agent", "train the shipped bandit player from scratch", f"{_TRAINING}.agent"),),
+    recipes=(
+        Recipe("bandit-agent", "train the shipped bandit player from scratch", f"{_TRAINING}.agent"),
+        Recipe(
+            "bandit-smollm2",
+            "finetune SmolLM2 on bandits' teachers (LoRA)",
+            f"{_TRAINING}.smollm2",
+            ships=False,
+            quality="summary_quality",
+        ),
+    ),
     sources={"bandit-steps": attribute(__name__, "probe_source:BANDIT_STEPS")},
     games={"Bandit": attribute(__name__, "playground:GAME")},
 )

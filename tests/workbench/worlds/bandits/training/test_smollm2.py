@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.models import load_model
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
 from workbench.models.tokenizers import word_tokenizer
@@ -50,3 +51,26 @@ def test_asked_again_it_says_the_same_and_trains_nothing(chat_model, tmp_path: P
     first = train(tmp_path, "smoke", base=chat_model, tokens=1)
     again = train(tmp_path, "smoke", base=chat_model, tokens=1, report=lambda _: pytest.fail("trained again"))
     assert again == first
+
+
+def test_quality_sets_the_agent_beside_oracles_and_its_base_on_the_same_bandits(chat_model, monkeypatch) -> None:
+    from workbench.worlds.bandits.summary import SummaryText
+    from workbench.worlds.bandits.training import summary_quality
+
+    text = SummaryText(("A", "B", "C"), horizon=6, pays="all or nothing", shown=(0.0, 1.0))
+    monkeypatch.setattr(summary_quality, "settings", lambda: [text])
+    monkeypatch.setattr(summary_quality, "HORIZON", 6)
+    table = summary_quality.measure_quality(chat_model, episodes=30, base=chat_model)
+    rows = table.set_index(["player", "measure"])["estimate"]
+    assert rows["SmolLM2 as it comes, at once", "regret"] == rows["agent, at once", "regret"]
+    assert rows["ucb", "regret"] < rows["random", "regret"] < 50
+    assert rows["agent, samples", "read"] == 0  # nothing was taught
+    assert set(table["setting"]) == {"3 arms, all or nothing, horizon 6"}
+
+
+def test_a_folder_that_a_training_wrote_is_loaded_by_its_path(chat_model, tmp_path: Path) -> None:
+    chat_model.backend.hf_model.save_pretrained(tmp_path / "base")
+    chat_model.tokenizer.save_pretrained(tmp_path / "base")
+    train(tmp_path / "out", "smoke", base=load_model(tmp_path / "base"), tokens=1)
+    loaded = load_model(tmp_path / "out")
+    assert loaded.fingerprint == load_adapter(load_model(tmp_path / "base"), tmp_path / "out").fingerprint
