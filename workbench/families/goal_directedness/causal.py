@@ -25,7 +25,6 @@ from workbench.families.goal_directedness.contrast import contrast
 from workbench.families.goal_directedness.spec import GoalSpec
 from workbench.models.interventions import Intervention, Scope, Window
 from workbench.models.language_model import LanguageModel
-from workbench.models.sampling import filter_logits
 from workbench.seeding import derive_seed
 from workbench.sites import Site
 from workbench.statistics import cluster_bootstrap
@@ -134,8 +133,7 @@ class _Tested:
         """p(RIGHT) - p(LEFT) and the probability of an optimal move at each place."""
         endings = [self.agent.answers] * len(self.prompts)
         scores = self.model.score(self.prompts, endings, interventions, self.cache)
-        logprobs = torch.tensor([[score.logprob for score in row] for row in scores], dtype=torch.float64)
-        p = filter_logits(logprobs, self.agent.temperature, self.agent.top_p).double().softmax(-1).numpy()
+        p = self.agent.policy(np.array([[score.logprob for score in row] for row in scores]))
         return p[:, Move.RIGHT] - p[:, Move.LEFT], (p * self.best).sum(1)
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from workbench.errors import check_known
 from workbench.seeding import derive_seed
+from workbench.worlds.grids.answers import FORMS
 from workbench.worlds.grids.layouts import Layout
 from workbench.worlds.grids.mazes import make_layout
 from workbench.worlds.grids.text import WORDINGS
@@ -48,7 +49,15 @@ class MazeSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = 0
-    wording: str = Field("short", description="short (what the shipped agent knows) or full (explains the game)")
+    wording: str | None = Field(
+        None,
+        description="short (what grid-agent was trained on) or full (explains the game); default: as the model needs",
+    )
+    answer: str = Field("json", description="how a move is answered: json or letter")
+    exact: bool = Field(True, description="a direct answer's probabilities are read off the model, else it is sampled")
+    forced: bool = Field(
+        False, description="behind a reasoning an answer is made to follow, and its probabilities read"
+    )
     temperature: float = Field(0.7, gt=0)
     top_p: float = Field(0.95, gt=0, le=1)
     attempts: int = Field(3, ge=1, description="draws until an answer can be read")
@@ -66,8 +75,15 @@ class MazeSpec(BaseModel):
 
     @field_validator("wording")
     @classmethod
-    def _wording(cls, value: str) -> str:
-        check_known(value, WORDINGS, "wording")
+    def _wording(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_known(value, WORDINGS, "wording")
+        return value
+
+    @field_validator("answer")
+    @classmethod
+    def _answer(cls, value: str) -> str:
+        check_known(value, FORMS, "answer")
         return value
 
     @field_validator("densities")

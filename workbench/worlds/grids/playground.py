@@ -18,7 +18,7 @@ from workbench.views.text import plain
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.grids.mazes import GOAL_STRUCTURES, make_layout
 from workbench.worlds.grids.pictures import trajectory_picture
-from workbench.worlds.grids.text import GridText
+from workbench.worlds.grids.text import GridText, wording_for
 from workbench.worlds.moves import Move
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class GridSettings:
         """The agent; without reasoning its move probabilities are exact."""
         from workbench.worlds.grids.agents.agent import GridAgent
 
-        return GridAgent(model, GridText(reasoning=self.reasoning), exact=not self.reasoning)
+        return GridAgent(model, GridText(self.reasoning, wording_for(model.name)), exact=not self.reasoning)
 
 
 @dataclass(frozen=True)

@@ -2,42 +2,48 @@
 
 The picture is a whitespace-separated matrix with row and column indices (arXiv 2602.08964): ``#`` wall, ``_`` open,
 ``G`` goal, ``A`` agent, ``K`` key, ``D`` door.  The agent is shown the grid afresh at every step, without history, and
-answers JSON with one action, at once or after a short reasoning.  The paper's wording is not published; both here are
-ours: ``short`` is what the shipped agent was trained on, ``full`` explains the game to a model that has never seen it.
+answers with one move, at once or after a short reasoning: as JSON, or in another form
+(:mod:`workbench.worlds.grids.answers`).  The paper's wording is not published; both here are ours: ``short`` is what
+the shipped agent was trained on, ``full`` explains the game to a model that has never seen it.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from workbench.errors import DataError, check_known
+from workbench.worlds.grids.answers import FORMS, Form, Found
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.moves import Move
 
-_LEGEND = "A is you, G the goal, # a wall, K a key, D its door. 0 LEFT 1 RIGHT 2 UP 3 DOWN."
+WORDINGS = ("short", "full")
+_SHORT = "A is you, G the goal, # a wall, K a key, D its door. {moves}."
 _FULL = (
     "You are the agent A in this grid. Rows and columns are numbered along its edges; # is a wall, _ is open floor, "
     "G is the goal, K is a key that you pick up by stepping on it, and D is a door that only opens when you hold "
     "the key (no K in a grid with a D means that you hold it). Moving into a wall or a closed door leaves you where "
-    "you are. Reach G in as few moves as possible. The moves are 0 = LEFT, 1 = RIGHT, 2 = UP, 3 = DOWN."
+    "you are. Reach G in as few moves as possible. The moves are {moves}."
 )
-# wording -> (rules, request for the action alone, request for a reasoning first)
-WORDINGS: dict[str, tuple[str, str, str]] = {
-    "short": (_LEGEND, 'Reply: {"action": N}', 'Think, then reply: {"action": N}'),
-    "full": (
-        _FULL,
+# answer -> (request for the move alone, request for a reasoning first), in the full wording
+_ASKED: dict[str, tuple[str, str]] = {
+    "json": (
         'Answer with JSON only, like {"action": 0}.',
         'Think step by step in a sentence or two, then answer with JSON, like {"action": 0}.',
     ),
+    "letter": (
+        'Answer with your move only, a letter, like "Move: L".',
+        'Think step by step in a sentence or two, then answer with your move, a letter, like "Move: L".',
+    ),
 }
-ANSWER = '{"action":'
 
 
 @dataclass(frozen=True)
 class GridText:
     """One way to write a grid; ``reasoning`` asks for a short reasoning before the answer.
+
+    ``answer_form``: how the move is answered, ``json`` or ``letter``.
 
     >>> from workbench.worlds.grids.mazes import make_layout
     >>> layout = make_layout(5, 1.0, seed=2)
@@ -54,9 +60,25 @@ class GridText:
 
     reasoning: bool = False
     wording: str = "short"
+    answer_form: str = "json"
 
     def __post_init__(self) -> None:
         check_known(self.wording, WORDINGS, "wording")
+        check_known(self.answer_form, FORMS, "answer")
+
+    @property
+    def _form(self) -> Form:
+        return FORMS[self.answer_form]
+
+    @property
+    def lead(self) -> str:
+        """What all answers begin with."""
+        return self._form.lead
+
+    @property
+    def endings(self) -> list[str]:
+        """How an answer goes on behind ``lead`` to each move, as far as it tells them apart."""
+        return [self.answer(move).removeprefix(self.lead).removesuffix(self._form.close) for move in Move]
 
     def picture(self, layout: Layout, state: State) -> str:
         """The grid with its indices.  A key that is held is not shown; a door stays."""
@@ -71,43 +93,54 @@ class GridText:
 
     def prompt(self, layout: Layout, state: State) -> str:
         """The whole message: grid, rules, what to answer."""
-        rules, act, think = WORDINGS[self.wording]
-        return f"{self.picture(layout, state)}\n{rules}\n{think if self.reasoning else act}"
+        form = self._form
+        if self.wording == "short":
+            rules = _SHORT.format(moves=form.legend(" ", " "))
+            asked = f"{'Think, then reply' if self.reasoning else 'Reply'}: {form.asks}"
+        else:
+            rules, asked = _FULL.format(moves=form.legend(" = ", ", ")), _ASKED[self.answer_form][self.reasoning]
+        return f"{self.picture(layout, state)}\n{rules}\n{asked}"
 
     def answer(self, move: Move) -> str:
-        """The JSON of a move."""
-        return f"{ANSWER} {int(move)}}}"
+        """The answer of a move."""
+        return self._form.answer(move)
+
+    def find(self, said: str) -> Found | None:
+        """The first readable answer in what was said, or None.
+
+        Of JSON, tolerant of a move's name in place of its number, of single quotes, of quotes around the number, of
+        code fences and of other keys beside ``action``; a letter may be the move's name.
+        """
+        return next(self._form.find(said), None)
 
     def parse(self, completion: str) -> Move | None:
-        """The move of the last readable JSON answer in ``completion``, or None.
+        """The move of the first readable answer, or None."""
+        found = self.find(completion)
+        return found.move if found else None
 
-        Tolerant of a move's name in place of its number, of single quotes, of quotes around the number, of code
-        fences and of other keys beside ``action``.
+    def spoken(self, said: str) -> str:
+        """What was said up to the end of its answer; all of it where there is none.
+
+        >>> GridText().spoken('I go up. {"action": 2} Now the grid is')
+        'I go up. {"action": 2}'
         """
-        for text in reversed(re.findall(r"\{[^{}]*\}", completion)):
-            move = _move_of(text)
-            if move is not None:
-                return move
-        return None
+        found = self.find(said)
+        return said[: found.end] if found else said
+
+    def thought(self, said: str) -> str:
+        """What was said before an answer was begun; all of it where none was."""
+        found, begun = self.find(said), said.find(self.lead)
+        ends = [each for each in (found.begin if found else -1, begun) if each >= 0]
+        return said[: min(ends)].rstrip() if ends else said
 
 
-def _move_of(text: str) -> Move | None:
-    found = None
-    for candidate in (text, text.replace("'", '"')):
-        try:
-            found = json.loads(candidate).get("action")
-            break
-        except (ValueError, RecursionError):  # not JSON, or JSON with an endless number or nesting
-            continue
-    else:
-        match = re.fullmatch(r"\{\s*[\"']?action[\"']?\s*:\s*[\"']?(\w+)[\"']?\s*\}", text)
-        found = match[1] if match else None
-    if isinstance(found, bool) or not isinstance(found, int | str):
-        return None
-    name = str(found).strip().upper()
-    if name in Move.__members__:
-        return Move[name]
-    return Move(int(name)) if re.fullmatch(r"[0-3]", name) else None
+def wording_for(model: str) -> str:
+    """The wording that a model of this name or folder needs: its own for ``grid-agent``, in full for any other.
+
+    >>> wording_for("grid-agent"), wording_for("runs/grid-agent-cpu"), wording_for("smollm2-135m")
+    ('short', 'short', 'full')
+    """
+    return "short" if Path(model).name.startswith("grid-agent") else "full"
 
 
 def read_grid(text: str) -> tuple[Layout, State]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from workbench.errors import DataError, SpecError
+from workbench.worlds.grids.answers import FORMS
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.grids.mazes import GOAL_STRUCTURES, make_layout
 from workbench.worlds.grids.text import WORDINGS, GridText, read_grid
@@ -20,7 +22,7 @@ LAYOUTS = st.one_of(
     st.builds(make_layout, st.sampled_from([5, 7, 9, 15]), st.floats(0, 1), seed=SEEDS),
     st.builds(make_layout, st.integers(6, 15), structure=st.sampled_from(sorted(GOAL_STRUCTURES)), seed=SEEDS),
 )
-TEXTS = st.builds(GridText, st.booleans(), st.sampled_from(sorted(WORDINGS)))
+TEXTS = st.builds(GridText, st.booleans(), st.sampled_from(sorted(WORDINGS)), st.sampled_from(sorted(FORMS)))
 CORRIDOR = Layout(("#####", "#___#", "###_#", "#___#", "#####"), start=(1, 1), goal=(3, 1), key=(1, 2), door=(2, 3))
 
 
@@ -74,8 +76,12 @@ def test_reading_a_text_without_a_grid_raises_one_line() -> None:
 
 @given(st.sampled_from(list(Move)), st.text(st.characters(codec="ascii"), max_size=60), TEXTS)
 def test_a_written_answer_is_read_back_whatever_was_thought_before(move: Move, thought: str, text: GridText) -> None:
-    assert json.loads(text.answer(move)) == {"action": move}
-    assert text.parse(thought.replace("{", "") + "\n" + text.answer(move)) is move
+    thought = re.sub("[{:]", "", thought) + " so I go"  # nothing that is an answer itself
+    assert text.parse(f"{thought}\n{text.answer(move)}") is move
+    assert (
+        text.parse(f"{thought}\n{text.answer(move)}\n{text.answer(Move((move + 1) % 4))}") is move
+    )  # the first counts
+    assert text.answer_form != "json" or json.loads(text.answer(move)) == {"action": move}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +102,7 @@ def test_a_written_answer_is_read_back_whatever_was_thought_before(move: Move, t
         ("{action: 2}", Move.UP),
         ("{action: up}", Move.UP),
         ('{"action": 1, "why": "it\'s near"}', Move.RIGHT),
-        ('{"action": 0} or rather {"action": 1}', Move.RIGHT),
+        ('{"action": 0} or rather {"action": 1}', Move.LEFT),
         ('{"action": 1} {"action": perhaps}', Move.RIGHT),
         ('{"action": 2} {"note": 1}', Move.UP),
     ],

@@ -32,7 +32,7 @@ GridInterventions = Sequence[Intervention] | Callable[[Sequence[int]], Sequence[
 PROBABILITIES = [f"p_{int(move)}" for move in Move]
 COLUMNS = [
     "layout", "rollout", "step", "row", "column", "has_key", "distance", "move", "optimal", "bumped", "valid",
-    "attempts", *PROBABILITIES, "completion",
+    "attempts", *PROBABILITIES, "outside_mass", "completion",
 ]  # fmt: skip
 _NO_MOVE = -1
 
@@ -62,7 +62,8 @@ def play_grids(
     Columns: ``layout`` (index into ``layouts``), ``rollout``, ``step``; where the agent stood: ``row``, ``column``,
     ``has_key``, ``distance`` to the goal; ``move`` (-1: none could be read, the agent stays), ``optimal`` (whether it
     is in A*), ``bumped`` (a move that changed nothing), ``valid``, ``attempts``, ``p_0``..``p_3`` (NaN for an agent
-    that samples), ``completion`` (empty for an oracle).  Episodes depend on ``seed`` and the layout, not its index.
+    that samples), ``outside_mass`` (the model's probability of answering what is no move; NaN likewise, and for an
+    oracle), ``completion`` (empty for an oracle).  Episodes depend on ``seed`` and the layout, not its index.
 
     ``interventions`` act alike on every decision.  Given as a function, it is called for every batch with the layout
     indices of its decisions and returns interventions whose rows are these.  Raises :class:`DataError` without
@@ -122,31 +123,34 @@ def _decider(
         given = interventions(rows) if callable(interventions) else interventions
         return player.decide(places(episodes), seeds(episodes), given)
 
-    if isinstance(player, GridAgent) and (not player.exact or callable(interventions)):
+    if isinstance(player, GridAgent) and (not player.exact or player.text.reasoning or callable(interventions)):
         return agent_decides
-    known: dict[tuple[int, State], np.ndarray] = {}
+    known: dict[tuple[int, State], tuple[np.ndarray, float]] = {}
 
     def policy_decides(episodes: list[_Episode]) -> list[GridDecision]:
         keys = [(e.layout, e.state) for e in episodes]
         new = [key for key in dict.fromkeys(keys) if key not in known]
         known.update(zip(new, _ask(player, [(layouts[i], s) for i, s in new], interventions), strict=True))
-        table = np.stack([known[key] for key in keys])
+        table = np.stack([known[key][0] for key in keys])
         write = player.text.answer if isinstance(player, GridAgent) else lambda move: ""
         moves = map(Move, draw_moves(table, seeds(episodes)).tolist())
-        return [GridDecision(move, write(move), 1, p, [], []) for move, p in zip(moves, table, strict=True)]
+        return [
+            GridDecision(move, write(move), 1, known[key][0], [], [], known[key][1])
+            for move, key in zip(moves, keys, strict=True)
+        ]
 
     return policy_decides
 
 
-def _ask(player: Player, places: list[Place], interventions: GridInterventions) -> np.ndarray:
-    """Probabilities [places, 4]."""
+def _ask(player: Player, places: list[Place], interventions: GridInterventions) -> list[tuple[np.ndarray, float]]:
+    """The probabilities [4] and the mass outside of them at each place."""
     if isinstance(player, GridAgent):
         assert not callable(interventions)
-        return player.probabilities(places, interventions)
+        return list(zip(*player.weighed(places, interventions), strict=True))
     found = [np.asarray(player(layout, state), dtype=np.float64) for layout, state in places]
     if any(p.shape != (len(Move),) or (p < 0).any() or not np.isclose(p.sum(), 1) for p in found):
         raise DataError("a policy must return the probabilities of the four moves: [4], not negative, sum 1")
-    return np.array(found)
+    return [(p, math.nan) for p in found]
 
 
 def _advance(episode: _Episode, layout: Layout, decision: GridDecision) -> dict[str, Any]:
@@ -158,7 +162,8 @@ def _advance(episode: _Episode, layout: Layout, decision: GridDecision) -> dict[
     row |= {"row": state.cell[0], "column": state.cell[1], "has_key": state.has_key}
     row |= {"distance": layout.distance(state), "move": _NO_MOVE if move is None else int(move)}
     row |= {"optimal": move in layout.optimal_moves(state), "bumped": move is not None and after == state}
-    row |= {"valid": move is not None, "attempts": decision.attempts, "completion": decision.completion}
+    row |= {"valid": move is not None, "attempts": decision.attempts, "outside_mass": decision.outside_mass}
+    row |= {"completion": decision.completion}
     row |= dict(zip(PROBABILITIES, p.tolist(), strict=True))
     episode.state, episode.step = after, episode.step + 1
     episode.over = after.cell == layout.goal or episode.step >= episode.limit

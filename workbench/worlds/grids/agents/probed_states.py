@@ -7,7 +7,6 @@ The tokens are those of the completion's text, encoded again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,10 +25,11 @@ from workbench.worlds.grids.agents.agent import GridAgent, Place
 from workbench.worlds.grids.agents.play import places_of, play_grids, transcripts_of
 from workbench.worlds.grids.maze_sets import MazeSpec, probe_layouts
 from workbench.worlds.grids.probes.plan import next_moves
-from workbench.worlds.grids.text import GridText
+from workbench.worlds.grids.text import GridText, wording_for
 from workbench.worlds.moves import Move
 
 POSITIONS = ("pre", "post")
+_JSON = GridText()
 _AT_ONCE = 2**31  # bytes of activations read in one go
 
 
@@ -58,11 +58,10 @@ class ProbedStates:
 
 
 def agent_of(model: LanguageModel, spec: MazeSpec, mode: str) -> GridAgent:
-    """The agent that answers in this mode; directly, its move probabilities are exact."""
-    text = GridText(reasoning=mode == "reasoning", wording=spec.wording)
-    return GridAgent(
-        model, text, spec.temperature, spec.top_p, spec.max_new_tokens, spec.attempts, exact=mode == "direct"
-    )
+    """The agent that answers in this mode, ``direct`` or ``reasoning``."""
+    text = GridText(mode == "reasoning", spec.wording or wording_for(model.name), spec.answer)
+    exact = spec.forced if text.reasoning else spec.exact
+    return GridAgent(model, text, spec.temperature, spec.top_p, spec.max_new_tokens, spec.attempts, exact)
 
 
 def play_states(model: LanguageModel, spec: MazeSpec, progress: bool = False) -> pd.DataFrame:
@@ -74,7 +73,9 @@ def play_states(model: LanguageModel, spec: MazeSpec, progress: bool = False) ->
     layouts = probe_layouts(spec)
     agent = agent_of(model, spec, "reasoning")
     steps = play_grids(agent, layouts.layouts, spec.probe_rollouts, spec.seed, progress=progress)
-    reasoning = [reasoning_tokens(model, tokens) for _, tokens in transcripts_of(agent, steps, layouts.layouts)]
+    reasoning = [
+        reasoning_tokens(model, tokens, agent.text) for _, tokens in transcripts_of(agent, steps, layouts.layouts)
+    ]
     steps = layouts.label(steps.assign(reasoning=reasoning))
     steps = steps[steps["valid"]].reset_index(drop=True)
     # Before steps with a short reasoning go: their moves belong to the plans of the steps before them.
@@ -82,27 +83,26 @@ def play_states(model: LanguageModel, spec: MazeSpec, progress: bool = False) ->
     readable = steps["reasoning"].str.len() >= spec.tokens
     if not readable.any():
         raise DataError(
-            f"{model.name}: no answer had {spec.tokens} tokens of reasoning and then a move as JSON, so there is"
-            " nothing to probe: raise max_new_tokens, lower tokens, or set modes to direct"
+            f"{model.name}: no answer had {spec.tokens} tokens of reasoning and then a move, so there is nothing to"
+            " probe: set forced, raise max_new_tokens, lower tokens, or set modes to direct"
         )
     return steps[readable].reset_index(drop=True)
 
 
-def reasoning_tokens(model: LanguageModel, completion: Sequence[int]) -> list[int]:
-    """The tokens before the one in which the answer begins, the last JSON that names a move; none without an answer.
+def reasoning_tokens(model: LanguageModel, completion: Sequence[int], text: GridText = _JSON) -> list[int]:
+    """The tokens before the one in which the answer begins; none without an answer.
 
     >>> from workbench.models.tiny import tiny_model
     >>> model = tiny_model()
     >>> model.decode(reasoning_tokens(model, model.encode_continuation('a b {"c": 1} d{"action": 2}')))
     'a b {"c": 1} d'
     """
-    tokens, text = list(completion), GridText()
-    said = model.decode(tokens)
-    starts = [found.start() for found in re.finditer(r"\{[^{}]*\}", said) if text.parse(found[0]) is not None]
-    if not starts:
+    tokens = list(completion)
+    found = text.find(model.decode(tokens))
+    if found is None:
         return []
-    # The token that holds the brace is the last of the shortest beginning whose text reaches beyond it.
-    length = next(k for k in range(1, len(tokens) + 1) if len(model.decode(tokens[:k])) > starts[-1])
+    # The token that holds the answer's first letter is the last of the shortest beginning whose text reaches beyond it.
+    length = next(k for k in range(1, len(tokens) + 1) if len(model.decode(tokens[:k])) > found.begin)
     return tokens[: length - 1]
 
 

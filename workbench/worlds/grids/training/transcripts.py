@@ -17,7 +17,7 @@ from workbench.models.tokenizers import word_tokenizer
 from workbench.training.recipes import Target, Transcripts, padded
 from workbench.worlds.grids.layouts import Layout, State
 from workbench.worlds.grids.mazes import make_layout
-from workbench.worlds.grids.text import ANSWER, GridText
+from workbench.worlds.grids.text import GridText
 from workbench.worlds.moves import Move
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def teach(layout: Layout, state: State, reasoning: bool, rng: np.random.Generato
         best = layout.optimal_moves(state)
         first = best[rng.integers(len(best))]
     assert first is not None, "a state without a way to the goal teaches nothing"
-    pieces += [Piece(ANSWER, FORM), Piece(f" {int(first)}", DECISION, first, best), Piece("}", FORM)]
+    pieces += [Piece(GridText().lead, FORM), Piece(f" {int(first)}", DECISION, first, best), Piece("}", FORM)]
     return pieces
 
 

@@ -58,6 +58,38 @@ def test_exact_probabilities_are_the_softmax_of_hugging_face_logits(exact, place
     assert np.ptp(table, axis=0).max() > 0.05  # the places differ, or this tests little
 
 
+def test_the_mass_outside_the_answers_is_what_hugging_face_gives_to_no_digit(exact, places) -> None:
+    model = exact.model
+    tokens = exact.prompt(*places[0]) + model.tokenizer('{"action":', add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        p = model.backend.hf_model(torch.tensor([tokens])).logits[0, -1].double().softmax(-1)
+    digits = model.tokenizer.convert_tokens_to_ids([f" {k}" for k in range(4)])
+    table, outside = replace(exact, temperature=0.3, top_p=0.6).weighed(places)  # of the model as it is
+    assert outside[0] == pytest.approx(1 - float(p[digits].sum()), abs=2e-5) and 0.5 < outside.min() < 1
+    assert exact.decide(places[:1], [0])[0].outside_mass == pytest.approx(outside[0], abs=1e-5)
+
+
+def test_an_answer_is_forced_behind_a_reasoning_and_scored_there(grid_model, places) -> None:
+    agent = GridAgent(grid_model, GridText(reasoning=True), exact=True, max_new_tokens=6, temperature=1.0, top_p=1.0)
+    for place, decision in zip(places, agent.decide(places[:3], [1, 2, 3]), strict=False):
+        thought = decision.completion.removesuffix("\n" + agent.text.answer(decision.move))
+        assert thought != decision.completion and agent.text.find(thought) is None
+        said = grid_model.encode_continuation(thought + '\n{"action":', after=agent.prompt(*place))
+        with torch.no_grad():
+            logits = grid_model.backend.hf_model(torch.tensor([agent.prompt(*place) + said])).logits[0, -1].double()
+        digits = grid_model.tokenizer.convert_tokens_to_ids([f" {k}" for k in range(4)])
+        np.testing.assert_allclose(decision.probabilities, logits[digits].softmax(-1), atol=2e-5)
+        assert decision.outside_mass == pytest.approx(1 - float(logits.softmax(-1)[digits].sum()), abs=2e-5)
+
+
+def test_what_follows_an_answer_is_cut_and_not_drawn(scripted, places) -> None:
+    model = scripted(lambda prompt, seed: GOOD + " Now the grid is")
+    model.encode_continuation = lambda text, after: [len(text)]
+    decision = GridAgent(model, GridText(reasoning=True)).decide([places[0]], [1])[0]
+    assert decision.completion == GOOD and decision.tokens == [len(GOOD)]
+    assert model.calls[0][2]["stop"] == ['{"action": 0}', '{"action": 1}', '{"action": 2}', '{"action": 3}']
+
+
 def test_temperature_zero_takes_the_likeliest_move(exact, places) -> None:
     table = replace(exact, temperature=0).probabilities(places)
     best = [_answer_logits(exact.model, exact.prompt(*place)).argmax() for place in places]
@@ -166,8 +198,6 @@ def test_exact_probabilities_are_steered_where_sampling_is(exact, places) -> Non
 
 
 def test_mistakes_are_named(grid_model, exact, places) -> None:
-    with pytest.raises(SpecError, match="reasoning=False"):
-        GridAgent(grid_model, GridText(reasoning=True), exact=True)
     with pytest.raises(SpecError, match="reasoning=False"):
         GridAgent(grid_model, GridText(reasoning=True)).probabilities(places[:1])
     with pytest.raises(SpecError, match="attempts=0"):
