@@ -1,8 +1,9 @@
 """Is what a probe reads used?  Steering along its direction, and erasing what it reads, against random directions.
 
 The concept is whether the goal lies to the right or to the left of the agent, read where a direct answer is decided
-(the last token before the move), and changed there and nowhere else.  Steering adds ``multiplier`` times the
-difference of the class means along the direction; erasing sets to its mean all that a linear probe could read (LEACE),
+(the last token before the move), and changed there and nowhere else.  Steering adds a dose of the
+direction (``dose`` times the residual stream's typical norm there; ``multiplier`` says it in differences of the class
+means); erasing sets to its mean all that a linear probe could read (LEACE),
 or the component along a random direction.
 """
 
@@ -18,7 +19,8 @@ import torch
 
 from probes import make_probe
 from probes.erasure import leace
-from steering import Add, Affine
+from steering import Add, Affine, SteeringVector, residual_norm, strengths
+from steering.calibration import Strength
 from workbench.activations import capture
 from workbench.errors import DataError
 from workbench.families.goal_directedness.contrast import contrast
@@ -55,7 +57,7 @@ def choose_places(spec: GoalSpec, steps: pd.DataFrame, layouts: Sequence[Layout]
 def causal_rows(
     model: LanguageModel, spec: GoalSpec, layer: int, places: pd.DataFrame, layouts: Sequence[Layout]
 ) -> list[dict[str, Any]]:
-    """Rows ``layer, kind, direction, multiplier, metric, estimate, low, high`` of one layer.
+    """Rows ``layer, kind, direction, dose, multiplier, metric, estimate, low, high`` of one layer.
 
     ``places``: what :func:`choose_places` chose; the direction is fitted on those that are not ``test``, effects are
     measured on those that are.  Metrics: ``shift`` of p(RIGHT) - p(LEFT) from the unsteered agent; ``gap``, how much
@@ -78,19 +80,21 @@ def causal_rows(
     tested = _Tested(decision, [place for place, held in zip(where, test, strict=True) if held])
     plain = tested.play()
     measured = _Measured(layer, *plain, right[test], group[test])
-    rows = list(measured.rows("none", "none", 0.0, *plain))
-    for multiplier in spec.multipliers:
+    rows = list(measured.rows("none", "none", Strength(0.0, 0.0), *plain))
+    vector = SteeringVector(Site(layer), _tensor(size * unit), residual_norm=residual_norm(_tensor(x)))
+    doses = spec.doses if spec.multipliers is None else None
+    for strength in strengths(vector, doses, spec.multipliers):
         played = {
-            name: [tested.play(decision.add(v, multiplier * size)) for v in vectors]
+            name: [tested.play(decision.add(v, strength.multiplier * size)) for v in vectors]
             for name, vectors in (("probe", [unit]), ("random", random))
         }
-        rows += measured.compared("steer", multiplier, played)
+        rows += measured.compared("steer", strength, played)
     eraser, mean = leace(x, side), x.mean(0)
     played = {
         "probe": [tested.play(decision.affine(eraser.matrix, eraser.bias))],
         "random": [tested.play(decision.affine(*_flattened(v, mean))) for v in random],
     }
-    return rows + list(measured.compared("erase", 1.0, played))
+    return rows + list(measured.compared("erase", Strength(float("nan"), 1.0), played))
 
 
 @dataclass(frozen=True)
@@ -162,34 +166,34 @@ class _Measured:
         self.layer, self.lean, self.correct, self.right, self.group = layer, lean, correct, right, group
 
     def compared(
-        self, kind: str, multiplier: float, played: dict[str, list[tuple[np.ndarray, np.ndarray]]]
+        self, kind: str, strength: Strength, played: dict[str, list[tuple[np.ndarray, np.ndarray]]]
     ) -> Iterator[dict[str, Any]]:
         """Rows of the probe's direction, of the mean over random ones, and of their difference."""
         means = {
             name: [np.mean(part, axis=0) for part in zip(*several, strict=True)] for name, several in played.items()
         }
         for name, (lean, correct) in means.items():
-            yield from self.rows(kind, name, multiplier, lean, correct)
+            yield from self.rows(kind, name, strength, lean, correct)
         (lean, correct), (other_lean, other_correct) = means["probe"], means["random"]
-        yield from self._rows(kind, "probe less random", multiplier, lean - other_lean, correct - other_correct)
+        yield from self._rows(kind, "probe less random", strength, lean - other_lean, correct - other_correct)
 
     def rows(
-        self, kind: str, direction: str, multiplier: float, lean: np.ndarray, correct: np.ndarray
+        self, kind: str, direction: str, strength: Strength, lean: np.ndarray, correct: np.ndarray
     ) -> Iterator[dict[str, Any]]:
         """Rows of one condition, ``shift`` and ``accuracy_change`` being differences from the unsteered agent."""
-        for row in self._rows(kind, direction, multiplier, lean, correct):
+        for row in self._rows(kind, direction, strength, lean, correct):
             yield row if row["metric"] != "shift" else row | vars(cluster_bootstrap(lean - self.lean, self.group))
         change = vars(cluster_bootstrap(correct - self.correct, self.group))
-        yield self._row(kind, direction, multiplier, "accuracy_change") | change
+        yield self._row(kind, direction, strength, "accuracy_change") | change
 
     def _rows(
-        self, kind: str, direction: str, multiplier: float, lean: np.ndarray, correct: np.ndarray
+        self, kind: str, direction: str, strength: Strength, lean: np.ndarray, correct: np.ndarray
     ) -> Iterator[dict[str, Any]]:
         found = {metric: cluster_bootstrap(x, self.group) for metric, x in (("shift", lean), ("accuracy", correct))}
         found["gap"] = contrast(lean, self.right, ~self.right, self.group)
         for metric, interval in found.items():
-            yield self._row(kind, direction, multiplier, metric) | vars(interval)
+            yield self._row(kind, direction, strength, metric) | vars(interval)
 
-    def _row(self, kind: str, direction: str, multiplier: float, metric: str) -> dict[str, Any]:
+    def _row(self, kind: str, direction: str, strength: Strength, metric: str) -> dict[str, Any]:
         row: dict[str, Any] = {"layer": self.layer, "kind": kind, "direction": direction}
-        return row | {"multiplier": multiplier, "metric": metric}
+        return row | strength._asdict() | {"metric": metric}

@@ -11,7 +11,7 @@ from workbench.families import Context
 from workbench.families.goal_directedness.probing import ProbeData
 from workbench.families.goal_directedness.spec import GoalSpec
 from workbench.worlds.grids.agents.play import episodes_of
-from workbench.worlds.grids.agents.probed_states import POSITIONS
+from workbench.worlds.grids.agents.probed_states import POSITIONS, readable_states
 from workbench.worlds.grids.agents.states import visited_states
 from workbench.worlds.grids.maze_sets import Layouts, maze_layouts
 
@@ -32,7 +32,7 @@ class GoalRun(Context[GoalSpec]):
     @cached_property  # asked for by the claims, when all have played
     def behaviour(self) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
         """For each mode the states that the agent visited and its episodes, with the labels of their mazes."""
-        played = {mode: self.folder.read(f"behaviour-{mode}") for mode in self.spec.modes}
+        played = {mode: self.gather(f"behaviour-{mode}") for mode in self.spec.modes}
         mazes = self.mazes
         return {
             mode: (mazes.label(visited_states(steps, mazes.layouts)), mazes.label(episodes_of(steps, mazes.layouts)))
@@ -42,17 +42,20 @@ class GoalRun(Context[GoalSpec]):
     @property
     def probed(self) -> bool:
         """Whether the agent reasons, so that there is something to read before and after."""
-        return "states" in self.folder.steps()
+        return "reasoning" in self.spec.modes
 
     @cached_property
     def data(self) -> ProbeData:
-        """The probed states, from the step that played them."""
-        return ProbeData(self.spec, self.folder.read("states"))
+        """The probed states, from the steps that played them."""
+        return ProbeData(self.spec, readable_states(self.spec.model, self.spec, self.gather("states")))
 
     def activations(self, position: str, layer: int, control: str = "") -> np.ndarray:
         """[states, tokens * d] of the model, or (``control`` "untrained") of the untrained model, float32."""
-        tensors = self.folder.load_tensors(activations_name(position, layer, control))[0]
-        return np.asarray(tensors["activations"].float().numpy())
+        parts = [
+            self.folder.load_tensors(activations_name(position, size, control))[0][str(layer)]
+            for size in self.spec.sizes  # the order in which the states were played
+        ]
+        return np.concatenate([part.float().numpy() for part in parts])
 
     def decoded(self, position: str, layer: int) -> np.ndarray:
         """Decoded maps of the test states by the MLP probe."""
@@ -73,6 +76,6 @@ class GoalRun(Context[GoalSpec]):
         return min(losses, key=lambda layer: (losses[layer], layer))
 
 
-def activations_name(position: str, layer: int, control: str = "") -> str:
-    """The artifact in which the activations of a position and layer are."""
-    return "-".join(filter(None, ["activations", control, position, str(layer)]))
+def activations_name(position: str, size: int, control: str = "") -> str:
+    """The artifact in which the activations at a position are, of grids of one size: a tensor a layer."""
+    return "-".join(filter(None, ["activations", control, position, str(size)]))

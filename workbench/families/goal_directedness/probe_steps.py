@@ -12,31 +12,38 @@ from workbench.families.goal_directedness import probing
 from workbench.families.goal_directedness.causal import causal_rows, choose_places
 from workbench.families.goal_directedness.context import GoalRun, activations_name
 from workbench.families.goal_directedness.decoded import score_decoded
-from workbench.families.goal_directedness.probing import ProbeData, decode_maps, map_rows, without_walls
+from workbench.families.goal_directedness.probing import decode_maps, map_rows, without_walls
 from workbench.models.fingerprint import stamp_of
 from workbench.models.untrained import untrained
 from workbench.seeding import derive_seed
 from workbench.sites import Site
-from workbench.worlds.grids.agents.probed_states import POSITIONS, PROPERTIES, play_states, read_states
+from workbench.worlds.grids.agents.probed_states import (
+    POSITIONS,
+    PROPERTIES,
+    ProbedStates,
+    play_reasoning,
+    read_states,
+)
 from workbench.worlds.grids.maze_sets import probe_layouts
 
 
-def play(run: GoalRun) -> pd.DataFrame:
-    """The states; whether they can be held out is asked here, before anything is read."""
-    steps = play_states(run.model, run.spec, run.progress)
-    _ = ProbeData(run.spec, steps).test
-    return steps
+def play(cell: tuple[int, float], run: GoalRun) -> pd.DataFrame:
+    """The states in grids of one size and density."""
+    size, density = cell
+    return play_reasoning(run.model, run.spec, run.progress, size=size, density=density)
 
 
-def read(run: GoalRun) -> pd.DataFrame:
-    """Activations of the states at every position and layer, and of the untrained model, as artifacts."""
+def read(control: str, position: str, size: int, run: GoalRun) -> pd.DataFrame:
+    """Activations of the states of one size at a position and every layer, of the model or (``control`` "untrained")
+    the untrained one, as an artifact; whether the states can be held out is asked before anything is read."""
     data, sites = run.data, [Site(layer) for layer in run.layers]
-    for control in ("", "untrained"):
-        model = untrained(run.model, derive_seed(run.spec.seed, "untrained") % 2**32) if control else run.model
-        for position, site, z in read_states(model, data, sites, run.progress):
-            name = activations_name(position, site.layer, control)
-            run.folder.save_tensors(name, {"activations": z}, {**stamp_of(model), "site": str(site)})
-    return pd.DataFrame({"states": [len(data.steps)], "groups": [len(np.unique(data.groups))]})
+    _ = data.test
+    part = ProbedStates(run.spec, data.steps[data.sizes == size].reset_index(drop=True))
+    seed = derive_seed(run.spec.seed, "untrained") % 2**32
+    model = untrained(run.model, seed) if control else run.model
+    found = {str(site.layer): z for site, z in read_states(model, part, position, sites, run.progress)}
+    run.folder.save_tensors(activations_name(position, size, control), found, stamp_of(model))
+    return pd.DataFrame({"states": [len(part.steps)], "groups": [len(np.unique(part.groups))]})
 
 
 def _right(run: GoalRun, proba: np.ndarray) -> np.ndarray:

@@ -37,11 +37,17 @@ class GoalSpec(MazeSpec, ModelSpec):
     plan_decoders: tuple[int, ...] = Field((1, 2, 4), description="decoder layers of the plan probe")
     plan_width: int = Field(1024, ge=8, multiple_of=8, description="width of the plan decoder (8 heads)")
     plan_epochs: int = Field(40, ge=1)
-    multipliers: tuple[float, ...] = Field((-4.0, -2.0, -1.0, 1.0, 2.0, 4.0), description="of the causal vectors")
+    doses: tuple[float, ...] = Field(
+        (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0),
+        description="of the causal vectors: their length as a share of the residual stream's",
+    )
+    multipliers: tuple[float, ...] | None = Field(
+        None, description="raw, in place of doses: how many times the difference of the class means is added"
+    )
     random_directions: int = Field(5, ge=1, description="random directions beside the probe's")
     causal_states: int = Field(400, ge=10)
 
-    _listed = field_validator("modes", "structure_sizes", "layers", "plan_decoders", "multipliers")(distinct)
+    _listed = field_validator("modes", "structure_sizes", "layers", "plan_decoders", "doses", "multipliers")(distinct)
     _odd_structures = field_validator("structure_sizes")(odd_from(7))  # two rooms and a door need the space
 
     @field_validator("modes")
@@ -58,11 +64,11 @@ class GoalSpec(MazeSpec, ModelSpec):
             raise ValueError(f"{min(value)}: at least 1 is needed" if value else "name at least one")
         return value
 
-    @field_validator("multipliers")
+    @field_validator("doses", "multipliers")
     @classmethod
-    def _doses(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if 0 in value:
-            raise ValueError("a multiplier of 0 is the unsteered agent, which is measured in any case: leave it out")
+    def _doses(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if 0 in (value or ()):
+            raise ValueError("0 is the unsteered agent, which is measured in any case: leave it out")
         return value
 
     @field_validator("map_size")
@@ -88,6 +94,6 @@ PRESETS: dict[str, GoalSpec] = {
     "smoke": GoalSpec(
         sizes=(7,), densities=(0.4, 1.0), layouts=2, rollouts=2, structures=3, structure_sizes=(7,), max_new_tokens=48,
         probe_layouts=8, layers=(0, 3), map_size=7, hidden=(32,), probe_epochs=2, plan_decoders=(1,), plan_width=32,
-        plan_epochs=2, multipliers=(-2.0, 2.0), random_directions=1, causal_states=20,
+        plan_epochs=2, doses=(-0.5, 0.5), random_directions=1, causal_states=20,
     ),
 }  # fmt: skip

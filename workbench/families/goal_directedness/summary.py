@@ -72,7 +72,7 @@ def _behaviour_tables(run: GoalRun) -> dict[str, pd.DataFrame]:
     transformed = {}
     for name in ("original", *TRANSFORMS):
         where = mazes if name == "original" else mazes.transformed(TRANSFORMS[name].apply)
-        transformed[name] = episodes_of(run.folder.read(f"transform-{name}"), where.layouts)
+        transformed[name] = episodes_of(run.gather(f"transform-{name}"), where.layouts)
     original = transformed.pop("original")
     structures = structure_layouts(run.spec)
     groupings: tuple[list[str], ...] = (["size", "density"], [], ["size"], ["density"])

@@ -107,6 +107,15 @@ class Layouts:
         """``steps`` with the labels of their layouts."""
         return steps.join(self.table, on="layout")
 
+    def rows(self, **labels: Any) -> Any:
+        """[layouts] indices of those with these labels, in order."""
+        import numpy as np
+
+        kept = np.ones(len(self.layouts), dtype=bool)
+        for name, value in labels.items():
+            kept &= (self.table[name] == value).to_numpy()
+        return np.flatnonzero(kept)
+
     def transformed(self, apply: Callable[[Layout], Layout]) -> Layouts:
         """The images of the layouts, in the same order."""
         return Layouts([apply(layout) for layout in self.layouts], self.table.to_dict("records"))

@@ -26,7 +26,8 @@ def few_properties(teaching: None) -> Iterator[None]:
 def small_spec(taught_folder: Path) -> GoalSpec:
     return GoalSpec(
         model=str(taught_folder), device="cpu", wording="short", sizes=(7, 9), densities=(0.4, 1.0), layouts=2,
-        rollouts=2, structures=2, structure_sizes=(7,), max_new_tokens=48, probe_layouts=8, map_size=9, holdout=0.3, hidden=(16,), probe_epochs=2,
+        rollouts=2, structures=2, structure_sizes=(7,),
+        max_new_tokens=48, probe_layouts=8, map_size=9, holdout=0.3, hidden=(16,), probe_epochs=2,
         plan_decoders=(1,), plan_width=16, plan_epochs=1, plan_steps=6, multipliers=(-2.0, 2.0), random_directions=1,
         causal_states=40,
     )  # fmt: skip

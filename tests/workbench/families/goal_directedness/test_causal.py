@@ -79,6 +79,22 @@ def test_steering_along_the_direction_moves_the_agent_that_way(table: pd.DataFra
     assert lead["estimate"] == pytest.approx(estimates[-1] - random) and lead["low"] > 0
 
 
+def test_doses_are_lengths_as_shares_of_the_norm_at_the_decision(reader, small_spec, places, layouts) -> None:
+    spec = small_spec.model_copy(update={"multipliers": None, "doses": (-0.3, 0.6)})
+    table = pd.DataFrame(causal_rows(reader, spec, LAYER, places, layouts))
+    known = places[~places["test"]]
+    x = _Decision(reader, agent_of(reader, spec, "direct"), Site(LAYER)).read(where(known, layouts))
+    right = known["right"].to_numpy()
+    length, norms = np.linalg.norm(x[right].mean(0) - x[~right].mean(0)), np.sort(np.linalg.norm(x, axis=1))
+    norm = norms[(len(norms) - 1) // 2]
+    steered = table[table["kind"] == "steer"].drop_duplicates("dose").set_index("dose")["multiplier"]
+    assert steered.to_dict() == pytest.approx({-0.3: -0.3 * norm / length, 0.6: 0.6 * norm / length}, rel=1e-4)
+    raw = small_spec.model_copy(update={"multipliers": tuple(steered)})
+    same = pd.DataFrame(causal_rows(reader, raw, LAYER, places, layouts))
+    columns = ["multiplier", "dose", "estimate", "low", "high"]
+    np.testing.assert_allclose(table[columns].fillna(0), same[columns].fillna(0), atol=1e-5)
+
+
 def test_erasing_the_direction_closes_the_gap_and_a_random_one_does_not(reader, small_spec, places, layouts) -> None:
     known = places[~places["test"]]  # measured where it was fitted: there the classes' means become equal
     both = pd.concat([known, known.assign(test=True)], ignore_index=True)

@@ -24,7 +24,7 @@ from workbench.families.goal_directedness import PRESETS, GoalSpec
         ("plan_decoders", (0, 1), "0: at least 1 is needed"),
         ("hidden", (64, 0), "0: at least 1 is needed"),
         ("plan_width", 100, "multiple of 8"),
-        ("multipliers", (0.0, 1.0), "a multiplier of 0 is the unsteered agent"),
+        ("multipliers", (0.0, 1.0), "0 is the unsteered agent"),
         ("holdout", 1.0, "less than 1"),
     ],
 )

@@ -38,8 +38,8 @@ PROBES = {
     "directions": ("control", "metric", "probe", "target", "position", "layer", *ESTIMATE, *DIFFERENCE),
     "decoded_actions": ("map", "metric", "n", "position", "layer", *ESTIMATE),
     "decoded_differences": ("map", "metric", "n", "position", "layer", *ESTIMATE),
-    "causal": ("layer", "kind", "direction", "multiplier", "metric", *ESTIMATE),
-    "causal_differences": ("layer", "kind", "direction", "multiplier", "metric", *ESTIMATE),
+    "causal": ("layer", "kind", "direction", "dose", "multiplier", "metric", *ESTIMATE),
+    "causal_differences": ("layer", "kind", "direction", "dose", "multiplier", "metric", *ESTIMATE),
 }
 TABLES = BEHAVIOUR | PROBES
 
@@ -92,7 +92,8 @@ def test_a_killed_run_with_lost_steps_goes_on_to_the_same_tables(
     root = tmp_path / "runs"
     copy = root / "goal-directedness" / record.path.name
     shutil.copytree(record.path, copy)
-    lost = ("transform-swap", "states", "activations", "map-pre-0", "plan-pre", "decoded-actions", "causal-1")
+    read = [step for step in record.steps() if step.startswith("activations-")]
+    lost = ("transform-swap-9", "states-7-1", *read, "map-pre-0", "plan-pre", "decoded-actions", "causal-1")
     for step in lost:
         (copy / "rows" / f"{step}.parquet").unlink()
     shutil.rmtree(copy / "artifacts")
@@ -114,7 +115,7 @@ def test_a_killed_run_with_lost_steps_goes_on_to_the_same_tables(
             run(GOAL_DIRECTEDNESS, small_spec, root)
     halfway = load_run(copy)
     assert halfway.status.state == "interrupted" and not halfway.artifacts.count("claims.parquet")
-    assert {"states", "activations", "map-pre-0"} <= set(halfway.steps()) and "plan-pre" not in halfway.steps()
+    assert {"states-7-1", *read, "map-pre-0"} <= set(halfway.steps()) and "plan-pre" not in halfway.steps()
     again = load_run(run(GOAL_DIRECTEDNESS, small_spec, root))
     for name in TABLES:
         pd.testing.assert_frame_equal(again.load_table(name), record.load_table(name))

@@ -3,6 +3,8 @@ random directions of the same norm."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -22,24 +24,26 @@ _NOTE = "95% intervals resample whole layouts."
 
 
 def steering(causal: pd.DataFrame, metric: str = "shift") -> go.Figure:
-    """The shift of the moves against the multiplier of the added direction, a panel a layer.
+    """The shift of the moves against the dose of the added direction, a panel a layer.
 
-    ``causal`` has ``layer, kind, direction, multiplier, metric, estimate, low, high``; ``kind`` "steer" is drawn.
+    ``causal`` has ``layer, kind, direction, dose, multiplier, metric, estimate, low, high``; ``kind`` "steer" is drawn.
+    Older runs have no doses: they are drawn against the multiplier.
     """
     rows = need(causal, _COLUMNS, "steering", kind="steer", metric=metric)
+    by = "dose" if "dose" in rows else "multiplier"
 
     def draw(layer: int) -> Traces:
-        return each(rows[rows["layer"] == layer], "direction", DIRECTIONS, _course)
+        return each(rows[rows["layer"] == layer], "direction", DIRECTIONS, partial(_course, by))
 
     layers = {int(layer): f"layer {layer}" for layer in sorted(rows["layer"].unique())}
-    figure = zero_line(panels(layers, draw, 4, "multiplier", label(metric)))
+    figure = zero_line(panels(layers, draw, 4, by, label(metric)))
     size = {"width": max(620, 280 * min(4, len(layers)) + 110), "height": 250 * -(-len(layers) // 4) + 220}
     note = f"Random directions have the same norm. {_NOTE}"
     return finish(figure, "Steering along the probe's direction", note, **size)
 
 
-def _course(rows: pd.DataFrame, look: Look) -> Traces:
-    return curve(rows, "multiplier", look, thin=look != DIRECTIONS["probe"])
+def _course(by: str, rows: pd.DataFrame, look: Look) -> Traces:
+    return curve(rows, by, look, thin=look != DIRECTIONS["probe"])
 
 
 def erasure(causal: pd.DataFrame) -> go.Figure:

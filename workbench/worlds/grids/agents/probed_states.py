@@ -65,25 +65,35 @@ def agent_of(model: LanguageModel, spec: MazeSpec, mode: str) -> GridAgent:
 
 
 def play_states(model: LanguageModel, spec: MazeSpec, progress: bool = False) -> pd.DataFrame:
-    """Steps of reasoning episodes whose reasoning has enough tokens to read, with the labels of their layouts.
+    """Steps of reasoning episodes whose reasoning has enough tokens to read; :class:`DataError` when none can be."""
+    return readable_states(model.name, spec, play_reasoning(model, spec, progress))
 
-    A column ``reasoning`` holds the tokens of the reasoning and ``plan`` the moves from the step on (lists); the others
-    are those of ``play_grids``.  Raises :class:`DataError` when no step can be read.
+
+def play_reasoning(model: LanguageModel, spec: MazeSpec, progress: bool = False, **labels: Any) -> pd.DataFrame:
+    """Steps of reasoning episodes that have a readable move, with the labels of their layouts.
+
+    ``labels``: of the layouts that are played (``size``, ``density``); default all.  A column ``reasoning`` holds the
+    tokens of the reasoning and ``plan`` the moves from the step on (lists); the others are those of ``play_grids``.
     """
-    layouts = probe_layouts(spec)
-    agent = agent_of(model, spec, "reasoning")
-    steps = play_grids(agent, layouts.layouts, spec.probe_rollouts, spec.seed, progress=progress)
-    reasoning = [
-        reasoning_tokens(model, tokens, agent.text) for _, tokens in transcripts_of(agent, steps, layouts.layouts)
-    ]
-    steps = layouts.label(steps.assign(reasoning=reasoning))
+    layouts, agent = probe_layouts(spec), agent_of(model, spec, "reasoning")
+    rows = layouts.rows(**labels)
+    steps = play_grids(agent, [layouts.layouts[i] for i in rows], spec.probe_rollouts, spec.seed, progress=progress)
+    steps = steps.assign(layout=rows[steps["layout"]])
+    said = transcripts_of(agent, steps, layouts.layouts)
+    steps = layouts.label(steps.assign(reasoning=[reasoning_tokens(model, tokens, agent.text) for _, tokens in said]))
     steps = steps[steps["valid"]].reset_index(drop=True)
-    # Before steps with a short reasoning go: their moves belong to the plans of the steps before them.
-    steps = steps.assign(plan=list(plans_of(spec, steps)))
-    readable = steps["reasoning"].str.len() >= spec.tokens
+    return steps.assign(plan=list(plans_of(spec, steps)))
+
+
+def readable_states(model: str, spec: MazeSpec, steps: pd.DataFrame) -> pd.DataFrame:
+    """The steps of :func:`play_reasoning` whose reasoning has enough tokens to read; :class:`DataError` without any.
+
+    Those with a short reasoning go now and not before: their moves belong to the plans of the steps before them.
+    """
+    readable = steps["reasoning"].str.len() >= spec.tokens if len(steps) else np.zeros(0, bool)
     if not readable.any():
         raise DataError(
-            f"{model.name}: no answer had {spec.tokens} tokens of reasoning and then a move, so there is nothing to"
+            f"{model}: no answer had {spec.tokens} tokens of reasoning and then a move, so there is nothing to"
             " probe: set forced, raise max_new_tokens, lower tokens, or set modes to direct"
         )
     return steps[readable].reset_index(drop=True)
@@ -107,24 +117,21 @@ def reasoning_tokens(model: LanguageModel, completion: Sequence[int], text: Grid
 
 
 def read_states(
-    model: LanguageModel, states: ProbedStates, sites: Sequence[Site], progress: bool = False
-) -> Iterator[tuple[str, Site, Tensor]]:
-    """Activations of every state: (position, site, [states, tokens * d_model] in the model's precision), one by one.
-
-    As many sites are read in one pass as fit into memory.
-    """
+    model: LanguageModel, states: ProbedStates, position: str, sites: Sequence[Site], progress: bool = False
+) -> Iterator[tuple[Site, Tensor]]:
+    """Activations of every state at a position: (site, [states, tokens * d_model] in the model's precision), one by
+    one.  As many sites are read in one pass as fit into memory."""
     spec, count = states.spec, len(states.steps)
     agent = agent_of(model, spec, "reasoning")
-    prompts = [agent.prompt(*place) for place in states.places]
-    said = states.steps["reasoning"]
-    inputs = {"pre": prompts, "post": [[*p, *map(int, tokens)] for p, tokens in zip(prompts, said, strict=True)]}
+    tokens = [agent.prompt(*place) for place in states.places]
+    if position == "post":
+        tokens = [[*own, *map(int, said)] for own, said in zip(tokens, states.steps["reasoning"], strict=True)]
     last = list(range(-spec.tokens, 0))
-    share = max(1, _AT_ONCE // (count * spec.tokens * model.d_model * model.dtype.itemsize))
-    for position, tokens in inputs.items():
-        for start in range(0, len(sites), share):
-            read = capture(model, tokens, list(sites[start : start + share]), last, progress=progress)
-            for site, z in read.activations.items():
-                yield position, site, z.reshape(count, -1)
+    share = max(1, _AT_ONCE // (max(1, count) * spec.tokens * model.d_model * model.dtype.itemsize))
+    for start in range(0, len(sites), share):
+        read = capture(model, tokens, list(sites[start : start + share]), last, progress=progress)
+        for site, z in read.activations.items():
+            yield site, z.reshape(count, -1)
 
 
 def plans_of(spec: MazeSpec, steps: pd.DataFrame) -> np.ndarray:

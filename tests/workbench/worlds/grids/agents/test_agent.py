@@ -64,7 +64,7 @@ def test_the_mass_outside_the_answers_is_what_hugging_face_gives_to_no_digit(exa
     with torch.no_grad():
         p = model.backend.hf_model(torch.tensor([tokens])).logits[0, -1].double().softmax(-1)
     digits = model.tokenizer.convert_tokens_to_ids([f" {k}" for k in range(4)])
-    table, outside = replace(exact, temperature=0.3, top_p=0.6).weighed(places)  # of the model as it is
+    _, outside = replace(exact, temperature=0.3, top_p=0.6).weighed(places)  # of the model as it is
     assert outside[0] == pytest.approx(1 - float(p[digits].sum()), abs=2e-5) and 0.5 < outside.min() < 1
     assert exact.decide(places[:1], [0])[0].outside_mass == pytest.approx(outside[0], abs=1e-5)
 

@@ -26,7 +26,7 @@ ANSWERS = [
     '{"why": "near", "action": 0}',
     '{"action": 1} {so}',
 ]
-SPEC = MazeSpec(sizes=(7, 9), densities=(0.4, 1.0), probe_layouts=8, max_new_tokens=48, plan_steps=6)
+SPEC = MazeSpec(sizes=(7, 9), densities=(0.4, 1.0), probe_layouts=8, max_new_tokens=48, plan_steps=6, wording="short")
 REASONS = ["At 3 2. Go UP.\n", "a set {1, 2} of cells\n", 'first {"action": 9} then', "naïve → 🙂\n", "Go.", ""]
 
 
@@ -101,9 +101,9 @@ def test_plans_are_the_next_moves_of_the_same_episode(episodes: list[list[int]],
 def test_moves_whose_reasoning_is_too_short_stay_in_the_plans_before_them(tiny_grid, teaching, monkeypatch) -> None:
     genuine, short = states.reasoning_tokens, []
 
-    def every_third_is_short(model, tokens):
+    def every_third_is_short(model, tokens, text):
         short.append(len(short) % 3 == 2)
-        return genuine(model, tokens)[: 2 if short[-1] else None]
+        return genuine(model, tokens, text)[: 2 if short[-1] else None]
 
     whole = play_states(tiny_grid, SPEC)
     monkeypatch.setattr(states, "reasoning_tokens", every_third_is_short)
@@ -131,14 +131,18 @@ def test_states_are_those_of_a_readable_move_and_reasoning(probed, tiny_grid) ->
             assert after.cell == (two.row, two.column)
 
 
+def _read(model, found: ProbedStates, sites):
+    return {(p, site): z for p in states.POSITIONS for site, z in read_states(model, found, p, sites)}
+
+
 def test_activations_are_those_of_the_last_tokens_before_and_after_the_reasoning(
     probed, tiny_grid, monkeypatch
 ) -> None:
     steps = probed.steps.iloc[[0, 3, 5, len(probed.steps) - 1]].reset_index(drop=True)
     sites = [Site(0), Site(1)]
-    found = {(p, site): z for p, site, z in read_states(tiny_grid, ProbedStates(SPEC, steps), sites)}
+    found = _read(tiny_grid, ProbedStates(SPEC, steps), sites)
     monkeypatch.setattr(states, "_AT_ONCE", 1)  # a pass a site
-    apart = {(p, site): z for p, site, z in read_states(tiny_grid, ProbedStates(SPEC, steps), sites)}
+    apart = _read(tiny_grid, ProbedStates(SPEC, steps), sites)
     assert list(found) == list(apart) and all(torch.equal(found[key], apart[key]) for key in found)
     agent, layouts = states.agent_of(tiny_grid, SPEC, "reasoning"), probe_layouts(SPEC).layouts
     for i, row in enumerate(steps.itertuples()):
