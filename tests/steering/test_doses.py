@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from steering import Add, SteeringVector, export_gguf, import_gguf
-from workbench.errors import DataError
-from workbench.models import with_backend
+from workbench.errors import DataError, WorkbenchWarning
+from workbench.models import load_model, with_backend
 from workbench.models.continuations import as_generated
 from workbench.models.fingerprint import stamp_of
 from workbench.models.sinks import sample_inputs
@@ -155,3 +155,66 @@ def test_arithmetic_keeps_the_norm_where_both_sides_agree_and_another_model_lose
 def test_what_is_no_norm_is_refused_in_one_line(bad):
     with pytest.raises(ValueError, match=r"^[^\n]*residual_norm[^\n]*$"):
         SteeringVector(1, VECTORS[0], residual_norm=bad)
+
+
+QUESTIONS = (
+    "What is the capital of France?", "Name three colours.", "Why is the sky blue?", "Write a sentence about a dog.",
+    "How do I boil an egg?", "What is 7 plus 5?", "Who wrote Hamlet?", "Say hello in Spanish.",
+)  # fmt: skip
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def chat_model(request, smollm2, smollm2_folder):
+    same = request.param == "float32"
+    return smollm2 if same else load_model(smollm2_folder, device="cpu", dtype=request.param)
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:.*was made on this model in float32")
+def test_smollm2_steered_by_a_dose_writes_what_hugging_face_would_under_a_plain_hook(smollm2, chat_model):
+    layer, norm = 14, smollm2.residual_norm(14)
+    direction = torch.randn(576, generator=torch.Generator().manual_seed(0))
+    vector = SteeringVector(layer, direction, **stamp_of(smollm2), residual_norm=norm)
+    prompts = [chat_model.encode([{"role": "user", "content": question}]) for question in QUESTIONS]
+    found = chat_model.generate(prompts, max_new_tokens=12, temperature=0, interventions=[Add(vector, dose=0.3)])
+    behind, hf_model = 0, chat_model.backend.hf_model
+
+    def hook(module, given, output):
+        steered = output.clone()
+        steered[:, behind:] += 0.3 * norm * direction / direction.norm()
+        return steered
+
+    handle = hf_model.model.layers[layer].register_forward_hook(hook)
+    for prompt, (completion,) in zip(prompts, found, strict=True):
+        behind = len(prompt) - 1
+        with torch.no_grad():
+            logits = hf_model(torch.tensor([prompt + completion.tokens])).logits[0, behind:-1].float()
+        said = logits[range(len(completion.tokens)), completion.tokens]
+        # In bfloat16 logits of 16 to 32 lie 1/8 apart, and passes of other shapes round otherwise.
+        slack = 0.0 if chat_model.precision == "float32" else 0.25
+        assert float((logits.amax(-1) - said).max()) <= slack
+    handle.remove()
+    assert found[:2] != chat_model.generate(prompts[:2], max_new_tokens=12, temperature=0)
+
+
+@pytest.mark.real
+def test_a_vector_made_in_float32_steers_smollm2_in_bfloat16_and_one_line_names_both(smollm2, smollm2_folder):
+    half = load_model(smollm2_folder, device="cpu", dtype="bfloat16")
+    vector = SteeringVector(14, torch.ones(576), **stamp_of(smollm2))
+    with pytest.warns(WorkbenchWarning, match="was made on this model in float32, and the model is in bfloat16 here$"):
+        half.forward([[1, 2, 3]], interventions=[Add(vector, dose=0.3)], logits=True)
+    assert half.residual_norm(14) == pytest.approx(smollm2.residual_norm(14), rel=0.01)
+
+
+@pytest.mark.real
+def test_a_dose_of_smollm2_is_its_share_of_the_norm_and_attention_sinks_do_not_count(smollm2):
+    for layer in (2, 11):
+        norms = [smollm2.forward([question], layer).activations[layer][0].norm(dim=-1) for question in QUESTIONS]
+        typical = torch.cat([row[1:] for row in norms]).median().item()
+        assert 0.8 < smollm2.residual_norm(layer) / typical < 1.25
+        assert float(norms[0][0]) > (1 if layer == 2 else 20) * typical
+        assert float(torch.cat(norms).mean()) > 3 * typical or layer == 2, "a mean with sinks would be no norm at all"
+    steer = [Add(torch.randn(576), dose=0.3, site=11, scope=EVERYWHERE)]
+    plain, steered = (smollm2.forward([QUESTIONS[0]], 11, given).activations[11] for given in ([], steer))
+    added = (steered - plain).norm(dim=-1)[0, 1:]  # at the sink itself float32 rounds more away
+    torch.testing.assert_close(added, torch.full_like(added, 0.3 * smollm2.residual_norm(11)), rtol=1e-3, atol=0)
