@@ -17,7 +17,10 @@ from workbench.figures.record import Record, Tables
 from workbench.figures.style import BLACK, GREY, Look, finish, need
 
 _TITLES = {EFFECT: "change of log-odds (nats)", DAMAGE: "damage (nats a token)"}
-_CONTROLS = {"random": Look("random directions", GREY, "dot", "x"), "shuffled": Look("shuffled", "#b0b0b0", "dot", "square")}
+_CONTROLS = {
+    "random": Look("random directions", GREY, "dot", "x"),
+    "shuffled": Look("shuffled", "#b0b0b0", "dot", "square"),
+}
 _PROMPTS = {"up": "dash", "down": "dot"}
 
 
@@ -33,7 +36,9 @@ def doses(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
     the standard deviation over draws, the sentence in front as a level."""
     table = need(results, ["method", "layer", "dose", "measure", "spread", *LEVEL], "doses")
     layers = sorted(set(table.loc[table["method"] == "vector", "layer"]))
-    shades = sample_colorscale("Viridis", [0.9 * i / max(1, len(layers) - 1) for i in range(len(layers))], colortype="rgb")
+    shades = sample_colorscale(
+        "Viridis", [0.9 * i / max(1, len(layers) - 1) for i in range(len(layers))], colortype="rgb"
+    )
     looks = {layer: Look(f"layer {layer}", _hex(shade)) for layer, shade in zip(layers, shades, strict=True)}
 
     def draw(measure: str, _: str) -> Traces:
@@ -55,7 +60,9 @@ def doses(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
         for _, level in table[(table["method"] == "prompt") & (table["measure"] == measure)].iterrows():
             style = {"color": BLACK, "width": 1.2, "dash": _PROMPTS[level["side"]]}
             text = f"sentence in front, {level['side']}" if row == 1 else ""
-            figure.add_hline(level["estimate"], line=style, row=row, col=1, annotation_text=text, annotation_position="top left")
+            figure.add_hline(
+                level["estimate"], line=style, row=row, col=1, annotation_text=text, annotation_position="top left"
+            )
     note = "Lines: the vector, the chosen layer with its 95% band over prompts. Grey: random and shuffled directions of the same "
     note += f"length at layer {chosen.get('layer', '?')}, ± sd over draws."
     return finish(zero_line(figure), "Steering by layer and dose", note, 900, 680)

@@ -12,7 +12,12 @@ from workbench.families.steer.summary import DAMAGE, EFFECT
 from workbench.figures.record import Record
 from workbench.statistics import Interval
 
-_LABELS = {"vector": "vector", "prompt": "a sentence in front", "random": "random direction", "shuffled": "shuffled vector"}
+_LABELS = {
+    "vector": "vector",
+    "prompt": "a sentence in front",
+    "random": "random direction",
+    "shuffled": "shuffled vector",
+}
 _GRID = (
     "change of the log-odds of the up words over the down words on the test prompts (nats), and in brackets the damage: "
     "change of\nthe NLL of neutral text (nats a token). Dose: length of what is added as a share of the residual "

@@ -53,7 +53,9 @@ class SteerSpec(ModelSpec):
 
 
 PRESETS: dict[str, SteerSpec] = {
-    "cpu": SteerSpec(layers=(0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), doses=(-0.6, -0.3, -0.1, 0.1, 0.3, 0.6), random=40),
+    "cpu": SteerSpec(
+        layers=(0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), doses=(-0.6, -0.3, -0.1, 0.1, 0.3, 0.6), random=40
+    ),
     "gpu": SteerSpec(layers=None, doses=(-1, -0.6, -0.3, -0.1, -0.05, 0.05, 0.1, 0.3, 0.6, 1), random=100, shuffled=20),
     "demo": SteerSpec(),
     "smoke": SteerSpec(model="bandit-agent", layers=(0.3, 0.7), doses=(-0.3, 0.3), random=2, shuffled=1),

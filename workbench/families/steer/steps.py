@@ -51,9 +51,7 @@ def vector(run: Context[SteerSpec], layer: int) -> SteeringVector:
     """The concept's vector at a layer, of the length that it was found with."""
     made: dict[str, Tensor] = run.folder.load_tensors(VECTORS)[0]
     details = {"method": "mean difference", "concept": run.spec.concept}
-    return SteeringVector(
-        Site(layer), made[str(layer)], **stamp_of(run.model), name=run.spec.concept, metadata=details
-    )
+    return SteeringVector(Site(layer), made[str(layer)], **stamp_of(run.model), name=run.spec.concept, metadata=details)
 
 
 def _vectors(run: Context[SteerSpec]) -> pd.DataFrame:
