@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP)  ## make .venv with the project and its developer tools (the other targets do it when needed)
 
-demo: $(STAMP)  ## run the main experiment on the shipped model
+demo: $(STAMP)  ## steer a chat model and the shipped agent: tables and figures in four minutes
 	$(BIN)/workbench demo
 
 models: $(STAMP)  ## fetch the chat model that tests marked "real" read (94 MB, once); without a network they are skipped

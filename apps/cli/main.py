@@ -24,6 +24,7 @@ from tyro.extras import SubcommandApp
 
 from apps.cli import models, run, runs, train
 from apps.cli.app import app
+from apps.cli.demo import demo
 from apps.cli.errors import Commands, refuse
 from workbench import __version__
 from workbench.console import log, quiet
@@ -127,6 +128,7 @@ def _run(argv: list[str]) -> int:
 def commands(argv: Sequence[str] = ()) -> Commands:
     """Every command by its word; ``argv`` may name a preset and a file that options of ``run`` start from."""
     return {
+        "demo": demo,
         **run.commands(argv),
         **{command.name: command.function for family in families().values() for command in family.commands},
         "runs": {"list": runs.list_all, "show": runs.show, "export": runs.export},
@@ -156,7 +158,7 @@ def _help() -> str:
 def _examples(family: Family) -> Iterator[tuple[str, str]]:
     words = f"workbench run {family.words}"
     if "demo" in family.presets:
-        yield "workbench demo", f"{family.title}, small"
+        yield "workbench demo", "a first look, in four minutes"
     yield f"{words} --dry-run", "what would be run, and how much of it"
     if "gpu" in family.presets and "model" in family.spec.model_fields:
         yield f"{words} --preset gpu --model Qwen/Qwen2.5-1.5B-Instruct", ""

@@ -1,4 +1,4 @@
-"""``workbench run FAMILY`` and ``workbench demo``: every family that has presets, with its spec's fields as options."""
+"""``workbench run FAMILY``: every family that has presets, with its spec's fields as options."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DryRun = Annotated[
 
 
 def commands(argv: Sequence[str] = ()) -> dict[str, Any]:
-    """``run`` with a command for each family, and ``demo``; the family that ``argv`` names starts from its preset and
+    """``run`` with a command for each family; the family that ``argv`` names starts from its preset and
     file there."""
     found: dict[str, Any] = {}
     for family in _families():
@@ -34,8 +34,7 @@ def commands(argv: Sequence[str] = ()) -> dict[str, Any]:
         named = list(argv[: len(words)]) == words
         place = found.setdefault(family.group, {}) if family.group else found
         place[family.name] = _command(family, argv[len(words) :] if named else ())
-    demos = [_demo(family) for family in _families() if "demo" in family.presets]
-    return ({"demo": demos[0]} if demos else {}) | {"run": found}
+    return {"run": found}
 
 
 def _families() -> Iterator[Family]:
@@ -120,24 +119,26 @@ def _run(
     no_progress: NoProgress = False,
     **values: Any,
 ) -> int:
+    """Make the spec of the options and run it."""
+    whole = validated(type(base), values, f"run {family.words}")
+    return run_family(family, whole, runs, name, dry_run, no_progress)
+
+
+def run_family(
+    family: Family,
+    spec: BaseModel,
+    runs: Path,
+    name: str | None = None,
+    dry_run: bool = False,
+    no_progress: bool = False,
+) -> int:
     """Run a family, or go on with its run where it stopped, and print and draw its results."""
     from workbench.runs import check_root
 
-    root, whole = check_root(runs), validated(type(base), values, f"run {family.words}")
+    root = check_root(runs)
     if dry_run:
-        print_plan(family, whole, root, name)
+        print_plan(family, spec, root, name)
         return 0
-    log(f"{family.name} on {getattr(whole, 'model', 'its own model')}")
-    run(family, whole, root, name, progress=show_progress(not no_progress), log=log, last=show)
+    log(f"{family.name} on {getattr(spec, 'model', 'its own model')}")
+    run(family, spec, root, name, progress=show_progress(not no_progress), log=log, last=show)
     return 0
-
-
-def _demo(family: Family) -> Callable[..., int]:
-    """The function of ``workbench demo``."""
-    base = family.presets["demo"]
-
-    def demo(runs: Runs = Path("runs"), dry_run: DryRun = False, no_progress: NoProgress = False) -> int:
-        return _run(family, base, runs=runs, dry_run=dry_run, no_progress=no_progress, **dict(base))
-
-    demo.__doc__ = f"{family.title}; small, on a shipped model, in minutes: start here."
-    return demo

@@ -101,7 +101,7 @@ def test_an_interrupt_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("apps.cli.run.run", _raising(KeyboardInterrupt()))
-    assert main(["demo", "--runs", str(tmp_path)]) == 130
+    assert main(["run", "east", "--preset", "demo", "--runs", str(tmp_path)]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted; the same command goes on where it stopped"
 
 
@@ -133,7 +133,7 @@ def test_a_request_to_end_and_a_closed_terminal_are_an_interrupt(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr("apps.cli.run.run", _ended_by(request_to_end))
-    assert main(["demo", "--runs", str(tmp_path)]) == 130
+    assert main(["run", "east", "--preset", "demo", "--runs", str(tmp_path)]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted; the same command goes on where it stopped"
     assert read_object(tmp_path / "east" / "ended" / "status.json")["state"] == "interrupted"
     assert signal.getsignal(request_to_end) is signal.SIG_DFL, "what calls main has its own way back"
@@ -144,7 +144,7 @@ def test_what_nohup_left_running_outlives_its_terminal(
     handled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("apps.cli.run.run", _ended_by(signal.SIGHUP, signal.SIGTERM))
-    assert main(["demo", "--runs", str(tmp_path)]) == 130
+    assert main(["run", "east", "--preset", "demo", "--runs", str(tmp_path)]) == 130
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
@@ -166,7 +166,7 @@ def run(family, spec, root, *_, **__):
 
 apps.cli.run.run = run
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests were started from
-sys.exit(main(["demo", "--runs", sys.argv[1]]))
+sys.exit(main(["run", "east", "--preset", "demo", "--runs", sys.argv[1]]))
 """
     ours, theirs = pty.openpty()
     command = subprocess.Popen(
@@ -185,7 +185,7 @@ def test_an_error_of_several_lines_is_printed_as_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("apps.cli.run.run", _raising(WorkbenchError("one\n  two")))
-    assert main(["demo", "--runs", str(tmp_path)]) == 2
+    assert main(["run", "east", "--preset", "demo", "--runs", str(tmp_path)]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == "error: one two"
 
 
@@ -200,4 +200,4 @@ def test_debug_shows_the_traceback(how: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_bug_of_ours_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apps.cli.run.run", _raising(ValueError("of ours")))
     with pytest.raises(ValueError, match="of ours"):
-        main(["demo", "--runs", str(tmp_path)])
+        main(["run", "east", "--preset", "demo", "--runs", str(tmp_path)])

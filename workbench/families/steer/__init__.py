@@ -14,8 +14,8 @@ __all__ = ["FAMILIES", "PRESETS", "STEER", "SteerSpec"]
 STEER = Family(
     name="steer",
     title="Steering: one concept by layer and dose",
-    question="Does a vector made of pairs of texts push a model's words, more than a prompt or random directions, and at "
-    "what cost?",
+    question="Does a vector made of pairs of texts push a model's words, further than a prompt or random directions, "
+    "and at what cost?",
     spec=SteerSpec,
     presets=PRESETS,
     keeps=Keeps(tensors=("vectors",)),

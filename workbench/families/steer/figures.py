@@ -63,8 +63,8 @@ def doses(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
             figure.add_hline(
                 level["estimate"], line=style, row=row, col=1, annotation_text=text, annotation_position="top left"
             )
-    note = "Lines: the vector, the chosen layer with its 95% band over prompts. Grey: random and shuffled directions of the same "
-    note += f"length at layer {chosen.get('layer', '?')}, ± sd over draws."
+    note = "Lines: the vector, the chosen layer with its 95% band over prompts. Grey: random and shuffled "
+    note += f"directions of its length at layer {chosen.get('layer', '?')}, ± sd over draws."
     return finish(zero_line(figure), "Steering by layer and dose", note, 900, 680)
 
 

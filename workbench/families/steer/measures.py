@@ -1,7 +1,7 @@
 """What steering does and what it costs: log-odds of two sets of words after prompts, surprise at neutral text.
 
-The *effect* is the change of log p(up words) - log p(down words) in nats, behind a prompt's last token.  The *damage* is
-the change of the mean negative log-likelihood of neutral text, in nats a token.  Both are steered at the last prompt
+The *effect* is the change of log p(up words) - log p(down words) in nats, behind a prompt's last token.  The *damage*
+is the change of the mean negative log-likelihood of neutral text, in nats a token.  Both are steered at the last prompt
 token and every later one, and all conditions of a call are rows of the same batches.
 """
 

@@ -19,8 +19,8 @@ _LABELS = {
     "shuffled": "shuffled vector",
 }
 _GRID = (
-    "change of the log-odds of the up words over the down words on the test prompts (nats), and in brackets the damage: "
-    "change of\nthe NLL of neutral text (nats a token). Dose: length of what is added as a share of the residual "
+    "change of the log-odds of the up words over the down words on the test prompts (nats), and in brackets the damage:\n"
+    "change of the NLL of neutral text (nats a token). Dose: length of what is added as a share of the residual "
     "stream's norm."
 )
 _BESIDE = (

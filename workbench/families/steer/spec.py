@@ -25,7 +25,7 @@ class SteerSpec(ModelSpec):
         (-0.6, -0.3, -0.1, 0.1, 0.3, 0.6), min_length=1,
         description="lengths of what is added, as shares of the residual stream's norm",
     )  # fmt: skip
-    random: int = Field(20, ge=2, description="random directions at the chosen layer, each at every positive dose")
+    random: int = Field(20, ge=2, description="random directions at the chosen layer and dose")
     shuffled: int = Field(5, ge=1, description="likewise, the vector with its entries in another order")
     max_damage: float = Field(
         0.5, gt=0, description="nats a token of neutral text: a layer and dose that cost more are not chosen"
@@ -37,11 +37,6 @@ class SteerSpec(ModelSpec):
         if not any(dose > 0 for dose in value) or 0 in value:
             raise ValueError("name at least one dose above 0, and not 0, which is always run")
         return tuple(sorted(value))
-
-    @property
-    def positive(self) -> tuple[float, ...]:
-        """The doses that controls are added at."""
-        return tuple(dose for dose in self.doses if dose > 0)
 
     def check(self) -> None:
         """Also raise for a concept that cannot be read."""

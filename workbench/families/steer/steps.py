@@ -27,7 +27,7 @@ _PER_WORD = 1.3  # tokens
 
 def steps(spec: SteerSpec) -> Iterator[Step]:
     """Vectors and baselines, a step a layer, and one a kind of control."""
-    concept, doses = read_concept(spec.concept), len(spec.positive)
+    concept = read_concept(spec.concept)
     each = _tokens(concept)
     layers = spec.known_layers(spec.layers)
     read = round(_PER_WORD * sum(len(text.split()) for pair in concept.pairs for text in pair))
@@ -37,8 +37,8 @@ def steps(spec: SteerSpec) -> Iterator[Step]:
         count = len(spec.doses) * each
         yield Step(f"grid-{layer}", f"{len(spec.doses)} doses at layer {layer}", partial(_grid, layer), tokens=count)
     for name, n in (("random", spec.random), ("shuffled", spec.shuffled)):
-        what = f"{n} {name} directions at the chosen layer"
-        yield Step(f"control-{name}", what, partial(_control, name, n), tokens=n * doses * each)
+        what = f"{n} {name} directions at the chosen layer and dose"
+        yield Step(f"control-{name}", what, partial(_control, name, n), tokens=n * each)
 
 
 def _tokens(concept: Concept) -> int:
@@ -83,16 +83,12 @@ def _grid(layer: int, run: Context[SteerSpec]) -> pd.DataFrame:
 
 
 def _control(name: str, n: int, run: Context[SteerSpec]) -> pd.DataFrame:
-    """Random directions, or the vector with its entries in another order, at the layer that was chosen."""
+    """Random directions, or the vector with its entries in another order, where the vector acts best."""
     rows = pd.concat([run.gather("baselines"), run.gather("grid")], ignore_index=True)
-    layer = choose(rows, run.spec.max_damage)["layer"]
+    layer, dose = choose(rows, run.spec.max_damage)
     own = vector(run, layer)
     draws = [_drawn(name, own, run.seed(name, draw)) for draw in range(n)]
-    conditions = [
-        Condition(name, layer, dose, direction, draw)
-        for dose in run.spec.positive
-        for draw, direction in enumerate(draws)
-    ]
+    conditions = [Condition(name, layer, dose, direction, draw) for draw, direction in enumerate(draws)]
     return measure(run.model, read_concept(run.spec.concept), conditions)
 
 

@@ -25,7 +25,7 @@ def changes(rows: pd.DataFrame) -> pd.DataFrame:
     return others.assign(change=others["value"] - base.reindex(places).to_numpy())
 
 
-def choose(rows: pd.DataFrame, max_damage: float) -> dict[str, Any]:
+def choose(rows: pd.DataFrame, max_damage: float) -> tuple[int, float]:
     """The layer and positive dose at which adding the vector raises the log-odds most, on the prompts for choosing.
 
     Only where it costs at most ``max_damage``; the cheapest of all where every one costs more.
@@ -35,7 +35,7 @@ def choose(rows: pd.DataFrame, max_damage: float) -> dict[str, Any]:
     means = found.pivot_table(index=["layer", "dose"], columns="set", values="change")
     cheap = means[means[NEUTRAL] <= max_damage]
     layer, dose = cheap[CHOOSE].idxmax() if len(cheap) else means[NEUTRAL].idxmin()
-    return {"layer": int(layer), "dose": float(dose)}
+    return int(layer), float(dose)
 
 
 def results_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -88,4 +88,5 @@ def finish(run: Context[SteerSpec]) -> None:
     run.folder.save_table("results", results_table(rows))
     base = rows[rows["method"] == "unsteered"].groupby("set", as_index=False)[["value", "mass"]].mean()
     run.folder.save_table("unsteered", base)
-    run.folder.write_json("chosen", choose(rows, run.spec.max_damage))
+    layer, dose = choose(rows, run.spec.max_damage)
+    run.folder.write_json("chosen", {"layer": layer, "dose": dose})
