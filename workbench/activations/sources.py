@@ -64,12 +64,14 @@ class Source:
     ``capture``: see :class:`Capture`.  ``check(options, positions)`` raises :class:`SpecError` for options or positions
     that it cannot use and returns the label columns with their tasks, before any model is loaded; without it each
     target of a sweep must say its ``task``.  ``stored``: for sources that bring activations along, in place of
-    ``capture``.  An option ``path`` is relative to the sweep file; what it names must not change between sessions.
+    ``capture``.  ``texts(options)``: what each input says, in order, for the control ``bag_of_words``; for sources that
+    read texts.  An option ``path`` is relative to the sweep file; what it names must not change between sessions.
     """
 
     capture: Capture | None = None
     check: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Task]] | None = None
     stored: Callable[[Mapping[str, Any], Mapping[str, Any]], Stored] | None = None
+    texts: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
 
 
 def play_once(model: LanguageModel, what: tuple[object, ...], play: Callable[[], pd.DataFrame]) -> pd.DataFrame:

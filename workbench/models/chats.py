@@ -16,7 +16,7 @@ _LISTED = ("'type': 'text'", '"type": "text"')
 
 def goes_on(messages: Sequence[Message]) -> bool:
     """Whether the model is to continue the last message: it is the assistant's and has begun."""
-    return bool(messages) and messages[-1]["role"] == "assistant" and bool(_text(messages[-1]).strip())
+    return bool(messages) and messages[-1]["role"] == "assistant" and bool(content_of(messages[-1]).strip())
 
 
 def with_system(messages: Sequence[Message], system: str) -> list[Message]:
@@ -80,21 +80,22 @@ def write(tokenizer: Any, messages: Sequence[Message], **options: Any) -> str:
     return str(tokenizer.apply_chat_template(list(messages), tokenize=False, **options))
 
 
-def _text(message: Message) -> str:
+def content_of(message: Message) -> str:
+    """The text of a message, its parts joined."""
     content = message["content"]
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 def _in_text(messages: Sequence[Message]) -> list[Message]:
-    return [message | {"content": _text(message)} for message in messages]
+    return [message | {"content": content_of(message)} for message in messages]
 
 
 def _in_parts(messages: Sequence[Message]) -> list[Message]:
-    return [message | {"content": [{"type": "text", "text": _text(message)}]} for message in messages]
+    return [message | {"content": [{"type": "text", "text": content_of(message)}]} for message in messages]
 
 
 def _holds(written: str, messages: Sequence[Message]) -> bool:
     """Whether contents were written as they are: the longest is there, and no list of parts as a list."""
-    texts = [_text(message) for message in messages]
+    texts = [content_of(message) for message in messages]
     listed = any(written.count(key) > sum(text.count(key) for text in texts) for key in _LISTED)
     return max(texts, key=len).strip() in written and not listed

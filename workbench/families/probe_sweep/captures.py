@@ -22,6 +22,7 @@ from workbench.activations.sources import Stored
 from workbench.errors import ArtifactError, DataError, RunError
 from workbench.families.context import Log
 from workbench.families.probe_sweep.plan import CapturePlan, Plan, capture_key
+from workbench.families.probe_sweep.words import BAG_OF_WORDS, save_words
 from workbench.files import read_object
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model
@@ -90,6 +91,8 @@ def capture_rows(folder: RunFolder, plan: Plan, capture: CapturePlan, progress: 
     else:
         model = _load(folder, plan, capture)
         stamp = {"model": model.name, "fingerprint": model.fingerprint}
+        if BAG_OF_WORDS in plan.spec.controls and plan.source.texts:
+            save_words(folder, plan.source.texts(plan.options))
         folders = {name: _save(folder, plan, capture, model, name, progress) for name in _readers(plan, capture)}
     folder.write_json(capture.step, stamp | {"source": _digest(plan.options), "folders": folders})
     return pd.DataFrame()

@@ -23,7 +23,7 @@ from workbench.arguments import mapping, shown, text
 from workbench.errors import DataError, SpecError, check_keys, did_you_mean
 from workbench.families.probe_sweep.prompts import capture_prompts, read_positions, sinks_of
 from workbench.families.probe_sweep.texts import read_table
-from workbench.models.chats import goes_on, with_system
+from workbench.models.chats import content_of, goes_on, with_system
 from workbench.models.inputs import chat
 from workbench.models.language_model import LanguageModel
 from workbench.sites import Site
@@ -167,4 +167,9 @@ def _capture(
         raise DataError(f"{found.places[int(number[1])]}: {str(error)[number.end() :]}") from error
 
 
-CHATS = Source(_capture, _check)
+def _texts(options: Mapping[str, Any]) -> list[str]:
+    """What is said in each chat, by all roles."""
+    return ["\n".join(content_of(message) for message in messages) for messages in read_chats(options).chats]
+
+
+CHATS = Source(_capture, _check, texts=_texts)

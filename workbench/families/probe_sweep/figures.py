@@ -31,7 +31,7 @@ METRICS = {
     "plan": ("prefix@1",),
 }
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-CONTROLS = {"majority": "dot", "shuffled": "dash", "untrained": "dashdot"}
+CONTROLS = {"majority": "dot", "shuffled": "dash", "untrained": "dashdot", "bag_of_words": "longdashdot"}
 CHANCE = "majority"
 _MOST_FIGURES, _SCALE = 24, "Viridis"
 

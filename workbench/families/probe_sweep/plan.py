@@ -19,6 +19,7 @@ from workbench.errors import SiteError, SpecError, did_you_mean
 from workbench.families.probe_sweep.sources import find_source
 from workbench.families.probe_sweep.spec import ALL, ModelEntry, SweepSpec, expand_site
 from workbench.families.probe_sweep.structured import check_structured, find_structured, structured, structured_probe
+from workbench.families.probe_sweep.words import BAG_OF_WORDS
 from workbench.models.loading import check_options, check_reads, n_layers_of, shipped_models
 from workbench.runs import Cell
 from workbench.runs.status import error_line
@@ -75,6 +76,8 @@ def make_plan(spec: SweepSpec, base: str | os.PathLike[str] = ".") -> Plan:
     if "path" in options:
         options["path"] = str(Path(base, str(options["path"])).expanduser().resolve())
     columns = source.check(options, spec.positions) if source.check else None
+    if BAG_OF_WORDS in spec.controls and not source.texts:
+        raise SpecError(f"controls: 'bag_of_words' needs texts, and the source {options['kind']!r} has none")
     targets = list(_targets(spec, columns))
     probes = list(_probes(spec))
     captures = tuple(_captures(spec, source, options, Path(base)))

@@ -13,7 +13,7 @@ from workbench.runs.names import check_name
 from workbench.sites import Site, parse_sites
 
 EXPERIMENT = "sweep"
-CONTROLS = ("majority", "shuffled", "random_features", "control_task", "untrained", "other_groups")
+CONTROLS = ("majority", "shuffled", "random_features", "control_task", "untrained", "other_groups", "bag_of_words")
 ALL = "all"
 
 

@@ -100,4 +100,9 @@ def _csv(path: Path, text: str) -> pd.DataFrame:
     return table
 
 
-TEXTS = Source(_capture, _check)
+def _texts(options: Mapping[str, Any]) -> list[str]:
+    found: list[str] = read_table(options)[options["text"]].tolist()
+    return found
+
+
+TEXTS = Source(_capture, _check, texts=_texts)

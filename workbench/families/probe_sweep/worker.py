@@ -16,6 +16,7 @@ from workbench.families.probe_sweep.captures import CONTROL, Rows, load_rows
 from workbench.families.probe_sweep.plan import capture_key
 from workbench.families.probe_sweep.spec import SweepSpec
 from workbench.families.probe_sweep.structured import evaluate_structured, structured
+from workbench.families.probe_sweep.words import BAG_OF_WORDS, load_words
 from workbench.files import read_object
 from workbench.labels import used_rows
 from workbench.runs import Cell
@@ -105,6 +106,8 @@ def _control_features(spec: SweepSpec, found: Rows, cell: Cell, context: Path) -
         if not found.labels[values["target"]].equals(untrained.labels[values["target"]]):
             raise DataError("the untrained model's rows are not those of the model: the source must replay the same")
         features[CONTROL] = untrained.activations
+    if BAG_OF_WORDS in spec.controls and values["task"] not in structured():
+        features[BAG_OF_WORDS] = load_words(context, found.labels["input"].to_numpy())
     return features
 
 

@@ -212,3 +212,38 @@ def test_template_options_change_what_is_read_and_unknown_ones_are_refused(write
     assert len(found["g"]) == len(model.tokenizer("z x", add_special_tokens=False)["input_ids"])
     with pytest.raises(WorkbenchError, match="knows no option 'think'; did you mean 'thinks'"):
         model.with_template(think=False)
+
+
+def test_bag_of_words_reads_the_wording_and_not_the_order(sweep_base, tmp_path, monkeypatch):
+    """One label is a word of the text; the other is which of two words stands first."""
+    monkeypatch.setattr("workbench.figures.saving._pictures", lambda figures, say: {})
+    rng, lines = np.random.default_rng(0), ["text,word,order"]
+    for _ in range(90):
+        word, order, others = rng.choice(["bb", "cc"]), int(rng.integers(2)), " ".join(rng.choice(list("fghijkl"), 6))
+        first, last = ("d", "e") if order else ("e", "d")
+        lines.append(f"{first} {others} {word} {last},{word},{('yes', 'no')[order]}")
+    (tmp_path / "texts.csv").write_text("\n".join(lines))
+    (tmp_path / "sweep.yaml").write_text(f"""
+source: {{kind: texts, path: texts.csv, text: text}}
+models: [{sweep_base / "tiny"}]
+sites: [1]
+targets: [word, order]
+probes: {{logistic: {{C: [100.0]}}}}
+controls: [bag_of_words]
+metrics: [accuracy]
+folds: 3
+resamples: 50
+""")
+    options = [str(tmp_path / "sweep.yaml"), "--runs", str(tmp_path), "--name", "words", "--jobs", "1", "--no-progress"]
+    assert main(["sweep", *options]) == 0
+    rows = load_results(tmp_path / "sweep" / "words").set_index(["target", "control"])["estimate"]
+    assert rows["word", "bag_of_words"] == 1.0 and abs(rows["order", "bag_of_words"] - 0.5) < 0.2
+    assert rows["order", "none"] > 0.9, "the last token is in the last activation"
+
+
+def test_bag_of_words_needs_texts(sweep_base):
+    from workbench.families.probe_sweep import SweepSpec, make_plan
+
+    fields = {"source": {"kind": "bandit-steps"}, "models": ["bandit-agent"], "targets": ["arm"], "probes": ["logistic"]}
+    with pytest.raises(SpecError, match="'bag_of_words' needs texts, and the source 'bandit-steps' has none"):
+        make_plan(SweepSpec.model_validate(fields | {"controls": ["bag_of_words"]}))
