@@ -19,9 +19,8 @@ _LABELS = {
     "shuffled": "shuffled vector",
 }
 _GRID = (
-    "change of the log-odds of the up words over the down words on the test prompts (nats), and in brackets the damage:\n"
-    "change of the NLL of neutral text (nats a token). Dose: length of what is added as a share of the residual "
-    "stream's norm."
+    "change of the log-odds of the up words over the down words on the test prompts (nats), in brackets the damage:\n"
+    "change of the NLL of neutral text (nats a token). Dose: length of what is added as a share of the residual norm."
 )
 _BESIDE = (
     "brackets: 95% intervals over prompts, and over neutral texts; over draws: mean change of each random or shuffled "

@@ -244,6 +244,11 @@ resamples: 50
 def test_bag_of_words_needs_texts(sweep_base):
     from workbench.families.probe_sweep import SweepSpec, make_plan
 
-    fields = {"source": {"kind": "bandit-steps"}, "models": ["bandit-agent"], "targets": ["arm"], "probes": ["logistic"]}
+    fields = {
+        "source": {"kind": "bandit-steps"},
+        "models": ["bandit-agent"],
+        "targets": ["arm"],
+        "probes": ["logistic"],
+    }
     with pytest.raises(SpecError, match="'bag_of_words' needs texts, and the source 'bandit-steps' has none"):
         make_plan(SweepSpec.model_validate(fields | {"controls": ["bag_of_words"]}))

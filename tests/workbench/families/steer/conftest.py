@@ -27,7 +27,7 @@ def letters() -> Concept:
 
 
 def planted(effects: dict[tuple[str, float, int], float], damage: dict[tuple[str, float], float], seed: int = 0):
-    """Rows of one layer with the given mean changes: ``effects`` by method, dose and draw, ``damage`` by method and dose."""
+    """Rows of one layer with the given mean changes: ``effects`` by method, dose, draw, ``damage`` by method, dose."""
     rng = np.random.default_rng(seed)
     base = {"choose": rng.normal(size=PROMPTS), "test": rng.normal(size=PROMPTS), "neutral": 3 + rng.normal(size=TEXTS)}
     rows = []
