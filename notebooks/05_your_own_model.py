@@ -10,27 +10,26 @@
 
 # %% [markdown]
 # # Your own model
-# Any Hugging Face causal language model, from a hub id or a folder. Below it is a folder, so that the notebook runs
-# without a network; put `"Qwen/Qwen3-0.6B"` or the path of your checkpoint into `MODEL` and run it again.
+# Any Hugging Face causal language model or GGUF file: a hub id, a folder, a file. Here it is SmolLM2-135M-Instruct, a
+# chat model that is fetched once (94 MB); where there is no network a shipped model takes its place, and its numbers
+# mean nothing. Put the path of your model, or `"Qwen/Qwen3-0.6B"`, into `MODEL` and run it again.
 
 # %%
+from workbench.errors import ModelError
+from workbench.models.fetching import fetch
 from workbench.notebook import start
 
 SMALL, RUNS = start()
-
-# %% [markdown]
-# A folder as `save_pretrained` writes it (here from the weights of a shipped model) is all that is needed. Nothing is
-# ever unpickled: weights are safetensors.
+MODEL = "smollm2-135m"
+try:
+    fetch(MODEL, print)
+except ModelError as error:
+    print(f"{error}; bandit-agent takes its place")
+    MODEL = "bandit-agent"
 
 # %%
 from workbench.models import load_model
 
-folder = RUNS / "my-model"
-shipped = load_model("bandit-agent")
-shipped.backend.hf_model.save_pretrained(folder)
-shipped.tokenizer.save_pretrained(folder)
-
-MODEL = str(folder)  # or a hub id
 model = load_model(MODEL)  # dtype="bfloat16", device_map="auto", backend="transformer_lens"...
 print(model.n_layers, "layers of width", model.d_model, "|", model.dtype, "on", model.device, "|", model.fingerprint)
 
@@ -55,92 +54,106 @@ assert report.ok
 from workbench.activations.logit_lens import logit_lens
 from workbench.figures.logit_lens import logit_lens_heatmap
 
-PROMPT = "Button 1 paid 92 points. Button 2 paid 117 points. Thought:"
-logit_lens_heatmap(logit_lens(model, PROMPT)).show()
+logit_lens_heatmap(logit_lens(model, "The capital of France is")).show()
 
 # %% [markdown]
-# ## A vector from two lists of prompts
-# Pairs that differ in one respect: which button is ahead. With `groups` only differences within a pair count, so what
-# a pair has in common cannot enter the vector.
+# ## A vector from pairs of texts
+# Pairs that differ in one respect, here whether something is told as pleasant. With `groups` only differences within a
+# pair count, so what a pair has in common cannot enter the vector.
 
 # %%
 import numpy as np
 
 from steering import Add, SteeringVector, mean_difference, residual_norm
 from workbench.activations import capture
+from workbench.families.steer.concept import read_concept
 from workbench.sites import Site
 
-rng = np.random.default_rng(0)
-PAYS = rng.integers(70, 130, (12 if SMALL else 60, 2))
-PAYS = PAYS[PAYS[:, 0] != PAYS[:, 1]]
+concept = read_concept("valence")  # 24 pairs; yours is a YAML file, or two lists
+pleased, displeased = ([pair[side] for pair in concept.pairs] for side in (0, 1))
+print(*concept.pairs[0], sep="\n")
 
-
-def told(low, high, ahead):
-    """A history in which the button ``ahead`` (1 or 2) paid more."""
-    one, two = (high, low) if ahead == 1 else (low, high)
-    return f"Button 1 paid {one} points. Button 2 paid {two} points. Thought:"
-
-
-first = [told(*sorted(pair), ahead=1) for pair in PAYS.tolist()]
-second = [told(*sorted(pair), ahead=2) for pair in PAYS.tolist()]
-site = Site(model.n_layers // 2)
-z = capture(model, second + first, sites=site, positions="last").activations[site]
-is_second, pairs = np.arange(len(z)) < len(second), np.arange(len(z)) % len(second)
-vector = SteeringVector(
-    site,
-    mean_difference(z, is_second, groups=pairs),
-    model.fingerprint,
-    name="button 2 is ahead",
-    residual_norm=residual_norm(z),
-)
+site = Site(int(0.7 * model.n_layers))
+z = capture(model, pleased + displeased, sites=site, positions="last").activations[site]
+is_pleased, pairs = np.arange(len(z)) < len(pleased), np.arange(len(z)) % len(pleased)
+direction = mean_difference(z, is_pleased, groups=pairs)
+vector = SteeringVector(site, direction, model.fingerprint, name="valence", residual_norm=residual_norm(z))
 vector
 
 # %% [markdown]
-# Its effect on one prompt that says the opposite, beside a shuffled vector of the same length. A dose is
-# the length of what is added as a share of the residual stream's, a number that can be compared between models.
+# What it does to the next word of one prompt, beside a shuffled vector. A *dose* is the length of what is added as a
+# share of the residual stream's typical norm at that site, so it can be compared between layers and models.
 
 # %%
-from steering import strengths
 from workbench.figures.token_probabilities import next_token_bars
 from workbench.models.token_probabilities import token_probabilities
 
-prompt = told(82, 118, ahead=1)
-said = model.encode_continuation(" Button", after=prompt)
-(strength,) = strengths(vector, multipliers=[1.0])
+DOSE = 0.3
+prompt = concept.prompts.test[0]
+said = model.encode_continuation(" a", after=prompt)
 conditions = {
     "unsteered": [],
-    "steered": [Add(vector, dose=strength.dose)],
-    "shuffled": [Add(vector.shuffled(seed=0), dose=strength.dose)],
+    "steered": [Add(vector, dose=DOSE)],
+    "against": [Add(vector, dose=-DOSE)],
+    "shuffled": [Add(vector.shuffled(seed=0), dose=DOSE)],
 }
 tables = {name: token_probabilities(model, prompt, said, adds, top=8) for name, adds in conditions.items()}
-print(f"multiplier {strength.multiplier:g} is dose {strength.dose:.2f}")
 next_token_bars(tables, {name: len(table) - 1 for name, table in tables.items()}).show()
 
 # %% [markdown]
-# One prompt is an anecdote. Over all pairs: by how much does the probability ratio of "2" and "1" move? Intervals
-# resample pairs. (The vector was made from these pairs, so this says that it works, not how far it carries.)
+# One prompt is an anecdote. Over prompts that share nothing with the pairs but the concept: by how much do the log-odds
+# of (good, great, nice) and (bad, poor, boring) move? Intervals resample prompts.
 
 # %%
+from scipy.special import logsumexp
+
 from workbench.statistics import cluster_bootstrap
 
-
-def leaning(adds):
-    """log p(2) - log p(1) after "Button", for every prompt in which button 1 is ahead."""
-    heads = [model.encode(text) + said for text in first]
-    scores = model.score(heads, [[" 2", " 1"]] * len(heads), adds)
-    return np.array([two.logprob - one.logprob for two, one in scores])
+prompts = list(concept.prompts.test[: 4 if SMALL else None])
+n_up = len(concept.words.up)
 
 
+def log_odds(adds):
+    """Log-odds of the pleasant words over the unpleasant ones, for every prompt."""
+    scores = model.score(prompts, [concept.all_words] * len(prompts), adds)
+    logprobs = np.array([[each.logprob for each in row] for row in scores])
+    return logsumexp(logprobs[:, :n_up], axis=1) - logsumexp(logprobs[:, n_up:], axis=1)
+
+
+base = log_odds([])
 for name, adds in conditions.items():
-    change = leaning(adds) - leaning([])
-    print(f"{name:10} {cluster_bootstrap(change, np.arange(len(change)))} nats")
+    print(f"{name:10} {cluster_bootstrap(log_odds(adds) - base, np.arange(len(prompts)))} nats")
 
 # %% [markdown]
+# One shuffled vector is no control yet: `workbench run steer` has every layer and dose, twenty random directions, a
+# sentence in front, and what all of them cost ([docs/steer.md](../docs/steer.md)).
+#
 # The vector is saved with its site, model and method, and refuses other models.
 
 # %%
-vector.save(RUNS / "my-model" / "ahead.safetensors")
-SteeringVector.load(RUNS / "my-model" / "ahead.safetensors", model=model)
+folder = RUNS / "my-model"
+folder.mkdir(parents=True, exist_ok=True)
+vector.save(folder / "valence.safetensors")
+SteeringVector.load(folder / "valence.safetensors", model=model)
+
+# %% [markdown]
+# ## Chats
+# Chats go through the model's own chat template, and positions can be those of a role. A file of them is a source of
+# sweeps ([docs/sweeps.md](../docs/sweeps.md)).
+
+# %%
+from workbench.activations import GenerationPrompt, Role
+
+chat = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Is the sea salty?"},
+    {"role": "assistant", "content": "Yes, it is."},
+    {"role": "user", "content": "Why?"},
+]
+if model.tokenizer.chat_template:
+    for where in (Role("user", -1, take="last"), Role("assistant", take="mean"), GenerationPrompt("last")):
+        found = capture(model, [chat], site, where)
+        print(where, found.labels["position"].tolist(), f"norm {float(found[site][0].float().norm()):.0f}")
 
 # %% [markdown]
 # ## Probes on your own labels
@@ -149,10 +162,10 @@ SteeringVector.load(RUNS / "my-model" / "ahead.safetensors", model=model)
 #
 # ```yaml
 # source: {kind: texts, path: texts.csv, text: text, group: pair}
-# models: [my-model]
-# targets: [ahead, {column: gap, task: regression}]
-# probes: {logistic: {C: [0.1]}, ridge-regression: {}}
-# controls: [majority, shuffled, untrained]
+# models: [smollm2-135m]
+# targets: [told]
+# probes: {logistic: {C: [0.01]}}
+# controls: [majority, shuffled, untrained, bag_of_words]
 # ```
 #
 # and `workbench sweep FILE.yaml` does what follows.
@@ -164,24 +177,25 @@ from workbench.families.probe_sweep import SweepSpec
 from workbench.families.probe_sweep import run as run_sweep
 from workbench.runs import load_run
 
-gap = np.tile(np.abs(PAYS[:, 1] - PAYS[:, 0]), 2)
-texts = pd.DataFrame({"text": second + first, "pair": pairs, "ahead": np.where(is_second, "two", "one"), "gap": gap})
+texts = pd.DataFrame(
+    {"text": pleased + displeased, "pair": pairs, "told": np.where(is_pleased, "pleased", "displeased")}
+)
 texts.to_csv(folder / "texts.csv", index=False)
 spec = SweepSpec.model_validate({
     "source": {"kind": "texts", "path": "texts.csv", "text": "text", "group": "pair"},
     "models": [{"model": MODEL}],
-    "sites": ["1", "3"] if SMALL else ["all"],
-    "targets": ["ahead", {"column": "gap", "task": "regression"}],
-    "probes": {"logistic": {"C": [0.1]}, "ridge-regression": {}},
-    "controls": ["majority", "shuffled", "untrained"],
+    "sites": [str(int(share * model.n_layers)) for share in ((0.3, 0.7) if SMALL else (0.1, 0.3, 0.5, 0.7, 0.9))],
+    "targets": ["told"],
+    "probes": {"logistic": {"C": [0.01]}},
+    "controls": ["majority", "shuffled", "bag_of_words"] + ["untrained"] * (not SMALL),
     "folds": 3 if SMALL else 5, "shuffles": 1, "resamples": 200 if SMALL else 2000,
 })  # fmt: skip
 swept = load_run(run_sweep(spec, RUNS, base=folder, jobs=1, log=print))
 print(swept.status.state)  # "failed" when a cell did: its row says why, and the rest is there all the same
 
 # %% [markdown]
-# Score by layer, every control in its probe's colour. Where the untrained model does as well, the probe reads the
-# words and not what the model makes of them.
+# Score by layer, every control in its probe's colour. Where the words alone or the untrained model do as well, the
+# probe reads the wording and not what the model makes of it.
 
 # %%
 from workbench.families import figures_of
@@ -192,16 +206,17 @@ for name, figure in figures_of(swept).items():
 
 # %% [markdown]
 # ## The experiments on it
-# Every family takes your model by `--model`, and its `plan` says beforehand what it will cost.
+# Every family takes your model by `--model`, and `--dry-run` says beforehand how long it will take.
 #
 # ```
-# workbench run east --model MODEL --preset cpu --dry-run
-# workbench run introspection concept-injection --model MODEL --preset cpu      # needs a chat template
+# workbench run steer --model MODEL --preset demo
+# workbench run east --model MODEL --preset laptop --dry-run
+# workbench run introspection concept-injection --model MODEL --preset laptop      # needs a chat template
 # ```
 
 # %%
 from workbench.families import plan
-from workbench.families.east import EAST, PRESETS
+from workbench.families.steer import PRESETS, STEER
 
-for step in plan(EAST, PRESETS["cpu"].model_copy(update={"model": MODEL}))[:6]:
-    print(f"{step.name:24} {step.what:40} {step.completions:>7,} completions")
+for step in plan(STEER, PRESETS["demo"].model_copy(update={"model": MODEL})):
+    print(f"{step.name:20} {step.what:60} {step.tokens:>7,} tokens")

@@ -20,12 +20,16 @@ TINY = {
 
 
 def test_there_is_a_sweep_for_each_table() -> None:
-    names = {"cognitive-map", "cognitive-map-by-size", "plan", "distance", "directions", "bandit-entropy"}
+    names = {"cognitive-map", "cognitive-map-by-size", "plan", "distance", "directions", "bandit-entropy", "truth"}
     assert {path.stem for path in SWEEPS} == names
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_the_file_is_valid_and_says_what_it_remakes(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_file_is_valid_and_says_what_it_remakes(
+    path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    if yaml.safe_load(path.read_text())["models"] == ["smollm2-135m"]:
+        request.getfixturevalue("smollm2_folder")
     assert main(["sweep", str(path), "--dry-run"]) == 0
     assert "1 captures, " in capsys.readouterr().out
     head = [line for line in path.read_text().splitlines() if line.startswith("#")]
@@ -53,3 +57,16 @@ def test_a_small_run_of_the_file_is_a_tidy_table(name: str, tmp_path: Path, monk
     probe = rows[(rows["control"] == "none") & (rows["metric"] == metric) & (rows["label"] == "")]
     scores = probe.pivot_table(index="position", columns=["probe", "params"], values="estimate")
     assert scores.shape == (len(set(rows["position"])), 2) and scores.notna().all(axis=None)
+
+
+def test_every_word_of_the_truth_set_is_said_as_often_truly_as_falsely_within_what_is_never_split() -> None:
+    import pandas as pd
+
+    table = pd.read_csv(Path(__file__).parents[2] / "notebooks" / "sweeps" / "truth.csv")
+    assert len(table) >= 200 and not table["statement"].duplicated().any()
+    assert table["truth"].isin(["true", "false"]).all() and (table.groupby("pair")["truth"].nunique() == 2).all()
+    for _, four in table.groupby("pair"):
+        counts = [
+            sorted(" ".join(four.loc[four["truth"] == truth, "statement"]).split()) for truth in ("true", "false")
+        ]
+        assert counts[0] == counts[1] and len(four) == 4

@@ -261,3 +261,27 @@ def test_an_unknown_take_is_refused_with_the_nearest():
     for make in (lambda: Role("user", take="lsat"), lambda: Span("a", take="lsat"), lambda: GenerationPrompt("lsat")):
         with pytest.raises(SpecError, match="did you mean 'last'"):
             make()
+
+
+@pytest.mark.real
+def test_roles_in_the_template_of_smollm2_hold_what_was_said_and_no_more(smollm2):
+    said = ["Be brief.", "Is 12 more than 7?", "Yes, 12 is.", "Why so?\n"]
+    conversation = [
+        {"role": role, "content": text}
+        for role, text in zip(("system", "user", "assistant", "user"), said, strict=True)
+    ]
+    tokens = smollm2.encode(conversation)
+
+    def text(positions):
+        return smollm2.tokenizer.decode([tokens[i] for i in find(positions, conversation, smollm2)])
+
+    assert [text(where) for where in (Role("system"), Role("user", 0), Role("assistant"), Role("user", 1))] == said
+    assert text(GenerationPrompt()) == "<|im_start|>assistant\n"
+    assert text(Role("assistant", markup=True)) == "<|im_start|>assistant\nYes, 12 is.<|im_end|>\n"
+    assert (
+        text(Role("user", 0, take="last")) == "?" and len(find(Role("user", take="last"), conversation, smollm2)) == 2
+    )
+    together = [
+        i for role in ("system", "user", "assistant") for i in find(Role(role, markup=True), conversation, smollm2)
+    ]
+    assert sorted([*together, *find(GenerationPrompt(), conversation, smollm2)]) == list(range(len(tokens)))
