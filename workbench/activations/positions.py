@@ -249,7 +249,8 @@ def _contents(model: LanguageModel, messages: list[dict[str, str]], text: str) -
 def _with_markup(model: LanguageModel, messages: list[dict[str, str]], text: str) -> Iterator[tuple[int, int]]:
     """Where each message is: between what the template writes without it and with it."""
     bos = str(model.tokenizer.bos_token or "")
-    ends = [len(bos) if text.startswith(bos) else 0]  # a conversation's first token belongs to nobody
+    # A conversation's first token belongs to nobody, but where (ChatML) it is also what every message begins with.
+    ends = [len(bos) if text.startswith(bos) and text.count(bos) == 1 else 0]
     for number in range(1, len(messages) + 1):
         prefix = _tried(partial(write, model.tokenizer, **model.template), messages[:number])
         if number == len(messages) and goes_on(messages):
