@@ -97,7 +97,8 @@ def plant(model: LanguageModel, groups: Sequence[Sequence[Pair]]) -> list[Tree]:
     for group in groups:
         if not group:
             raise DataError("a group of pairs is empty")
-        tree, grown = Tree(), {}
+        tree = Tree()
+        grown: dict[tuple[int, int], int] = {}
         for pair in group:
             _graft(tree, grown, model, pair, end, single)
         trees.append(tree)

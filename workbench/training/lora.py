@@ -116,7 +116,10 @@ def finetune(
         return load_adapter(model, target, name)
     adapted = _adapted(model, recipe, seed)
     seconds = _train(model, adapted, rows, target, recipe, identity, report, checkpoint_seconds)
-    spent = {"tokens": recipe.epochs * sum(len(row.tokens) for row in rows), "seconds": round(seconds, 1)}
+    spent: dict[str, Any] = {
+        "tokens": recipe.epochs * sum(len(row.tokens) for row in rows),
+        "seconds": round(seconds, 1),
+    }
     spent |= {"threads": torch.get_num_threads(), "device": model.device.type}
     _save(adapted, target, {"identity": identity, "base_name": model.name, **spent})
     return merged(model, adapted, name or f"{model.name}+{target.name}")

@@ -64,12 +64,12 @@ def train(
     ``tokens`` replaces the preset's budget (about that many); ``base``: the model to finetune (default: SmolLM2 in
     bfloat16, which must be fetched); ``report`` gets the step, loss and share done after every step.
     """
-    from workbench.models import load_model
+    from workbench.models import LanguageModel, load_model
     from workbench.training.lora import finetune
 
     recipe = preset_of(PRESETS, preset)
     n = recipe.n if tokens is None else max(1, tokens // GROUP_TOKENS)
-    base = base or load_model(BASE, device=device, dtype="bfloat16")
+    base = base or LanguageModel.of(load_model(BASE, device=device, dtype="bfloat16"))
     data = groups(n, recipe.states, recipe.horizon, np.random.default_rng(derive_seed(seed, NAME)))
     finetune(base, data, out, recipe.lora, seed=seed, name=NAME, report=report)
     parameters = _in_bfloat16(out / "adapter_model.safetensors")

@@ -179,7 +179,7 @@ def bandits(pays: str, n_arms: int) -> GaussianArms | BernoulliArms:
 def groups(n: int, states: int, horizon: int, rng: np.random.Generator) -> list[list[Pair]]:
     """``n`` groups of pairs: one instruction, ``states`` states, in each UCB's answer, two of Thompson's, and his
     action at once, which is a single token and counts six times."""
-    made = []
+    made: list[list[Pair]] = []
     kinds = [(pays, k) for pays in PAYS for k in (2, 3, 4, 5)]
     pools = {kind: _pool(*kind, horizon, -(-n * states // len(kinds)) + states, rng) for kind in kinds}
     for i in range(n):

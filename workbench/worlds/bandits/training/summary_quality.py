@@ -47,7 +47,7 @@ def measure_quality(
     """
     from workbench.models import load_model
 
-    base = base or load_model(BASE, device=model.device.type, dtype="bfloat16")
+    base = base or LanguageModel.of(load_model(BASE, device=model.device.type, dtype="bfloat16"))
     parts = []
     for text in settings():
         setting = f"{text.n_arms} arms, {text.pays}, horizon {text.horizon}"

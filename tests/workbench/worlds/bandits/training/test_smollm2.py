@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,15 @@ import pytest
 from workbench.models import load_model
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.language_model import LanguageModel
+from workbench.models.names import shipped_adapters
 from workbench.models.tokenizers import word_tokenizer
 from workbench.training.lora import load_adapter
-from workbench.worlds.bandits.summary import LABELS
-from workbench.worlds.bandits.training.smollm2 import PRESETS, train
+from workbench.worlds.bandits import BernoulliArms, BernoulliBandit, play
+from workbench.worlds.bandits.agents.language_agent import LanguageAgent
+from workbench.worlds.bandits.agents.rollout import rollout
+from workbench.worlds.bandits.conversation import Turn
+from workbench.worlds.bandits.summary import LABELS, SummaryText
+from workbench.worlds.bandits.training.smollm2 import NAME, PRESETS, train
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +60,6 @@ def test_asked_again_it_says_the_same_and_trains_nothing(chat_model, tmp_path: P
 
 
 def test_quality_sets_the_agent_beside_oracles_and_its_base_on_the_same_bandits(chat_model, monkeypatch) -> None:
-    from workbench.worlds.bandits.summary import SummaryText
     from workbench.worlds.bandits.training import summary_quality
 
     text = SummaryText(("A", "B", "C"), horizon=6, pays="all or nothing", shown=(0.0, 1.0))
@@ -74,3 +79,20 @@ def test_a_folder_that_a_training_wrote_is_loaded_by_its_path(chat_model, tmp_pa
     train(tmp_path / "out", "smoke", base=load_model(tmp_path / "base"), tokens=1)
     loaded = load_model(tmp_path / "out")
     assert loaded.fingerprint == load_adapter(load_model(tmp_path / "base"), tmp_path / "out").fingerprint
+
+
+@pytest.mark.real
+@pytest.mark.skipif(NAME not in shipped_adapters(), reason="the adapter does not ship yet")
+def test_the_shipped_agent_is_read_and_beats_chance_on_a_few_bandits(smollm2: LanguageModel) -> None:
+    """On eight bandits of three arms the card's regrets differ by more than twice the noise of these few."""
+    agent = load_adapter(smollm2, shipped_adapters()[NAME], NAME)
+    text = SummaryText(LABELS["letters"][:3], horizon=12, pays="all or nothing", shown=(0.0, 1.0))
+    arms, seeds = BernoulliArms((0.1, 0.5, 0.9)), list(range(8))
+    at_once = LanguageAgent(agent, replace(text, thinks="none"), exact=True)
+    steps = rollout(at_once, arms, seeds).steps
+    chance = play("random", BernoulliBandit((0.1, 0.5, 0.9), horizon=12), seeds)
+    assert steps["regret"].sum() < 0.75 * chance["regret"].sum()
+    for thinks in ("samples", "upper bounds"):
+        player = LanguageAgent(agent, replace(text, thinks=thinks), completions=1, max_new_tokens=48)
+        decisions = player.decide([player.prompt([Turn("", 2, 1.0), Turn("", 0, 0.0)])] * 4, [0, 1, 2, 3])
+        assert all(decision.valid == 1 for decision in decisions)
