@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from workbench.errors import ModelError
+from workbench.models.offload import place_of
 from workbench.sites import Site
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class Backend(ABC):
     @property
     def device(self) -> torch.device:
         """Where the embeddings are, hence where tokens go."""
-        return self.hf_model.get_input_embeddings().weight.device
+        embeddings = self.hf_model.get_input_embeddings()
+        return place_of(embeddings, embeddings.weight)
 
     def forward(
         self,

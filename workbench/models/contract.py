@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from workbench.errors import ModelError, WorkbenchError, warn
 from workbench.models.backend import one_pass
+from workbench.models.offload import absent
 
 Result = TypeVar("Result")
 
@@ -81,11 +81,10 @@ def on_trial(hf_model: Any, what: str | None = None) -> Iterator[None]:
     for whatever the model raises.
     """
     kind = what or type(hf_model).__name__
-    absent = [name for name, x in chain(hf_model.named_parameters(), hf_model.named_buffers()) if x.is_meta]
-    if absent:
+    if lost := absent(hf_model):
         raise ModelError(
-            f"{kind}: {len(absent)} tensors are not in memory (on the meta device, such as {absent[0]}):"
-            " load the model without offloading to disk or CPU"
+            f"{kind}: {len(lost)} tensors are not in memory (on the meta device, such as {lost[0]}):"
+            " load the model with its weights"
         )
     training = [module for module in hf_model.modules() if module.training]
     try:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from workbench.arguments import one_of
 from workbench.errors import ArtifactError, warn
+from workbench.models.offload import weights_of
 
 # A field of the configuration, saved with the model: the file that its weights were made from (see models.gguf).
 MADE_FROM = "made_from"
@@ -96,7 +97,7 @@ def check_stamp(
 def _digest(hf_model: Any) -> str:
     config = json.dumps(_lasting(hf_model.config.to_dict()), sort_keys=True, default=str)
     digest = hashlib.sha256(config.encode())
-    for name, weight in sorted(hf_model.state_dict().items()):
+    for name, weight in weights_of(hf_model):
         flat = weight.detach().flatten()
         if flat.numel() > _SAMPLE:
             flat = flat[torch.linspace(0, flat.numel() - 1, _SAMPLE, dtype=torch.float64).long().to(flat.device)]

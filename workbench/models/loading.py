@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from workbench.models.gguf import config_from_gguf, find_gguf, tokenizer_from_gg
 from workbench.models.gguf_file import GGUFFile
 from workbench.models.language_model import LanguageModel
 from workbench.models.names import adapter_of, base_of, fetched_models, shipped_models, source_of
+from workbench.models.quantized import quantization
 from workbench.models.registry import FETCHABLE
 from workbench.models.sequence import SequenceConfig, SequenceModelForActions  # their import registers the model type
 from workbench.models.sequence_model import SequenceModel
@@ -41,6 +43,7 @@ def load_model(
     dtype: str | Any = "auto",
     revision: str | None = None,
     device_map: str | dict[str, Any] | None = None,
+    quantized: str | None = None,
     trust_remote_code: bool = False,
 ) -> LanguageModel | SequenceModel:
     """Load a causal language model, or a sequence model that acts (``LanguageModel.of(...)`` refuses the latter).
@@ -53,7 +56,9 @@ def load_model(
         dtype: ``"auto"`` is the checkpoint's (of a GGUF file: bfloat16 where its weights are, else float32, which
             holds what their quantisation stands for); or e.g. ``"float32"``, ``torch.bfloat16``.
         revision: branch, tag or commit of a hub id.
-        device_map: ``"auto"`` spreads a model over several GPUs.
+        device_map: ``"auto"`` spreads a model over several GPUs, and what they have no room for over the CPU and the
+            disk; or a place (``0``, ``"cpu"``, ``"disk"``) by the name of a module.
+        quantized: ``"8bit"`` or ``"4bit"`` holds the linear layers in so many bits (needs bitsandbytes).
         trust_remote_code: whether code from the hub may run.
 
     Returns:
@@ -65,25 +70,33 @@ def load_model(
     """
     _check_backend_name(backend)
     if adapter := adapter_of(path_or_hub_id):
-        given = {"device": device, "dtype": dtype, "device_map": device_map}
+        given = {"device": device, "dtype": dtype, "device_map": device_map, "quantized": quantized}
         return _adapted(adapter, str(path_or_hub_id), backend, given)
     source = source_of(path_or_hub_id)
     place = check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    name, target = str(path_or_hub_id), {"device_map": device_map} if device_map else {}
+    name, target = str(path_or_hub_id), _target(device_map, quantized, place, _dtype(dtype))
     file = _gguf(source, name, revision)
     model = _weights(file or source, name, _dtype(dtype), target, options)
     acts = isinstance(model, SequenceModelForActions)
     tokenizer = None if acts else _tokenizer(file or source, name, options)
     if acts and backend != "hf":
         raise ModelError(f"{name} reads observations, not tokens: it has the hf back end only")
-    if not device_map:
+    if not target:
         try:
             model = model.to(place)
         except (RuntimeError, AssertionError) as error:
             raise ModelError(f"cannot put {name!r} on {str(place)!r}: {str(error).splitlines()[0]}") from error
     model.eval().requires_grad_(False)
     return SequenceModel(model, name) if acts else _wrap(model, tokenizer, backend, name)
+
+
+def _target(device_map: Any, quantized: str | None, place: torch.device, dtype: Any) -> dict[str, Any]:
+    """Where ``from_pretrained`` puts the weights, and as what; empty: into memory, as they are."""
+    target = {"device_map": device_map} if device_map else {}
+    if quantized is None:
+        return target
+    return {"device_map": {"": place}, **target, "quantization_config": quantization(quantized, dtype)}
 
 
 def _adapted(folder: Path, name: str, backend: str, options: dict[str, Any]) -> LanguageModel:
@@ -117,9 +130,12 @@ def _weights(source: str | GGUFFile, name: str, dtype: Any, target: dict[str, An
         check_weights(name, model, info)
         return model
 
+    # Weights that go to the disk and are not in a safetensors file as they are needed; goes with the model.
+    spilled = TemporaryDirectory(prefix="workbench-offload-") if target else None
     try:
         with _quiet_hub():
-            model = load(dtype, **target)
+            model = load(dtype, **target, **({"offload_folder": spilled.name} if spilled else {}))
+            model._workbench_spilled = spilled
             if dtype is torch.float16:
                 same_model(model, load("auto"))
             return model

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import ModelError
+from workbench.models.offload import place_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -38,10 +39,10 @@ def unembed(model: LanguageModel, residual: Float[Tensor, "*rows d"]) -> Float[T
     norm, head = _final_norm(hf_model, model.n_layers), hf_model.get_output_embeddings()
     if norm is None or head is None:
         raise ModelError(f"{model.name} ({type(hf_model).__name__}): no final norm and unembedding were found")
-    weight = head.weight
+    dtype, place = head.weight.dtype, place_of(head, head.weight)
     with torch.no_grad():
-        normed = norm(residual.to(_device(norm, weight.device), weight.dtype))
-        return _after_head(head(normed.to(weight.device, weight.dtype)), model.config)
+        normed = norm(residual.to(_device(norm, place), dtype))
+        return _after_head(head(normed.to(place, dtype)), model.config)
 
 
 def _final_norm(hf_model: Any, n_layers: int) -> nn.Module | None:
@@ -54,7 +55,7 @@ def _final_norm(hf_model: Any, n_layers: int) -> nn.Module | None:
 
 
 def _device(norm: nn.Module, otherwise: Any) -> Any:
-    return next((p.device for p in norm.parameters()), otherwise)
+    return next((place_of(norm, weight) for weight in norm.parameters()), otherwise)
 
 
 def _after_head(logits: Tensor, config: Any) -> Tensor:

@@ -89,5 +89,5 @@ def test_a_tokenizer_that_cannot_be_read_is_one_line(edited: Callable[..., Path]
 
 
 def test_a_model_that_is_not_in_memory_is_refused(folder: Path) -> None:
-    with pytest.raises(ModelError, match=r"41 tensors are not in memory .*: load the model without offloading"):
+    with pytest.raises(ModelError, match=r"41 tensors are not in memory .*: load the model with its weights"):
         load_model(folder, device_map={"": "meta"})
