@@ -30,9 +30,11 @@ def adapter_of(path_or_hub_id: str | Path) -> Path | None:
     """The adapter that a name or a path stands for: a shipped one, or a folder that ``finetune`` has written."""
     if shipped := shipped_adapters().get(str(path_or_hub_id)):
         return shipped
-    folder = Path(path_or_hub_id) if isinstance(path_or_hub_id, str | os.PathLike) else None
-    whole = folder and all((folder / file).is_file() for file in ("adapter_config.json", "finetuning.json"))
-    return folder if whole else None
+    if not isinstance(path_or_hub_id, str | os.PathLike):
+        return None
+    wanted = ("adapter_config.json", "finetuning.json")
+    whole = all(os.path.isfile(os.path.join(path_or_hub_id, file)) for file in wanted)  # False for what is no path
+    return Path(path_or_hub_id) if whole else None
 
 
 def base_of(adapter: Path) -> str:
