@@ -89,13 +89,14 @@ found.table[found.table.metric == "accuracy"].round(2)
 # The difference of the two means, from every second row of each group, is a steering vector. It is added at the last
 # prompt token and to every token that the model then writes. The prompts are clear ones that the vector has not seen:
 # does the agent become less sure of button 2? The same vector with its coordinates shuffled says what a change of
-# that size does by itself.
+# that size does by itself. A dose is that size: the length of what is added, as a share of the residual stream's.
 
 # %%
-from steering import Add, SteeringVector, mean_difference
+from steering import Add, SteeringVector, mean_difference, residual_norm
 
 seen = np.arange(2 * N) % 2 == 0
-vector = SteeringVector(site, mean_difference(z[seen], uncertain[seen]), model.fingerprint, name="uncertain")
+direction = mean_difference(z[seen], uncertain[seen])
+vector = SteeringVector(site, direction, model.fingerprint, name="uncertain", residual_norm=residual_norm(z))
 vectors = {"mean difference": vector, "shuffled": vector.shuffled(seed=0)}
 prompts = clear[1::2]
 
@@ -107,8 +108,8 @@ def shares(interventions):
 
 
 unsteered = shares([])
-multipliers = (2.0,) if SMALL else (0.5, 1.0, 1.5, 2.0)
-pressed = {name: [shares([Add(v, m)]) - unsteered for m in multipliers] for name, v in vectors.items()}
+doses = (0.8,) if SMALL else (0.2, 0.4, 0.6, 0.8)
+pressed = {name: [shares([Add(v, dose=dose)]) - unsteered for dose in doses] for name, v in vectors.items()}
 
 # %% [markdown]
 # Every condition has the same prompts and seeds, so differences are paired; intervals resample prompts.
@@ -123,19 +124,19 @@ figure = go.Figure()
 for name, changes in pressed.items():
     found = [cluster_bootstrap(change, np.arange(len(prompts))) for change in changes]
     bars = {"array": [i.high - i.estimate for i in found], "arrayminus": [i.estimate - i.low for i in found]}
-    figure.add_scatter(x=multipliers, y=[i.estimate for i in found], error_y=bars, name=name)
-figure.update_layout(xaxis_title="multiplier", yaxis_title="change in the share of completions")
+    figure.add_scatter(x=doses, y=[i.estimate for i in found], error_y=bars, name=name)
+figure.update_layout(xaxis_title="dose", yaxis_title="change in the share of completions")
 finish(figure, f"Pressing button 1, which has paid less (unsteered: {unsteered.mean():.2f})", width=800).show()
 
 # %% [markdown]
 # What it says when steered:
 
 # %%
-for multiplier in (0.0, 2.0):
-    add = Add(vector, multiplier)
+for dose in (0.0, 0.8):
+    add = Add(vector, dose=dose)
     (found,) = model.generate(prompts[:1], n=3, max_new_tokens=32, interventions=[add], seeds=1)
     print(
-        f"multiplier {multiplier:g}:",
+        f"dose {dose:g}:",
         *(each.text.replace("\n", " | ") for each in found),
         sep="\n   ",
     )

@@ -52,7 +52,7 @@ print(f"\nentropy {decision.entropy:.2f} nats, {decision.valid:.0%} of the compl
 # `rollout` plays the episodes. `replay` reads the activations of all decisions of an episode in one pass.
 
 # %%
-from steering import SteeringVector, entropy_weighted
+from steering import SteeringVector, entropy_weighted, residual_norm
 from workbench.activations import replay
 from workbench.sites import Site
 from workbench.worlds.bandits import GaussianArms
@@ -64,8 +64,8 @@ steps = played.steps
 episodes = [[played.prompts[i] for i in rows] for rows in steps.groupby("episode").indices.values()]
 z = replay(model, episodes, [site]).activations[site]
 u = entropy_weighted(z, steps["entropy"].to_numpy(), steps["episode"].to_numpy())
-vector = SteeringVector(site, u, model.fingerprint, name="east, by hand")
-print(f"{len(steps)} decisions; length of the vector {vector.norm:.2f}, of an activation {z.norm(dim=-1).mean():.2f}")
+vector = SteeringVector(site, u, model.fingerprint, name="east, by hand", residual_norm=residual_norm(z))
+print(f"{len(steps)} decisions; length of the vector {vector.norm:.2f}, of an activation {vector.residual_norm:.2f}")
 
 # %% [markdown]
 # Added while the agent thinks about the last prompt of each of these episodes, next to the same vector with its
@@ -76,8 +76,8 @@ print(f"{len(steps)} decisions; length of the vector {vector.norm:.2f}, of an ac
 from steering import Add
 
 prompts = [of_episode[-1] for of_episode in episodes]
-for name, added, multiplier in (("unsteered", vector, 0), ("EAST", vector, 3), ("shuffled", vector.shuffled(0), 3)):
-    add = Add(added, float(multiplier))
+for name, added, dose in (("unsteered", vector, 0.0), ("EAST", vector, 0.15), ("shuffled", vector.shuffled(0), 0.15)):
+    add = Add(added, dose=dose)
     decisions = agent.decide(prompts, seeds=range(len(prompts)), interventions=[add])
     entropy = sum(d.entropy for d in decisions) / len(decisions)
     thought = decisions[0].texts[0].replace("\n", " | ")

@@ -112,13 +112,14 @@ finish(figure, "Is the goal to the right?", "95% intervals over layouts", width=
 # moves right more often, beside the same direction with its coordinates shuffled.
 
 # %%
-from steering import Add, SteeringVector, mean_difference
+from steering import Add, SteeringVector, mean_difference, residual_norm
 from workbench.sites import Site
 from workbench.statistics import cluster_bootstrap
 
 site = Site(3)
 direction = mean_difference(read["own"].activations[site], right)
-vector = SteeringVector(site, direction, model.fingerprint, name="goal to the right")
+norm = residual_norm(read["own"].activations[site])  # a dose is a share of it
+vector = SteeringVector(site, direction, model.fingerprint, name="goal to the right", residual_norm=norm)
 
 
 def leaning(interventions):
@@ -129,9 +130,9 @@ def leaning(interventions):
 
 before = leaning([])
 for name, added in (("probe's direction", vector), ("shuffled", vector.shuffled(seed=0))):
-    for multiplier in (-4.0, 4.0):
-        change = leaning([Add(added, multiplier)]) - before
-        print(f"{name:18} x {multiplier:+.0f}:  change", cluster_bootstrap(change, np.arange(len(places))))
+    for dose in (-0.5, 0.5):
+        change = leaning([Add(added, dose=dose)]) - before
+        print(f"{name:18} dose {dose:+.1f}:  change", cluster_bootstrap(change, np.arange(len(places))))
 
 # %% [markdown]
 # ## The experiment
