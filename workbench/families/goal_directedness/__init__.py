@@ -1,7 +1,7 @@
 """Goal-directedness of a language agent in grids (arXiv 2602.08964): behaviour, cognitive maps, plans, causal checks.
 
-``spec`` says what is run, ``steps`` in which order, ``context`` what the steps share; ``probe_steps`` fits the probes
-of ``probing``, ``decoded`` scores actions on decoded maps, ``causal`` steers and erases, ``summary`` makes the tables,
+``spec`` says what is run, ``steps`` in which order, ``sizes`` how much they take, ``context`` what the steps share;
+``trial`` asks for a few answers before; ``probe_steps`` fits the probes of ``probing``, ``decoded`` scores actions on decoded maps, ``causal`` steers and erases, ``summary`` makes the tables,
 ``claims`` are the paper's.  The mazes, the agent and its probed states are those of :mod:`workbench.worlds.grids`.
 """
 
@@ -21,6 +21,12 @@ GOAL_DIRECTEDNESS = Family(
     spec=GoalSpec,
     presets=PRESETS,
     keeps=Keeps(rows=(), tensors=("examples",)),
-    **functions_in(__name__, "steps claims figures report views", context="context:GoalRun", finish="summary:finish"),
+    **functions_in(
+        __name__,
+        "steps claims figures report views",
+        context="context:GoalRun",
+        check="trial:check",
+        finish="summary:finish",
+    ),
 )
 FAMILIES = (GOAL_DIRECTEDNESS,)

@@ -12,8 +12,9 @@ from workbench.figures.record import Record, Tables
 from workbench.figures.style import look_in, words
 from workbench.statistics import Interval
 
-_BEHAVIOUR = ("success", "accuracy", "spl", "entropy", "jsd", "ece")
+_BEHAVIOUR = ("success", "accuracy", "spl", "valid", "outside_mass", "entropy", "jsd", "ece")
 _CAPTION = "95% intervals resample whole layouts"
+_LEFT_OUT = "valid: share of readable answers; outside mass: of an exact agent's probability, what is no answer"
 
 
 def report(record: Record) -> Iterator[Table]:
@@ -21,7 +22,7 @@ def report(record: Record) -> Iterator[Table]:
     tables = Tables(record)
     margins, chosen = tables.table("behaviour_margins"), tables.json("chosen")
     if margins is not None:
-        yield Table("Mazes of all densities", _behaviour(margins), _CAPTION)
+        yield Table("Mazes of all densities", _behaviour(margins), f"{_CAPTION}; {_LEFT_OUT}")
     if chosen is not None:
         note = "on held-out mazes; controls stand below what they control"
         yield Table(f"Probes at layer {chosen['layer']}", readings(tables, chosen["layer"]), f"{_CAPTION}; {note}")

@@ -94,6 +94,12 @@ class GridAgent:
                 return answers[0][:shared]
         raise DataError(f"the tokenizer of {self.model.name} writes the answers of all moves alike")
 
+    @property
+    def _begun(self) -> int:
+        """How many tokens of an answer are its lead, behind which the mass outside the answers is taken."""
+        lead, opening = self.model.encode_continuation(self.text.lead, after=self._asked("a")), self.opening
+        return len(lead) if opening[: len(lead)] == lead else len(opening)
+
     def prompt(self, layout: Layout, state: State) -> list[int]:
         """Tokens of the message about a place."""
         return self._asked(self.text.prompt(layout, state))
@@ -139,7 +145,7 @@ class GridAgent:
         self, places: Sequence[Place], interventions: Sequence[Intervention] = ()
     ) -> tuple[Float[np.ndarray, "places 4"], Float[np.ndarray, " places"]]:
         """:meth:`probabilities`, and the mass outside of them: the model's own probability (at temperature 1) that,
-        behind :attr:`opening`, it writes none of the four answers."""
+        behind what all answers begin with, it writes none of the four as it was asked to."""
         if self.text.reasoning:
             raise SpecError("a move after a reasoning has no probability of its own: use GridText(reasoning=False)")
         return self._score([self.prompt(*place) for place in places], interventions)
@@ -156,7 +162,7 @@ class GridAgent:
             numbers: dict[tuple[int, ...], int] = {}
             places = np.array([numbers.setdefault(tuple(prompt), len(numbers)) for prompt in prompts])
             rows = [list(prompt) for prompt in numbers]
-        scores, begun = self._scores(rows, [self.answers] * len(rows), interventions), len(self.opening)
+        scores, begun = self._scores(rows, [self.answers] * len(rows), interventions), self._begun
         whole = np.array([[score.logprob for score in row] for row in scores])
         behind = np.array([[sum(score.token_logprobs[begun:]) for score in row] for row in scores])
         return self.policy(whole)[places], _outside(behind)[places]

@@ -26,6 +26,7 @@ METRICS: dict[str, str] = {
     "success": "share of trajectories that reach the goal within the cap",
     "spl": "success weighted by optimal length / length",
     "valid": "share of steps with a readable move",
+    "outside_mass": "the model's probability of answering what is no move, mean over steps (exact agents)",
     "entropy": "entropy (nats) of pi_hat, mean over visited states",
     "jsd": "Jensen-Shannon divergence (bits) of pi_hat and pi*, mean over visited states",
     "ece": "expected calibration error, ten bins over visited states",
@@ -57,6 +58,9 @@ def grid_behaviour(
     per_layout = episodes.groupby([*keys, "layout"], sort=True)[means].mean().reset_index()
     measures = [(name, per_layout, _mean_of(name, resamples, seed)) for name in means]
     measures += [("accuracy_pooled", steps, _mean_of("optimal", resamples, seed)), *_of_states(states, resamples, seed)]
+    if "outside_mass" in steps:  # older runs do not say
+        scored = steps.dropna(subset=["outside_mass"])
+        measures.append(("outside_mass", scored, _mean_of("outside_mass", resamples, seed)))
     return _table(measures, keys, list(METRICS))
 
 
