@@ -1,8 +1,9 @@
 """Goal-directedness of a language agent in grids (arXiv 2602.08964): behaviour, cognitive maps, plans, causal checks.
 
 ``spec`` says what is run, ``steps`` in which order, ``sizes`` how much they take, ``context`` what the steps share;
-``trial`` asks for a few answers before; ``probe_steps`` fits the probes of ``probing``, ``decoded`` scores actions on decoded maps, ``causal`` steers and erases, ``summary`` makes the tables,
-``claims`` are the paper's.  The mazes, the agent and its probed states are those of :mod:`workbench.worlds.grids`.
+``trial`` asks for a few answers before; ``probe_steps`` fits the probes of ``probing``, ``decoded`` scores actions on
+decoded maps, ``causal`` steers and erases, ``summary`` makes the tables, ``claims`` are the paper's.  The mazes, the
+agent and its probed states are those of :mod:`workbench.worlds.grids`.
 """
 
 from __future__ import annotations

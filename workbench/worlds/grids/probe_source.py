@@ -30,8 +30,8 @@ from workbench.worlds.moves import Move
 POSITIONS = ("pre", "post", "decision")
 # Option -> field of MazeSpec, where it is called otherwise.
 _RENAMED = {"layouts": "probe_layouts", "rollouts": "probe_rollouts"}
-_OPTIONS = ("sizes", "densities", "layouts", "rollouts", "seed", "held_out", "tokens", "wording", "answer", "exact", "forced",
-            "temperature", "top_p", "attempts", "max_new_tokens")  # fmt: skip
+_OPTIONS = ("sizes", "densities", "layouts", "rollouts", "seed", "held_out", "tokens", "wording", "answer", "exact",
+            "forced", "temperature", "top_p", "attempts", "max_new_tokens")  # fmt: skip
 _DEFAULTS: dict[str, Any] = {"sizes": (7, 9), "layouts": 10, "max_new_tokens": 48}
 _LONGEST_PLAN = 100  # a label holds the whole plan; what is decoded of it is its probe's horizon
 _MEASURED: dict[str, Task] = {"distance": "regression", "layout": "regression", "rollout": "regression",
