@@ -1,4 +1,4 @@
-"""``workbench demo``: the ``demo`` preset of every family that has one, those on a fetched model first."""
+"""``workbench demo``: every family with a preset ``quick`` or ``demo``, those on a fetched model first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workbench.families.timing import clock_text
 from workbench.models.fetching import fetch
 from workbench.models.registry import FETCHABLE
 
-_MINUTES = 1.25  # of a part whose sample sizes can be cut; all parts together are to take four on two cores
+_PRESETS = ("quick", "demo")
 
 
 def demo(runs: Runs = Path("runs"), dry_run: DryRun = False, no_progress: NoProgress = False) -> int:
@@ -24,29 +24,23 @@ def demo(runs: Runs = Path("runs"), dry_run: DryRun = False, no_progress: NoProg
     Without a network the chat model is left out.  A demo that was stopped goes on when it is called again.
     """
     began = time.monotonic()
-    parts = sorted((each for each in families().values() if "demo" in each.presets), key=_is_ready)
+    parts = sorted((each for each in families().values() if "demo" in each.presets), key=_ships)
     for number, family in enumerate(parts, 1):
         gone = clock_text(time.monotonic() - began)
         log(f"part {number} of {len(parts)}, {gone} gone: {family.title}")
-        if dry_run or _fetched(_model(family)):
-            run_family(family, spec_of(family), runs=runs, dry_run=dry_run, no_progress=no_progress)
+        spec = _spec(family)
+        if dry_run or _fetched(getattr(spec, "model", "")):
+            run_family(family, spec, runs=runs, dry_run=dry_run, no_progress=no_progress)
     log(f"{clock_text(time.monotonic() - began)} gone: that was the demo; docs/ has a page on each part")
     return 0
 
 
-def spec_of(family: Family) -> BaseModel:
-    """What the demo runs of a family: its preset, cut to a minute or so where the model is there at once."""
-    spec = family.presets["demo"]
-    cut = _is_ready(family) and getattr(spec, "sized", ())
-    return spec.model_copy(update={"minutes": _MINUTES}) if cut else spec
+def _spec(family: Family) -> BaseModel:
+    return next(family.presets[name] for name in _PRESETS if name in family.presets)
 
 
-def _model(family: Family) -> str:
-    return str(getattr(family.presets["demo"], "model", ""))
-
-
-def _is_ready(family: Family) -> bool:
-    return _model(family) not in FETCHABLE
+def _ships(family: Family) -> bool:
+    return getattr(_spec(family), "model", "") not in FETCHABLE
 
 
 def _fetched(model: str) -> bool:

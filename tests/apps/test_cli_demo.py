@@ -44,7 +44,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], list[str]]:
     return set_up
 
 
-def test_the_chat_model_is_steered_first_and_the_shipped_agent_is_cut_to_a_minute(
+def test_the_chat_model_is_steered_first_then_the_shipped_agent_at_its_quick_size(
     ran: list[tuple[str, Any]], network: Callable[[bool], list[str]], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -53,7 +53,7 @@ def test_the_chat_model_is_steered_first_and_the_shipped_agent_is_cut_to_a_minut
     assert [name for name, _ in ran] == ["steer", "east"] and asked == ["smollm2-135m"]
     steer, east = (spec for _, spec in ran)
     assert steer == get_family("steer").presets["demo"] and steer.model in FETCHABLE and steer.random >= 20
-    assert 0 < east.minutes < 2 and east.model_copy(update={"minutes": None}) == get_family("east").presets["demo"]
+    assert east == get_family("east").presets["quick"]
     said = capsys.readouterr().err
     assert "part 1 of 2, 0:0" in said and "part 2 of 2, 0:0" in said and "gone: that was the demo" in said
 

@@ -97,7 +97,7 @@ class Family:
         title: in words, for pages and help.
         spec: frozen pydantic model of a run's values; :class:`workbench.families.specs.ModelSpec` for those that load
             a model.
-        presets: spec by name; ``demo``, where there is one, is what ``workbench demo`` runs.
+        presets: spec by name; ``quick`` or ``demo``, where there is one, is what ``workbench demo`` runs.
         steps: ``steps(spec)`` -> the steps of a run, in order.
         finish: ``finish(context)`` writes tables and artifacts that follow from the rows; called after the last step of
             every session, so that a resumed run gives the same ones.

@@ -21,6 +21,7 @@ _CONTROLS = {
     "random": Look("random directions", GREY, "dot", "x"),
     "shuffled": Look("shuffled", "#b0b0b0", "dot", "square"),
 }
+_ASIDE = 0.008  # of a dose: the controls stand beside one another
 _PROMPTS = {"up": "dash", "down": "dot"}
 
 
@@ -49,10 +50,10 @@ def doses(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
             origin = pd.DataFrame({"dose": [0.0], "estimate": [0.0], "low": [0.0], "high": [0.0]})
             own = layer == chosen.get("layer")
             traces += curve(pd.concat([rows, origin]), "dose", looks[layer], thin=not own, shade=own)
-        for name, look in _CONTROLS.items():
+        for (name, look), aside in zip(_CONTROLS.items(), (-_ASIDE, _ASIDE), strict=True):
             rows = part[part["method"] == name]
             spread = rows.assign(low=rows["estimate"] - rows["spread"], high=rows["estimate"] + rows["spread"])
-            traces += points(spread, look, x=spread["dose"]) if len(spread) else []
+            traces += points(spread, look, x=spread["dose"] + aside) if len(spread) else []
         return traces
 
     figure = grid(_TITLES, {"": ""}, draw, x="dose", row_heights=[0.62, 0.38], vertical_spacing=0.07)
@@ -60,11 +61,12 @@ def doses(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
         for _, level in table[(table["method"] == "prompt") & (table["measure"] == measure)].iterrows():
             style = {"color": BLACK, "width": 1.2, "dash": _PROMPTS[level["side"]]}
             text = f"sentence in front, {level['side']}" if row == 1 else ""
+            place = "top left" if level["side"] == "up" else "bottom right"
             figure.add_hline(
-                level["estimate"], line=style, row=row, col=1, annotation_text=text, annotation_position="top left"
+                level["estimate"], line=style, row=row, col=1, annotation_text=text, annotation_position=place
             )
-    note = "Lines: the vector, the chosen layer with its 95% band over prompts. Grey: random and shuffled "
-    note += f"directions of its length at layer {chosen.get('layer', '?')}, ± sd over draws."
+    note = "The vector, the chosen layer with its 95% band over prompts. Grey: random and shuffled directions "
+    note += f"at layer {chosen.get('layer', '?')}, ± sd over draws."
     return finish(zero_line(figure), "Steering by layer and dose", note, 900, 680)
 
 
