@@ -16,7 +16,7 @@ from torch import Tensor
 
 from workbench.arguments import as_array, listed, mapping, one_of, real_array, refused, shown
 from workbench.errors import ArtifactError, DataError, did_you_mean
-from workbench.labels import labelled_rows
+from workbench.labels import SINK, labelled_rows
 from workbench.models.fingerprint import ModelStamp, check_stamp
 from workbench.sites import Site, SiteMap
 
@@ -75,7 +75,8 @@ class ActivationSet:
 
     def __repr__(self) -> str:
         groups = len(set(self.groups.tolist()))
-        return f"ActivationSet({len(self)} rows of {groups} groups, {_widths(self)})"
+        sinks = f"{self.labels[SINK].sum()} at attention sinks, " if SINK in self.labels else ""
+        return f"ActivationSet({len(self)} rows of {groups} groups, {sinks}{_widths(self)})"
 
     @property
     def n_layers(self) -> int | None:

@@ -57,7 +57,7 @@ def test_rows_read_at_sinks_are_marked_and_left_out_of_what_probes_see(sunk: Lan
     marked = found.labels[found.labels["attention_sink"]]
     assert [[p for i, p in marked[["input", "position"]].to_numpy() if i == n] for n in range(4)] == SINKS
     assert all(torch.equal(found[site], kept(sunk)[site]) for site in found.sites)
-    assert sink_rows(found).sum() == 6
+    assert sink_rows(found).sum() == 6 and "(19 rows of 4 groups, 6 at attention sinks, blocks.1" in repr(found)
     with pytest.warns(UserWarning, match="6 of 19 rows were read at attention sinks and are left out"):
         x, y, groups = found.xy(1, "side")
     assert len(x) == len(y) == len(groups) == 13 and set(groups) == {0, 1, 3}

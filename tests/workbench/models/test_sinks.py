@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from workbench.activations import capture
 from workbench.errors import DataError, WorkbenchWarning
-from workbench.models import LanguageModel, Scope, load_model, shipped_models
+from workbench.models import LanguageModel, Scope, load_model, shipped_models, with_backend
 from workbench.models.sinks import SinkHabit, find_sinks, residual_norms, sample_inputs, sinks_in
 from workbench.models.tiny import tiny_model, tiny_model_with_sinks
 from workbench.sites import Site
@@ -103,6 +106,27 @@ def test_a_models_habit_is_looked_at_once_and_only_when_asked_for(monkeypatch: p
     model.generate(["a b"], max_new_tokens=2)
     assert not looked
     assert model.sinks is model.sinks and len(looked) == 1
+
+
+@pytest.mark.parametrize("backend", ["nnsight", "transformer_lens"])
+def test_every_back_end_sees_the_same_sinks(backend: str) -> None:
+    plain = tiny_model_with_sinks()
+    other = with_backend(plain, backend)
+    assert (other.sinks.exist, other.sinks.first) == (True, True)
+    torch.testing.assert_close(other.sinks.norms, plain.sinks.norms)
+    texts, means = ["a b z c", "d e"], []
+    for model in (plain, other):
+        with pytest.warns(WorkbenchWarning, match="3 positions that are attention sinks are left out of 2 means"):
+            means.append(capture(model, texts, [1, 3], "mean"))
+    for site in means[0].sites:
+        torch.testing.assert_close(means[0][site], means[1][site])
+
+
+def test_models_of_other_makers_without_sinks_have_none(shared_data: Path) -> None:
+    for name in ("stories260K", "slm4096", "nano_sort"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one lacks an embedding
+            assert not load_model(shared_data / "models" / name).sinks.exist
 
 
 def test_a_scope_that_touches_a_sink_is_said_once(add: Any) -> None:
