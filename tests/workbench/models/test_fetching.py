@@ -52,6 +52,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "MIT",
         "nowhere",
         "a tiny one",
+        {"do_sample": True, "temperature": 0.2, "top_p": 0.9},
     )
     monkeypatch.setitem(FETCHABLE, "tiny-chat", entry)
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
@@ -72,6 +73,7 @@ def test_a_fetched_model_loads_by_name_offline_and_says_what_it_was_made_from(in
     loaded, direct = load_model("tiny-chat", device="cpu"), load_model(tmp_path / "model.gguf", device="cpu")
     assert loaded.fingerprint == direct.fingerprint and loaded.config.made_from == direct.config.made_from
     assert loaded.encode("the 12") == direct.encode("the 12") and n_layers_of("tiny-chat") == 3
+    assert loaded.sampling == direct.sampling | {"temperature": 0.2, "top_p": 0.9}
     assert fetched_models() == {"tiny-chat": folder}
     assert not any((tmp_path / "cache" / "downloads").iterdir())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from tests.workbench.models import gguf_writing
 from tests.workbench.models.gguf_writing import tiny_hf, tiny_vocabulary, write_gguf
 from workbench.errors import ModelError
 from workbench.models import load_model
+from workbench.models.gguf import weights_from_gguf
 from workbench.models.gguf_file import read_gguf
 from workbench.models.loading import n_layers_of, with_backend
+from workbench.models.sampling import PLAIN, own_sampling
 
 _SIZE = 288  # tokens: a multiple of the 32 that are quantised together
 _SMALL = {
@@ -224,6 +227,16 @@ def test_a_loaded_file_can_be_saved_and_comes_back_the_same_model(tmp_path: Path
     assert again.fingerprint == loaded.fingerprint and again.config.made_from == loaded.config.made_from
     assert "quantization_config" not in json.loads((tmp_path / "saved" / "config.json").read_text())
     assert again.encode("the the 12") == loaded.encode("the the 12") and again._end_tokens() == loaded._end_tokens()
+
+
+def test_a_file_may_say_how_it_is_sampled(tmp_path: Path) -> None:
+    file = read_gguf(write(tmp_path, "qwen3", "Q8_0")[0])
+    said = {"general.sampling.temp": 0.6, "general.sampling.top_k": 20, "general.sampling.penalty_repeat": 1.1}
+    model = weights_from_gguf(replace(file, metadata={**file.metadata, **said}), "auto", {})
+    model.save_pretrained(tmp_path / "saved")
+    found = own_sampling(transformers.GenerationConfig.from_pretrained(tmp_path / "saved"), "it")
+    assert found == {"temperature": 0.6, "top_p": 1.0, "top_k": 20, "repetition_penalty": 1.1}
+    assert own_sampling(weights_from_gguf(file, "auto", {}).generation_config, "it") == PLAIN
 
 
 def test_a_loaded_file_stands_behind_every_back_end_and_can_be_finetuned(tmp_path: Path, backend: str) -> None:
