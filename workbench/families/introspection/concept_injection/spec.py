@@ -18,7 +18,7 @@ class InjectionSpec(ModelSpec):
     """One concept-injection run; the defaults are the paper's sizes (its ``gpu`` preset)."""
 
     world: ClassVar[str] = "questions"
-    sized: ClassVar[tuple[str, ...]] = ("concepts", "baselines")
+    sized: ClassVar[tuple[str, ...]] = ("concepts", "baselines", "reference")
 
     model: str = Field("babbler-a", description="shipped model, Hugging Face folder or hub id; must be a chat model")
     words: str | None = Field(None, description="YAML file with concepts and baselines; default: the shipped words")
@@ -46,7 +46,7 @@ class InjectionSpec(ModelSpec):
         description="read yes, no and letters off the probabilities: nothing is sampled, arms without are left out",
     )
     reference: int = Field(
-        40, ge=4, description="replies without injection an arm, whose likelihood says what counts as coherent"
+        40, ge=8, description="replies without injection an arm, whose likelihood says what counts as coherent"
     )
     temperature: float = Field(1.0, ge=0)
     max_new_tokens: int = Field(100, ge=1)
@@ -101,9 +101,13 @@ class InjectionSpec(ModelSpec):
 PRESETS: dict[str, InjectionSpec] = {
     "gpu": InjectionSpec(),
     "cpu": InjectionSpec(layer_points=6, max_new_tokens=32),
-    "laptop": InjectionSpec(minutes=15, layers=(0.3, 0.5, 0.7), doses=(0.3, 0.6, 1.2), max_new_tokens=24),
+    "laptop": InjectionSpec(
+        minutes=15, layers=(0.3, 0.5, 0.7), doses=(0.3, 0.9), max_new_tokens=24,
+        protocols=("detection", "naming", "control", "kv_cache"),
+        controls=("random", "perturbed", "unrelated", "choice"),
+    ),
     "smoke": InjectionSpec(concepts=4, baselines=8, layer_points=2, doses=(0.3, 1.0), reference=8, max_new_tokens=8),
-}
+}  # fmt: skip
 
 
 def layers_between(n_layers: int, points: int) -> tuple[int, ...]:
