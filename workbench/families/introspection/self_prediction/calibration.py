@@ -82,8 +82,8 @@ def calibration_tables(context: PredictionContext) -> tuple[pd.DataFrame, pd.Dat
     """Bins ``predictor, learner, split, bin, hypothetical, estimate, low, high, n``; errors ``predictor, learner,
     split, metric, estimate, low, high, n`` (metric ``mad``); differences of errors ``comparison, learner, split,
     estimate, low, high, n``, on the same items."""
-    spread, bins = context.folder.read(f"samples-{FIRST}"), context.spec.bins
-    shares = {key: points(spread, context.folder.read(step)) for key, step in _predictors(context).items()}
+    spread, bins = context.answers(f"samples-{FIRST}"), context.spec.bins
+    shares = {key: points(spread, context.answers(name)) for key, name in _predictors(context).items()}
     curves, errors, differences = [], [], []
     for (predictor, learner), table in shares.items():
         for split, part in table.groupby("split"):
@@ -97,7 +97,7 @@ def calibration_tables(context: PredictionContext) -> tuple[pd.DataFrame, pd.Dat
 
 
 def _predictors(context: PredictionContext) -> dict[tuple[str, str], str]:
-    """(predictor, learner) -> the step with its sampled predictions."""
+    """(predictor, learner) -> its set of sampled predictions."""
     found = {("self_before", ""): f"foresight-{FIRST}", ("self", ""): f"foresight-{FIRST}-on-{FIRST}"}
     for learner, target in pairings(context.spec):
         if target == FIRST != learner:

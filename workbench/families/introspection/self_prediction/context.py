@@ -21,7 +21,7 @@ from workbench.progress import progress_bar
 from workbench.training.lora import LoRA, Pair, finetune
 from workbench.worlds.questions.properties import PROPERTIES
 
-FIRST = "first"
+FIRST, AT = "first", "@"  # M1; what parts the task from the name of a set of answers
 
 
 class PredictionContext(Context[SelfPredictionSpec]):
@@ -126,9 +126,21 @@ class PredictionContext(Context[SelfPredictionSpec]):
         questions = self.questions.by_id
         return [Pair(questions[row.id].prompt(model), str(row.answer).strip()) for row in rows.itertuples()]
 
+    def answers(self, name: str) -> pd.DataFrame:
+        """The rows of a set of answers (``behaviour-first``, ``foreseen-first-on-first``), of all tasks in order: each
+        task is a step of its own, so that a kill loses minutes."""
+        steps = set(self.folder.steps())
+        tasks = [step for task in self.questions.tasks if (step := f"{name}{AT}{task}") in steps]
+        return pd.concat([self.folder.read(step) for step in tasks], ignore_index=True)
+
+    def answered(self) -> list[str]:
+        """The names of all sets of answers."""
+        steps = self.folder.steps()
+        return list(dict.fromkeys(name for name, at, _ in (step.partition(AT) for step in steps) if at))
+
     def behaviour(self, role: str, of: str) -> pd.DataFrame:
         """What a model answered to the questions of a role (``train`` or ``test``)."""
-        rows = self.folder.read(f"behaviour-{self.role(role)}")
+        rows = self.answers(f"behaviour-{self.role(role)}")
         return rows[rows["role"] == of].reset_index(drop=True)
 
     # ---- finetuning

@@ -42,13 +42,13 @@ def gather_predictions(context: PredictionContext) -> pd.DataFrame:
         truth = context.behaviour(target, "test")
         name = f"{learner}-on-{target}"
         if learner == target:
-            before = judged(truth, context.folder.read(f"foreseen-{learner}"))
-            after = judged(truth, context.folder.read(f"foreseen-{name}"))
-            now = judged(context.folder.read(f"behaviour-{name}"), context.folder.read(f"foreseen-{name}"))
+            before = judged(truth, context.answers(f"foreseen-{learner}"))
+            after = judged(truth, context.answers(f"foreseen-{name}"))
+            now = judged(context.answers(f"behaviour-{name}"), context.answers(f"foreseen-{name}"))
             found = {"mode": with_mode(before), "self_before": before, "self": after, "self_after": now}
         else:
-            said = context.folder.read(f"foreseen-{name}")
-            before = judged(truth, context.folder.read(f"foreseen-{learner}"))
+            said = context.answers(f"foreseen-{name}")
+            before = judged(truth, context.answers(f"foreseen-{learner}"))
             found = {"cross_before": before, "cross": judged(truth, said)}
             found["cross_itself"] = judged(context.behaviour(learner, "test"), said)
         other = "" if learner == target else learner

@@ -82,10 +82,6 @@ class Questions:
         """Question of each item."""
         return {question.item.id: question for question in self.all}
 
-    def pairs(self, questions: Sequence[Question]) -> int:
-        """How many hypothetical questions they make."""
-        return sum(len(question.properties) for question in questions)
-
 
 KEYS = ["task", "split", "role", "id", "property"]
 _Read = tuple[dict[str, Any], list[tuple[str, str | None]]]  # labels of a row; what was said, and its value

@@ -24,7 +24,7 @@ from workbench.statistics import wilson
 
 def finish(context: PredictionContext) -> None:
     """Write the tables, and ``chosen`` (second models, probed layer), as artifacts."""
-    folder, done = context.folder, set(context.folder.steps())
+    folder, done = context.folder, {*context.folder.steps(), *context.answered()}
     predictions = gather_predictions(context)
     tables = {
         "predictions": predictions,
@@ -59,11 +59,11 @@ def _similarity(context: PredictionContext) -> pd.DataFrame:
 
 
 def _compliance(context: PredictionContext) -> Iterator[dict[str, Any]]:
-    """Share of answers that comply, by step, task and property."""
-    for step in context.folder.steps():
-        if step.startswith(("behaviour-", "foreseen-")):
-            kind, _, model = step.partition("-")
-            for (split, task, name), part in context.folder.read(step).groupby(["split", "task", "property"]):
+    """Share of answers that comply, by set of answers, task and property."""
+    for answers in context.answered():
+        if answers.startswith(("behaviour-", "foreseen-")):
+            kind, _, model = answers.partition("-")
+            for (split, task, name), part in context.answers(answers).groupby(["split", "task", "property"]):
                 share = wilson(int(part["value"].notna().sum()), len(part))
                 row = {"asked": kind, "model": model, "split": split, "task": task, "property": name}
                 yield row | vars(share) | {"n": len(part)}
@@ -71,11 +71,11 @@ def _compliance(context: PredictionContext) -> Iterator[dict[str, Any]]:
 
 def _drift(context: PredictionContext) -> Iterator[dict[str, Any]]:
     """How often a finetuned model's behaviour is that of the model it was made from (test items, by split)."""
-    for step in context.folder.steps():
-        kind, _, name = step.partition("-")
+    for answers in context.answered():
+        kind, _, name = answers.partition("-")
         if kind == "behaviour" and (name == "shifted" or "-on-" in name):
             before = FIRST if name == "shifted" else name.partition("-on-")[0]
-            both = judged(context.behaviour(before, "test"), context.folder.read(step).dropna(subset=["value"]))
+            both = judged(context.behaviour(before, "test"), context.answers(answers).dropna(subset=["value"]))
             for split, part in both.groupby("split"):
                 yield {"model": name, "before": before, "split": split} | level(part)
 
@@ -83,6 +83,6 @@ def _drift(context: PredictionContext) -> Iterator[dict[str, Any]]:
 def _shift(context: PredictionContext) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Old is what the self-trained M1 does, new what it does after it learned another model's answers."""
     name = f"{FIRST}-on-{FIRST}"
-    old, new = context.folder.read(f"behaviour-{name}"), context.folder.read("behaviour-shifted")
-    said = {"before": context.folder.read(f"foreseen-{name}"), "after": context.folder.read("foreseen-shifted")}
+    old, new = context.answers(f"behaviour-{name}"), context.answers("behaviour-shifted")
+    said = {"before": context.answers(f"foreseen-{name}"), "after": context.answers("foreseen-shifted")}
     return shift_tables(old, new, said, context.spec.seed)

@@ -59,6 +59,11 @@ def test_the_plan_names_the_steps_that_a_run_does(record, tiny_self_prediction: 
     assert record.status.state == "finished"
 
 
+def answers(record, name: str) -> pd.DataFrame:
+    """A set of answers: one step a task."""
+    return pd.concat([record.read(f"{name}@{task}") for task in ("beasts", "words")], ignore_index=True)
+
+
 def test_every_predictor_and_control_is_there(record) -> None:
     accuracy = record.load_table("accuracy")
     who = {(row.target, row.learner, row.predictor) for row in accuracy.itertuples()}
@@ -72,7 +77,7 @@ def test_every_predictor_and_control_is_there(record) -> None:
 
 
 def test_accuracy_is_that_of_the_answers_that_were_given(record) -> None:
-    said, did = record.read("foreseen-first-on-first"), record.read("behaviour-first")
+    said, did = answers(record, "foreseen-first-on-first"), answers(record, "behaviour-first")
     expected = judged(did[did["role"] == "test"], said)
     table = record.load_table("accuracy")
     row = table[(table["predictor"] == "self") & (table["target"] == "first") & (table["task"] == "beasts")]
@@ -92,13 +97,13 @@ def test_the_candidates_most_like_m1_are_the_second_models(record) -> None:
     table = table[table["split"] == ""].sort_values("rank")
     assert table["estimate"].is_monotonic_decreasing and table["chosen"].all()
     assert list(table["model"]) == [record.read_json("chosen")[f"second-{k}"] for k in (1, 2)]
-    did, other = (record.read(f"behaviour-{name}") for name in ("first", table["candidate"].iloc[0]))
+    did, other = (answers(record, f"behaviour-{name}") for name in ("first", table["candidate"].iloc[0]))
     both = judged(did[did["role"] == "test"], other.dropna(subset=["value"]))
     assert table["estimate"].iloc[0] == pytest.approx(both["correct"].mean())
 
 
 def test_training_changed_what_the_model_says_and_the_adapter_is_the_model(record, tiny_self_prediction: Any) -> None:
-    before, after = record.read("foreseen-first"), record.read("foreseen-first-on-first")
+    before, after = answers(record, "foreseen-first"), answers(record, "foreseen-first-on-first")
     assert (before["answer"] != after["answer"]).any()
     rows = record.load_table("finetuning").set_index(["learner", "target"])
     tuned = load_adapter(
