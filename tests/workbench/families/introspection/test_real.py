@@ -20,16 +20,16 @@ def test_a_chat_model_complies_with_the_tasks_behind_their_examples_and_not_with
     tasks = load_tasks(["animals", "gifts", "numbers"], CHAT).values()
     rates = {}
     for shots in (0, 2):
-        asked = [Question(item, task, "test", shots) for task in tasks for item in items_of(task, 3)]
+        asked = [Question(item, task, "test", shots) for task in tasks for item in items_of(task, 2)]
         rates[shots] = behaviour(smollm2, asked)["value"].notna().mean()
     assert rates[2] >= ENOUGH > rates[0]
-    assert foreseen(smollm2, asked[::3], 8)["value"].notna().mean() >= ENOUGH
+    assert foreseen(smollm2, asked[-1:], 8)["value"].notna().mean() >= ENOUGH
 
 
 def test_gibberish_is_not_coherent_and_the_models_own_words_are(smollm2) -> None:
     prompt = tuple(smollm2.encode(prompts.detection().chat))
-    own = Trial(prompt, seed=0, draws=12)
-    (found,) = reply_logprobs(smollm2, [own], run_trials(smollm2, [own], max_new_tokens=12))
+    own = Trial(prompt, seed=0, draws=8)
+    (found,) = reply_logprobs(smollm2, [own], run_trials(smollm2, [own], max_new_tokens=8, temperature=1.0))
     floor = np.quantile(found, QUANTILE)
     told = {"Aundhaya.": False, "of the of lamp seven under blue was": False, "Yes.": True, "No, I do not.": True}
     replies = [tuple(smollm2.encode_continuation(text, after=list(prompt))) for text in told]

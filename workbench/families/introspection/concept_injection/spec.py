@@ -48,7 +48,9 @@ class InjectionSpec(ModelSpec):
     reference: int = Field(
         40, ge=8, description="replies without injection an arm, whose likelihood says what counts as coherent"
     )
-    temperature: float = Field(1.0, ge=0)
+    temperature: float | None = Field(
+        None, ge=0, description="of replies; default: as the model's authors have it sampled, else 1"
+    )
     max_new_tokens: int = Field(100, ge=1)
     judge: str | None = Field(None, description="a model that grades replies in place of the rules (a name or folder)")
 

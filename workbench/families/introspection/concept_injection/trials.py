@@ -22,6 +22,7 @@ from workbench.models.decoding import Decoder, Sampling
 from workbench.models.interventions import Scope, Where
 from workbench.models.language_model import LanguageModel
 from workbench.models.memory import slot_budget
+from workbench.models.sampling import how_to_sample
 from workbench.models.trees import Leaf, Tree, seeded_leaves
 from workbench.progress import progress_bar
 
@@ -88,10 +89,11 @@ def run_trials(
     trials: Sequence[Trial],
     *,
     max_new_tokens: int = 64,
-    temperature: float = 1.0,
+    temperature: float | None = None,
     progress: bool = False,
 ) -> list[Outcome]:
-    """Completions and answer scores of every trial, in order.
+    """Completions and answer scores of every trial, in order; without a ``temperature`` they are sampled as the model's
+    authors have it.
 
     Raises :class:`ArtifactError` for a vector of another model, :class:`ModelError` when prompts are too long.
 
@@ -104,7 +106,8 @@ def run_trials(
     if not trials:
         return []
     model._check_room([list(trial.tokens) for trial in trials], max_new_tokens)
-    sampling = Sampling(max_new_tokens, temperature, eos=model._end_tokens())
+    how = how_to_sample(model.sampling, {"temperature": temperature})
+    sampling = Sampling(max_new_tokens, **how, eos=model._end_tokens())
     chunks = _chunks(model, trials, max_new_tokens)
     with progress_bar(sum(t.draws for t in trials), progress, "trials") as advance, torch.inference_mode():
         found = [_run_chunk(model, chunk, sampling, advance) for chunk in chunks]

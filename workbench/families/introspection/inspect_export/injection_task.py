@@ -40,7 +40,7 @@ Layer = int | Literal["auto"]
 @task
 def concept_injection(
     layer: Layer = "auto", dose: float = 0.6, concepts: int = 50, baselines: int = 100, words: str | None = None,
-    max_new_tokens: int = 100, temperature: float = 1.0, seed: int = 0, judge: str | None = None,
+    max_new_tokens: int = 100, temperature: float | None = None, seed: int = 0, judge: str | None = None,
     multiplier: float | None = None,
 ) -> Task:  # fmt: skip
     """Samples: every concept under every condition.  ``layer`` "auto" is the one two thirds up; -1 is the last.
@@ -87,7 +87,7 @@ def _messages(conversation: prompts.Conversation) -> list[ChatMessage]:
 @solver
 def inject(
     layer: Layer, strength: dict[str, float], words: str | None, concepts: int, baselines: int, max_new_tokens: int,
-    temperature: float, seed: int,
+    temperature: float | None, seed: int,
 ) -> Solver:  # fmt: skip
     """Answers a sample with its vector added from the trial text on, through every generated token."""
     known: dict[LanguageModel, dict[str, SteeringVector]] = {}

@@ -17,7 +17,7 @@ def test_a_reply_has_its_mean_log_probability_a_token_under_the_plain_model(chat
     vector = concept_vectors(chat_model, ["snow", "clock"], ["cup", "hat"], [1])[1]["snow"]
     prompt = tuple(chat_model.encode([{"role": "user", "content": "Is a week longer than a year?"}]))
     trial = Trial(prompt, 2, None, vector, 8.0, seed=1, draws=3)
-    (outcome,) = run_trials(chat_model, [trial], max_new_tokens=6)
+    (outcome,) = run_trials(chat_model, [trial], max_new_tokens=6, temperature=1.0)
     (found,) = reply_logprobs(chat_model, [trial], [outcome])
     for tokens, logprob in zip(outcome.tokens, found, strict=True):
         whole = torch.tensor([[*prompt, *tokens]])
