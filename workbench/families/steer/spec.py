@@ -52,6 +52,7 @@ PRESETS: dict[str, SteerSpec] = {
         layers=(0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), doses=(-0.6, -0.3, -0.1, 0.1, 0.3, 0.6), random=40
     ),
     "gpu": SteerSpec(layers=None, doses=(-1, -0.6, -0.3, -0.1, -0.05, 0.05, 0.1, 0.3, 0.6, 1), random=100, shuffled=20),
+    "laptop": SteerSpec(minutes=15, random=40),
     "demo": SteerSpec(),
     "smoke": SteerSpec(model="bandit-agent", layers=(0.3, 0.7), doses=(-0.3, 0.3), random=2, shuffled=1),
 }
