@@ -41,15 +41,18 @@ def agent_for(
     """The agent of a run in one rendering."""
     return LanguageAgent(
         model, spec.text(rendering), completions or spec.completions, spec.temperature,
-        max_new_tokens=spec.max_new_tokens, prefill=spec.prefill, request=request,
+        max_new_tokens=spec.max_new_tokens, prefill=spec.prefill, exact=spec.exact, request=request,
     )  # fmt: skip
 
 
-def play_extraction(model: LanguageModel, spec: EastSpec, rendering: str, progress: bool) -> pd.DataFrame:
-    """The episodes from which vectors are extracted (their seeds are used nowhere else)."""
-    seeds = [derive_seed(spec.seed, "east", "extraction", k) for k in range(spec.extraction_runs)]
-    arms = GaussianArms(spec.extraction_means)
-    return _steps(rollout(agent_for(model, spec, rendering), arms, seeds, progress=progress))
+def play_extraction(
+    model: LanguageModel, spec: EastSpec, rendering: str, progress: bool, runs: Sequence[int] | None = None
+) -> pd.DataFrame:
+    """The episodes from which vectors are extracted (their seeds are used nowhere else): all, or those of ``runs``."""
+    numbers = list(range(spec.extraction_runs) if runs is None else runs)
+    seeds = [derive_seed(spec.seed, "east", "extraction", k) for k in numbers]
+    steps = _steps(rollout(agent_for(model, spec, rendering), GaussianArms(spec.extraction_means), seeds, progress=progress))
+    return steps.assign(episode=np.array(numbers)[steps["episode"]])
 
 
 def _steps(played: Rollout) -> pd.DataFrame:
@@ -67,36 +70,43 @@ def play_settings(
     methods: Mapping[str, SteeringVector | None],
     multiplier: float = 0.0,
     progress: bool = False,
+    episodes: Sequence[int] | None = None,
 ) -> pd.DataFrame:
     """Episodes of every method on every setting, with columns ``setting, rendering, method``; all in one batch.
 
     ``methods`` names the vector that a method adds ``multiplier`` times at the vector's site (None: no steering).
-    The seeds are the same whatever the method, hence pairs.
+    ``episodes``: of each method, those of these numbers alone.  The seeds are the same whatever the method, hence
+    pairs.
     """
     agent = agent_for(model, spec, rendering, spec.behaviour_completions)
-    each = [(means, k) for means in spec.settings for k in range(spec.episodes)]
-    played = [(method, vector, means, k) for method, vector in methods.items() for means, k in each]
-    seeds = [derive_seed(spec.seed, "east", "behaviour", str(means), k) for _, _, means, k in played]
-    vectors = [vector for _, vector, _, _ in played]
+    each = list(enumerate((means, k) for means in spec.settings for k in range(spec.episodes)))
+    each = each if episodes is None else [each[number] for number in episodes]
+    played = [(method, vector, number, *own) for method, vector in methods.items() for number, own in each]
+    seeds = [derive_seed(spec.seed, "east", "behaviour", str(means), k) for *_, means, k in played]
+    vectors = [vector for _, vector, *_ in played]
 
-    def steered(episodes: Sequence[int]) -> list[Intervention]:
+    def steered(playing: Sequence[int]) -> list[Intervention]:
         adds: list[Intervention] = []
         for site in dict.fromkeys(vector.site for vector in vectors if vector is not None):
-            own = [v if v is not None and v.site == site else None for v in (vectors[e] for e in episodes)]
+            own = [v if v is not None and v.site == site else None for v in (vectors[e] for e in playing)]
             rows = torch.stack([torch.zeros(model.d_model) if v is None else v.vector.float() for v in own])
             adds.append(Add(rows, torch.tensor([0.0 if v is None else multiplier for v in own]), site=site))
         return adds
 
-    arms = [GaussianArms(means) for _, _, means, _ in played]
+    arms = [GaussianArms(means) for *_, means, _ in played]
     table = _steps(rollout(agent, arms, seeds, interventions=steered, progress=progress))
-    episodes = table["episode"].to_numpy()
-    names = [f"({means[0]:g}, {means[1]:g})" for _, _, means, _ in played]
+    of = [played[episode] for episode in table["episode"]]
     return table.assign(
-        episode=episodes % len(each),
-        setting=[names[episode] for episode in episodes],
+        episode=[number for _, _, number, *_ in of],
+        setting=[setting_name(means) for *_, means, _ in of],
         rendering=rendering,
-        method=[played[episode][0] for episode in episodes],
+        method=[method for method, *_ in of],
     )
+
+
+def setting_name(means: Sequence[float]) -> str:
+    """``(95, 105)``."""
+    return f"({', '.join(f'{mean:g}' for mean in means)})"
 
 
 def estimate_vectors(
@@ -149,11 +159,12 @@ class EvalPrompt:
 
 @dataclass(frozen=True)
 class Condition:
-    """One way to run the agent.  ``vector`` [d] is added at ``layer`` times ``multiplier``; ``source`` is the rendering
-    it was extracted from."""
+    """One way to run the agent.  ``vector`` [d] is added at ``layer`` times ``multiplier``, which makes ``dose`` of the
+    residual stream's norm; ``source`` is the rendering it was extracted from."""
 
     method: str
     layer: int = -1
+    dose: float = 0.0
     multiplier: float = 0.0
     vector: Tensor | None = None
     temperature: float = 1.0
@@ -233,11 +244,13 @@ def _run_batch(
         condition, prompt = conditions[i // len(prompts)], prompts[i % len(prompts)]
         assert decision is not None
         row: dict[str, Any] = {"rendering": rendering, "source": condition.source, "method": condition.method}
-        row |= {"layer": condition.layer, "multiplier": condition.multiplier, "draw": condition.draw}
+        row |= {"layer": condition.layer, "dose": condition.dose, "multiplier": condition.multiplier}
+        row |= {"draw": condition.draw}
         row |= {"temperature": condition.temperature, "top_p": condition.top_p, "prompt": i % len(prompts)}
         row |= {"setting": prompt.setting, "episode": prompt.episode, "step": prompt.step}
         row |= {"entropy": decision.entropy, "entropy_corrected": decision.corrected, "valid": decision.valid}
-        row |= {f"n{k}": int(count) for k, count in enumerate(decision.counts)}
+        row |= {"outside_mass": decision.outside_mass}
+        row |= {f"n{k}": count for k, count in enumerate(decision.counts.tolist())}
         yield row | ({"texts": json.dumps(decision.texts)} if texts else {})
 
 

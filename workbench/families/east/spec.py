@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from workbench.families.specs import Layer, ModelSpec, Temperature, TopP
 from workbench.worlds.bandits.text import RENDERINGS, BanditText
 
 Mean = Annotated[float, Field(ge=-1e6, le=1e6)]
-Setting = tuple[Mean, Mean]
+# Written out for the command line, which can tell pairs from triples and not lists of any length from one another.
+Setting = (
+    tuple[Mean, Mean]
+    | tuple[Mean, Mean, Mean]
+    | tuple[Mean, Mean, Mean, Mean]
+    | tuple[Mean, Mean, Mean, Mean, Mean]
+)
 
 
 class EastSpec(ModelSpec):
@@ -22,9 +28,17 @@ class EastSpec(ModelSpec):
     model: str = Field("bandit-agent", description="shipped model, Hugging Face folder or hub id")
     renderings: tuple[str, ...] = Field(("buttons", "slot_machines"), description="transfer is measured between them")
     wording: int = Field(0, description="which wording of the instructions")
-    prefill: str = Field(
-        "Thought:", min_length=1, description="how every answer begins; its last token is the last prompt token"
+    answer: str = Field("action", description="form of the answer: action (a line), letter or json")
+    thoughts: bool = Field(True, description="whether an answer says a thought before its action")
+    exact: bool = Field(
+        False, description="read the arms' probabilities off the model (behind each thought) instead of parsing answers"
     )
+    prefill: str | None = Field(
+        None,
+        min_length=1,
+        description="how every answer begins, its last token the last of the prompt; default Thought: or the action's",
+    )
+    dry_check: bool = Field(True, description="ask a few prompts first, and stop where answers cannot be read")
     temperature: Temperature = 1.0
     max_new_tokens: int = Field(48, ge=4)
     horizon: int = Field(50, ge=2, description="steps of an episode")
@@ -32,20 +46,26 @@ class EastSpec(ModelSpec):
     extraction_runs: int = Field(65, ge=2)
     completions: int = Field(25, ge=2, description="completions a step during extraction")
     settings: tuple[Setting, ...] = Field(
-        ((95, 105), (99, 101), (100, 100), (101, 99), (105, 95)), description="bandits on which behaviour is measured"
+        ((95, 105), (99, 101), (100, 100), (101, 99), (105, 95)),
+        description="bandits on which behaviour is measured: the mean of each of their 2 to 5 arms",
     )
     episodes: int = Field(65, ge=2, description="episodes a setting and condition")
     behaviour_completions: int = Field(8, ge=2, description="completions a step while behaviour is measured")
+    unit_episodes: int = Field(16, ge=1, description="episodes that one step of the run plays: what a kill loses")
     prompts: int = Field(
-        100, ge=4, description="prompts from random steps, once to choose layer and multiplier, once to test"
+        100, ge=4, description="prompts from random steps, once to choose layer and dose, once to test"
     )
     eval_completions: int = Field(15, ge=2, description="completions a prompt and condition")
     layers: tuple[Layer, ...] | None = Field(
         None, description="layers of the grid, by number or share of depth; default all"
     )
     layer_step: int = Field(1, ge=1, description="if layers is not given: 2 takes every second, down from the last")
-    multipliers: tuple[float, ...] = Field(
-        (-2.0, -1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0), description="0 is always run"
+    doses: tuple[float, ...] = Field(
+        (-0.5, -0.25, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.2),
+        description="length of what is added as a share of the residual stream's; 0 is always run",
+    )
+    multipliers: tuple[float, ...] | None = Field(
+        None, description="raw, in place of doses: how many times the vector is added; 0 is always run"
     )
     min_valid: float = Field(
         0.9, ge=0, le=1, description="a condition may be chosen while it keeps this share of valid completions"
@@ -67,16 +87,16 @@ class EastSpec(ModelSpec):
             raise ValueError(f"name at least one of {', '.join(RENDERINGS)}")
         return value
 
-    @field_validator("wording")
+    @field_validator("wording", "answer")
     @classmethod
-    def _there(cls, value: int) -> int:
-        BanditText(wording=value)
+    def _there(cls, value: Any, info: Any) -> Any:
+        BanditText(**{info.field_name: value})
         return value
 
-    @field_validator("multipliers")
+    @field_validator("doses", "multipliers")
     @classmethod
-    def _with_zero(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(sorted({0.0, *value}))
+    def _with_zero(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        return None if value is None else tuple(sorted({0.0, *value}))
 
     @field_validator("request")
     @classmethod
@@ -87,16 +107,37 @@ class EastSpec(ModelSpec):
             raise ValueError("write {plural} for the arms, and no other braces") from None
         return value
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for setting in self.settings:
+            if len(setting) != self.n_arms:
+                raise ValueError(
+                    f"settings have {len(setting)} arms and extraction_means {self.n_arms}: give all as many"
+                )
+        if self.exact and not self.thoughts and self.prefill is not None:
+            raise ValueError("prefill has no use in exact mode without thoughts: the action itself begins every answer")
+        return self
+
+    @property
+    def n_arms(self) -> int:
+        """Arms of every bandit of the run."""
+        return len(self.extraction_means)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the model writes anything: not where arms are scored without thoughts."""
+        return self.thoughts or not self.exact
+
     def text(self, rendering: str) -> BanditText:
         """The bandit's text in a rendering."""
-        return BanditText(rendering, self.wording, horizon=self.horizon)
+        return BanditText(rendering, self.wording, self.n_arms, self.horizon, self.thoughts, self.answer)
 
 
 PRESETS: dict[str, EastSpec] = {
     "gpu": EastSpec(),
     "cpu": EastSpec(
         extraction_runs=24, completions=12, episodes=12, behaviour_completions=3, prompts=80, eval_completions=10,
-        max_new_tokens=32, multipliers=(-2.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0), temperatures=(1.1, 1.25, 1.5, 2.0),
+        max_new_tokens=32, doses=(-0.5, 0.1, 0.25, 0.5, 0.75, 1.0, 1.4), temperatures=(1.1, 1.25, 1.5, 2.0),
     ),
     "laptop": EastSpec(
         minutes=15, extraction_runs=24, completions=12, episodes=12, behaviour_completions=3, prompts=80,
@@ -107,7 +148,7 @@ PRESETS: dict[str, EastSpec] = {
     "demo": EastSpec(
         extraction_runs=14, completions=10, episodes=10, behaviour_completions=2, prompts=40, eval_completions=8,
         settings=((95, 105), (100, 100)), control_seeds=2, max_new_tokens=32, layer_step=2,
-        multipliers=(-2.0, 1.0, 2.0, 3.0, 5.0), temperatures=(1.5,), top_ps=(0.9,),
+        doses=(-0.5, 0.25, 0.5, 0.75, 1.25), temperatures=(1.5,), top_ps=(0.9,),
     ),
     "quick": EastSpec(
         extraction_runs=8, completions=8, episodes=6, behaviour_completions=2, prompts=24, eval_completions=6,
@@ -117,7 +158,7 @@ PRESETS: dict[str, EastSpec] = {
     "smoke": EastSpec(
         extraction_runs=4, completions=6, episodes=2, behaviour_completions=2, prompts=8, eval_completions=4, horizon=6,
         max_new_tokens=32,
-        settings=((95, 105), (100, 100)), control_seeds=1, layers=(1, 3),
-        multipliers=(-2.0, 2.0), temperatures=(1.5,), top_ps=(0.9,),
+        settings=((95, 105), (100, 100)), control_seeds=1, layers=(0.3, 0.6),
+        doses=(-0.5, 0.5), temperatures=(1.5,), top_ps=(0.9,),
     ),
 }  # fmt: skip

@@ -1,8 +1,4 @@
-"""The steps of an EAST run, in order, what they share, and the tables that follow from their rows.
-
-Every condition's entropy and validity is a mean over prompts with a 95% interval that resamples whole episodes;
-beside it stands the paired difference from the unsteered agent on the same prompts with the same seeds.
-"""
+"""The steps of an EAST run, in order, what they share, and the tables that follow from their rows."""
 
 from __future__ import annotations
 
@@ -26,36 +22,59 @@ from workbench.families.east.collect import (
     play_settings,
     run_conditions,
 )
+from workbench.families.east.dry_check import COMPLETIONS, STEPS, check_answers
+from workbench.families.east.equal_draws import comparable
+from workbench.families.east.results import Chosen, choose, results_table
+from workbench.families.east.sizes import Sizes
 from workbench.families.east.spec import EastSpec
 from workbench.families.east.thoughts import over_represented, trace_thoughts
 from workbench.models.fingerprint import stamp_of
 from workbench.seeding import derive_seed
 from workbench.sites import Site
-from workbench.statistics import Interval, cluster_bootstrap
 from workbench.worlds.bandits.agents.behaviour import by_step, summarise
 
 
 def steps(spec: EastSpec) -> Iterator[Step]:
-    """Extraction and vectors, the grid of layers and multipliers, then the chosen cell beside every control."""
-    layers = _layers(spec)
-    draws, evals = spec.horizon * spec.completions, spec.prompts * spec.eval_completions
-    played = len(spec.settings) * spec.episodes * spec.horizon * spec.behaviour_completions
-    n_test = 6 + 2 * spec.control_seeds + len(spec.temperatures) + len(spec.top_ps) + 2 * len(spec.multipliers)
+    """A check of the answers, extraction and vectors, the grid of layers and doses, then the chosen cell beside every
+    control."""
+    layers, size, played = _layers(spec), Sizes(spec), len(spec.settings) * spec.episodes
+    if spec.dry_check:
+        yield Step("check", "ask a few prompts", _check, **size.played(2, COMPLETIONS, STEPS))
     for r in spec.renderings:
-        extracted = spec.extraction_runs * draws
-        yield Step(f"extraction-{r}", f"play {r} for extraction", partial(_extraction, r), extracted)
-        yield Step(f"vectors-{r}", f"estimate vectors on {r}", partial(_vectors, r))
-        yield Step(f"behaviour-{r}", f"play {r} unsteered", partial(_unsteered, r), played)
+        for k, runs in enumerate(_units(spec, spec.extraction_runs)):
+            sizes = size.played(len(runs), spec.completions)
+            yield Step(f"extraction-{r}-{k}", f"play {r} for extraction", partial(_extraction, r, runs), **sizes)
+        read = size.played(spec.extraction_runs, 0)
+        yield Step(f"vectors-{r}", f"estimate vectors on {r}", partial(_vectors, r), **read)
+        for k, own in enumerate(_units(spec, played)):
+            sizes = size.played(len(own), spec.behaviour_completions)
+            yield Step(f"behaviour-{r}-{k}", f"play {r} unsteered", partial(_unsteered, r, own), **sizes)
     for r in spec.renderings:
         for layer in layers:
             first = layer == layers[0]
-            count = (len(spec.multipliers) - (not first)) * evals
-            work = partial(_grid, r, layer, first)
-            yield Step(f"grid-{r}-{layer}", f"multipliers at layer {layer} on {r}", work, count)
+            sizes = size.evaluated(len(_grid_of(spec)) - (not first), 1 + first)
+            yield Step(f"grid-{r}-{layer}", f"doses at layer {layer} on {r}", partial(_grid, r, layer, first), **sizes)
+    baselines = 2 + len(spec.temperatures) + len(spec.top_ps)
+    tested = 4 + baselines + 2 * spec.control_seeds + 2 * len(_grid_of(spec))
     for r in spec.renderings:
-        yield Step(f"test-{r}", f"chosen layer, controls and baselines on {r}", partial(_test, r), n_test * evals)
-        yield Step(f"thoughts-{r}", f"how much the thought decides on {r}", partial(_thoughts, r))
-        yield Step(f"steered-{r}", f"play {r} steered and shuffled", partial(_steered, r), 2 * played)
+        sizes = size.evaluated(tested, 1 + baselines)
+        yield Step(f"test-{r}", f"chosen layer, controls and baselines on {r}", partial(_test, r), **sizes)
+        if spec.thoughts:
+            yield Step(f"thoughts-{r}", f"how much the thought decides on {r}", partial(_thoughts, r), **size.thoughts())
+        for k, own in enumerate(_units(spec, played, each=2)):
+            sizes = size.played(2 * len(own), spec.behaviour_completions)
+            yield Step(f"steered-{r}-{k}", f"play {r} steered and shuffled", partial(_steered, r, own), **sizes)
+
+
+def _units(spec: EastSpec, episodes: int, each: int = 1) -> list[list[int]]:
+    """Numbers of episodes, in parts of about ``spec.unit_episodes`` that are played together, ``each`` times each."""
+    parts = -(-episodes * each // spec.unit_episodes)
+    return [part.tolist() for part in np.array_split(np.arange(episodes), min(parts, episodes))]
+
+
+def _grid_of(spec: EastSpec) -> tuple[float, ...]:
+    """The doses, or the raw multipliers where these are asked for; 0 among them."""
+    return spec.doses if spec.multipliers is None else spec.multipliers
 
 
 def _layers(spec: EastSpec) -> tuple[int, ...]:
@@ -78,51 +97,73 @@ class EastRun(Context[EastSpec]):
         details = {"method": "EAST", "rendering": rendering, "spec": self.folder.path.name}
         return SteeringVector(Site(layer), vector, **stamp_of(self.model), name=f"east-{rendering}", metadata=details)
 
+    @cached_property  # asked for by steps that come after those that write it
+    def norms(self) -> pd.DataFrame:
+        """``norm`` of each vector and ``residual_norm``, by rendering, estimate and layer."""
+        return self.gather("vectors").set_index(["rendering", "estimate", "layer"])
+
+    def strengths(self, rendering: str, layer: int) -> list[tuple[float, float]]:
+        """The grid without 0: (dose, multiplier) of EAST's vector at a layer."""
+        row = self.norms.loc[(rendering, "east", layer)]
+        unit = float(row["norm"] / row["residual_norm"])
+        grid = [value for value in _grid_of(self.spec) if value]
+        return [(d, d / unit) if self.spec.multipliers is None else (d * unit, d) for d in grid]
+
     def prompts(self, rendering: str, kind: str) -> list[EvalPrompt]:
-        """The prompts on which layer and multiplier are chosen (``select``) or tested (``test``)."""
-        played = self.folder.read(f"behaviour-{rendering}")
+        """The prompts on which layer and dose are chosen (``select``) or tested (``test``)."""
+        played = self.gather(f"behaviour-{rendering}")
         return choose_prompts(self.model, self.spec, rendering, played, kind)
 
-    def chosen(self, rendering: str) -> tuple[int, float]:
-        """The layer and multiplier with the most entropy on the selection prompts."""
-        grid = self.gather("grid")
-        table = results_table(grid[grid["rendering"] == rendering], self.gather("vectors"))
-        return choose(table, self.spec, rendering)
+    def chosen(self, rendering: str) -> Chosen:
+        """The layer and dose with the most entropy on the selection prompts."""
+        grid = self.comparable(self.gather("grid"))
+        return choose(results_table(grid[grid["rendering"] == rendering]), self.spec, rendering)
+
+    def comparable(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows of conditions with entropies of equally many answers."""
+        return comparable(rows, self.spec.eval_completions, self.spec.exact)
 
     @cached_property  # asked for when every condition was run, and not before
     def rows(self) -> pd.DataFrame:
-        """The rows of every condition, on both sets of prompts."""
-        return pd.concat([self.gather("grid"), self.gather("test").drop(columns="texts")], ignore_index=True)
+        """The rows of every condition, on both sets of prompts, with comparable entropies."""
+        both = pd.concat([self.gather("grid"), self.gather("test").drop(columns="texts")], ignore_index=True)
+        return self.comparable(both)
 
 
-def _extraction(rendering: str, run: EastRun) -> pd.DataFrame:
-    return play_extraction(run.model, run.spec, rendering, run.progress)
+def _check(run: EastRun) -> pd.DataFrame:
+    return check_answers(run.model, run.spec)
+
+
+def _extraction(rendering: str, runs: list[int], run: EastRun) -> pd.DataFrame:
+    return play_extraction(run.model, run.spec, rendering, run.progress, runs)
 
 
 def _vectors(rendering: str, run: EastRun) -> pd.DataFrame:
-    played = run.folder.read(f"extraction-{rendering}")
+    played = run.gather(f"extraction-{rendering}")
     vectors, norms = estimate_vectors(run.model, run.spec, rendering, played, run.progress)
     stamp = {**stamp_of(run.model), "component": "resid_post"}
     run.folder.save_tensors(f"estimates-{rendering}", vectors, stamp)
     return norms
 
 
-def _unsteered(rendering: str, run: EastRun) -> pd.DataFrame:
-    return play_settings(run.model, run.spec, rendering, {"unsteered": None}, progress=run.progress)
+def _unsteered(rendering: str, episodes: list[int], run: EastRun) -> pd.DataFrame:
+    unsteered = {"unsteered": None}
+    return play_settings(run.model, run.spec, rendering, unsteered, progress=run.progress, episodes=episodes)
 
 
-def _steered(rendering: str, run: EastRun) -> pd.DataFrame:
-    layer, multiplier = run.chosen(rendering)
-    vector = run.vector(rendering, layer)
+def _steered(rendering: str, episodes: list[int], run: EastRun) -> pd.DataFrame:
+    best = run.chosen(rendering)
+    vector = run.vector(rendering, best.layer)
     methods = {"east": vector, "shuffled": vector.shuffled(derive_seed(run.spec.seed, "shuffled", 0))}
-    return play_settings(run.model, run.spec, rendering, methods, multiplier, run.progress)
+    return play_settings(run.model, run.spec, rendering, methods, best.multiplier, run.progress, episodes)
 
 
 def _grid(rendering: str, layer: int, unsteered: bool, run: EastRun) -> pd.DataFrame:
-    """All multipliers at a layer; ``unsteered``: and none, which is the same at every layer."""
-    vector, multipliers = run.vectors(rendering)["east"][layer], filter(None, run.spec.multipliers)
+    """All doses at a layer; ``unsteered``: and none, which is the same at every layer."""
+    vector = run.vectors(rendering)["east"][layer]
     conditions = [Condition("unsteered")] * unsteered
-    conditions += [Condition("east", layer, multiplier, vector, source=rendering) for multiplier in multipliers]
+    for strength in run.strengths(rendering, layer):
+        conditions.append(Condition("east", layer, *strength, vector, source=rendering))
     prompts = run.prompts(rendering, "select")
     rows = run_conditions(run.model, run.spec, rendering, prompts, conditions, progress=run.progress)
     return rows.assign(set="select")
@@ -136,7 +177,8 @@ def _test(rendering: str, run: EastRun) -> pd.DataFrame:
 
 def _test_conditions(run: EastRun, rendering: str) -> Iterator[Condition]:
     spec = run.spec
-    layer, best = run.chosen(rendering)
+    layer, *best = run.chosen(rendering)
+    grid = run.strengths(rendering, layer)
     estimates = {name: vectors[layer] for name, vectors in run.vectors(rendering).items()}
     yield Condition("unsteered")
     yield Condition("request", request=True)
@@ -144,31 +186,29 @@ def _test_conditions(run: EastRun, rendering: str) -> Iterator[Condition]:
         yield Condition("temperature", temperature=temperature)
     for top_p in spec.top_ps:
         yield Condition("top_p", top_p=top_p)
-    for multiplier in filter(None, spec.multipliers):
-        yield Condition("east", layer, multiplier, estimates["east"], source=rendering)
+    for strength in grid:
+        yield Condition("east", layer, *strength, estimates["east"], source=rendering)
     own = SteeringVector(Site(layer), estimates["east"])
     for draw in range(spec.control_seeds):
         seed = derive_seed(spec.seed, "shuffled", draw)
-        yield Condition("random", layer, best, own.random_like(seed).vector, source=rendering, draw=draw)
-        curve = [m for m in spec.multipliers if m > 0 and draw == 0]  # the first draw has the whole curve
-        for multiplier in sorted({best, *curve}):
-            yield Condition("shuffled", layer, multiplier, own.shuffled(seed).vector, source=rendering, draw=draw)
-    for method in ESTIMATES[1:]:
-        # Ablations are compared at the length of EAST's vector, so that direction and not size is at stake.
-        matched = estimates[method] * (own.norm / estimates[method].norm())
-        yield Condition(method, layer, best, matched, source=rendering)
-    for source in spec.renderings:
-        if source != rendering:
-            yield Condition("east", layer, best, run.vectors(source)["east"][layer], source=source)
+        yield Condition("random", layer, *best, own.random_like(seed).vector, source=rendering, draw=draw)
+        curve = [strength for strength in grid if strength[0] > 0 and draw == 0]  # the first draw has the whole curve
+        for strength in sorted({tuple(best), *curve}):
+            yield Condition("shuffled", layer, *strength, own.shuffled(seed).vector, source=rendering, draw=draw)
+    others = {(method, rendering): estimates[method] for method in ESTIMATES[1:]}
+    others |= {("east", r): run.vectors(r)["east"][layer] for r in spec.renderings if r != rendering}
+    for (method, source), vector in others.items():
+        # Compared at the length of EAST's own vector, hence at equal dose: direction and not size is at stake.
+        yield Condition(method, layer, *best, vector * (own.norm / vector.norm()), source=source)
 
 
 def _thoughts(rendering: str, run: EastRun) -> pd.DataFrame:
-    _, best = run.chosen(rendering)
+    best = run.chosen(rendering)
     rows, prompts = run.folder.read(f"test-{rendering}"), run.prompts(rendering, "test")
     tables = []
     for method in ("unsteered", "east"):
         part = rows[(rows["method"] == method) & (rows["source"].isin(["", rendering]))]
-        part = part[part["multiplier"] == (best if method == "east" else 0)].sort_values("prompt")
+        part = part[part["dose"] == (best.dose if method == "east" else 0)].sort_values("prompt")
         traced = trace_thoughts(run.model, run.spec, rendering, prompts, part["texts"].tolist())
         tables.append(traced.assign(method=method))
     return pd.concat(tables, ignore_index=True)
@@ -177,81 +217,27 @@ def _thoughts(rendering: str, run: EastRun) -> pd.DataFrame:
 def finish(run: EastRun) -> None:
     """Everything that is computed from rows: tables, vectors as artifacts."""
     folder, spec = run.folder, run.spec
-    folder.save_table("results", results_table(run.rows, run.gather("vectors")))
+    folder.save_table("results", results_table(run.rows))
     played = pd.concat([run.gather("behaviour"), run.gather("steered")], ignore_index=True)
+    played = comparable(played, spec.behaviour_completions, spec.exact)
     by = ["rendering", "method", "setting"]
     folder.save_table("behaviour", summarise(played, by))
     folder.save_table("entropy_by_step", by_step(played, "entropy", by))
-    words, chosen = [], {}
-    for rendering in spec.renderings:
-        layer, best = run.chosen(rendering)
-        run.vector(rendering, layer).save(folder.path / "artifacts" / f"vector-{rendering}.safetensors")
-        tested = folder.read(f"test-{rendering}")
-        steered = tested[
-            (tested["method"] == "east") & (tested["multiplier"] == best) & (tested["source"] == rendering)
-        ]
-        unsteered = tested[tested["method"] == "unsteered"]
-        words.append(over_represented(_texts(steered), _texts(unsteered)).assign(rendering=rendering))
-        chosen[rendering] = {"layer": layer, "multiplier": best}
-    folder.save_table("words", pd.concat(words, ignore_index=True))
-    folder.write_json("chosen", chosen)
+    chosen = {rendering: run.chosen(rendering) for rendering in spec.renderings}
+    for rendering, best in chosen.items():
+        run.vector(rendering, best.layer).save(folder.path / "artifacts" / f"vector-{rendering}.safetensors")
+    if spec.thoughts:
+        words = [_words(run, rendering, best) for rendering, best in chosen.items()]
+        folder.save_table("words", pd.concat(words, ignore_index=True))
+    folder.write_json("chosen", {rendering: best._asdict() for rendering, best in chosen.items()})
 
 
-def _texts(rows: pd.DataFrame) -> list[str]:
-    return [text for several in rows["texts"] for text in json.loads(several)]
-
-
-KEYS = ["set", "rendering", "source", "method", "layer", "multiplier", "temperature", "top_p"]
-
-
-def results_table(rows: pd.DataFrame, norms: pd.DataFrame) -> pd.DataFrame:
-    """One row a condition and metric: ``estimate, low, high`` and the paired ``difference*`` from unsteered.
-
-    Metrics: ``entropy`` (nats; over prompts with a valid completion) and ``valid`` (share of completions that parse).
-    ``dose`` is multiplier * ||u|| / ||z||, the added vector's length as a share of the residual stream's.
-    """
-    base = rows[rows["method"] == "unsteered"].set_index(["set", "rendering", "prompt"])[["entropy", "valid"]]
-    rows = rows.join(base, on=["set", "rendering", "prompt"], suffixes=("", "_base"))
-    out = []
-    for key, part in rows.groupby(KEYS, sort=True):
-        for metric in ("entropy", "valid"):
-            values = part[part[metric].notna() & part[f"{metric}_base"].notna()]
-            level, change = _interval(values, metric), _interval(values, metric, f"{metric}_base")
-            row = dict(zip(KEYS, key, strict=True)) | {"metric": metric, "prompts": len(part)}
-            row |= {"estimate": level.estimate, "low": level.low, "high": level.high}
-            row |= {"difference": change.estimate, "difference_low": change.low, "difference_high": change.high}
-            out.append(row)
-    table = pd.DataFrame(out)
-    return table.assign(dose=_doses(table, norms))
-
-
-def _interval(part: pd.DataFrame, metric: str, base: str | None = None) -> Interval:
-    if part.empty:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    values = part[metric] - part[base] if base else part[metric]
-    return cluster_bootstrap(values.to_numpy(), part["episode"].to_numpy())
-
-
-def _doses(table: pd.DataFrame, norms: pd.DataFrame) -> np.ndarray:
-    norm = norms.set_index(["rendering", "estimate", "layer"])
-    doses = []
-    for row in table.itertuples():
-        # Every added vector has the length of EAST's at that layer (see _test_conditions).
-        key = (row.source or row.rendering, "east", row.layer)
-        found = norm.loc[key] if key in norm.index else None
-        doses.append(
-            0.0 if found is None or not row.source else row.multiplier * found["norm"] / found["residual_norm"]
-        )
-    return np.array(doses)
-
-
-def choose(results: pd.DataFrame, spec: EastSpec, rendering: str) -> tuple[int, float]:
-    """The layer and multiplier with the most entropy on the selection prompts among those that stay valid."""
-    part = results[(results["set"] == "select") & (results["rendering"] == rendering)]
-    wide = part.pivot_table(index=["method", "layer", "multiplier"], columns="metric", values="estimate")
-    floor = spec.min_valid * wide.loc[("unsteered", -1, 0.0), "valid"]
-    steered = wide.loc["east"]
-    allowed = steered[(steered["valid"] >= floor) & (steered.index.get_level_values("multiplier") > 0)]
-    pool = allowed if len(allowed) else steered[steered.index.get_level_values("multiplier") > 0]
-    layer, multiplier = pool["entropy"].idxmax()
-    return int(layer), float(multiplier)
+def _words(run: EastRun, rendering: str, best: Chosen) -> pd.DataFrame:
+    """Words of the thoughts at the chosen dose beside those without steering."""
+    tested, text = run.folder.read(f"test-{rendering}"), run.spec.text(rendering)
+    steered = tested[(tested["method"] == "east") & (tested["dose"] == best.dose) & (tested["source"] == rendering)]
+    thoughts = [
+        [text.thought(said) for several in part["texts"] for said in json.loads(several)]
+        for part in (steered, tested[tested["method"] == "unsteered"])
+    ]
+    return over_represented(*thoughts).assign(rendering=rendering)

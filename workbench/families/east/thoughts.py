@@ -18,23 +18,14 @@ from workbench.models.language_model import LanguageModel
 _KEEP = frozenset({"few", "more", "most"})  # stop words elsewhere, but quantities matter in a bandit
 
 
-def thought_of(completion: str) -> str:
-    """The part of a completion before its action line.
-
-    >>> thought_of(" Perhaps not.\\nAction: I choose Button 1.")
-    ' Perhaps not.'
-    """
-    return re.split(r"\n?\s*action:", completion, maxsplit=1, flags=re.I)[0]
-
-
 def _words(texts: Iterable[str]) -> Counter[str]:
     stop = ENGLISH_STOP_WORDS - _KEEP
-    found = (word for text in texts for word in re.findall(r"[a-z]+", thought_of(text).lower()))
+    found = (word for text in texts for word in re.findall(r"[a-z]+", text.lower()))
     return Counter(word for word in found if word not in stop)
 
 
 def over_represented(steered: Iterable[str], unsteered: Iterable[str], smoothing: float = 1.0) -> pd.DataFrame:
-    """Words by the ratio of their relative frequencies in two sets of completions (paper, table of words).
+    """Words by the ratio of their relative frequencies in two sets of thoughts (paper, table of words).
 
     Columns ``word, steered, unsteered`` (counts), ``ratio`` (> 1: steering brings it), stop words removed; counts are
     smoothed by ``smoothing``, so a word that one side lacks has a finite ratio.
@@ -60,21 +51,14 @@ def trace_thoughts(
     scored.  Columns ``prompt, episode, step, share`` (0 to 1), ``p_first``, ``certainty`` (that of the likelier arm).
     """
     agent = agent_for(model, spec, rendering)
-    head = model.encode_continuation("\n" + agent.text.action(0).rpartition(" ")[0], after="a thought")
-    names = [" " + agent.text.action(arm).rpartition(" ")[2] for arm in range(agent.text.n_arms)]
-    endings = [model.encode_continuation(name, after=head) for name in names]
     rows: list[dict[str, object]] = []
-    asked: list[list[list[int]]] = []
+    said: list[list[list[int]]] = []
     for i, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
-        thought = model.encode_continuation(thought_of(json.loads(text)[0]), after=prompt.tokens)
+        thought = model.encode_continuation(agent.text.thought(json.loads(text)[0]), after=prompt.tokens)
         shares = np.linspace(0, 1, points)
-        asked.append([[*thought[: round(s * len(thought))], *head, *end] for s in shares for end in endings])
+        said.append([thought[: round(share * len(thought))] for share in shares])
         where = {"rendering": rendering, "prompt": i, "episode": prompt.episode, "step": prompt.step}
         rows += [where | {"share": share} for share in shares]
-    scores = model.score([prompt.tokens for prompt in prompts], asked)  # one prompt, all its prefixes as leaves
-    lengths = [len(end) for end in endings] * points
-    logprobs = np.array(
-        [[sum(s.token_logprobs[-n:]) for s, n in zip(row, lengths, strict=True)] for row in scores]
-    ).reshape(-1, len(endings))  # [prompt * point, arm]
-    p = np.exp(logprobs - np.logaddexp.reduce(logprobs, axis=1, keepdims=True))
+    masses = np.concatenate(agent.arm_masses([prompt.tokens for prompt in prompts], said))  # [prompt * point, arm]
+    p = masses / masses.sum(axis=1, keepdims=True)
     return pd.DataFrame(rows).assign(p_first=p[:, 0], certainty=p.max(axis=1))

@@ -1,0 +1,63 @@
+"""Before a long run: can this model's answers be read?  A few prompts say so, and what else would be better."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from workbench.errors import DataError
+from workbench.families.east.collect import agent_for
+from workbench.families.east.equal_draws import HALF
+from workbench.families.east.spec import EastSpec
+from workbench.models.language_model import LanguageModel
+from workbench.seeding import derive_seed
+from workbench.worlds.bandits.agents.rollout import rollout
+from workbench.worlds.bandits.answers import FORMS
+from workbench.worlds.bandits.arms import GaussianArms
+
+STEPS, COMPLETIONS = 3, 4
+
+
+def check_answers(model: LanguageModel, spec: EastSpec) -> pd.DataFrame:
+    """The first steps of an episode or two: one row a prompt (``rendering, episode, step, valid, outside_mass, said``).
+
+    Raises :class:`DataError`, with what to change, where less than half of the answers can be read (in exact mode: less
+    than half of the probability lies on the arms).
+    """
+    rows = _ask(model, spec)
+    if rows["valid"].mean() >= HALF:
+        return rows
+    raise DataError(f"{_seen(model, spec, rows)} {_advice(model, spec)}; dry_check=False (--no-dry-check) runs anyway")
+
+
+def _ask(model: LanguageModel, spec: EastSpec) -> pd.DataFrame:
+    episodes = max(1, 2 // len(spec.renderings))
+    seeds = [derive_seed(spec.seed, "east", "check", k) for k in range(episodes)]
+    tables = []
+    for rendering in spec.renderings:
+        agent = agent_for(model, spec, rendering, COMPLETIONS)
+        played = rollout(agent, GaussianArms(spec.extraction_means), seeds, horizon=STEPS)
+        both = pd.concat([played.steps, played.failures.assign(valid=0.0, outside_mass=float("nan"))])
+        tables.append(both.assign(rendering=rendering).rename(columns={"completion": "said"}))
+    columns = ["rendering", "episode", "step", "valid", "outside_mass", "said"]
+    return pd.concat(tables, ignore_index=True)[columns]
+
+
+def _seen(model: LanguageModel, spec: EastSpec, rows: pd.DataFrame) -> str:
+    said = " ".join(str(rows.loc[rows["valid"].idxmin(), "said"]).split())[:60]
+    if spec.exact:
+        return f"{model.name}: {1 - rows['valid'].mean():.0%} of the probability of an answer lies on none of the arms."
+    return f"{model.name}: {rows['valid'].mean():.0%} of the answers can be read; unreadable for instance {said!r}."
+
+
+def _advice(model: LanguageModel, spec: EastSpec) -> str:
+    """The ways to read the arms off the model, the best first, by the probability that they leave outside."""
+    ways = {f"exact, no thoughts, answer {form}": {"thoughts": False, "answer": form} for form in FORMS}
+    if spec.thoughts and not spec.exact:
+        ways |= {f"exact, thoughts, answer {spec.answer}": {}}
+    outside = {}
+    for name, changes in ways.items():
+        other = spec.model_copy(update={"exact": True, "prefill": None} | changes)
+        if other != spec:
+            outside[name] = float(1 - _ask(model, other)["valid"].mean())
+    listed = "; ".join(f"{name}: {outside[name]:.0%}" for name in sorted(outside, key=outside.__getitem__))
+    return f"Take another form of answer (outside of the arms then: {listed})"
