@@ -113,7 +113,7 @@ record = load_run(run(EAST, spec, RUNS, log=print))
 from workbench.families import figures_of
 
 figures = figures_of(record)
-figures["entropy_by_multiplier-buttons"].show()
+figures["entropy_by_dose-buttons"].show()
 
 # %% [markdown]
 # The same as numbers, at the chosen multiplier. `difference` is from the unsteered agent, paired on prompts and
@@ -135,7 +135,7 @@ shown[columns + differences].sort_values("difference", ascending=False).round(2)
 # parse, so the cell cannot be chosen.
 
 # %%
-figures["layer_multiplier"].show()
+figures["layer_dose"].show()
 
 # %% [markdown]
 # ### What the agent does differently

@@ -109,6 +109,11 @@ class ModelSpec(Spec):
         if positions and asked >= positions:
             raise SpecError(f"max_new_tokens {asked}: {model} has {positions} positions, prompt included")
 
+    @property
+    def at_home(self) -> bool:
+        """Whether the model was trained for this spec's world by one of the package's recipes."""
+        return _worlds_of_shipped().get(self.model) == self.world
+
     def n_layers(self) -> int:
         """Blocks of the model, from its configuration alone."""
         from workbench.models.loading import n_layers_of

@@ -51,7 +51,9 @@ def play_extraction(
     """The episodes from which vectors are extracted (their seeds are used nowhere else): all, or those of ``runs``."""
     numbers = list(range(spec.extraction_runs) if runs is None else runs)
     seeds = [derive_seed(spec.seed, "east", "extraction", k) for k in numbers]
-    steps = _steps(rollout(agent_for(model, spec, rendering), GaussianArms(spec.extraction_means), seeds, progress=progress))
+    steps = _steps(
+        rollout(agent_for(model, spec, rendering), GaussianArms(spec.extraction_means), seeds, progress=progress)
+    )
     return steps.assign(episode=np.array(numbers)[steps["episode"]])
 
 

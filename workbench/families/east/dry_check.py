@@ -53,11 +53,11 @@ def _advice(model: LanguageModel, spec: EastSpec) -> str:
     """The ways to read the arms off the model, the best first, by the probability that they leave outside."""
     ways = {f"exact, no thoughts, answer {form}": {"thoughts": False, "answer": form} for form in FORMS}
     if spec.thoughts and not spec.exact:
-        ways |= {f"exact, thoughts, answer {spec.answer}": {}}
+        ways |= {"exact, with the thoughts": {}}
     outside = {}
     for name, changes in ways.items():
         other = spec.model_copy(update={"exact": True, "prefill": None} | changes)
-        if other != spec:
+        if not (spec.exact and other.text("buttons") == spec.text("buttons")):
             outside[name] = float(1 - _ask(model, other)["valid"].mean())
     listed = "; ".join(f"{name}: {outside[name]:.0%}" for name in sorted(outside, key=outside.__getitem__))
     return f"Take another form of answer (outside of the arms then: {listed})"

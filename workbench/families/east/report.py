@@ -1,4 +1,4 @@
-"""What an EAST run says first: the chosen multiplier beside every control, on prompts on which it was not chosen."""
+"""What an EAST run says first: the chosen dose beside every control, on prompts on which it was not chosen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _METHODS = {
 }
 _CAPTION = (
     "difference: in entropy from the unsteered agent, same prompts and seeds; brackets: 95% intervals; dose: length of "
-    "the added vector as a share of the residual stream's; valid: completions that parse"
+    "the added vector as a share of the residual stream's; valid: answers that parse (exact: probability on the arms); "
+    "entropies are of equally many valid answers, and none is given where fewer than half are valid"
 )
 
 
@@ -34,8 +35,9 @@ def report(record: Record) -> Iterator[Table]:
     results, chosen = record.load_table("results"), record.read_json("chosen")
     for rendering, choice in chosen.items():
         part = results[(results["set"] == "test") & (results["rendering"] == rendering)]
-        title = f"{rendering}: chosen layer {choice['layer']}, multiplier {choice['multiplier']:g}"
-        yield Table(title, _conditions(part, rendering, choice["multiplier"]), _CAPTION)
+        conditions = _conditions(part, rendering, choice["multiplier"])
+        dose = part.loc[part["multiplier"] == choice["multiplier"], "dose"].iloc[0]
+        yield Table(f"{rendering}: chosen layer {choice['layer']}, dose {dose:.2f}", conditions, _CAPTION)
 
 
 def _conditions(part: pd.DataFrame, rendering: str, multiplier: float) -> pd.DataFrame:
@@ -50,18 +52,17 @@ def _conditions(part: pd.DataFrame, rendering: str, multiplier: float) -> pd.Dat
         entropy, valid = rows.loc["entropy"], rows.loc["valid"]
         change = "" if key[0] == "unsteered" else Interval.of(entropy, "difference").text(2, "+")
         found.append({
-            "condition": _label(key, rendering, multiplier),
-            "dose": f"{entropy['dose']:.2f}" if entropy["dose"] else "",
+            "condition": _label(key, rendering), "dose": f"{entropy['dose']:.2f}" if entropy["dose"] else "",
             "entropy (nats)": Interval.of(entropy).text(), "difference": change, "valid": Interval.of(valid).text(),
         })  # fmt: skip
     return pd.DataFrame(found)
 
 
-def _label(key: Any, rendering: str, multiplier: float) -> str:
+def _label(key: Any, rendering: str) -> str:
     method, source, temperature, top_p = key
     label = _METHODS.get(method, method)
     if method in ("temperature", "top_p"):
         return f"{label} {temperature if method == 'temperature' else top_p:g}"
-    if method == "east":
-        return f"{label} x{multiplier:g}" + ("" if source == rendering else f", vector from {source}")
+    if method == "east" and source != rendering:
+        return f"{label}, vector from {source}"
     return label

@@ -12,10 +12,7 @@ from workbench.worlds.bandits.text import RENDERINGS, BanditText
 Mean = Annotated[float, Field(ge=-1e6, le=1e6)]
 # Written out for the command line, which can tell pairs from triples and not lists of any length from one another.
 Setting = (
-    tuple[Mean, Mean]
-    | tuple[Mean, Mean, Mean]
-    | tuple[Mean, Mean, Mean, Mean]
-    | tuple[Mean, Mean, Mean, Mean, Mean]
+    tuple[Mean, Mean] | tuple[Mean, Mean, Mean] | tuple[Mean, Mean, Mean, Mean] | tuple[Mean, Mean, Mean, Mean, Mean]
 )
 
 
@@ -28,7 +25,9 @@ class EastSpec(ModelSpec):
     model: str = Field("bandit-agent", description="shipped model, Hugging Face folder or hub id")
     renderings: tuple[str, ...] = Field(("buttons", "slot_machines"), description="transfer is measured between them")
     wording: int = Field(0, description="which wording of the instructions")
-    answer: str = Field("action", description="form of the answer: action (a line), letter or json")
+    answer: str | None = Field(
+        None, description="action (Button 1), letter (Button A) or json; default action, letter for models not of ours"
+    )
     thoughts: bool = Field(True, description="whether an answer says a thought before its action")
     exact: bool = Field(
         False, description="read the arms' probabilities off the model (behind each thought) instead of parsing answers"
@@ -90,7 +89,8 @@ class EastSpec(ModelSpec):
     @field_validator("wording", "answer")
     @classmethod
     def _there(cls, value: Any, info: Any) -> Any:
-        BanditText(**{info.field_name: value})
+        if value is not None:
+            BanditText(**{info.field_name: value})
         return value
 
     @field_validator("doses", "multipliers")
@@ -130,7 +130,8 @@ class EastSpec(ModelSpec):
 
     def text(self, rendering: str) -> BanditText:
         """The bandit's text in a rendering."""
-        return BanditText(rendering, self.wording, self.n_arms, self.horizon, self.thoughts, self.answer)
+        answer = self.answer or ("action" if self.at_home else "letter")
+        return BanditText(rendering, self.wording, self.n_arms, self.horizon, self.thoughts, answer)
 
 
 PRESETS: dict[str, EastSpec] = {
@@ -140,10 +141,10 @@ PRESETS: dict[str, EastSpec] = {
         max_new_tokens=32, doses=(-0.5, 0.1, 0.25, 0.5, 0.75, 1.0, 1.4), temperatures=(1.1, 1.25, 1.5, 2.0),
     ),
     "laptop": EastSpec(
-        minutes=15, extraction_runs=24, completions=12, episodes=12, behaviour_completions=3, prompts=80,
-        eval_completions=10, horizon=20, max_new_tokens=32, layers=(0.3, 0.5, 0.7, 0.9), renderings=("buttons",),
-        settings=((95, 105), (100, 100)), control_seeds=2, multipliers=(-2.0, 1.0, 2.0, 4.0, 7.0),
-        temperatures=(1.5,), top_ps=(0.9,),
+        minutes=15, exact=True, thoughts=False, extraction_runs=24, completions=12, episodes=12,
+        behaviour_completions=3, prompts=80, eval_completions=10, unit_episodes=8, horizon=20, max_new_tokens=32,
+        layers=(0.3, 0.5, 0.7, 0.9), renderings=("buttons",), settings=((95, 105), (100, 100)), control_seeds=2,
+        doses=(-0.4, 0.1, 0.2, 0.4, 0.6), temperatures=(1.5,), top_ps=(0.9,),
     ),
     "demo": EastSpec(
         extraction_runs=14, completions=10, episodes=10, behaviour_completions=2, prompts=40, eval_completions=8,

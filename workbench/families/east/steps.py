@@ -60,7 +60,9 @@ def steps(spec: EastSpec) -> Iterator[Step]:
         sizes = size.evaluated(tested, 1 + baselines)
         yield Step(f"test-{r}", f"chosen layer, controls and baselines on {r}", partial(_test, r), **sizes)
         if spec.thoughts:
-            yield Step(f"thoughts-{r}", f"how much the thought decides on {r}", partial(_thoughts, r), **size.thoughts())
+            yield Step(
+                f"thoughts-{r}", f"how much the thought decides on {r}", partial(_thoughts, r), **size.thoughts()
+            )
         for k, own in enumerate(_units(spec, played, each=2)):
             sizes = size.played(2 * len(own), spec.behaviour_completions)
             yield Step(f"steered-{r}-{k}", f"play {r} steered and shuffled", partial(_steered, r, own), **sizes)

@@ -68,29 +68,36 @@ class Projected:
 
 def transcripts(run: RunRecord) -> None:
     """The same episode (same bandit, same seeds) unsteered and steered, step by step."""
-    renderings = [unit.removeprefix("behaviour-") for unit in run.steps() if unit.startswith("behaviour-")]
-    renderings = [name for name in renderings if f"steered-{name}" in run.steps()]
+    both = [_played(run, kind) for kind in ("behaviour", "steered")]
+    renderings = [] if any(part.empty for part in both) else list(dict.fromkeys(both[1]["rendering"]))
     if not renderings:
         st.info("This run has not played steered episodes.")
         return
     first, second, third, fourth = st.columns(4)
     rendering = pick("Rendering", renderings, key="rendering", show=words, at=first)
-    steps = pd.concat([run.read(f"behaviour-{rendering}"), run.read(f"steered-{rendering}")], ignore_index=True)
+    steps = pd.concat(both, ignore_index=True)
+    steps = steps[steps["rendering"] == rendering]
     setting = pick("Mean rewards", list(dict.fromkeys(steps["setting"])), key="setting", at=second)
     steps = steps[steps["setting"] == setting]
     episode = pick("Episode", sorted(steps["episode"].astype(str).unique(), key=int), key="episode", at=third)
     methods = [name for name in dict.fromkeys(steps["method"]) if name != "unsteered"]
     method = pick("Beside unsteered", methods, key="beside", show=lambda name: look(name).name, at=fourth)
     steps = steps[steps["episode"].astype(str) == episode]
-    both = {name: steps[steps["method"] == name].sort_values("step") for name in ("unsteered", method)}
-    first_step = _first_step(max(map(len, both.values())))
-    shown = {name: part[part["step"].between(first_step, first_step + _PER_PAGE - 1)] for name, part in both.items()}
+    beside = {name: steps[steps["method"] == name].sort_values("step") for name in ("unsteered", method)}
+    first_step = _first_step(max(map(len, beside.values())))
+    shown = {name: part[part["step"].between(first_step, first_step + _PER_PAGE - 1)] for name, part in beside.items()}
     found = None
     if switch(
         "Colour tokens by their projection on the vector", "colour", help="reads the episode with the run's model"
     ):
-        found = _projections(run, rendering, both, first_step, (setting, episode, method))
+        found = _projections(run, rendering, beside, first_step, (setting, episode, method))
     _beside(shown, found)
+
+
+def _played(run: RunRecord, kind: str) -> pd.DataFrame:
+    """The rows of all finished steps of a kind."""
+    found = Tables(run).rows(kind)
+    return pd.DataFrame() if found is None else found
 
 
 def _first_step(count: int) -> int:
@@ -183,6 +190,7 @@ def project_episode(
         path = run.path / "artifacts" / f"vector-{rendering}.safetensors"
         if not path.exists():
             raise RunError(f"the run {run.name} has no vector {path.name}, so there is nothing to project on")
+        model = model.with_template(**spec.template)
         vector = SteeringVector.load(path).for_model(model)
         agent = agent_for(model, spec, rendering)
         adds = _interventions(run, rendering, vector, spec)

@@ -1,7 +1,8 @@
-"""The forms in which an agent may answer: a line ``Action: ...``, a letter, or JSON.
+"""The forms in which an agent may answer: a line ``Action: ...``, the same with letters for the arms, or JSON.
 
-A form says how an action is written and how it is read out of what a model said, tolerantly: case, articles and quotes
-do not matter.  The first action counts, and nothing behind it is part of the answer.
+Letters suit chat models: numbers they go on counting ("Button 3" of two).  A form says how an action is written and how
+it is read out of what a model said, tolerantly: case, articles and quotes do not matter.  The first action counts, and
+nothing behind it is part of the answer.
 """
 
 from __future__ import annotations
@@ -100,10 +101,11 @@ FORMS: dict[str, Form] = {
         _REACT + "a line that starts with Action: like {example}",
     ),
     "letter": Form(
-        "Answer:", "",
-        r"answer:", r"\s*(?i:(?:the\s+)?(?:slot\s+)?(?:{noun}\s+)?)\(?([A-Z])\b(?!'|\s+[a-z])\)?\.?",
-        " Answer each round with one letter only, {names}.",
-        _REACT + "a line with Answer: and one letter, {names}.",
+        "Action: I choose {noun}", ".",
+        r"(?:action|answer):",
+        r"\s*(?i:(?:i choose\s+)?(?:the\s+)?(?:slot\s+)?(?:{noun}\s+)?)\(?([A-Z])\b(?!'|\s+[a-z])\)?\.?",
+        " Answer each round with the action only, like {example} Choose {names}.",
+        _REACT + "a line that starts with Action: like {example} Choose {names}.",
         letters=True, bare=True,
     ),
     "json": Form(

@@ -36,9 +36,9 @@ def test_an_answer_without_an_action_is_kept_whole(said: str) -> None:
 @pytest.mark.parametrize(
     ("said", "arm"),
     [("B", 1), (" Answer: A", 0), ("answer: (B)", 1), ("Answer: Button B.", 1), ("the Button A", 0), ("B.", 1),
-     ("b", None), ("A good choice is B", None), ("Action: I choose Button A", None), ("C", None), ("I'd say B", None)],
+     ("b", None), ("A good choice is B", None), ("Action: I choose Button A", 0), ("C", None), ("I'd say B", None)],
 )  # fmt: skip
-def test_letters_are_read_alone_or_behind_the_word_answer(said: str, arm: int | None) -> None:
+def test_letters_are_read_alone_or_behind_action_and_answer(said: str, arm: int | None) -> None:
     assert BanditText(answer="letter", thoughts=False).parse(said) == arm
 
 

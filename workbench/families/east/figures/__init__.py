@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from workbench.families.east.figures.behaviour import cumulative_arms, entropy_by_step, regret
-from workbench.families.east.figures.steering import entropy_by_multiplier, layer_multiplier_heatmap, transfer_matrix
+from workbench.families.east.figures.steering import entropy_by_dose, layer_dose_heatmap, transfer_matrix
 from workbench.families.east.figures.vectors import thought_trace, vector_norms, words_table
 from workbench.figures.record import Record, Tables
 
@@ -25,7 +25,7 @@ Draw = Callable[[], go.Figure]
 
 def figures(record: Record) -> dict[str, Draw]:
     """What draws each figure that the run has tables for, by name; names end on the rendering where one is shown
-    (``entropy_by_multiplier-buttons``)."""
+    (``entropy_by_dose-buttons``)."""
     return dict(_figures(Tables(record)))
 
 
@@ -35,9 +35,9 @@ def _figures(tables: Tables) -> Iterator[tuple[str, Draw]]:
     results = tables.table("results")
     if results is not None:
         for r, _ in _by_rendering(results):
-            yield f"entropy_by_multiplier-{r}", partial(entropy_by_multiplier, results, r, chosen.get(r))
+            yield f"entropy_by_dose-{r}", partial(entropy_by_dose, results, r, chosen.get(r))
         min_valid = float(tables.record.spec.get("min_valid", 0.0))
-        yield "layer_multiplier", partial(layer_multiplier_heatmap, results, min_valid, chosen)
+        yield "layer_dose", partial(layer_dose_heatmap, results, min_valid, chosen)
         if results["rendering"].nunique() > 1:
             yield "transfer", partial(transfer_matrix, results, chosen)
     for name, draw, table in (

@@ -15,9 +15,9 @@ def figures(made_run):
 
 
 def test_a_whole_run_gives_every_figure(figures):
-    each = ("entropy_by_multiplier", "cumulative_arms", "entropy_by_step", "thought_trace", "words")
+    each = ("entropy_by_dose", "cumulative_arms", "entropy_by_step", "thought_trace", "words")
     expected = {f"{name}-{r}" for name in each for r in ("buttons", "slot_machines")}
-    assert set(figures) == expected | {"layer_multiplier", "transfer", "regret", "vector_norms"}
+    assert set(figures) == expected | {"layer_dose", "transfer", "regret", "vector_norms"}
 
 
 def test_every_figure_has_a_title_and_named_axes(figures):
@@ -35,11 +35,11 @@ def test_figures_depend_on_the_tables_alone(figures, made_run):
 
 
 def test_drawing_changes_no_table(east_tables):
-    from workbench.families.east.figures import entropy_by_multiplier, layer_multiplier_heatmap, transfer_matrix
+    from workbench.families.east.figures import entropy_by_dose, layer_dose_heatmap, transfer_matrix
 
     before = east_tables["results"].copy()
-    entropy_by_multiplier(before, "buttons")
-    layer_multiplier_heatmap(before, 0.9)
+    entropy_by_dose(before, "buttons")
+    layer_dose_heatmap(before, 0.9)
     transfer_matrix(before)
     pd.testing.assert_frame_equal(before, east_tables["results"])
 

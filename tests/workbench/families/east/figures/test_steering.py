@@ -4,8 +4,8 @@ import pytest
 from workbench.errors import DataError
 from workbench.families.east.figures.steering import (
     _apart,
-    entropy_by_multiplier,
-    layer_multiplier_heatmap,
+    entropy_by_dose,
+    layer_dose_heatmap,
     transfer_matrix,
 )
 
@@ -15,7 +15,7 @@ def traces(figure, name):
 
 
 def test_curve_is_the_tables_entropy_with_unsteered_at_zero(east_tables):
-    entropy, valid = traces(entropy_by_multiplier(east_tables["results"], "buttons"), "EAST")
+    entropy, valid = traces(entropy_by_dose(east_tables["results"], "buttons"), "EAST")
     assert list(entropy.x) == [-2, 0, 1, 2, 4, 8]
     assert np.allclose(entropy.y, [0.25 + 0.04 * m for m in entropy.x])
     assert list(valid.y) == [0.99] * 5 + [0.6]
@@ -25,24 +25,24 @@ def test_curve_leaves_out_vectors_from_the_other_rendering(east_tables):
     results = east_tables["results"].copy()
     other = (results["rendering"] == "buttons") & (results["source"] == "slot_machines")
     results.loc[other, "estimate"] = 99.0
-    assert max(traces(entropy_by_multiplier(results, "buttons"), "EAST")[0].y) < 1
+    assert max(traces(entropy_by_dose(results, "buttons"), "EAST")[0].y) < 1
 
 
 def test_dose_stands_under_each_multiplier(east_tables):
-    axis = entropy_by_multiplier(east_tables["results"], "buttons").layout.xaxis3
+    axis = entropy_by_dose(east_tables["results"], "buttons").layout.xaxis3
     assert list(axis.tickvals) == [-2, 0, 1, 2, 4, 8]
     assert axis.ticktext[4].startswith("4<br>") and "0.20" in axis.ticktext[4]
 
 
 def test_baselines_without_a_multiplier_have_points_of_their_own(east_tables):
-    figure = entropy_by_multiplier(east_tables["results"], "buttons")
+    figure = entropy_by_dose(east_tables["results"], "buttons")
     named = {x for trace in figure.data if trace.mode == "markers" for x in trace.x}
     assert {"unsteered", "temperature 1.5", "top-p 0.9", "asked to explore", "mean difference"} <= named
 
 
 def test_rendering_without_rows_is_an_error(east_tables):
-    with pytest.raises(DataError, match="entropy_by_multiplier of poker has nothing"):
-        entropy_by_multiplier(east_tables["results"], "poker")
+    with pytest.raises(DataError, match="entropy_by_dose of poker has nothing"):
+        entropy_by_dose(east_tables["results"], "poker")
 
 
 def test_labels_keep_their_distance_and_zero_and_the_ends_stay():
@@ -50,7 +50,7 @@ def test_labels_keep_their_distance_and_zero_and_the_ends_stay():
 
 
 def test_heatmap_draws_differences_and_greys_cells_with_few_valid(east_tables, east_chosen):
-    figure = layer_multiplier_heatmap(east_tables["results"], 0.95, east_chosen)
+    figure = layer_dose_heatmap(east_tables["results"], 0.95, east_chosen)
     shown, grey = figure.data[:2]
     assert list(shown.x) == ["-2", "1", "2", "4", "8"] and list(shown.y) == ["0", "1", "2", "3"]
     assert shown.z[2][3] == pytest.approx(0.16)
@@ -60,17 +60,17 @@ def test_heatmap_draws_differences_and_greys_cells_with_few_valid(east_tables, e
 
 def test_grey_cells_and_noise_do_not_set_the_colour_scale(east_tables):
     results = east_tables["results"]
-    assert layer_multiplier_heatmap(results, 0.95).layout.coloraxis.cmax == pytest.approx(0.16)
+    assert layer_dose_heatmap(results, 0.95).layout.coloraxis.cmax == pytest.approx(0.16)
     small = results.assign(difference=results["difference"] / 1000)
-    assert layer_multiplier_heatmap(small).layout.coloraxis.cmax == 0.05
+    assert layer_dose_heatmap(small).layout.coloraxis.cmax == 0.05
 
 
 def test_nothing_is_greyed_without_a_bar(east_tables):
-    assert not np.isnan(layer_multiplier_heatmap(east_tables["results"]).data[0].z).any()
+    assert not np.isnan(layer_dose_heatmap(east_tables["results"]).data[0].z).any()
 
 
 def test_frame_stands_on_the_chosen_cell(east_tables, east_chosen):
-    frame = layer_multiplier_heatmap(east_tables["results"], 0.95, east_chosen).layout.shapes[0]
+    frame = layer_dose_heatmap(east_tables["results"], 0.95, east_chosen).layout.shapes[0]
     assert (frame.x0, frame.x1, frame.y0, frame.y1) == (2.5, 3.5, 1.5, 2.5)
 
 
