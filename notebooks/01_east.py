@@ -76,8 +76,8 @@ print(f"{len(steps)} decisions; length of the vector {vector.norm:.2f}, of an ac
 from steering import Add
 
 prompts = [of_episode[-1] for of_episode in episodes]
-for name, added, dose in (("unsteered", vector, 0.0), ("EAST", vector, 0.15), ("shuffled", vector.shuffled(0), 0.15)):
-    add = Add(added, dose=dose)
+for name, added, dose in (("unsteered", vector, 0.0), ("EAST", vector, 0.7), ("shuffled", vector.shuffled(0), 0.7)):
+    add = Add(added, dose=dose)  # the length of what is added, as a share of the residual stream's
     decisions = agent.decide(prompts, seeds=range(len(prompts)), interventions=[add])
     entropy = sum(d.entropy for d in decisions) / len(decisions)
     thought = decisions[0].texts[0].replace("\n", " | ")
@@ -106,7 +106,7 @@ record = load_run(run(EAST, spec, RUNS, log=print))
 # %% [markdown]
 # ### What steering does to the entropy
 # Solid line: the vector at its chosen layer, on test prompts from other episodes than those on which layer and
-# multiplier were chosen. Beside it every control. Read the lower panel first: where completions no longer parse, the
+# dose were chosen. Beside it every control. Read the lower panel first: where completions no longer parse, the
 # entropy of the rest says little.
 
 # %%
@@ -116,14 +116,14 @@ figures = figures_of(record)
 figures["entropy_by_dose-buttons"].show()
 
 # %% [markdown]
-# The same as numbers, at the chosen multiplier. `difference` is from the unsteered agent, paired on prompts and
+# The same as numbers, at the chosen dose. `difference` is from the unsteered agent, paired on prompts and
 # seeds; intervals are 95% and resample whole episodes. An effect counts when EAST's interval lies above zero *and*
 # above the intervals of the shuffled and random vectors.
 
 # %%
 chosen = record.read_json("chosen")["buttons"]
 results = record.load_table("results").query("rendering == 'buttons' and set == 'test' and metric == 'entropy'")
-shown = results[(results["layer"] < 0) | (results["multiplier"] == chosen["multiplier"])]
+shown = results[(results["layer"] < 0) | (results["dose"] == chosen["dose"])]
 columns = ["method", "source", "temperature", "estimate", "low", "high"]
 differences = ["difference", "difference_low", "difference_high"]
 print("chosen:", chosen)
@@ -131,7 +131,7 @@ shown[columns + differences].sort_values("difference", ascending=False).round(2)
 
 # %% [markdown]
 # ### Where it works
-# Each cell is a layer and a multiplier, on the prompts by which the framed one was chosen. Grey: too few completions
+# Each cell is a layer and a dose, on the prompts by which the framed one was chosen. Grey: too few completions
 # parse, so the cell cannot be chosen.
 
 # %%
@@ -173,7 +173,7 @@ read_claims(record)[["claim", "on", "held", "evidence"]].style.hide()
 
 # %%
 east = SteeringVector.load(record.path / "artifacts" / "vector-buttons.safetensors", model=model)
-decisions = agent.decide(prompts, range(len(prompts)), [Add(east, float(chosen["multiplier"]))])
+decisions = agent.decide(prompts, range(len(prompts)), [Add(east, dose=float(chosen["dose"]))])
 print(east)
 print(f"mean entropy {sum(d.entropy for d in decisions) / len(decisions):.2f}")
 

@@ -20,6 +20,12 @@ EAST = Family(
     spec=EastSpec,
     presets=PRESETS,
     keeps=Keeps(rows=("behaviour-*", "steered-*", "vectors-*", "thoughts-*"), tensors=("vector-*",)),
-    **functions_in(__name__, "steps claims figures report views", context="steps:EastRun", finish="steps:finish"),
+    **functions_in(
+        __name__,
+        "steps claims figures report views",
+        context="steps:EastRun",
+        finish="steps:finish",
+        check="dry_check:check",
+    ),
 )
 FAMILIES = (EAST,)

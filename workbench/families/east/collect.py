@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from steering.calibration import residual_norm
 from steering.estimators import entropy_weighted, mean_difference
 from steering.interventions import Add
 from steering.vectors import SteeringVector
@@ -116,7 +117,7 @@ def estimate_vectors(
 ) -> tuple[dict[str, Tensor], pd.DataFrame]:
     """Every estimate at every layer, from one pass an episode: ``{estimate: [layers, d]}``, and a table of norms.
 
-    The table has ``estimate, layer, norm`` (of the vector), ``residual_norm`` (mean over prompts) and
+    The table has ``estimate, layer, norm`` (of the vector), ``residual_norm`` (median over prompts) and
     ``half_cosine``, the cosine between the vectors of two halves of the runs (how well it is determined).
     """
     agent = agent_for(model, spec, rendering)
@@ -134,7 +135,7 @@ def estimate_vectors(
             vectors[name].append(vector)
             agreement = torch.cosine_similarity(halves[0][name], halves[1][name], dim=0).item()
             row = {"rendering": rendering, "estimate": name, "layer": layer, "norm": vector.norm().item()}
-            rows.append(row | {"residual_norm": z.float().norm(dim=-1).mean().item(), "half_cosine": agreement})
+            rows.append(row | {"residual_norm": residual_norm(z), "half_cosine": agreement})
     return {name: torch.stack(each) for name, each in vectors.items()}, pd.DataFrame(rows)
 
 

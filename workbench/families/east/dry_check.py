@@ -17,29 +17,32 @@ from workbench.worlds.bandits.arms import GaussianArms
 STEPS, COMPLETIONS = 3, 4
 
 
-def check_answers(model: LanguageModel, spec: EastSpec) -> pd.DataFrame:
-    """The first steps of an episode or two: one row a prompt (``rendering, episode, step, valid, outside_mass, said``).
+def check(spec: EastSpec, model: LanguageModel | None) -> None:
+    """Play the first steps of an episode or two, where there is a model.
 
     Raises :class:`DataError`, with what to change, where less than half of the answers can be read (in exact mode: less
     than half of the probability lies on the arms).
     """
+    if model is None or not spec.dry_check:
+        return
     rows = _ask(model, spec)
     if rows["valid"].mean() >= HALF:
-        return rows
+        return
     raise DataError(f"{_seen(model, spec, rows)} {_advice(model, spec)}; dry_check=False (--no-dry-check) runs anyway")
 
 
 def _ask(model: LanguageModel, spec: EastSpec) -> pd.DataFrame:
+    """One row a prompt: ``valid``, and what was ``said``."""
     episodes = max(1, 2 // len(spec.renderings))
     seeds = [derive_seed(spec.seed, "east", "check", k) for k in range(episodes)]
     tables = []
     for rendering in spec.renderings:
         agent = agent_for(model, spec, rendering, COMPLETIONS)
         played = rollout(agent, GaussianArms(spec.extraction_means), seeds, horizon=STEPS)
-        both = pd.concat([played.steps, played.failures.assign(valid=0.0, outside_mass=float("nan"))])
-        tables.append(both.assign(rendering=rendering).rename(columns={"completion": "said"}))
-    columns = ["rendering", "episode", "step", "valid", "outside_mass", "said"]
-    return pd.concat(tables, ignore_index=True)[columns]
+        for part in (played.steps, played.failures.assign(valid=0.0)):
+            if len(part):
+                tables.append(part[["valid", "completion"]].rename(columns={"completion": "said"}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _seen(model: LanguageModel, spec: EastSpec, rows: pd.DataFrame) -> str:

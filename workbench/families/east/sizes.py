@@ -16,9 +16,9 @@ class Sizes:
 
     spec: EastSpec
 
-    def played(self, episodes: int, completions: int, horizon: int | None = None) -> dict[str, int]:
+    def played(self, episodes: int, completions: int) -> dict[str, int]:
         """Of episodes; with 0 completions, of reading them once more."""
-        spec, horizon = self.spec, horizon or self.spec.horizon
+        spec, horizon = self.spec, self.spec.horizon
         scored = self._scored(completions) if completions else 0
         tokens = episodes * (_INSTRUCTIONS + horizon * (self._turn + scored))
         return {"completions": episodes * horizon * completions * spec.drawn, "tokens": tokens}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from steering.calibration import Strength, strengths
 from steering.vectors import SteeringVector
 from workbench.families import Context, Step
 from workbench.families.east.collect import (
@@ -22,7 +23,6 @@ from workbench.families.east.collect import (
     play_settings,
     run_conditions,
 )
-from workbench.families.east.dry_check import COMPLETIONS, STEPS, check_answers
 from workbench.families.east.equal_draws import comparable
 from workbench.families.east.results import Chosen, choose, results_table
 from workbench.families.east.sizes import Sizes
@@ -35,11 +35,8 @@ from workbench.worlds.bandits.agents.behaviour import by_step, summarise
 
 
 def steps(spec: EastSpec) -> Iterator[Step]:
-    """A check of the answers, extraction and vectors, the grid of layers and doses, then the chosen cell beside every
-    control."""
+    """Extraction and vectors, the grid of layers and doses, then the chosen cell beside every control."""
     layers, size, played = _layers(spec), Sizes(spec), len(spec.settings) * spec.episodes
-    if spec.dry_check:
-        yield Step("check", "ask a few prompts", _check, **size.played(2, COMPLETIONS, STEPS))
     for r in spec.renderings:
         for k, runs in enumerate(_units(spec, spec.extraction_runs)):
             sizes = size.played(len(runs), spec.completions)
@@ -96,20 +93,18 @@ class EastRun(Context[EastSpec]):
     def vector(self, rendering: str, layer: int) -> SteeringVector:
         """EAST's vector at a layer, with what it was made from."""
         vector = self.vectors(rendering)["east"][layer]
+        norms = self.gather("vectors").set_index(["rendering", "estimate", "layer"])["residual_norm"]
         details = {"method": "EAST", "rendering": rendering, "spec": self.folder.path.name}
-        return SteeringVector(Site(layer), vector, **stamp_of(self.model), name=f"east-{rendering}", metadata=details)
+        return SteeringVector(
+            Site(layer), vector, **stamp_of(self.model), name=f"east-{rendering}", metadata=details,
+            residual_norm=float(norms[rendering, "east", layer]),
+        )  # fmt: skip
 
-    @cached_property  # asked for by steps that come after those that write it
-    def norms(self) -> pd.DataFrame:
-        """``norm`` of each vector and ``residual_norm``, by rendering, estimate and layer."""
-        return self.gather("vectors").set_index(["rendering", "estimate", "layer"])
-
-    def strengths(self, rendering: str, layer: int) -> list[tuple[float, float]]:
-        """The grid without 0: (dose, multiplier) of EAST's vector at a layer."""
-        row = self.norms.loc[(rendering, "east", layer)]
-        unit = float(row["norm"] / row["residual_norm"])
-        grid = [value for value in _grid_of(self.spec) if value]
-        return [(d, d / unit) if self.spec.multipliers is None else (d * unit, d) for d in grid]
+    def strengths(self, rendering: str, layer: int) -> list[Strength]:
+        """The grid at a layer, without 0."""
+        vector, spec = self.vector(rendering, layer), self.spec
+        grid = [value for value in _grid_of(spec) if value]
+        return strengths(vector, grid) if spec.multipliers is None else strengths(vector, multipliers=grid)
 
     def prompts(self, rendering: str, kind: str) -> list[EvalPrompt]:
         """The prompts on which layer and dose are chosen (``select``) or tested (``test``)."""
@@ -130,10 +125,6 @@ class EastRun(Context[EastSpec]):
         """The rows of every condition, on both sets of prompts, with comparable entropies."""
         both = pd.concat([self.gather("grid"), self.gather("test").drop(columns="texts")], ignore_index=True)
         return self.comparable(both)
-
-
-def _check(run: EastRun) -> pd.DataFrame:
-    return check_answers(run.model, run.spec)
 
 
 def _extraction(rendering: str, runs: list[int], run: EastRun) -> pd.DataFrame:

@@ -21,7 +21,7 @@ import torch
 from steering import SteeringVector
 from steering.estimators import entropy_weighted
 from tests.killing import kill_run, python
-from workbench.errors import ArtifactError, DataError, ModelError, SpecError
+from workbench.errors import ArtifactError, ModelError, SpecError
 from workbench.families import get_family, plan, run
 from workbench.families.east import EAST, PRESETS
 from workbench.families.east.collect import (
@@ -32,9 +32,9 @@ from workbench.families.east.collect import (
     play_settings,
     run_conditions,
 )
-from workbench.families.east.steps import choose, results_table
+from workbench.families.east.equal_draws import comparable
+from workbench.families.east.results import choose, results_table
 from workbench.families.east.thoughts import over_represented
-from workbench.models.language_model import LanguageModel
 from workbench.models.tiny import tiny_model
 from workbench.runs import load_run
 from workbench.sites import Site
@@ -69,7 +69,9 @@ def test_every_control_and_baseline_stands_in_the_table(record) -> None:
         part = tested[tested["rendering"] == rendering]
         assert set(part["method"]) == wanted
         assert set(part[part["method"] == "east"]["source"]) == set(SMOKE.renderings)
-        assert (part[part["method"] == "east"]["multiplier"] < 0).any()
+        steered = part[part["method"] == "east"]
+        assert set(steered["dose"]) == set(SMOKE.doses) - {0}
+        assert np.allclose(np.sign(steered["multiplier"]), np.sign(steered["dose"]))
 
 
 def test_unsteered_differs_from_itself_by_nothing(record) -> None:
@@ -79,11 +81,10 @@ def test_unsteered_differs_from_itself_by_nothing(record) -> None:
 
 
 def test_estimates_are_means_of_the_rows(record) -> None:
-    results, rows = record.load_table("results"), record.read("test-buttons")
+    results = record.load_table("results")
+    rows = comparable(record.read("test-buttons"), SMOKE.eval_completions, exact=False)
     for row in results[(results["set"] == "test") & (results["rendering"] == "buttons")].itertuples():
-        part = rows[
-            (rows["method"] == row.method) & (rows["layer"] == row.layer) & (rows["multiplier"] == row.multiplier)
-        ]
+        part = rows[(rows["method"] == row.method) & (rows["layer"] == row.layer) & (rows["dose"] == row.dose)]
         part = part[
             (part["temperature"] == row.temperature) & (part["top_p"] == row.top_p) & (part["source"] == row.source)
         ]
@@ -91,9 +92,24 @@ def test_estimates_are_means_of_the_rows(record) -> None:
         assert np.isclose(values.mean(), row.estimate) or (values.empty and np.isnan(row.estimate))
 
 
+def test_a_dose_is_the_length_of_what_is_added_as_a_share_of_the_norm_at_the_last_prompt_token(
+    record, bandit_model
+) -> None:
+    from workbench.worlds.bandits.agents.rollout import prompts_of
+
+    steps, results = record.read("extraction-buttons-0"), record.load_table("results")
+    prompts = prompts_of(agent_for(bandit_model, SMOKE, "buttons"), steps)
+    chosen = record.read_json("chosen")["buttons"]
+    layer, vector = chosen["layer"], record.load_tensors("estimates-buttons")[0]["east"][chosen["layer"]]
+    norms = [bandit_model.forward([p], [layer]).activations[layer][0, -1].norm().item() for p in prompts]
+    own = results[(results["layer"] == layer) & (results["source"] == "buttons") & (results["set"] == "test")]
+    added = own["multiplier"] * vector.norm().item() / np.median(norms)
+    assert len(own) > 5 and np.allclose(added, own["dose"], rtol=1e-4)
+
+
 def test_the_saved_vector_is_the_formula_on_the_recorded_episodes(record, bandit_model) -> None:
     """The explicit double sum of the paper over the prompts of the run, with activations from plain Hugging Face."""
-    steps = record.read("extraction-buttons")
+    steps = record.read("extraction-buttons-0")
     chosen = record.read_json("chosen")["buttons"]
     saved = SteeringVector.load(record.path / "artifacts" / "vector-buttons.safetensors", model=bandit_model)
     from workbench.worlds.bandits.agents.rollout import prompts_of
@@ -125,16 +141,16 @@ def test_the_vector_refuses_another_model(record) -> None:
 
 
 def test_selection_and_test_prompts_come_from_disjoint_episodes(record, bandit_model) -> None:
-    steps = record.read("behaviour-buttons")
+    steps = record.read("behaviour-buttons-0")
     select, test = (choose_prompts(bandit_model, SMOKE, "buttons", steps, kind) for kind in ("select", "test"))
     assert not {p.episode for p in select} & {p.episode for p in test}
 
 
 def test_conditions_in_one_batch_equal_conditions_alone(record, bandit_model) -> None:
-    steps = record.read("behaviour-buttons")
+    steps = record.read("behaviour-buttons-0")
     prompts = choose_prompts(bandit_model, SMOKE, "buttons", steps, "test")[:3]
     vector = torch.randn(bandit_model.d_model, generator=torch.Generator().manual_seed(0))
-    conditions = [Condition("east", 2, beta, vector) for beta in (-1.0, 0.5, 2.0)]
+    conditions = [Condition("east", 2, multiplier=beta, vector=vector) for beta in (-1.0, 0.5, 2.0)]
     together = run_conditions(bandit_model, SMOKE, "buttons", prompts, conditions, texts=True)
     alone = pd.concat(
         [run_conditions(bandit_model, SMOKE, "buttons", prompts, [c], texts=True) for c in conditions],
@@ -144,8 +160,8 @@ def test_conditions_in_one_batch_equal_conditions_alone(record, bandit_model) ->
 
 
 def test_dose_zero_gives_the_unsteered_completions(record, bandit_model) -> None:
-    prompts = choose_prompts(bandit_model, SMOKE, "buttons", record.read("behaviour-buttons"), "test")[:4]
-    zero = Condition("east", 2, 0.0, torch.randn(bandit_model.d_model))
+    prompts = choose_prompts(bandit_model, SMOKE, "buttons", record.read("behaviour-buttons-0"), "test")[:4]
+    zero = Condition("east", 2, vector=torch.randn(bandit_model.d_model))
     rows = run_conditions(bandit_model, SMOKE, "buttons", prompts, [zero, Condition("unsteered")], texts=True)
     assert (
         rows[rows["method"] == "east"]["texts"].to_numpy() == rows[rows["method"] == "unsteered"]["texts"].to_numpy()
@@ -168,8 +184,8 @@ def test_methods_played_together_are_those_played_alone(bandit_model) -> None:
 
 def test_the_grid_has_the_unsteered_agent_once(record) -> None:
     for rendering in SMOKE.renderings:
-        grid = pd.concat([record.read(f"grid-{rendering}-{layer}") for layer in SMOKE.layers])
-        assert not grid.duplicated(["prompt", "method", "layer", "multiplier"]).any()
+        grid = pd.concat([record.read(f"grid-{rendering}-{layer}") for layer in (1, 3)])
+        assert not grid.duplicated(["prompt", "method", "layer", "dose"]).any()
         assert (grid["method"] == "unsteered").sum() == SMOKE.prompts
 
 
@@ -240,38 +256,43 @@ def test_families_are_found_by_name_and_a_wrong_name_gets_the_nearest() -> None:
 def synthetic(entropies: dict[tuple[int, float], float], valid: dict[tuple[int, float], float]) -> pd.DataFrame:
     rows = []
     for prompt in range(12):
-        for (layer, beta), h in ({(-1, 0.0): 0.1} | entropies).items():
+        for (layer, dose), h in ({(-1, 0.0): 0.1} | entropies).items():
             method, source = ("unsteered", "") if layer < 0 else ("east", "buttons")
             row = {"set": "select", "rendering": "buttons", "source": source, "method": method, "layer": layer}
-            row |= {"multiplier": beta, "temperature": 1.0, "top_p": 1.0, "prompt": prompt, "episode": prompt // 2}
-            rows.append(row | {"entropy": h + prompt / 1000, "valid": valid.get((layer, beta), 1.0)})
+            row |= {"dose": dose, "multiplier": 5 * dose, "temperature": 1.0, "top_p": 1.0}
+            row |= {"prompt": prompt, "episode": prompt // 2, "outside_mass": float("nan")}
+            rows.append(row | {"entropy": h + prompt / 1000, "valid": valid.get((layer, dose), 1.0)})
     return pd.DataFrame(rows)
 
 
 def test_the_chosen_condition_is_the_most_entropic_that_stays_valid() -> None:
-    rows = synthetic({(1, 2.0): 0.3, (2, 2.0): 0.5, (2, 4.0): 0.6, (3, -2.0): 0.65}, {(2, 4.0): 0.5})
-    norms = pd.DataFrame(
-        [{"rendering": "buttons", "estimate": "east", "layer": k, "norm": 2.0, "residual_norm": 10.0} for k in range(4)]
-    )
-    results = results_table(rows, norms)
-    assert choose(results, SMOKE, "buttons") == (2, 2.0)
-    east_rows = results[results["method"] == "east"]
-    assert np.allclose(east_rows["dose"], east_rows["multiplier"] * 0.2)
+    rows = synthetic({(1, 0.4): 0.3, (2, 0.4): 0.5, (2, 0.8): 0.6, (3, -0.4): 0.65}, {(2, 0.8): 0.6})
+    assert choose(results_table(rows), SMOKE, "buttons") == (2, 0.4, 2.0)
+
+
+@pytest.mark.parametrize("unit", [1, 2, 3, 100])
+def test_episodes_in_units_are_those_of_one_unit(unit: int, bandit_model) -> None:
+    spec = SMOKE.model_copy(update={"horizon": 2, "unit_episodes": unit, "renderings": ("buttons",)})
+    parts = [step.name for step in plan(EAST, spec) if step.name.startswith("extraction-")]
+    assert len(parts) == -(-SMOKE.extraction_runs // unit)
+    if unit == 3:
+        whole = play_extraction(bandit_model, spec, "buttons", False)
+        played = [play_extraction(bandit_model, spec, "buttons", False, runs) for runs in ([0, 1], [2, 3])]
+        pd.testing.assert_frame_equal(pd.concat(played, ignore_index=True), whole)
+        whole = play_settings(bandit_model, spec, "buttons", {"unsteered": None})
+        played = [
+            play_settings(bandit_model, spec, "buttons", {"unsteered": None}, episodes=e) for e in ([0], [1, 2, 3])
+        ]
+        pd.testing.assert_frame_equal(pd.concat(played, ignore_index=True), whole)
 
 
 def test_a_word_only_steering_brings_ranks_first_and_stop_words_do_not_count() -> None:
-    table = over_represented([" the variance is high.\nAction: superior"] * 5, [" the arm is superior.\nAction: x"] * 5)
+    table = over_represented([" the variance is high."] * 5, [" the arm is superior."] * 5)
     assert table["word"].iloc[0] in {"variance", "high"} and table["word"].iloc[-1] in {"arm", "superior"}
-    assert not set(table["word"]) & {"the", "is", "action", "x"}
+    assert not set(table["word"]) & {"the", "is"}
     assert (table["ratio"].iloc[0] > 1) and (table["ratio"].iloc[-1] < 1)
 
 
 def test_texts_are_kept_with_the_rows_of_the_test_prompts(record) -> None:
     rows = record.read("test-buttons")
     assert all(len(json.loads(t)) == SMOKE.eval_completions for t in rows["texts"])
-
-
-def test_a_model_whose_answers_cannot_be_read_is_one_line(bandit_model: LanguageModel) -> None:
-    spec = SMOKE.model_copy(update={"extraction_runs": 2, "completions": 2, "max_new_tokens": 4})
-    with pytest.raises(DataError, match="no completion could be read, for instance"):
-        play_extraction(bandit_model, spec, "buttons", progress=False)

@@ -14,7 +14,7 @@ RENDERINGS = ("buttons", "slot_machines")
 SETTINGS = ("(95, 105)", "(100, 100)")
 MULTIPLIERS = (-2.0, 1.0, 2.0, 4.0, 8.0)
 LAYERS, HORIZON, EPISODES = 4, 12, 5
-CHOSEN = {"layer": 2, "multiplier": 4.0}
+CHOSEN = {"layer": 2, "dose": 0.2, "multiplier": 4.0}
 NO_VECTOR = {"layer": -1, "multiplier": 0.0, "source": "", "dose": 0.0}
 
 
@@ -48,7 +48,7 @@ def results():
         for method, m in product(("shuffled", "random"), MULTIPLIERS[1:]):
             rows += condition("test", r, method, multiplier=m, dose=m / 20, **at)
         for method in ("uncentred", "unweighted", "mean_difference"):
-            rows += condition("test", r, method, multiplier=CHOSEN["multiplier"], **at)
+            rows += condition("test", r, method, multiplier=CHOSEN["multiplier"], dose=CHOSEN["dose"], **at)
         other = RENDERINGS[1 - RENDERINGS.index(r)]
         rows += condition("test", r, "east", multiplier=4.0, dose=0.2, layer=2, source=other)
         rows += [*condition("test", r, "temperature", temperature=1.5), *condition("test", r, "top_p", top_p=0.9)]
