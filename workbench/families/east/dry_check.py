@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from workbench.errors import DataError
@@ -54,7 +56,9 @@ def _seen(model: LanguageModel, spec: EastSpec, rows: pd.DataFrame) -> str:
 
 def _advice(model: LanguageModel, spec: EastSpec) -> str:
     """The ways to read the arms off the model, the best first, by the probability that they leave outside."""
-    ways = {f"exact, no thoughts, answer {form}": {"thoughts": False, "answer": form} for form in FORMS}
+    ways: dict[str, dict[str, Any]] = {"exact, no thoughts": {"thoughts": False}}
+    if spec.told == "turns":
+        ways = {f"exact, no thoughts, answer {form}": {"thoughts": False, "answer": form} for form in FORMS}
     if spec.thoughts and not spec.exact:
         ways |= {"exact, with the thoughts": {}}
     outside = {}

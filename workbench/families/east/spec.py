@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from workbench.families.specs import Layer, ModelSpec, Temperature, TopP
+from workbench.worlds.bandits.conversation import AgentText
+from workbench.worlds.bandits.summary import LABELS, THOUGHTS, SummaryText
 from workbench.worlds.bandits.text import RENDERINGS, BanditText
 
 Mean = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -24,6 +26,9 @@ class EastSpec(ModelSpec):
 
     model: str = Field("bandit-agent", description="shipped model, Hugging Face folder or hub id")
     renderings: tuple[str, ...] = Field(("buttons", "slot_machines"), description="transfer is measured between them")
+    told: Literal["turns", "summary"] = Field(
+        "turns", description="the history as a whole conversation, or as averages and counts in a fresh prompt a step"
+    )
     wording: int = Field(0, description="which wording of the instructions")
     answer: str | None = Field(
         None, description="action (Button 1), letter (Button A) or json; default action, letter for models not of ours"
@@ -86,11 +91,11 @@ class EastSpec(ModelSpec):
             raise ValueError(f"name at least one of {', '.join(RENDERINGS)}")
         return value
 
-    @field_validator("wording", "answer")
+    @field_validator("answer")
     @classmethod
-    def _there(cls, value: Any, info: Any) -> Any:
+    def _there(cls, value: str | None) -> str | None:
         if value is not None:
-            BanditText(**{info.field_name: value})
+            BanditText(answer=value)
         return value
 
     @field_validator("doses", "multipliers")
@@ -114,6 +119,9 @@ class EastSpec(ModelSpec):
                 raise ValueError(
                     f"settings have {len(setting)} arms and extraction_means {self.n_arms}: give all as many"
                 )
+        (SummaryText if self.told == "summary" else BanditText)(wording=self.wording)
+        if self.told == "summary" and self.answer is not None:
+            raise ValueError("answer has no use with summaries: their actions are letters")
         if self.exact and not self.thoughts and self.prefill is not None:
             raise ValueError("prefill has no use in exact mode without thoughts: the action itself begins every answer")
         return self
@@ -128,8 +136,11 @@ class EastSpec(ModelSpec):
         """Whether the model writes anything: not where arms are scored without thoughts."""
         return self.thoughts or not self.exact
 
-    def text(self, rendering: str) -> BanditText:
+    def text(self, rendering: str) -> AgentText:
         """The bandit's text in a rendering."""
+        if self.told == "summary":
+            labels, thinks = LABELS["letters"][: self.n_arms], THOUGHTS[0] if self.thoughts else "none"
+            return SummaryText(labels, rendering, self.wording, self.horizon, thinks=thinks)
         answer = self.answer or ("action" if self.at_home else "letter")
         return BanditText(rendering, self.wording, self.n_arms, self.horizon, self.thoughts, answer)
 
