@@ -19,7 +19,7 @@ HALF = 0.5  # the least share of valid answers of which anything is said
 def entropy_of(counts: Float[np.ndarray, "rows arms"], draws: int) -> Float[np.ndarray, " rows"]:
     """Miller-Madow entropy (nats) of ``draws`` answers taken out of those counted, on average over the ways to do so.
 
-    NaN for rows with fewer.
+    NaN for rows with fewer.  Its mean over rows does not depend on how many were drawn.
 
     >>> entropy_of(np.array([[3, 3], [2, 0], [1, 0]]), 2).round(3).tolist()  # two alike, or (3 in 5) one of each
     [0.566, 0.0, nan]
@@ -30,8 +30,8 @@ def entropy_of(counts: Float[np.ndarray, "rows arms"], draws: int) -> Float[np.n
     share = taken[:, None, None] / draws
     plain = -(np.nan_to_num(chance) * share * np.log(share)).sum(axis=(0, 2))
     seen = np.nan_to_num(chance).sum(axis=(0, 2))
-    found = np.clip(plain + (seen - 1) / (2 * draws), 0, np.log(counts.shape[1])) + 0.0
-    return np.where(total >= draws, found, np.nan)
+    # Not cut off at ln(arms): then the mean would depend on how many were drawn after all.
+    return np.where(total >= draws, plain + (seen - 1) / (2 * draws), np.nan)
 
 
 def comparable(rows: pd.DataFrame, completions: int, exact: bool) -> pd.DataFrame:

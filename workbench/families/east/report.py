@@ -36,7 +36,8 @@ def report(record: Record) -> Iterator[Table]:
     for rendering, choice in chosen.items():
         part = results[(results["set"] == "test") & (results["rendering"] == rendering)]
         conditions = _conditions(part, rendering, choice["multiplier"])
-        dose = part.loc[part["multiplier"] == choice["multiplier"], "dose"].iloc[0]
+        own = part[(part["method"] == "east") & (part["source"] == rendering)]
+        dose = own.loc[own["multiplier"] == choice["multiplier"], "dose"].iloc[0]
         yield Table(f"{rendering}: chosen layer {choice['layer']}, dose {dose:.2f}", conditions, _CAPTION)
 
 

@@ -65,7 +65,7 @@ class EastSpec(ModelSpec):
     )
     layer_step: int = Field(1, ge=1, description="if layers is not given: 2 takes every second, down from the last")
     doses: tuple[float, ...] = Field(
-        (-0.5, -0.25, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.2),
+        (-0.5, -0.25, 0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.2),
         description="length of what is added as a share of the residual stream's; 0 is always run",
     )
     multipliers: tuple[float, ...] | None = Field(
@@ -101,6 +101,8 @@ class EastSpec(ModelSpec):
     @field_validator("doses", "multipliers")
     @classmethod
     def _with_zero(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and max(value, default=0) <= 0:
+            raise ValueError("give at least one above 0")
         return None if value is None else tuple(sorted({0.0, *value}))
 
     @field_validator("request")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from workbench.activations import ActivationSet, replay
 from workbench.activations.sources import Source, Task, play_once
@@ -40,7 +40,10 @@ class _Played(BaseModel):
 
     rendering: str = "buttons"
     wording: int = 0
-    prefill: str = "Thought:"
+    answer: str = "action"
+    thoughts: bool = True
+    exact: bool = False
+    prefill: str | None = None
     settings: tuple[Setting, ...] = ((95, 105), (99, 101), (100, 100), (101, 99), (105, 95))
     episodes: int = Field(8, ge=2)
     horizon: int = Field(25, ge=2)
@@ -49,18 +52,21 @@ class _Played(BaseModel):
     temperature: float = Field(1.0, gt=0)
     max_new_tokens: int = Field(32, ge=4)
 
-    @field_validator("rendering")
+    @field_validator("rendering", "answer")
     @classmethod
-    def _known(cls, value: str) -> str:
-        BanditText(value)
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        BanditText(**{str(info.field_name): value})
         return value
 
     def agent(self, model: LanguageModel) -> LanguageAgent:
         """The agent that plays."""
-        text = BanditText(self.rendering, self.wording, horizon=self.horizon)
-        return LanguageAgent(
-            model, text, self.completions, self.temperature, max_new_tokens=self.max_new_tokens, prefill=self.prefill
+        text = BanditText(
+            self.rendering, self.wording, horizon=self.horizon, thoughts=self.thoughts, answer=self.answer
         )
+        return LanguageAgent(
+            model, text, self.completions, self.temperature, max_new_tokens=self.max_new_tokens, prefill=self.prefill,
+            exact=self.exact,
+        )  # fmt: skip
 
 
 def _check(options: Mapping[str, Any], positions: Mapping[str, Any]) -> dict[str, Task]:

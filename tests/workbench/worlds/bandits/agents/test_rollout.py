@@ -131,3 +131,14 @@ def test_episodes_on_their_own_bandits_equal_episodes_on_each_bandit(player: Lan
 def test_a_bandit_too_few_is_one_clear_error(player: LanguageAgent) -> None:
     with pytest.raises(DataError, match="1 bandits for 2 seeds"):
         rollout(player, [ARMS], [0, 1])
+
+
+def test_exact_episodes_of_three_arms_have_the_mass_outside_beside_it(bandit_model) -> None:
+    agent = LanguageAgent(bandit_model, BanditText(n_arms=3, thoughts=False), exact=True)
+    steps = rollout(agent, GaussianArms((95, 100, 105)), [0, 1], horizon=3).steps
+    assert np.allclose(steps["valid"] + steps["outside_mass"], 1)
+    assert np.allclose(steps[["n0", "n1", "n2"]].sum(axis=1), 1) and set(steps["arm"]) <= {0, 1, 2}
+
+
+def test_sampled_episodes_have_no_mass_outside(played) -> None:
+    assert played.steps["outside_mass"].isna().all()
