@@ -140,8 +140,7 @@ def _vectors(rendering: str, run: EastRun) -> pd.DataFrame:
 
 
 def _unsteered(rendering: str, episodes: list[int], run: EastRun) -> pd.DataFrame:
-    unsteered = {"unsteered": None}
-    return play_settings(run.model, run.spec, rendering, unsteered, progress=run.progress, episodes=episodes)
+    return play_settings(run.model, run.spec, rendering, {"unsteered": None}, progress=run.progress, episodes=episodes)
 
 
 def _steered(rendering: str, episodes: list[int], run: EastRun) -> pd.DataFrame:
@@ -156,7 +155,7 @@ def _grid(rendering: str, layer: int, unsteered: bool, run: EastRun) -> pd.DataF
     vector = run.vectors(rendering)["east"][layer]
     conditions = [Condition("unsteered")] * unsteered
     for strength in run.strengths(rendering, layer):
-        conditions.append(Condition("east", layer, *strength, vector, source=rendering))
+        conditions.append(_added("east", layer, strength, vector, rendering))
     prompts = run.prompts(rendering, "select")
     rows = run_conditions(run.model, run.spec, rendering, prompts, conditions, progress=run.progress)
     return rows.assign(set="select")
@@ -170,7 +169,8 @@ def _test(rendering: str, run: EastRun) -> pd.DataFrame:
 
 def _test_conditions(run: EastRun, rendering: str) -> Iterator[Condition]:
     spec = run.spec
-    layer, *best = run.chosen(rendering)
+    layer, *chosen = run.chosen(rendering)
+    best = Strength(*chosen)
     grid = run.strengths(rendering, layer)
     estimates = {name: vectors[layer] for name, vectors in run.vectors(rendering).items()}
     yield Condition("unsteered")
@@ -180,19 +180,23 @@ def _test_conditions(run: EastRun, rendering: str) -> Iterator[Condition]:
     for top_p in spec.top_ps:
         yield Condition("top_p", top_p=top_p)
     for strength in grid:
-        yield Condition("east", layer, *strength, estimates["east"], source=rendering)
+        yield _added("east", layer, strength, estimates["east"], rendering)
     own = SteeringVector(Site(layer), estimates["east"])
     for draw in range(spec.control_seeds):
         seed = derive_seed(spec.seed, "shuffled", draw)
-        yield Condition("random", layer, *best, own.random_like(seed).vector, source=rendering, draw=draw)
-        curve = [strength for strength in grid if strength[0] > 0 and draw == 0]  # the first draw has the whole curve
-        for strength in sorted({tuple(best), *curve}):
-            yield Condition("shuffled", layer, *strength, own.shuffled(seed).vector, source=rendering, draw=draw)
+        yield _added("random", layer, best, own.random_like(seed).vector, rendering, draw)
+        curve = [strength for strength in grid if strength.dose > 0 and draw == 0]  # the first draw has the whole curve
+        for strength in sorted({best, *curve}):
+            yield _added("shuffled", layer, strength, own.shuffled(seed).vector, rendering, draw)
     others = {(method, rendering): estimates[method] for method in ESTIMATES[1:]}
     others |= {("east", r): run.vectors(r)["east"][layer] for r in spec.renderings if r != rendering}
     for (method, source), vector in others.items():
         # Compared at the length of EAST's own vector, hence at equal dose: direction and not size is at stake.
-        yield Condition(method, layer, *best, vector * (own.norm / vector.norm()), source=source)
+        yield _added(method, layer, best, vector * (own.norm / vector.norm()), source)
+
+
+def _added(method: str, layer: int, strength: Strength, vector: Tensor, source: str, draw: int = 0) -> Condition:
+    return Condition(method, layer, strength.dose, strength.multiplier, vector, source=source, draw=draw)
 
 
 def _thoughts(rendering: str, run: EastRun) -> pd.DataFrame:
@@ -233,4 +237,4 @@ def _words(run: EastRun, rendering: str, best: Chosen) -> pd.DataFrame:
         [text.thought(said) for several in part["texts"] for said in json.loads(several)]
         for part in (steered, tested[tested["method"] == "unsteered"])
     ]
-    return over_represented(*thoughts).assign(rendering=rendering)
+    return over_represented(thoughts[0], thoughts[1]).assign(rendering=rendering)

@@ -55,7 +55,7 @@ class _Played(BaseModel):
     @field_validator("rendering", "answer")
     @classmethod
     def _known(cls, value: str, info: ValidationInfo) -> str:
-        BanditText(**{str(info.field_name): value})
+        BanditText(value) if info.field_name == "rendering" else BanditText(answer=value)
         return value
 
     def agent(self, model: LanguageModel) -> LanguageAgent:

@@ -124,7 +124,7 @@ def _play(
                 failed = {"episode": episode.index, "seed": episode.seed, "step": step}
                 failures.append(failed | {"completion": decision.texts[0]})
                 continue
-            reward = rewards[episode.index, step, decision.arm]
+            reward = float(rewards[episode.index, step, decision.arm])
             episode.turns.append(agent.turn(decision.texts[decision.chosen], decision.arm, reward))
             row = _row(episode, step, decision, reward, means[episode.index])
             rows.append((row | {"feedback": agent.text.feedback(decision.arm, reward)}, prompt))
