@@ -102,8 +102,8 @@ def test_a_dose_is_the_length_of_what_is_added_as_a_share_of_the_norm_at_the_las
     chosen = record.read_json("chosen")["buttons"]
     layer, vector = chosen["layer"], record.load_tensors("estimates-buttons")[0]["east"][chosen["layer"]]
     norms = [bandit_model.forward([p], [layer]).activations[layer][0, -1].norm().item() for p in prompts]
-    own = results[(results["layer"] == layer) & (results["source"] == "buttons") & (results["set"] == "test")]
-    added = own["multiplier"] * vector.norm().item() / np.median(norms)
+    own = results[(results["layer"] == layer) & (results["rendering"] == "buttons") & (results["set"] == "test")]
+    added = own["multiplier"] * vector.norm().item() / torch.tensor(norms).median().item()
     assert len(own) > 5 and np.allclose(added, own["dose"], rtol=1e-4)
 
 
