@@ -201,9 +201,7 @@ def test_east_page_shows_claims_and_what_was_chosen(open_app, one_run):
 
 def test_every_figure_of_the_east_page_can_be_shown(open_app, one_run):
     app = open_app(one_run, page="EAST", view="Figures")
-    assert {"entropy_by_dose-buttons", "layer_dose"} <= set(
-        options(app.selectbox(key="east-Figures-figure"))
-    )
+    assert {"entropy_by_dose-buttons", "layer_dose"} <= set(options(app.selectbox(key="east-Figures-figure")))
     for name in ("cumulative_arms-slot_machines", "regret", "vector_norms", "layer_dose"):
         app.selectbox(key="east-Figures-figure").set_value(name).run()
         assert not app.exception and len(app.get("plotly_chart")) == 1
