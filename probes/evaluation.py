@@ -98,7 +98,7 @@ def evaluate(
         probe: a scikit-learn classifier with ``predict_proba``, or a regressor; it is cloned for each fit.
         X: [rows, features] (or [rows, positions, features] for probes that take it), NumPy or torch; or an
             ``ActivationSet`` or ``ActivationStore``, read at ``site`` with its label column ``target`` as y and its own
-            groups.  Rows without that label are left out, with a warning.
+            groups.  Rows without that label, or read at attention sinks, are left out, with a warning.
         y: [rows] classes or numbers.
         groups: [rows], never split over folds.
         site: of a set or store; may be left out where it has one.
