@@ -99,7 +99,7 @@ pd.DataFrame(rows).rename(columns={"estimate": "shift, nats"}).round(2)
 
 # %% [markdown]
 # ## The experiment: concept injection
-# Six protocols over a grid of layers and multipliers. The cell (layer, multiplier) of each is chosen on every second
+# Six protocols over a grid of layers and doses. The cell (layer, dose) of each is chosen on every second
 # concept and judged on the others. The spec below is a cut of the preset `cpu`; the whole is
 #
 # ```
@@ -114,7 +114,7 @@ from workbench.runs import load_run
 
 injection = get_family("concept-injection")
 
-cut = {"concepts": 16, "baselines": 40, "layer_points": 3, "multipliers": (2.0, 8.0), "max_new_tokens": 16}
+cut = {"concepts": 16, "baselines": 40, "layer_points": 3, "doses": (0.3, 1.2), "max_new_tokens": 16}
 few = {"protocols": ("detection", "control"), "layers": (1,)}
 smoke, cpu = injection.presets["smoke"], injection.presets["cpu"]
 spec = smoke.model_copy(update=few) if SMALL else cpu.model_copy(update=cut)
@@ -147,7 +147,7 @@ tested = record.load_table("held_out").query("protocol == 'detection' and arm ==
 columns = [
     "metric",
     "layer",
-    "multiplier",
+    "dose",
     "estimate",
     "low",
     "high",
