@@ -90,8 +90,9 @@ def _score(
     n = len(texts)
     rows = [f"{each.front} {text}".lstrip() for each in conditions for text in texts]
     adds = []
-    if (first := conditions[0]).direction is not None:
-        directions = torch.stack([each.direction for each in conditions]).repeat_interleave(n, 0)  # [rows, d]
+    if found := [each.direction for each in conditions if each.direction is not None]:
         doses = torch.tensor([each.dose for each in conditions]).repeat_interleave(n)
-        adds = [Add(directions, dose=doses, site=Site(first.layer))]
+        adds = [
+            Add(torch.stack(found).repeat_interleave(n, 0), dose=doses, site=Site(conditions[0].layer))
+        ]  # [rows, d]
     return model.score(rows, continuations * len(conditions), adds)
