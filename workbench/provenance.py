@@ -53,7 +53,8 @@ def provenance(model: Model | None = None, seeds: int | Iterable[int] | None = N
 
     Keys: ``started`` (UTC, ISO 8601), ``command`` (a list), ``versions`` (of Python and of the packages installed),
     ``git`` (``commit`` and ``dirty`` of the source checkout, untracked files included; None in an installed wheel),
-    ``machine``, ``model`` (``name``, ``fingerprint``, ``backend``, ``dtype``; None without a model) and ``seeds``.
+    ``machine``, ``model`` (``name``, ``fingerprint``, ``backend``, ``dtype``, of a GGUF file also ``made_from``; None
+    without a model) and ``seeds``.
 
     >>> record = provenance(seeds=[0, 1])
     >>> sorted(record)
@@ -65,7 +66,7 @@ def provenance(model: Model | None = None, seeds: int | Iterable[int] | None = N
         "versions": _versions(),
         "git": _git(_SOURCE),
         "machine": _machine(),
-        "model": None if model is None else identity(model),
+        "model": None if model is None else {**identity(model), **_made_from(model)},
         "seeds": None if seeds is None else [int(s) for s in (seeds if isinstance(seeds, Iterable) else [seeds])],
     }
 
@@ -118,3 +119,9 @@ def identity(model: Model) -> dict[str, str]:
         "backend": str(model.backend_name),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
+
+
+def _made_from(model: Model) -> dict[str, Any]:
+    """The file that a model's weights were read from, where its configuration says it."""
+    found = getattr(getattr(model, "config", None), "made_from", None)
+    return {"made_from": found} if isinstance(found, dict) else {}

@@ -72,8 +72,8 @@ def weights_from_gguf(file: GGUFFile, dtype: Any, target: dict[str, Any]) -> Any
         dense = {"quantization_config": GgufConfig(dequantize=True)}
         model, info = load(str(file.path.parent), gguf_file=file.path.name, config=config, **dense, **options)
     else:
-        load = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained
-        model, info = load(None, config=config, state_dict=_tensors(file, config, dtype), **options)
+        kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+        model, info = kind.from_pretrained(None, config=config, state_dict=_tensors(file, config, dtype), **options)
     check_weights(str(file.path), model, info)
     model.generation_config.eos_token_id = end_tokens(file) or None
     model.generation_config.update(**_sampling(file.metadata))

@@ -145,7 +145,8 @@ _PROSE = """# Architectures
 What the workbench does with the causal language models of transformers: those that can be made tiny are made in a test
 (four layers, random weights, windows of eight tokens) and compared with plain Hugging Face: one prompt at a time, no
 padding, no cache.  "right" is equal within 1e-4, at every position.  `workbench models check MODEL` does the same on a
-model of yours, on any back end.
+model of yours, on any back end.  How models are got and loaded, GGUF files among them:
+[getting_models.md](getting_models.md).
 
 - *reads beside the stream*: of `attn_out`, `resid_mid` and `mlp_out`, those that a module of the model puts out or
   reads; `resid_pre` and `resid_post` are there wherever a model loads.  What is not there is refused with its reason.

@@ -22,6 +22,7 @@ from workbench.models.gguf import weights_from_gguf
 from workbench.models.gguf_file import read_gguf
 from workbench.models.loading import n_layers_of, with_backend
 from workbench.models.sampling import PLAIN, own_sampling
+from workbench.provenance import provenance
 
 _SIZE = 288  # tokens: a multiple of the 32 that are quantised together
 _SMALL = {
@@ -209,6 +210,12 @@ def test_a_quantised_model_is_near_the_one_it_was_written_from_and_exact_in_its_
     weights, exact = (m.backend.hf_model.model.layers[0].mlp.up_proj.weight for m in (own, wide))
     assert torch.equal(weights.float(), exact)
     assert own.config.made_from == {"file": "model.gguf", "sha256": _sha256(path), "quantisation": kind}
+
+
+def test_provenance_says_which_file_a_model_was_made_from(tmp_path: Path) -> None:
+    path, _ = write(tmp_path, "llama", "Q8_0")
+    said = provenance(load_model(path, device="cpu"))["model"]["made_from"]
+    assert said == {"file": "model.gguf", "sha256": _sha256(path), "quantisation": "Q8_0"}
 
 
 def _sha256(path: Path) -> str:
