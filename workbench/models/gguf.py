@@ -69,6 +69,8 @@ def weights_from_gguf(file: GGUFFile, dtype: Any, target: dict[str, Any]) -> Any
     options = {**target, "dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
     load: Any = AutoModelForCausalLM.from_pretrained
     if file.architecture in READ_BY_TRANSFORMERS:
+        if "quantization_config" in target:
+            raise ModelError(f"cannot load {file.path} in 8 or 4 bits: save it as a Hugging Face folder and load that")
         dense = {"quantization_config": GgufConfig(dequantize=True)}
         model, info = load(str(file.path.parent), gguf_file=file.path.name, config=config, **dense, **options)
     else:

@@ -64,6 +64,20 @@ def _facts(config: Any, architecture: str) -> dict[str, Any]:
             "feed_forward_length": 4 * config.n_embd,
             "attention.layer_norm_epsilon": config.layer_norm_epsilon,
         }
+    if architecture == "lfm2":
+        return {
+            "context_length": config.max_position_embeddings,
+            "embedding_length": config.hidden_size,
+            "block_count": config.num_hidden_layers,
+            "feed_forward_length": config.intermediate_size,
+            "attention.head_count": config.num_attention_heads,
+            "attention.head_count_kv": [
+                config.num_key_value_heads * (kind == "full_attention") for kind in config.layer_types
+            ],
+            "attention.layer_norm_rms_epsilon": config.norm_eps,
+            "rope.freq_base": config.rope_parameters["rope_theta"],
+            "shortconv.l_cache": config.conv_L_cache,
+        }
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rope = config.rope_parameters.get("full_attention", config.rope_parameters)
     return {
@@ -114,6 +128,8 @@ def tensors_of(model: Any, architecture: str) -> dict[str, np.ndarray]:
             value = value + 1
         if architecture == "gpt2" and own.endswith(_GPT2_ACROSS):
             value = value.T
+        if own.endswith("shortconv.conv.weight"):
+            value = value[:, 0]
         if own.endswith("ffn_gate_inp_shexp.weight"):
             value = value[0]
         found[own] = np.ascontiguousarray(value)

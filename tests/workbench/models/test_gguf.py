@@ -95,6 +95,12 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
         "phi3", "Phi3Config", {"rope_parameters": _LONG, "original_max_position_embeddings": 32, "sliding_window": 6},
         {"rope.scaling.original_context_length": 32, "rope.scaling.attn_factor": 1.2, "attention.sliding_window": 6},
     ),
+    "lfm2": (
+        "lfm2", "Lfm2Config",
+        {"layer_types": ["conv", "full_attention", "conv"], "block_auto_adjust_ff_dim": False, "norm_eps": 3e-5,
+         "rope_parameters": _default(1e6), "tie_word_embeddings": True},
+        {},
+    ),
     "gpt2": ("gpt2", "GPT2Config", {}, {}),
 }  # fmt: skip
 
