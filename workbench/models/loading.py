@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from workbench.arguments import shown
 from workbench.errors import ModelError, SpecError, WorkbenchError, check_known, did_you_mean
 from workbench.models.fingerprint import same_model
 from workbench.models.gguf import config_from_gguf, find_gguf, tokenizer_from_gguf, weights_from_gguf
@@ -93,6 +94,8 @@ def load_model(
 
 def _target(device_map: Any, quantized: str | None, place: torch.device, dtype: Any) -> dict[str, Any]:
     """Where ``from_pretrained`` puts the weights, and as what; empty: into memory, as they are."""
+    if not isinstance(device_map, str | dict | None):
+        raise SpecError(f"device_map must be a text such as 'auto' or a dict, not {shown(device_map)}")
     target = {"device_map": device_map} if device_map else {}
     if quantized is None:
         return target
