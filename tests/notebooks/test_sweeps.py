@@ -62,7 +62,7 @@ def test_a_small_run_of_the_file_is_a_tidy_table(name: str, tmp_path: Path, monk
 def test_every_word_of_the_truth_set_is_said_as_often_truly_as_falsely_within_what_is_never_split() -> None:
     import pandas as pd
 
-    table = pd.read_csv(Path(__file__).parents[2] / "notebooks" / "sweeps" / "truth.csv")
+    table = pd.read_csv(Path(__file__).parents[2] / "notebooks" / "sweeps" / "truth.csv", dtype=str)
     assert len(table) >= 200 and not table["statement"].duplicated().any()
     assert table["truth"].isin(["true", "false"]).all() and (table.groupby("pair")["truth"].nunique() == 2).all()
     for _, four in table.groupby("pair"):
