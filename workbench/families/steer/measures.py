@@ -91,8 +91,7 @@ def _score(
     rows = [f"{each.front} {text}".lstrip() for each in conditions for text in texts]
     adds = []
     if found := [each.direction for each in conditions if each.direction is not None]:
-        doses = torch.tensor([each.dose for each in conditions]).repeat_interleave(n)
-        adds = [
-            Add(torch.stack(found).repeat_interleave(n, 0), dose=doses, site=Site(conditions[0].layer))
-        ]  # [rows, d]
+        doses = torch.tensor([each.dose for each in conditions]).repeat_interleave(n)  # [rows]
+        directions = torch.stack(found).repeat_interleave(n, 0)  # [rows d]
+        adds = [Add(directions, dose=doses, site=Site(conditions[0].layer))]
     return model.score(rows, continuations * len(conditions), adds)

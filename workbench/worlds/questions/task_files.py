@@ -148,9 +148,8 @@ def _of_paper(file: Path, raw: dict[str, Any]) -> tuple[list[Item], tuple[str, .
     """Items with different prompts of all files (one with options is kept before one without), and the properties
     asked about: the files' own, unless the task names them."""
     names = raw["paper_set"] if isinstance(raw["paper_set"], list) else [raw["paper_set"]]
-    paths = [
-        path for name in names for path in sorted(glob(str(file.parent / str(name)))) or [str(file.parent / str(name))]
-    ]
+    patterns = [str(file.parent / str(name)) for name in names]
+    paths = [path for pattern in patterns for path in sorted(glob(pattern)) or [pattern]]
     asked = [each for path in paths for each in read_paper_set(path)]
     found: dict[str, Item] = {}
     for item, _ in sorted(asked, key=lambda each: not each.item.options):

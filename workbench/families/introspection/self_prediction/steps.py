@@ -25,7 +25,7 @@ from workbench.models.language_model import LanguageModel
 from workbench.worlds.questions.properties import worked_examples
 
 Get = Callable[[PredictionContext], LanguageModel]
-Ask = Callable[[PredictionContext, list[Question]], pd.DataFrame]
+Ask = Callable[..., pd.DataFrame]  # of a context and its questions=
 _LETTERS, _AROUND = 4, 30  # letters a token; tokens around a question: the property asked for, the chat template
 _PASSES = 3  # forward passes that learning from a prompt costs
 
