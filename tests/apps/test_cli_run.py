@@ -234,8 +234,8 @@ def test_the_report_of_east_shows_the_chosen_condition_controls_and_claims(
     print_report(load_run(folder.path), Console(width=140))
     out = capsys.readouterr().out
     east = next(line.split() for line in out.splitlines() if line.strip().startswith("EAST"))
-    assert "buttons: chosen layer 2, multiplier 4" in out and "shuffled vector" in out and "0.99" not in out
-    assert east[:3] == ["EAST", "x4", "0.30"] and "+0.50 [+0.25, +0.75]" in " ".join(east)
+    assert "buttons: chosen layer 2, dose 0.30" in out and "shuffled vector" in out and "0.99" not in out
+    assert east[:2] == ["EAST", "0.30"] and "+0.50 [+0.25, +0.75]" in " ".join(east)
     assert "1 of 2 held" in out and "flat [red]" in out and str(folder.path) in out
 
 

@@ -21,6 +21,8 @@ _MEASURES = {
     "probability": "probability of the top token", "next_probability": "probability of the token that follows",
     "entropy": "entropy", "kl": "distance from the model's output (KL)",
 }  # fmt: skip
+_LENS = "In each cell the token that the model would say next if it ended at this layer; hover for more."
+_ATTENTION = "Rows are the tokens that look, columns those that are looked at. Tokens outside the stretch are not shown."
 _SINKS = (
     "positions that take up attention which is not needed elsewhere; many times as long as all others, they say nothing"
     " about the text"
@@ -43,8 +45,7 @@ def lens_view(loaded: LoadedModel, sides: Sides) -> None:
         shown = table[table["position"].between(first, last)]
         marked |= set(shown.loc[shown[SINK], "position"])
         show(logit_lens_heatmap(shown, measure), key=f"lens-{side.name}")
-    said = "In each cell the token that the model would say next if it ended at this layer; hover for more."
-    st.caption(said + sink_note(marked))
+    st.caption(f"{_LENS} {plain(sink_note(marked))}")
 
 
 def _lens(loaded: LoadedModel, sides: Sides, job: Job) -> dict[str, pd.DataFrame]:
@@ -83,8 +84,7 @@ def attention_view(loaded: LoadedModel, sides: Sides) -> None:
         chosen = None if head == "all" else [int(head)]
         figure = attention_heatmaps(weights[:, part, part], texts[part], chosen, sinks=marked)
         show(figure, key=f"attention-{side.name}")
-    said = "Rows are the tokens that look, columns those that are looked at. Tokens outside the stretch are not shown."
-    st.caption(said + sink_note(shown))
+    st.caption(f"{_ATTENTION} {plain(sink_note(shown))}")
 
 
 def _patterns(loaded: LoadedModel, sides: Sides, layer: int, job: Job) -> dict[str, Any]:

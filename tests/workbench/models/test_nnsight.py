@@ -34,7 +34,10 @@ def test_each_pass_is_an_nnsight_trace_and_no_pytorch_hook(
     monkeypatch.setattr(Mediator, "swap", note("write", swap))
     monkeypatch.setattr(torch.nn.Module, "register_forward_hook", None)
     steer = add(Site(1), vectors[0], Scope.everywhere())
-    model_on("llama", "nnsight").forward(["a b c"], ["2.attn_out"], [steer])
+    model = model_on("llama", "nnsight")
+    assert not model.sinks.first  # read once a model, before any steering
+    served.clear()
+    model.forward(["a b c"], ["2.attn_out"], [steer])
     assert served == [
         "read model.model.layers.1.output",
         "write model.model.layers.1.output",

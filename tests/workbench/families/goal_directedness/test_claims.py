@@ -47,7 +47,8 @@ def _played(easier: str) -> pd.DataFrame:
 @cache
 def _states() -> pd.DataFrame:
     layouts = probe_layouts(SPEC)
-    return layouts.label(play_grids(optimal_policy, layouts.layouts, 1, SPEC.seed))
+    steps = layouts.label(play_grids(optimal_policy, layouts.layouts, 1, SPEC.seed))
+    return steps.assign(reasoning=[list(range(SPEC.tokens))] * len(steps))
 
 
 def _around(value, name="estimate"):
