@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def used_rows(labels: pd.DataFrame, target: str) -> np.ndarray:
     [False, False, True]
     """
     if not isinstance(target, str | int) or target not in labels:
-        raise DataError(f"labels have no column {target!r}{did_you_mean(target, map(str, labels))}")
+        raise DataError(f"labels have no column {reprlib.repr(target)}{did_you_mean(target, map(str, labels))}")
     return (labels[target].notna() & ~_at_sinks(labels)).to_numpy(dtype=bool)
 
 

@@ -25,14 +25,24 @@ def list_all() -> int:
     here = {**shipped_models(), **fetched_models()}
     columns = ("model", "where", "layers", "width", "parameters", "on disk", "fingerprint")
     table = new_table("models that have a name", *columns, numbers="layers|width|parameters|on disk")
+    table.columns[-1].no_wrap = True  # what is copied stays in one piece
+    notes = []
     for name, folder in here.items():
-        table.add_row(name, "fetched" if name in FETCHABLE else "shipped", *_facts(name, folder))
+        facts = ("", "", "", "")
+        try:
+            facts = _facts(name)
+        except WorkbenchError as error:  # the other models must be listed
+            notes.append(str(error))
+        *shape, fingerprint = facts
+        table.add_row(name, "fetched" if name in FETCHABLE else "shipped", *shape, _size(folder), fingerprint)
     for name, folder in shipped_adapters().items():
         table.add_row(name, f"shipped, on {base_of(folder)}", "", "", "", _size(folder), "")
     for name, entry in FETCHABLE.items():
         if name not in here:
-            table.add_row(name, f"workbench models get {name}", "", "", "", f"{entry.megabytes[1]} MB", "")
+            notes.append(f"workbench models get {name} fetches {entry.about} ({entry.megabytes[1]} MB)")
     results().print(table)
+    for note in notes:
+        results().print(note, markup=False, soft_wrap=True)
     return 0
 
 
@@ -57,16 +67,13 @@ def _size(folder: Path) -> str:
     return f"{sum(file.stat().st_size for file in folder.rglob('*') if file.is_file()) / 1e6:.1f} MB"
 
 
-def _facts(name: str, folder: Path) -> list[str]:
+def _facts(name: str) -> tuple[str, str, str, str]:
+    """Layers, width, parameters, fingerprint."""
     from workbench.models import load_model
 
-    try:
-        model = load_model(name, device="cpu")
-    except WorkbenchError as error:  # the other models must be listed
-        return ["", "", "", _size(folder), str(error)]
+    model = load_model(name, device="cpu")
     parameters = sum(weight.numel() for weight in model.backend.hf_model.parameters())
-    shape = [str(model.n_layers), str(model.d_model), f"{parameters:,}"]
-    return [*shape, _size(folder), model.fingerprint]
+    return str(model.n_layers), str(model.d_model), f"{parameters:,}", model.fingerprint
 
 
 def check(

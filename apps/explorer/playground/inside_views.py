@@ -22,7 +22,9 @@ _MEASURES = {
     "entropy": "entropy", "kl": "distance from the model's output (KL)",
 }  # fmt: skip
 _LENS = "In each cell the token that the model would say next if it ended at this layer; hover for more."
-_ATTENTION = "Rows are the tokens that look, columns those that are looked at. Tokens outside the stretch are not shown."
+_ATTENTION = (
+    "Rows are the tokens that look, columns those that are looked at. Tokens outside the stretch are not shown."
+)
 _SINKS = (
     "positions that take up attention which is not needed elsewhere; many times as long as all others, they say nothing"
     " about the text"
