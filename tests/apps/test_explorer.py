@@ -195,7 +195,7 @@ def test_one_run_has_nothing_to_be_compared_with(open_app, one_run):
 def test_east_page_shows_claims_and_what_was_chosen(open_app, one_run):
     app = open_app(one_run, page="EAST")
     assert app.dataframe[0].value["held"].tolist() == ["yes", "no"] * 2
-    assert "chosen layer 2, multiplier 4" in texts(app.markdown)
+    assert "chosen layer 2, dose 0.20" in texts(app.markdown)
     assert [tab.label for tab in app.tabs] == ["What held", "Figures", "Words", "Transcripts"]
 
 

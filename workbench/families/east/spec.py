@@ -167,7 +167,7 @@ PRESETS: dict[str, EastSpec] = {
     "quick": EastSpec(
         extraction_runs=8, completions=8, episodes=6, behaviour_completions=2, prompts=24, eval_completions=6,
         horizon=25, renderings=("buttons",), settings=((95, 105), (100, 100)), control_seeds=2, max_new_tokens=32,
-        layer_step=2, multipliers=(-2.0, 1.0, 2.0, 3.0, 5.0), temperatures=(1.5,), top_ps=(0.9,),
+        layer_step=2, doses=(-0.5, 0.25, 0.5, 0.75, 1.25), temperatures=(1.5,), top_ps=(0.9,),
     ),
     "smoke": EastSpec(
         extraction_runs=4, completions=6, episodes=2, behaviour_completions=2, prompts=8, eval_completions=4, horizon=6,
