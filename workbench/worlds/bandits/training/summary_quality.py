@@ -11,7 +11,7 @@ import pandas as pd
 
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
-from workbench.statistics import cluster_bootstrap
+from workbench.statistics import Interval, cluster_bootstrap
 from workbench.worlds.bandits import BernoulliBandit, GaussianBandit, play
 from workbench.worlds.bandits.agents.behaviour import summarise
 from workbench.worlds.bandits.agents.language_agent import LanguageAgent
@@ -32,36 +32,51 @@ MEASURES = ("suffix_failure", "minimum_arm_fraction", "greedy_rate")
 def measure_quality(
     model: LanguageModel,
     episodes: int = 32,
-    long_episodes: int = 12,
+    thinking: int = 32,
+    thinking_long: int = 12,
     progress: bool = False,
     base: LanguageModel | None = None,
 ) -> pd.DataFrame:
     """Regret, behaviour and readability of the agent, its base and the oracles; a row a player, setting and measure.
 
-    Bandits of 2 and 5 arms, both kinds of payment, at the horizon of training; those of 5 arms at six times that, too
-    (``long_episodes`` of the agents that think, which take the longest).  Columns ``player, setting, measure, estimate,
-    low, high`` (95%, over bandits): ``regret`` is a round's mean, in points of 100; ``read`` the share of rounds whose
-    first answer named an arm (without a thought: the probability of that); suffix failures stand beside the least share
-    of an arm (times K), since one who plays evenly has none.  ``base``: what is measured as it comes (default:
-    SmolLM2).
+    Bandits of 2 and 5 arms, both kinds of payment, at the horizon of training; those of 5 arms at six times that, too.
+    Columns ``player, setting, measure, estimate, low, high`` (95%, over bandits): ``bandits`` is their number,
+    ``regret`` a round's mean, in points of 100; ``read`` the share of rounds whose first answer named an arm (without a
+    thought: the probability of that); suffix failures stand beside the least share of an arm (times K), since one who
+    plays evenly has none.
+
+    Args:
+        model: the agent.
+        episodes: bandits that oracles and agents without a thought play.
+        thinking: of these, how many the agents that think play, which take the longest; 0 leaves them out.
+        thinking_long: likewise at the long horizon.
+        progress: draw progress bars.
+        base: what is measured as it comes (default: SmolLM2).
     """
+    parts = quality_parts(model, episodes, thinking, thinking_long, progress, base)
+    return pd.concat(parts, ignore_index=True)
+
+
+def quality_parts(
+    model: LanguageModel, episodes: int, thinking: int, thinking_long: int, progress: bool = False,
+    base: LanguageModel | None = None,
+) -> Iterator[pd.DataFrame]:  # fmt: skip
+    """The parts of :func:`measure_quality`, a player and setting each, the quickest first."""
     from workbench.models import load_model
 
     base = base or LanguageModel.of(load_model(BASE, device=model.device.type, dtype="bfloat16"))
-    parts = []
-    for text in settings():
-        setting = f"{text.n_arms} arms, {text.pays}, horizon {text.horizon}"
-        seeds = [derive_seed("summary quality", text.pays, text.n_arms, k) for k in range(episodes)]
-        for player, agent in _agents(model, base, text):
-            slow = text.horizon == LONG and agent.text.thoughts
-            own = seeds[:long_episodes] if slow else seeds
-            played = rollout(agent, bandits(text.pays, text.n_arms), own, horizon=text.horizon, progress=progress)
-            parts.append(_measured(played.steps, played.failures, text).assign(player=player, setting=setting))
-        for name in ORACLES:
-            steps = _oracle(name, text, seeds)
-            parts.append(_measured(steps, None, text).assign(player=name, setting=setting))
-    table = pd.concat(parts, ignore_index=True)
-    return table[["player", "setting", "measure", "estimate", "low", "high"]]
+    for think in (False, True):
+        for text in settings():
+            seeds = [derive_seed("summary quality", text.pays, text.n_arms, k) for k in range(episodes)]
+            setting = f"{text.n_arms} arms, {text.pays}, horizon {text.horizon}"
+            for player, agent in _agents(model, base, text):
+                n = episodes if not think else thinking_long if text.horizon == LONG else thinking
+                if agent.text.thoughts == think and n:
+                    drawn = bandits(text.pays, text.n_arms)
+                    played = rollout(agent, drawn, seeds[:n], horizon=text.horizon, progress=progress)
+                    yield _measured(played.steps, played.failures, text, player, setting)
+            for name in ORACLES if not think else ():
+                yield _measured(_oracle(name, text, seeds), None, text, name, setting)
 
 
 def settings() -> Iterator[SummaryText]:
@@ -109,16 +124,26 @@ def _oracle(name: str, text: SummaryText, seeds: list[int]) -> pd.DataFrame:
     return play(policy, bandit, seeds)
 
 
-def _measured(steps: pd.DataFrame, failures: pd.DataFrame | None, text: SummaryText) -> pd.DataFrame:
-    low, high = text.shown
-    if steps.empty:  # nothing could be read
-        return pd.DataFrame([{"measure": "read", "estimate": 0.0, "low": np.nan, "high": np.nan}])
-    summary = summarise(steps, [], ["regret", *MEASURES])
-    summary.loc[summary["measure"] == "regret", ["estimate", "low", "high"]] *= 100 / (high - low) / text.horizon
-    if "attempts" not in steps:
-        return summary
-    first = steps.assign(read=steps["valid"].where(steps["attempts"] == 1, 0.0))[["episode", "read"]]
-    if failures is not None and len(failures):
-        first = pd.concat([first, failures[["episode"]].assign(read=0.0)])
-    interval = cluster_bootstrap(first["read"].to_numpy(), first["episode"].to_numpy())
-    return pd.concat([summary, pd.DataFrame([{"measure": "read", **vars(interval)}])], ignore_index=True)
+def _measured(
+    steps: pd.DataFrame, failures: pd.DataFrame | None, text: SummaryText, player: str, setting: str
+) -> pd.DataFrame:
+    rows = [{"measure": "bandits", "estimate": steps["episode"].nunique() if len(steps) else 0}]
+    parts = [pd.DataFrame(rows)]
+    if len(steps):
+        low, high = text.shown
+        summary = summarise(steps, [], ["regret", *MEASURES])
+        summary.loc[summary["measure"] == "regret", ["estimate", "low", "high"]] *= 100 / (high - low) / text.horizon
+        parts.append(summary)
+    if failures is not None:
+        parts.append(pd.DataFrame([{"measure": "read", **vars(_read(steps, failures))}]))
+    whole = pd.concat(parts, ignore_index=True).assign(player=player, setting=setting)
+    return whole.reindex(columns=["player", "setting", "measure", "estimate", "low", "high"])
+
+
+def _read(steps: pd.DataFrame, failures: pd.DataFrame) -> Interval:
+    """The share of rounds whose first answer named an arm."""
+    parts = [failures[["episode"]].assign(read=0.0)] if len(failures) else []
+    if len(steps):
+        parts.append(steps.assign(read=steps["valid"].where(steps["attempts"] == 1, 0.0))[["episode", "read"]])
+    first = pd.concat(parts)
+    return cluster_bootstrap(first["read"].to_numpy(), first["episode"].to_numpy())
