@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import logging
 import reprlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _LONGEST = 1000  # a line that quotes what was passed may quote a book
@@ -69,6 +71,18 @@ class MissingExtraError(WorkbenchError, ImportError):
 def warn(line: str) -> None:
     """Give one line as a :class:`WorkbenchWarning`; the command line prints it, once, to stderr."""
     warnings.warn(line, WorkbenchWarning, stacklevel=3)
+
+
+@contextmanager
+def quiet_logger(name: str) -> Iterator[None]:
+    """Only errors of a library's logger are heard inside."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def extra(package: str, name: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from workbench.errors import ArtifactError
+from workbench.errors import ArtifactError, quiet_logger
 from workbench.files import read_object
 from workbench.models.fingerprint import check_stamp
 from workbench.models.hf import HuggingFaceBackend
@@ -31,8 +31,6 @@ def load_adapter(model: LanguageModel, folder: str | os.PathLike[str], name: str
     Raises :class:`ArtifactError` for a folder without an adapter and for an adapter made on other weights.  Adapters
     that were not made here (PEFT's own folders) say nothing of the weights they belong to and are taken as they are.
     """
-    from peft import PeftModel
-
     source = Path(folder)
     if not all((source / file).exists() for file in ADAPTER_FILES):
         raise ArtifactError(f"{source} holds no finished adapter: {' and '.join(ADAPTER_FILES)} must be there")
@@ -41,14 +39,17 @@ def load_adapter(model: LanguageModel, folder: str | os.PathLike[str], name: str
         stamp = {"fingerprint": made_on["base"], "precision": made_on.get("precision")}
         check_stamp(f"the adapter in {source}", stamp, model, advice="load the model it was made on")
     with quiet_peft():
+        from peft import PeftModel
+
         adapted = PeftModel.from_pretrained(copy_sharing_weights(model.backend.hf_model), str(source))
     return merged(model, adapted, name or f"{model.name}+{source.name}")
 
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """PEFT calls what transformers has renamed, and announces the layout of GPT-2's weights."""
-    with warnings.catch_warnings():
+    """PEFT calls what transformers has renamed, announces the layout of GPT-2's weights, and imports bitsandbytes where
+    it is there, which asks for kernels that nothing here needs."""
+    with warnings.catch_warnings(), quiet_logger("bitsandbytes"):
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
         yield

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
@@ -15,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from workbench.arguments import shown
-from workbench.errors import ModelError, SpecError, WorkbenchError, check_known, did_you_mean
+from workbench.errors import ModelError, SpecError, WorkbenchError, check_known, did_you_mean, quiet_logger
 from workbench.models.fingerprint import same_model
 from workbench.models.gguf import config_from_gguf, find_gguf, tokenizer_from_gguf, weights_from_gguf
 from workbench.models.gguf_file import GGUFFile
@@ -33,6 +30,7 @@ BACKENDS: dict[str, str] = {
     "transformer_lens": "workbench.models.transformer_lens:TransformerLensBackend",
     "nnsight": "workbench.models.nnsight:NnsightBackend",
 }
+_HUB = "huggingface_hub.utils._http"  # tells of each try; what comes of them is said once, by the error
 _SHOWN = 20  # names of a folder that has no model
 
 
@@ -113,7 +111,7 @@ def _adapted(folder: Path, name: str, backend: str, options: dict[str, Any]) -> 
 def _gguf(source: str, name: str, revision: str | None = None) -> GGUFFile | None:
     """The GGUF file that is meant, fetched from the hub if it is there."""
     try:
-        with _quiet_hub():
+        with quiet_logger(_HUB):
             return find_gguf(source, revision)
     except WorkbenchError:
         raise
@@ -136,7 +134,7 @@ def _weights(source: str | GGUFFile, name: str, dtype: Any, target: dict[str, An
     # Weights that go to the disk and are not in a safetensors file as they are needed; goes with the model.
     spilled = TemporaryDirectory(prefix="workbench-offload-") if target else None
     try:
-        with _quiet_hub():
+        with quiet_logger(_HUB):
             model = load(dtype, **target, **({"offload_folder": spilled.name} if spilled else {}))
             model._workbench_spilled = spilled
             if dtype is torch.float16:
@@ -150,7 +148,7 @@ def _weights(source: str | GGUFFile, name: str, dtype: Any, target: dict[str, An
 
 def _tokenizer(source: str | GGUFFile, name: str, options: dict[str, Any]) -> Any:
     try:
-        with _quiet_hub():
+        with quiet_logger(_HUB):
             if isinstance(source, GGUFFile):
                 return tokenizer_from_gguf(source)
             return AutoTokenizer.from_pretrained(source, **options)
@@ -173,7 +171,7 @@ def config_of(path_or_hub_id: str | Path) -> Any:
     if file := _gguf(source, str(path_or_hub_id)):
         return config_from_gguf(file)
     try:
-        with _quiet_hub():
+        with quiet_logger(_HUB):
             return AutoConfig.from_pretrained(source)
     except Exception as error:  # as in _weights
         raise ModelError(f"cannot load {str(path_or_hub_id)!r}: {_reason(source, error)}") from error
@@ -259,18 +257,6 @@ def _dtype(dtype: Any) -> Any:
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise SpecError(f"unknown dtype {dtype!r}: write auto, float32, bfloat16 or float16")
     return found
-
-
-@contextmanager
-def _quiet_hub() -> Iterator[None]:
-    """The hub's client does not tell of each try: what comes of them is said once, by the error."""
-    logger = logging.getLogger("huggingface_hub.utils._http")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _reason(source: str | GGUFFile, error: Exception) -> str:

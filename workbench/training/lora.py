@@ -177,7 +177,8 @@ def _batches(lengths: np.ndarray, batch: int, epochs: int, seed: int) -> list[np
 
 def _adapted(model: LanguageModel, recipe: LoRA, seed: int) -> Any:
     """PEFT's model around a copy: the copy's weights are the model's, the adapters' are new and in float32."""
-    from peft import LoraConfig, get_peft_model
+    with quiet_peft():
+        from peft import LoraConfig, get_peft_model
 
     targets = recipe.targets if isinstance(recipe.targets, str) else list(recipe.targets)
     if recipe.depth:

@@ -31,7 +31,6 @@ WORLD = World(
             "bandit-smollm2",
             "finetune SmolLM2 on bandits' teachers (LoRA)",
             f"{_TRAINING}.smollm2",
-            ships=False,
             quality="summary_quality",
         ),
     ),
