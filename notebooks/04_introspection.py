@@ -42,7 +42,7 @@ words = load_words().first(4 if SMALL else 12, 10 if SMALL else 40)
 layer = model.n_layers // 2
 vectors = concept_vectors(model, list(words.concepts), words.baselines, layers=[layer])[layer]
 volcano = vectors["volcano"]
-print(f"{volcano.name}: length {volcano.norm:.1f}, an activation there has {volcano.metadata['residual_norm']:.1f}")
+print(f"{volcano.name}: length {volcano.norm:.1f}, an activation there has {volcano.residual_norm:.1f}")
 
 # %% [markdown]
 # Do the vectors mean different things? Where all cosines are near 1 there is one direction "some word" and no
