@@ -12,7 +12,7 @@ from workbench.errors import ModelError, warn
 from workbench.families.introspection.self_prediction.protocol import Questions, behaviour, foreseen
 from workbench.models.language_model import LanguageModel
 
-ENOUGH = 0.6
+ENOUGH = 0.5
 _ASKED = 2  # questions a task; properties are asked about the first of them
 _ADVICE = (
     "give its task worked examples (examples in the task's file, shots in the spec), word the prompts anew, or leave"
