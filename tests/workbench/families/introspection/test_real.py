@@ -22,7 +22,7 @@ def test_a_chat_model_complies_with_the_tasks_behind_their_examples_and_not_with
     for shots in (0, 2):
         asked = [Question(item, task, "test", shots) for task in tasks for item in items_of(task, 2)]
         rates[shots] = behaviour(smollm2, asked)["value"].notna().mean()
-    assert rates[2] >= ENOUGH > rates[0]
+    assert rates[2] >= ENOUGH and rates[2] > rates[0] + 0.2
     assert foreseen(smollm2, asked[-1:], 8)["value"].notna().mean() >= ENOUGH
 
 
