@@ -61,9 +61,9 @@ def entropy_by_dose(results: pd.DataFrame, rendering: str, chosen: Chosen | None
             float(at["dose"].iloc[0]), line={"color": "#999", "width": 1, "dash": "dash"}, row="all", col=1
         )
     layer = f", layer {int(steered['layer'].iloc[0])}" if len(steered) else ""
-    note = "Means over test prompts with 95% intervals that resample whole episodes. Dotted line: unsteered"
-    note += "; dashed line: the dose chosen on other prompts." if len(at) else "."
-    note += " No entropy where fewer than half are valid." if steered["estimate"].isna().any() else ""
+    note = "Means over test prompts, 95% intervals over episodes. Dotted: unsteered"
+    note += "; dashed: the dose chosen on other prompts." if len(at) else "."
+    note += " No entropy below half valid." if steered["estimate"].isna().any() else ""
     return finish(figure, f"Steering with EAST: {words(rendering)}{layer}", note, 1060, 680)
 
 
