@@ -44,7 +44,7 @@ def test_an_entropy_that_is_not_there_is_not_drawn_and_said(east_tables):
     figure = entropy_by_dose(results, "buttons")
     entropy, valid = traces(figure, "EAST")
     assert max(entropy.x) == 0.2 and max(valid.x) == 0.4
-    assert "fewer than half are valid" in figure.to_json()
+    assert "No entropy below half valid" in figure.to_json()
 
 
 def test_baselines_without_a_dose_have_points_of_their_own(east_tables):
