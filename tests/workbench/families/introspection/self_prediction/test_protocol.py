@@ -118,12 +118,12 @@ def test_worked_examples_come_first_as_turns_of_a_chat_or_as_lines(tmp_path: Pat
 
 def test_a_model_whose_answers_cannot_be_read_is_told_before_the_run(model, tiny_self_prediction, tmp_path) -> None:
     text = "properties: [first_character]\nprompts: ['Go on: {items}']\nslots: {items: {list: colours, count: 2}}\n"
-    for name, pattern in (("strict", "never"), ("loose", ".*")):
+    for name, pattern in (("stern", "never"), ("strict", "never"), ("loose", ".*")):
         (tmp_path / f"{name}.yaml").write_text(text + f"complies: '{pattern}'\n")
     spec = tiny_self_prediction.model_copy(update={"tasks_path": str(tmp_path)})
     with pytest.raises(ModelError, match=r"m1: none of 2 trial answers complies.*worked examples"):
         check_compliance(model, Questions(spec.model_copy(update={"tasks": ("strict",)})), 4)
     rows = compliance(model, Questions(spec), 4).set_index(["task", "level"])
     assert rows.loc[("strict", "answers"), "complies"] == 0 and rows.loc[("loose", "answers"), "complies"] == 2
-    with pytest.warns(WorkbenchWarning, match=r"only 2 of 4 trial answers comply \(strict 0 of 2\): give its task"):
+    with pytest.warns(WorkbenchWarning, match=r"only 2 of 6 trial answers comply \(stern 0 of 2, strict 0 of 2\): give its task"):
         check_compliance(model, Questions(spec), 4)
