@@ -64,13 +64,15 @@ def _facts(config: Any, architecture: str) -> dict[str, Any]:
             "feed_forward_length": 4 * config.n_embd,
             "attention.layer_norm_epsilon": config.layer_norm_epsilon,
         }
+    shape = {
+        "context_length": config.max_position_embeddings,
+        "embedding_length": config.hidden_size,
+        "block_count": config.num_hidden_layers,
+        "feed_forward_length": config.intermediate_size,
+        "attention.head_count": config.num_attention_heads,
+    }
     if architecture == "lfm2":
-        return {
-            "context_length": config.max_position_embeddings,
-            "embedding_length": config.hidden_size,
-            "block_count": config.num_hidden_layers,
-            "feed_forward_length": config.intermediate_size,
-            "attention.head_count": config.num_attention_heads,
+        return shape | {
             "attention.head_count_kv": [
                 config.num_key_value_heads * (kind == "full_attention") for kind in config.layer_types
             ],
@@ -80,12 +82,7 @@ def _facts(config: Any, architecture: str) -> dict[str, Any]:
         }
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rope = config.rope_parameters.get("full_attention", config.rope_parameters)
-    return {
-        "context_length": config.max_position_embeddings,
-        "embedding_length": config.hidden_size,
-        "block_count": config.num_hidden_layers,
-        "feed_forward_length": config.intermediate_size,
-        "attention.head_count": config.num_attention_heads,
+    return shape | {
         "attention.head_count_kv": config.num_key_value_heads,
         "attention.key_length": head,
         "attention.value_length": head,

@@ -125,5 +125,6 @@ def test_a_model_whose_answers_cannot_be_read_is_told_before_the_run(model, tiny
         check_compliance(model, Questions(spec.model_copy(update={"tasks": ("strict",)})), 4)
     rows = compliance(model, Questions(spec), 4).set_index(["task", "level"])
     assert rows.loc[("strict", "answers"), "complies"] == 0 and rows.loc[("loose", "answers"), "complies"] == 2
-    with pytest.warns(WorkbenchWarning, match=r"only 2 of 6 trial answers comply \(stern 0 of 2, strict 0 of 2\): give its task"):
+    told = r"only 2 of 6 trial answers comply \(stern 0 of 2, strict 0 of 2\): give its task"
+    with pytest.warns(WorkbenchWarning, match=told):
         check_compliance(model, Questions(spec), 4)
