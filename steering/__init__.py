@@ -12,6 +12,7 @@ from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from steering.affine import Affine
+    from steering.batching import OnRows, side_by_side
     from steering.calibration import Strength, multiplier_for, residual_norm, strengths
     from steering.estimators import (
         ESTIMATORS,

@@ -167,7 +167,7 @@ class HookedModel(ABC):
         sites = self._check_sites(sites, self.backend.components)
         chosen = dict(select) if isinstance(select, Mapping) else {} if select is None else dict.fromkeys(sites, select)
         rows = self.encode_all(prompts)
-        interventions = self._placed(interventions)
+        interventions = self.placed(interventions)
         self._check_room(rows, 0)
         numbers = inputs.row_numbers(row_numbers, len(rows))
         if len(groups := by_length(rows)) > 1 and padding_matters(self.backend, max(map(len, rows))):
@@ -246,8 +246,15 @@ class HookedModel(ABC):
                 raise SiteError(self.backend.why_not(site.component, components))
         return parsed
 
-    def _placed(self, interventions: Sequence[Intervention]) -> list[Intervention]:
-        """The interventions, found fit for this model, at their true layers."""
+    def placed(self, interventions: Sequence[Intervention]) -> list[Intervention]:
+        """The interventions as every call on this model begins with them: found fit for it, at their true layers, doses
+        as multipliers.
+
+        Raises:
+            DataError: for what is no intervention.
+            SiteError: for a site that the model or its back end cannot steer.
+            ArtifactError: for a vector of another model.
+        """
         interventions = inputs.plain_interventions(interventions)
         for i in interventions:
             stamp = {what: getattr(i, what, None) for what in ("fingerprint", "basis", "precision")}

@@ -194,7 +194,7 @@ class LanguageModel(HookedModel):
         """
         rows = self.encode_all(prompts)
         cache = None if cache is None else one_of(cache, PromptCache, "cache")
-        interventions = self._placed(interventions)
+        interventions = self.placed(interventions)
         said = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "repetition_penalty": repetition_penalty}
         numbers = inputs.sampling(**how_to_sample(self.sampling, said))
         stops, seams = inputs.stops(stop), [self._seam(row) for row in rows]
@@ -242,7 +242,7 @@ class LanguageModel(HookedModel):
         prompts = inputs.items(prompts, "prompt")
         rows = self.encode_all(prompts)
         cache = None if cache is None else one_of(cache, PromptCache, "cache")
-        interventions = self._placed(interventions)
+        interventions = self.placed(interventions)
         seams = list(map(self._seam, rows, prompts))
         tokens = inputs.continuations(
             continuations, len(rows), lambda row, text: seams[row].encode(text), self._vocab_size
@@ -281,7 +281,7 @@ class LanguageModel(HookedModel):
         ...     hf_model.generate(**model.tokenizer("a b", return_tensors="pt"), max_new_tokens=3).shape[1] <= 6
         True
         """
-        return steered(self.backend.hf_model, self._placed(interventions))
+        return steered(self.backend.hf_model, self.placed(interventions))
 
     # ---- checks
 
