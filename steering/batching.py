@@ -110,12 +110,15 @@ def _plain(intervention: Intervention) -> Intervention:
 
 def _merged(site: Site, scope: Scope, parts: Sequence[tuple[int, int, Add]], n_rows: int) -> Add:
     """One addition [n_rows, d] of those of the blocks; rows of none have multiplier 0."""
-    given = [real_tensor(add.vector) for _, _, add in parts]
-    vectors = torch.zeros(n_rows, given[0].shape[-1])
-    multipliers = torch.zeros(n_rows)
-    for (start, stop, add), vector in zip(parts, given, strict=True):
+    vectors, multipliers = torch.zeros(n_rows, _width(parts[0][2])), torch.zeros(n_rows)
+    for start, stop, add in parts:
+        vector, multiplier = torch.as_tensor(real_tensor(add.vector)), torch.as_tensor(add.multiplier)
         n = stop - start
-        if any(own.ndim and len(own) not in (1, n) for own in (vector[..., 0], torch.as_tensor(add.multiplier))):
+        if any(own.ndim and len(own) not in (1, n) for own in (vector[..., 0], multiplier)):
             raise DataError(f"{add}: it has values for another number of rows than its block, which has {n}")
-        vectors[start:stop], multipliers[start:stop] = vector, add.multiplier
+        vectors[start:stop], multipliers[start:stop] = vector, multiplier
     return Add(vectors, multipliers, site=site, scope=scope)
+
+
+def _width(add: Add) -> int:
+    return int(torch.as_tensor(real_tensor(add.vector)).shape[-1])
