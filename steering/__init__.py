@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from steering.affine import Affine
     from steering.batching import OnRows, side_by_side
     from steering.calibration import Strength, multiplier_for, residual_norm, strengths
+    from steering.conditions import Condition, generate_under, score_under
+    from steering.divergence import damage
     from steering.estimators import (
         ESTIMATORS,
         entropy_weighted,
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     from steering.gguf_format import export_gguf, import_gguf
     from steering.interventions import Ablate, Add, Replace, SetProjection
     from steering.low_rank import LowRankControl, LowRankControllers
+    from steering.neutral import NEUTRAL_TEXTS
+    from steering.readouts import Odds, Preferences, Question, preferences, word_odds
     from steering.stateful import Carried, Stateful
+    from steering.target_kl import Calibrated, calibrate, calibrate_all
     from steering.vectors import SteeringVector
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)
