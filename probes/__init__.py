@@ -14,6 +14,7 @@ from workbench.errors import SpecError, check_known, did_you_mean
 from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from probes.detection import auroc_of, recall_at
     from probes.erasure import Erasure, leace
     from probes.evaluation import CONTROLS, Evaluation, evaluate
     from probes.folds import duplicate_groups, group_folds, group_holdout

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.metrics import precision_recall_fscore_support
 
-from probes.ranks import OnResamples, auroc, spearman
+from probes.ranks import OnResamples, auroc, recall, spearman
 from workbench.arguments import listed
 from workbench.errors import DataError, SpecError, did_you_mean
 from workbench.labels import label_array
@@ -84,7 +85,8 @@ def score(name: str, predictions: Predictions) -> float:
     mean over the classes that occur; pairs within a fold); ``log_loss`` (nats, probabilities clipped to float64's
     epsilon as scikit-learn does); ``ece`` (expected calibration error, 10 equal bins of the predicted class'
     probability, exactly 1.0 in the last); ``brier`` (binary: mean squared error of one class' probability; else summed
-    over classes); ``r2``; ``mae``; ``spearman`` (within folds, averaged by rows; 0 for a constant prediction).
+    over classes); ``recall@0.01`` (share of the positives that is found where at most 1% of the negatives is taken for
+    positive, or any other share in place of 0.01; binary, or one-vs-rest as ``auroc``; within a fold); ``r2``; ``mae``; ``spearman`` (within folds, averaged by rows; 0 for a constant prediction).
     NaN where undefined: AUROC of one class, R2 and Spearman of constant truth.
 
     >>> score("mae", Predictions(truth=[1.0, 2.0], predicted=[1.0, 4.0]))
@@ -157,8 +159,8 @@ def check_metrics(names: Sequence[str], of_classes: bool) -> None:
     names = listed(names, "metrics", ": give names, for instance ('accuracy',)")
     known = [name for name in (*_SUMS, *_RANKS) if (name in REGRESSOR_METRICS) != of_classes]
     for name in names:
-        if name not in known:
-            if name in _SUMS or name in _RANKS:
+        if name not in known and not (of_classes and _rate(name) is not None):
+            if name in _SUMS or name in _RANKS or _rate(name) is not None:
                 kinds = ("numbers", "classes") if of_classes else ("classes", "numbers")
                 raise SpecError(f"{name!r} is of {kinds[0]}, the predictions are {kinds[1]}: use {', '.join(known)}")
             raise SpecError(f"unknown metric {name!r}{did_you_mean(name, known)}")
@@ -167,6 +169,8 @@ def check_metrics(names: Sequence[str], of_classes: bool) -> None:
 def _on(name: str, said: Predictions, cluster_of: Int[np.ndarray, " rows"], n_clusters: int) -> OnResamples:
     """The score as a function of the clusters' counts, with all that does not depend on them done."""
     check_metrics([name], said.probabilities is not None)
+    if (rate := _rate(name)) is not None:
+        return _one_vs_rest(partial(recall, rate), said, cluster_of)
     if name in _RANKS:
         return _RANKS[name](said, cluster_of)
     columns, combine = _SUMS[name]
@@ -234,18 +238,37 @@ def _mean(sums: np.ndarray, rows: np.ndarray) -> Float[np.ndarray, " resamples"]
     return sums[:, 0] / rows
 
 
-def _auroc(said: Predictions, cluster_of: Int[np.ndarray, " rows"]) -> OnResamples:
+def _rate(name: str) -> float | None:
+    """The share of false positives that ``recall@SHARE`` names; None for another score."""
+    head, at, share = str(name).partition("@")
+    if head != "recall" or not at:
+        return None
+    try:
+        rate = float(share)
+    except ValueError:
+        rate = np.nan
+    if not 0 < rate < 1:
+        raise SpecError(f"{name!r}: write the share of negatives taken for positive, such as recall@0.01 (1%)")
+    return rate
+
+
+def _one_vs_rest(score_of: Callable[..., OnResamples], said: Predictions, cluster_of: np.ndarray) -> OnResamples:
+    """``score_of`` the second of two classes, or its mean over the classes that occur, each against the rest."""
     table, folds = said.known_probabilities, np.asarray(said.folds)
     classes = [1] if table.shape[1] == 2 else range(table.shape[1])
-    of_classes = [auroc(table[:, c], said.truth == c, folds, cluster_of) for c in classes]
+    of_classes = [score_of(table[:, c], said.truth == c, folds, cluster_of) for c in classes]
 
     def mean(counts: Float[np.ndarray, "resamples clusters"]) -> Float[np.ndarray, " resamples"]:
-        areas = np.stack([of_class(counts) for of_class in of_classes])
-        defined = np.isfinite(areas)
+        scores = np.stack([of_class(counts) for of_class in of_classes])
+        defined = np.isfinite(scores)
         with np.errstate(invalid="ignore"):
-            return np.where(defined, areas, 0.0).sum(0) / defined.sum(0)
+            return np.where(defined, scores, 0.0).sum(0) / defined.sum(0)
 
     return mean
+
+
+def _auroc(said: Predictions, cluster_of: Int[np.ndarray, " rows"]) -> OnResamples:
+    return _one_vs_rest(auroc, said, cluster_of)
 
 
 def _spearman(said: Predictions, cluster_of: Int[np.ndarray, " rows"]) -> OnResamples:

@@ -1,9 +1,10 @@
-"""AUROC and Spearman's correlation on many cluster resamples, exactly.
+"""AUROC, recall at a rate of false positives and Spearman's correlation on many cluster resamples, exactly.
 
-Both take the data apart once and return a function of ``counts`` [resamples, clusters], how often each cluster occurs.
+All take the data apart once and return a function of ``counts`` [resamples, clusters], how often each cluster occurs.
 AUROC counts pairs: how many (positive of cluster a, negative of cluster b) are in the right order is a matrix M, and a
-resample's share of such pairs is counts @ M @ counts over the same with all pairs.  Ranks of a resample are cumulative
-sums over the rows in their sorted order, which costs more, so Spearman's correlation gets fewer resamples.
+resample's share of such pairs is counts @ M @ counts over the same with all pairs.  Thresholds and ranks of a resample
+are cumulative sums over the rows in their sorted order; of ranks there are two, and Spearman's correlation gets fewer
+resamples.
 
 Rows of different folds were scored by different fits, so ranks are compared within a fold only: pooled over folds, even
 the share of positives in the training rows "predicts", being high where that of the test rows is low (Forman and Scholz
@@ -54,6 +55,47 @@ def auroc(
     return on
 
 
+def recall(
+    fpr: float,
+    scores: Float[np.ndarray, " rows"],
+    positive: Bool[np.ndarray, " rows"],
+    folds: Int[np.ndarray, " rows"],
+    cluster_of: Int[np.ndarray, " rows"],
+) -> OnResamples:
+    """Share of the positives that are found where at most the share ``fpr`` of the negatives is taken for positive.
+
+    A positive is found when no more than that share of its fold's negatives scores as high or higher: the threshold is
+    the negatives', and each resample has its own.  With fewer than 1 / ``fpr`` negatives none may be taken for
+    positive.  NaN where there is no positive, or no negative.
+
+    >>> scores, positive = np.array([0.1, 0.2, 0.3, 0.9]), np.array([False, False, True, True])
+    >>> one = recall(0.5, scores, positive, np.zeros(4), np.zeros(4, dtype=int))
+    >>> one(np.ones((1, 1))).tolist()
+    [1.0]
+    """
+    parts = []
+    for fold in np.unique(folds):
+        rows = np.flatnonzero(folds == fold)
+        rows = rows[np.lexsort((positive[rows], -scores[rows]))]  # from the highest; of equals the negatives first
+        found = np.flatnonzero(positive[rows])
+        if len(found) and len(found) < len(rows):
+            parts.append((cluster_of[rows], ~positive[rows], found))
+
+    def block(counts: Float[np.ndarray, "resamples clusters"]) -> Float[np.ndarray, " resamples"]:
+        hits, positives = np.zeros(len(counts)), np.zeros(len(counts))
+        for clusters, negative, found in parts:
+            mass = counts[:, clusters]  # [resamples, rows of the fold]
+            above = (mass * negative).cumsum(1)  # negatives that score as high or higher
+            whole, drawn = above[:, -1], mass[:, found]
+            caught = above[:, found] <= fpr * whole[:, None] * (1 + 1e-12)
+            hits += (drawn * caught).sum(1) * (whole > 0)
+            positives += drawn.sum(1) * (whole > 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return hits / positives
+
+    return _in_blocks(block, len(scores))
+
+
 def spearman(
     truth: Float[np.ndarray, " rows"],
     predicted: Float[np.ndarray, " rows"],
@@ -87,8 +129,13 @@ def spearman(
         with np.errstate(divide="ignore", invalid="ignore"):
             return total / rows
 
-    step = max(1, _BLOCK // len(truth))
-    return lambda counts: np.concatenate([block(counts[k : k + step]) for k in range(0, len(counts), step)])
+    return _in_blocks(block, len(truth))
+
+
+def _in_blocks(score: OnResamples, n_rows: int) -> OnResamples:
+    """``score`` of some resamples at a time, as memory allows."""
+    step = max(1, _BLOCK // n_rows)
+    return lambda counts: np.concatenate([score(counts[k : k + step]) for k in range(0, len(counts), step)])
 
 
 def _pairs(

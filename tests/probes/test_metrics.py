@@ -110,7 +110,7 @@ def test_the_training_prior_has_no_auroc():
     assert sk.roc_auc_score(truth, prior) == 0.25
 
 
-@pytest.mark.parametrize("name", [*CLASSIFIER_METRICS, "brier", *REGRESSOR_METRICS])
+@pytest.mark.parametrize("name", [*CLASSIFIER_METRICS, "brier", "recall@0.05", "recall@0.3", *REGRESSOR_METRICS])
 def test_a_resample_scores_as_if_its_rows_were_written_out(name):
     said = of_numbers(3, folds=2) if name in REGRESSOR_METRICS else of_classes(3, rows=80, folds=2)
     clusters = np.random.default_rng(1).integers(0, 12, size=len(said.truth))
@@ -171,3 +171,38 @@ def test_mistakes_are_named():
         Predictions([2, 0], [1, 0], [[0.5, 0.5]] * 2)
     with pytest.raises(DataError, match="one for each"):
         resampled("accuracy", of_classes(0), [1, 2])
+
+
+def recall_by_hand(scores, positive, fpr):
+    """Walk down every threshold; the recall of the lowest that takes few enough negatives for positive."""
+    best = 0.0
+    for threshold in np.unique(scores):
+        taken = scores >= threshold
+        if taken[~positive].mean() <= fpr:
+            best = max(best, taken[positive].mean())
+    return best
+
+
+@given(SEEDS, st.sampled_from([0.01, 0.05, 0.2, 0.5]))
+def test_recall_at_a_rate_is_that_of_the_lowest_threshold_which_keeps_it(seed, fpr):
+    said = of_classes(seed, rows=80, classes=2)
+    by_hand = recall_by_hand(said.probabilities[:, 1], said.truth == 1, fpr)
+    assert score(f"recall@{fpr}", said) == pytest.approx(by_hand, abs=1e-12)
+
+
+def test_recall_at_a_rate_has_a_threshold_for_each_fold():
+    truth, folds = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    p = np.array([0.1, 0.2, 0.8, 0.9])  # pooled, the positive of fold 0 is below the negative of fold 1
+    said = Predictions(truth, p > 0.5, np.stack([1 - p, p], axis=1), folds)
+    assert score("recall@0.01", said) == 1.0
+
+
+@pytest.mark.parametrize("name", ["recall@5", "recall@x", "recall@0"])
+def test_a_rate_that_is_no_share_is_refused(name):
+    with pytest.raises(SpecError, match=r"such as recall@0\.01"):
+        score(name, of_classes(0, classes=2))
+
+
+def test_a_recall_of_numbers_is_refused():
+    with pytest.raises(SpecError, match=r"'recall@0\.05' is of classes, the predictions are numbers"):
+        score("recall@0.05", of_numbers(0))
