@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from probes.mdl import OnlineCode, online_code
     from probes.mlp import MLPProbe, MLPRegressionProbe
     from probes.saving import load_probe, register_probe, save_probe
+    from probes.scorers import scores_of, token_scores, top_examples
     from probes.shared import SharedRidge
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, "PROBES", "make_probe", "probe_class")

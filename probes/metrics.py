@@ -85,8 +85,9 @@ def score(name: str, predictions: Predictions) -> float:
     mean over the classes that occur; pairs within a fold); ``log_loss`` (nats, probabilities clipped to float64's
     epsilon as scikit-learn does); ``ece`` (expected calibration error, 10 equal bins of the predicted class'
     probability, exactly 1.0 in the last); ``brier`` (binary: mean squared error of one class' probability; else summed
-    over classes); ``recall@0.01`` (share of the positives that is found where at most 1% of the negatives is taken for
-    positive, or any other share in place of 0.01; binary, or one-vs-rest as ``auroc``; within a fold); ``r2``; ``mae``; ``spearman`` (within folds, averaged by rows; 0 for a constant prediction).
+    over classes); ``recall@0.01`` (share of the positives that is found where
+    at most 1% of the negatives, or another share, is taken for positive; binary, or one-vs-rest as ``auroc``; within a
+    fold); ``r2``; ``mae``; ``spearman`` (within folds, averaged by rows; 0 for a constant prediction).
     NaN where undefined: AUROC of one class, R2 and Spearman of constant truth.
 
     >>> score("mae", Predictions(truth=[1.0, 2.0], predicted=[1.0, 4.0]))

@@ -46,7 +46,7 @@ def test_few_negatives_allow_none_to_be_taken_for_positive():
 def test_what_cannot_be_judged_is_said_in_one_line():
     with pytest.raises(DataError, match="all rows are of one kind"):
         recall_at([1.0, 2.0], [True, True])
-    with pytest.raises(SpecError, match="between 0 and 1, such as 0.01"):
+    with pytest.raises(SpecError, match="between 0 and 1"):
         recall_at([1.0, 2.0], [True, False], fpr=5)
     with pytest.raises(DataError, match="finite"):
         auroc_of([1.0, np.nan], [True, False])

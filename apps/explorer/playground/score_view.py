@@ -66,15 +66,11 @@ def _probe(path: Any, loaded: LoadedModel) -> Any:
 
 
 def _scores(loaded: LoadedModel, sides: Sides, site: Site, scorer: Any, job: Job) -> pd.DataFrame:
+    from probes import scores_of
+
     with loaded.held_by(job) as model:
         rows, table = captured(model, sides, site)
-    if hasattr(scorer, "project"):
-        return table.assign(score=scorer.project(rows).numpy())
-    score = scorer.decision_function(rows) if hasattr(scorer, "decision_function") else scorer.predict(rows)
-    values = np.asarray(score)
-    if values.ndim != 1 or values.dtype.kind not in "fiu":
-        raise ArtifactError("this probe has more than two classes or no score: choose one with two classes or a number")
-    return table.assign(score=values.astype(float))
+    return table.assign(score=scores_of(scorer, rows))
 
 
 def _draw(table: pd.DataFrame, sides: Sides, name: str) -> None:
