@@ -13,6 +13,7 @@ from workbench.activations import ActivationSet, ActivationStore
 from workbench.arguments import to_numpy
 from workbench.errors import DataError, SpecError, check_known, did_you_mean
 from workbench.labels import label_array, used_rows
+from workbench.models.fingerprint import check_stamp
 from workbench.sites import Site
 
 
@@ -41,6 +42,14 @@ class Joined:
         X, labels, group_of = source.xy(site, target)
         rows = np.flatnonzero(used_rows(source.labels, target))
         return cls(source, site, target, X, labels, group_of, rows)
+
+    def alongside(self, other: ActivationSet | ActivationStore) -> Joined:
+        """The same of another set of the same model, read at the same site."""
+        own, stamp = (getattr(each, "manifest", each) for each in (self.source, other))
+        known = {name: getattr(stamp, name) for name in ("fingerprint", "basis", "precision")}
+        if own.fingerprint is not None:
+            check_stamp("the set of test=", known, own, advice="a probe is of one model")
+        return Joined.of(other, None, None, self.site, self.target)
 
     def rows_of(self, values: Any) -> Any:
         """Values of all rows of the set, or its label column of that name, for the rows that are used."""

@@ -46,6 +46,26 @@ class Task:
             fold_of = _checked_folds(folds, group_of, strata)
         return cls(features, labels if classes is not None else _checked_numbers(labels), group_of, classes, fold_of)
 
+    @classmethod
+    def across(cls, probe: Any, X: Any, y: Any, groups: Any, test: Any) -> Task:
+        """Fitted to these rows and tested on those of ``test``: (X, y, groups)."""
+        if not isinstance(test, tuple | list) or len(test) != 3:
+            raise DataError("test= takes an activation set beside an activation set, or (X, y, groups)")
+        labels, others = checked_labels(y), checked_labels(test[1], what="y of test")
+        features, far = checked_features(X, len(labels)), checked_features(test[0], len(others), "X of test")
+        if features.shape[1:] != far.shape[1:]:
+            raise DataError(f"X has rows of {list(features.shape[1:])} and X of test of {list(far.shape[1:])}")
+        sides = ((groups, len(labels), "groups"), (test[2], len(others), "groups of test"))
+        own, theirs = (np.unique(checked_labels(*side), return_inverse=True)[1] for side in sides)
+        joined = checked_labels([*labels.tolist(), *others.tolist()])
+        classes = _checked_classes(joined, probe) if is_classifier(probe) else None
+        if classes is not None and (unseen := np.setdiff1d(classes, labels)).size:
+            raise DataError(f"class {unseen[0].item()!r} of test is not in y: a probe cannot say what it has not seen")
+        fold_of = np.repeat([-1, 0], [len(labels), len(others)])
+        both = np.concatenate([features, far])
+        group_of = np.concatenate([own, own.max() + 1 + theirs])
+        return cls(both, joined if classes is not None else _checked_numbers(joined), group_of, classes, fold_of)
+
     @property
     def tested(self) -> Int[np.ndarray, " tested"]:
         return np.flatnonzero(self.fold_of >= 0)

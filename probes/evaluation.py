@@ -76,6 +76,7 @@ def evaluate(
     *,
     site: Site | str | int | None = None,
     target: str | None = None,
+    test: Any = None,
     folds: int | ArrayLike | None = 5,
     seed: int = 0,
     clusters: ArrayLike | str | None = None,
@@ -103,6 +104,9 @@ def evaluate(
         groups: [rows], never split over folds.
         site: of a set or store; may be left out where it has one.
         target: the label column of a set or store.
+        test: other rows, which are tested on and never fitted to, in place of folds: another set (read at the same site
+            and target), or ``(X, y, groups)``.  ``clusters``, ``types`` and ``control_features`` are then of the rows of X
+            and, behind them, those of ``test``.  That nothing is in both is the caller's to see to.
         folds: their number, the fold of each row (from :func:`~probes.folds.group_folds`, to share over probes), or
             None to test one held-out share ``holdout`` of the rows.
         seed: of folds, controls and resamples.
@@ -134,6 +138,13 @@ def evaluate(
     >>> result.interval("accuracy", "shuffled", difference=True).low > 0.3
     True
 
+    Fitted to all of these rows and tested on others:
+
+    >>> other = rng.normal(size=(100, 3)) + 1
+    >>> carried = evaluate(LogisticRegression(), X, X[:, 0] > 0, groups, test=(other, other[:, 0] > 0, range(100)))
+    >>> len(carried.predictions), carried.interval("auroc").low > 0.9
+    (100, True)
+
     >>> from workbench.activations import ActivationSet
     >>> read = ActivationSet({"1.resid_post": X}, {"positive": X[:, 0] > 0}, groups)
     >>> evaluate(LogisticRegression(), read, target="positive").interval("accuracy").low > 0.9
@@ -150,9 +161,14 @@ def evaluate(
         folds, clusters, types = (joined.rows_of(value) for value in (folds, clusters, types))
         others = {name: joined.features(value) for name, value in others.items()}
         X, y, groups, rows = joined.X, joined.y, joined.groups, joined.rows
+        if hasattr(test, "xy"):
+            tested = joined.alongside(test)
+            test, rows = (tested.X, tested.y, tested.groups), np.concatenate([rows, tested.rows])
     elif y is None or groups is None or site is not None or target is not None:
         raise SpecError("evaluate takes X, y and groups, or an activation set with site= and target=")
-    task = Task.of(probe, X, y, groups, folds, holdout, seed)
+    task = (
+        Task.of(probe, X, y, groups, folds, holdout, seed) if test is None else Task.across(probe, X, y, groups, test)
+    )
     metrics = metrics or (REGRESSOR_METRICS if task.classes is None else CLASSIFIER_METRICS)
     of_rows = task.groups if clusters is None else checked_labels(clusters, len(task.y), "clusters")
     for name, features in others.items():

@@ -1,5 +1,7 @@
 """Evaluation: chance is chance, skill is skill, and nothing is tested on what it was fitted on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +17,7 @@ from probes.evaluation import evaluate
 from probes.folds import group_folds
 from probes.metrics import CLASSIFIER_METRICS, REGRESSOR_METRICS
 from workbench.activations import ActivationSet, ActivationStore
-from workbench.errors import DataError, SpecError
+from workbench.errors import ArtifactError, DataError, SpecError
 
 LDA = LinearDiscriminantAnalysis()
 COLUMNS = ["control", "metric", "estimate", "low", "high", "difference", "difference_low", "difference_high"]
@@ -393,3 +395,48 @@ def test_features_may_be_half_precision_or_need_gradients():
     for features in (half, half.float().requires_grad_()):
         found = evaluate(LDA, features, y, groups, controls=(), resamples=20)
         pd.testing.assert_frame_equal(found.table, plain.table)
+
+
+def test_a_probe_tested_on_other_rows_is_fitted_to_all_of_its_own_and_to_none_of_them():
+    X, y, groups = signal(1, n_groups=20)
+    far, far_y, far_groups = signal(2, n_groups=10)
+    result = evaluate(LDA, X, y, groups, test=(far, far_y, far_groups), resamples=200)
+    assert len(result.predictions) == len(far)
+    assert result.interval("accuracy").estimate == accuracy_score(far_y, LDA.fit(X, y).predict(far))
+    Recorder.seen, Recorder.asked = [], []
+    evaluate(Recorder(), X, y, groups, test=(far, far_y, far_groups), controls=(), resamples=20)
+    assert Recorder.asked == [set(far[:, 0])] and Recorder.seen[0][0] == set(X[:, 0])
+    assert not Recorder.seen[0][1] & set(range(20, 30))
+
+
+def test_what_does_not_carry_over_scores_at_chance_and_so_does_the_shuffled_control():
+    X, y, groups = signal(1, classes=2)
+    far, far_y, far_groups = noise(3)
+    result = evaluate(LDA, X, y, groups, test=(far, far_y, far_groups), metrics=["auroc"], resamples=400)
+    carried = result.interval("auroc")
+    assert carried.low < 0.5 < carried.high
+    assert abs(result.interval("auroc", "shuffled").estimate - 0.5) < 0.1
+    assert evaluate(LDA, X, y, groups, metrics=["auroc"], resamples=50).interval("auroc").estimate > 0.7
+
+
+def test_sets_are_tested_on_sets_at_the_same_site():
+    X, y, groups = signal(1, n_groups=10, classes=2)
+    one, other = (ActivationSet({"1.resid_post": X[k::2]}, {"y": y[k::2]}, groups[k::2]) for k in (0, 1))
+    result = evaluate(LDA, one, target="y", test=other, metrics=["accuracy"], resamples=20)
+    assert result.interval("accuracy").estimate == LDA.fit(X[::2], y[::2]).score(X[1::2], y[1::2])
+    ours, theirs = replace(one, fingerprint="a"), replace(other, fingerprint="b")
+    with pytest.raises(ArtifactError, match="the set of test= belongs to another model"):
+        evaluate(LDA, ours, target="y", test=theirs)
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (np.zeros((4, 5)), r"\(X, y, groups\)"),
+        ((np.zeros((4, 2)), [0, 1, 0, 1], range(4)), r"rows of \[5\] and X of test of \[2\]"),
+        ((np.zeros((4, 5)), [0, 1, 0, 7], range(4)), "class 7 of test is not in y"),
+    ],
+)
+def test_rows_that_cannot_be_tested_on_are_refused(test, said):
+    with pytest.raises(DataError, match=said):
+        evaluate(LDA, *signal(1, n_groups=10), test=test)
