@@ -105,7 +105,7 @@ def evaluate(
         site: of a set or store; may be left out where it has one.
         target: the label column of a set or store.
         test: other rows, which are tested on and never fitted to, in place of folds: another set (read at the same site
-            and target), or ``(X, y, groups)``.  ``clusters``, ``types`` and ``control_features`` are then of the rows of X
+            and target), or ``(X, y, groups)``.  ``clusters``, ``types`` and ``control_features`` are then of X's rows
             and, behind them, those of ``test``.  That nothing is in both is the caller's to see to.
         folds: their number, the fold of each row (from :func:`~probes.folds.group_folds`, to share over probes), or
             None to test one held-out share ``holdout`` of the rows.

@@ -21,7 +21,7 @@ from workbench.activations import ActivationStore
 from workbench.activations.sources import Stored
 from workbench.errors import ArtifactError, DataError, RunError
 from workbench.families.context import Log
-from workbench.families.probe_sweep.plan import CapturePlan, Plan, capture_key
+from workbench.families.probe_sweep.plan import CapturePlan, Given, Plan, capture_key
 from workbench.families.probe_sweep.words import BAG_OF_WORDS, save_words
 from workbench.files import read_object
 from workbench.models.language_model import LanguageModel
@@ -45,8 +45,8 @@ def ensure_captures(folder: RunFolder, plan: Plan, progress: bool, log: Log) -> 
         lost = _lost(folder, record) if record and not capture.stored else ""
         if record and (lost or left):
             _check_unchanged(folder, plan, capture, record)
-        if capture.stored and left:
-            _check_whole(capture.stored)
+        for stored in filter(None, (capture.stored, *capture.stored_tests.values())) if left else ():
+            _check_whole(stored)
         if lost or not record:
             folder.forget(capture.step)
             log(f"{lost and f'{lost}; '}capturing {capture.model.name} at {len(capture.sites)} sites")
@@ -65,8 +65,14 @@ def _record(folder: RunFolder, capture: CapturePlan) -> dict[str, Any]:
 
 def _lost(folder: RunFolder, record: Mapping[str, Any]) -> str:
     """What is wrong with the activations that were captured; empty when nothing is."""
-    places = [place for of_reader in record["folders"].values() for place in of_reader.values()]
+    readers = [*record["folders"].values(), *(each for of_test in _tests(record).values() for each in of_test.values())]
+    places = [place for of_reader in readers for place in of_reader.values()]
     return next(filter(None, (_wrong(folder.path / place) for place in places)), "")
+
+
+def _tests(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Test -> reader -> position -> folder; sweeps of before had none."""
+    return dict(record.get("tests", {}))
 
 
 def _check_whole(stored: Stored) -> None:
@@ -87,15 +93,28 @@ def capture_rows(folder: RunFolder, plan: Plan, capture: CapturePlan, progress: 
     """Run the source and keep what it read, in the run folder; the step has no rows of its own."""
     if capture.stored:
         stamp = {"model": capture.stored.model, "fingerprint": capture.stored.fingerprint}
-        folders = {"": {name: str(path) for name, path in capture.stored.folders.items()}}
+        folders, tests = _at(capture.stored), {name: _at(each) for name, each in capture.stored_tests.items()}
     else:
         model = _load(folder, plan, capture)
         stamp = {"model": model.name, "fingerprint": model.fingerprint}
         if BAG_OF_WORDS in plan.spec.controls and plan.source.texts:
-            save_words(folder, plan.source.texts(plan.options))
-        folders = {name: _save(folder, plan, capture, model, name, progress) for name in _readers(plan, capture)}
-    folder.write_json(capture.step, stamp | {"source": _digest(plan.options), "folders": folders})
+            words = {name: each.source.texts(each.options) for name, each in plan.tests.items() if each.source.texts}
+            save_words(folder, plan.source.texts(plan.options), words)
+        readers = _readers(plan, capture)
+        own = Given(plan.source, plan.options, None)
+        folders = {which: _save(folder, plan, capture, own, model, which, progress) for which in readers}
+        tests = {
+            name: {which: _save(folder, plan, capture, each, model, which, progress, name) for which in readers}
+            for name, each in plan.tests.items()
+        }
+    digests = {name: _digest(each.options) for name, each in plan.tests.items()}
+    kept = {"source": _digest(plan.options), "folders": folders, "tests": tests, "test_sources": digests}
+    folder.write_json(capture.step, stamp | kept)
     return pd.DataFrame()
+
+
+def _at(stored: Stored) -> dict[str, dict[str, str]]:
+    return {"": {name: str(path) for name, path in stored.folders.items()}}
 
 
 def _readers(plan: Plan, capture: CapturePlan) -> list[str]:
@@ -104,21 +123,23 @@ def _readers(plan: Plan, capture: CapturePlan) -> list[str]:
 
 
 def _save(
-    folder: RunFolder, plan: Plan, capture: CapturePlan, model: LanguageModel, which: str, progress: bool
-) -> dict[str, str]:
-    """Run the source; returns the folder of each position, relative to the run folder."""
-    assert plan.source.capture is not None
+    folder: RunFolder, plan: Plan, capture: CapturePlan, given: Given, model: LanguageModel, which: str, progress: bool,
+    test: str = "",
+) -> dict[str, str]:  # fmt: skip
+    """Run the source (or that of a test); returns the folder of each position, relative to the run folder."""
+    assert given.source.capture is not None
     seed = plan.spec.untrained_seed if which == CONTROL else capture.model.untrained
     reader = model if seed is None else untrained(model, seed)
-    found = plan.source.capture(
-        plan.options, model=model, reader=reader, sites=capture.sites, positions=plan.spec.positions,
+    found = given.source.capture(
+        given.options, model=model, reader=reader, sites=capture.sites, positions=plan.spec.positions,
         device=plan.spec.device, progress=progress,
     )  # fmt: skip
     if list(found) != list(plan.spec.positions):
-        raise DataError(f"source {plan.options['kind']} gave positions {list(found)}, not {list(plan.spec.positions)}")
+        raise DataError(f"source {given.options['kind']} gave positions {list(found)}, not {list(plan.spec.positions)}")
     places = {}
     for position, activations in found.items():
-        places[position] = f"artifacts/{_FOLDER}/{'-'.join(filter(None, [capture.key, which]))}/{position}"
+        whose = "-".join(filter(None, [capture.key, which, test and f"test-{test}"]))
+        places[position] = f"artifacts/{_FOLDER}/{whose}/{position}"
         shutil.rmtree(folder.path / places[position], ignore_errors=True)  # a killed capture's
         activations.save(folder.path / places[position])
     return places
@@ -134,8 +155,10 @@ def _load(folder: RunFolder, plan: Plan, capture: CapturePlan) -> LanguageModel:
 
 def _check_unchanged(folder: RunFolder, plan: Plan, capture: CapturePlan, record: Mapping[str, Any]) -> None:
     advice = f"since activations were captured in {folder.path}; choose another --name"
-    if record["source"] != _digest(plan.options):
-        raise RunError(f"{plan.options['path']} has changed {advice}")
+    known = {"": record["source"], **record.get("test_sources", {})}
+    for name, options in {"": plan.options, **{name: each.options for name, each in plan.tests.items()}}.items():
+        if known.get(name) != _digest(options):
+            raise RunError(f"{options['path']} has changed {advice}")
     now = capture.stored.fingerprint if capture.stored else _load(folder, plan, capture).fingerprint
     if record["fingerprint"] != now:
         raise RunError(f"the model {capture.model.model} has changed {advice}")
@@ -159,12 +182,14 @@ class Rows(NamedTuple):
     groups: np.ndarray
 
 
-def load_rows(run: Path, model: str, position: str, site: str, reader: str = "") -> Rows:
-    """What a cell reads, from the run folder of its sweep; a process keeps the last few."""
+def load_rows(run: Path, model: str, position: str, site: str, reader: str = "", test: str = "") -> Rows:
+    """What a cell reads, of the sweep's source or one of its tests, from the run folder of its sweep; a process keeps
+    the last few."""
     record = read_object(run / "artifacts" / f"capture-{capture_key(model)}.json")
-    if reader and reader not in record["folders"]:
+    folders = _tests(record)[test] if test else record["folders"]
+    if reader not in folders:
         raise DataError(f"no {reader} activations of {model} were captured")
-    folder = run / record["folders"][reader][position]
+    folder = run / folders[reader][position]
     return _cached(str(folder), site, (folder / "manifest.json").stat().st_mtime_ns)
 
 

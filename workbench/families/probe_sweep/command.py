@@ -98,4 +98,6 @@ def _print_cells(plan: Plan, path: Path) -> None:
         out.print(f"and {len(plan.cells) - _LISTED} more")
     split = f"{spec.holdout:g} held out" if spec.holdout else f"{spec.folds} folds"
     out.print(f"each cell: {split}, controls {', '.join(spec.controls) or 'none'}", markup=False, soft_wrap=True)
+    if plan.tests:
+        out.print(f"also tested on: {', '.join(plan.tests)}", markup=False, soft_wrap=True)
     out.print(f"run folder: {path}", markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from probes import make_probe
 from workbench.activations.sources import Source, Stored, Task
-from workbench.errors import SiteError, SpecError, did_you_mean
+from workbench.errors import ArtifactError, DataError, SiteError, SpecError, did_you_mean
 from workbench.families.probe_sweep.sources import find_source
 from workbench.families.probe_sweep.spec import ALL, ModelEntry, SweepSpec, expand_site
 from workbench.families.probe_sweep.structured import check_structured, find_structured, structured, structured_probe
@@ -30,13 +30,23 @@ _SUCH = {"classification": "logistic", "regression": "ridge-regression"}
 
 
 @dataclass(frozen=True)
+class Given:
+    """A source with its options, paths made absolute, and what it knows of its labels (None: nothing)."""
+
+    source: Source
+    options: Mapping[str, Any]
+    columns: Mapping[str, Task] | None
+
+
+@dataclass(frozen=True)
 class CapturePlan:
-    """Activations that feed cells: of a model at ``sites``, or ``stored`` ones."""
+    """Activations that feed cells: of a model at ``sites``, or ``stored`` ones, also of each of the sweep's tests."""
 
     model: ModelEntry
     load_from: str
     sites: tuple[Site, ...]
     stored: Stored | None = None
+    stored_tests: Mapping[str, Stored] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -56,6 +66,7 @@ class Plan:
     spec: SweepSpec
     source: Source
     options: Mapping[str, Any]
+    tests: Mapping[str, Given]
     captures: tuple[CapturePlan, ...]
     cells: tuple[Cell, ...]
 
@@ -71,20 +82,45 @@ def make_plan(spec: SweepSpec, base: str | os.PathLike[str] = ".") -> Plan:
     target, probe, metric, back end or dtype that does not exist: all that can be known before a model is loaded.
     """
     check_options(spec.backend, spec.device, spec.dtype)
-    source = find_source(spec.source["kind"])
-    options = dict(spec.source)
-    if "path" in options:
-        options["path"] = str(Path(base, str(options["path"])).expanduser().resolve())
-    columns = source.check(options, spec.positions) if source.check else None
-    if BAG_OF_WORDS in spec.controls and not source.texts:
-        raise SpecError(f"controls: 'bag_of_words' needs texts, and the source {options['kind']!r} has none")
-    targets = list(_targets(spec, columns))
+    own = _given(spec.source, spec, base)
+    tests = {name: _given(source, spec, base, f"tests: {name}: ") for name, source in spec.tests.items()}
+    for given in (own, *tests.values()):
+        if BAG_OF_WORDS in spec.controls and not given.source.texts:
+            raise SpecError(f"controls: 'bag_of_words' needs texts, and the source {given.options['kind']!r} has none")
+    targets = list(_targets(spec, own.columns))
     probes = list(_probes(spec))
-    captures = tuple(_captures(spec, source, options, Path(base)))
+    captures = tuple(_captures(spec, own, tests, Path(base)))
     _check_tasks(spec, targets, [task for _, _, task in probes])
     check_structured(spec, targets)
+    for name, given in tests.items():
+        _check_test(name, given, own, targets)
     cells = tuple(cell for capture in captures for cell in _cells(spec, capture, targets, probes))
-    return Plan(spec, source, options, captures, cells)
+    return Plan(spec, own.source, own.options, tests, captures, cells)
+
+
+def _given(source: Mapping[str, Any], spec: SweepSpec, base: str | os.PathLike[str], where: str = "") -> Given:
+    try:
+        found, options = find_source(source["kind"]), dict(source)
+        if "path" in options:
+            options["path"] = str(Path(base, str(options["path"])).expanduser().resolve())
+        return Given(found, options, found.check(options, spec.positions) if found.check else None)
+    except (SpecError, DataError) as error:
+        raise type(error)(f"{where}{error}") from None
+
+
+def _check_test(name: str, given: Given, own: Given, targets: list[tuple[str, Task]]) -> None:
+    """Every target is there, and no text is both fitted to and tested on."""
+    for column, task in targets:
+        if task not in _SUCH:
+            raise SpecError(f"tests: {name}: the {task} target {column!r} is tested in its own source only")
+        if given.columns is not None and column not in given.columns:
+            raise SpecError(f"tests: {name}: there is no label {column!r}{did_you_mean(column, given.columns)}")
+    if own.source.texts and given.source.texts:
+        known = set(own.source.texts(own.options))
+        both = [text for text in given.source.texts(given.options) if text in known]
+        if both:
+            said = f"{len(both)} of its texts are in the source, too, such as {both[0][:60]!r}"
+            raise SpecError(f"tests: {name}: {said}: they would be tested by a probe that was fitted to them")
 
 
 def capture_key(model: str) -> str:
@@ -96,17 +132,21 @@ def capture_key(model: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.=+@-]+|\.{2,}", "-", model).strip("-.")[-80:] or "model"
 
 
-def _captures(spec: SweepSpec, source: Source, options: Mapping[str, Any], base: Path) -> Iterator[CapturePlan]:
-    if source.stored:
+def _captures(spec: SweepSpec, own: Given, tests: Mapping[str, Given], base: Path) -> Iterator[CapturePlan]:
+    for name, given in tests.items():
+        if bool(given.source.stored) != bool(own.source.stored):
+            raise SpecError(f"tests: {name}: saved activations are tested on saved activations, texts on texts")
+    if own.source.stored:
         if spec.models:
-            raise SpecError(f"models: the source {options['kind']!r} brings its own activations, leave models out")
+            raise SpecError(f"models: the source {own.options['kind']!r} brings its own activations, leave models out")
         if "untrained" in spec.controls:
             raise SpecError(
                 "controls: 'untrained' needs a model to capture, and this source brings its own activations"
             )
-        stored = source.stored(options, spec.positions)
+        stored = own.source.stored(own.options, spec.positions)
         sites = _known_sites(spec, stored)
-        yield CapturePlan(ModelEntry(model=stored.model), "", sites, stored)
+        others = {name: _stored_test(name, given, spec, stored) for name, given in tests.items()}
+        yield CapturePlan(ModelEntry(model=stored.model), "", sites, stored, others)
         return
     if not spec.models:
         raise SpecError("models: name at least one (a shipped model, a folder or a hub id)")
@@ -117,6 +157,15 @@ def _captures(spec: SweepSpec, source: Source, options: Mapping[str, Any], base:
             raise SpecError(f"models: {model.name!r} and {keys[capture.key]!r} would have the same files: drop one")
         keys[capture.key] = model.name
         yield CapturePlan(model, capture.load_from, _model_sites(spec, model.model, capture.load_from))
+
+
+def _stored_test(name: str, given: Given, spec: SweepSpec, own: Stored) -> Stored:
+    assert given.source.stored is not None
+    stored = given.source.stored(given.options, spec.positions)
+    if stored.fingerprint != own.fingerprint:
+        raise ArtifactError(f"tests: {name}: its activations are another model's than the source's")
+    _known_sites(spec, stored)
+    return stored
 
 
 def _load_from(model: str, base: Path) -> str:

@@ -14,6 +14,8 @@ from workbench.runs import RunRecord
 from workbench.statistics import Interval
 
 _MOST, _FEW = 60, 5
+_ON = "on "
+_TEST_CAPTION = "best site: chosen in the source; no row of the test was fitted to. Brackets and vs as above."
 _KEY = ["model", "target", "position", "probe", "params", "seed"]
 _CAPTION = (
     "best site: chosen by the score that is shown, so that is a little high; brackets: 95% intervals;\n"
@@ -27,6 +29,9 @@ def report(record: RunRecord) -> Iterator[Table]:
     status = rows["status"] if len(rows) else pd.Series(dtype=str)
     for _, part in rows[status == "ok"].groupby("task", sort=False) if len(rows) else ():
         yield _best(part)
+        tests = part.loc[part["label"].str.startswith(_ON), "label"]
+        for test in dict.fromkeys(tests):
+            yield _best(part, test)
     failed, done = int((status == "failed").sum()), len(record.steps())
     counts = {"finished": rows["cell"].nunique() if len(rows) else 0, "failed": failed}
     yield Table("cells", pd.DataFrame([counts | {"steps left": max(0, (record.status.total or done) - done)}]))
@@ -34,13 +39,17 @@ def report(record: RunRecord) -> Iterator[Table]:
         yield Table("failed cells", rows.loc[status == "failed", ["cell", "error"]].head(_FEW))
 
 
-def _best(part: pd.DataFrame) -> Table:
+def _best(part: pd.DataFrame, test: str = "") -> Table:
+    """The sites that are best in the source itself, and what the probe scores there or on a test."""
     metric = main_metric(part)
     several = part["seed"].nunique() > 1
-    part = part[(part["metric"] == metric) & (part["label"] == "")]
-    controls = [name for name in dict.fromkeys(part["control"]) if name != "none"]
-    probe = part[part["control"] == "none"]
+    part = part[part["metric"] == metric]
+    probe = part[(part["control"] == "none") & (part["label"] == "")]
     best = probe.loc[probe.groupby(_KEY, sort=False)["estimate"].idxmax()]
+    part = part[part["label"] == test]
+    if test:
+        best = part[(part["control"] == "none") & part["cell"].isin(best["cell"])]
+    controls = [name for name in dict.fromkeys(part["control"]) if name != "none"]
     rows = [
         _row(row, part[part["cell"] == row["cell"]].set_index("control"), controls, several)
         for row in best.head(_MOST).to_dict("records")
@@ -55,6 +64,9 @@ def _best(part: pd.DataFrame) -> Table:
         *(f"vs {words(name)}" for name in controls),
     ]
     more = f"\nthe first {_MOST} of {len(best)}" if len(best) > _MOST else ""
+    if test:
+        title = f"{words(metric)} {test}, fitted to all rows of the source"
+        return Table(title, pd.DataFrame(rows, columns=names), _TEST_CAPTION + more)
     return Table(f"{words(metric)} at the best site", pd.DataFrame(rows, columns=names), _CAPTION + more)
 
 

@@ -46,6 +46,7 @@ class SweepSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: dict[str, Any] = Field(description="kind (texts, activations...) and its options")
+    tests: dict[str, dict[str, Any]] = Field({}, description="name -> another source, whose rows are only tested on")
     models: tuple[ModelEntry, ...] = Field((), description="shipped models, Hugging Face folders or hub ids")
     backend: str = Field("hf", description="hf, transformer_lens or nnsight")
     device: str | None = Field(None, description="default: CUDA when there is one")
@@ -75,10 +76,17 @@ class SweepSpec(BaseModel):
 
     @field_validator("source", mode="before")
     @classmethod
-    def _with_kind(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
-            raise SpecError("write kind and options, such as {kind: texts, path: texts.csv, text: sentence}")
-        return dict(value)
+    def _source(cls, value: Any) -> Any:
+        return _with_kind(value)
+
+    @field_validator("tests", mode="before")
+    @classmethod
+    def _named_sources(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping | None):
+            raise SpecError("write a name and a source, such as {lies: {kind: texts, path: lies.csv, text: sentence}}")
+        for name in value or {}:
+            check_name(str(name), "test")
+        return {str(name): _with_kind(source, f"{name}: ") for name, source in (value or {}).items()}
 
     @field_validator("models", mode="before")
     @classmethod
@@ -153,6 +161,12 @@ def expand_site(text: str, n_layers: int | None = None) -> tuple[Site, ...]:
     if head != ALL:
         return parse_sites(text, n_layers)
     return tuple(Site(layer, component or "resid_post") for layer in range(n_layers or 1))
+
+
+def _with_kind(value: Any, where: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
+        raise SpecError(f"{where}write kind and options, such as {{kind: texts, path: texts.csv, text: sentence}}")
+    return dict(value)
 
 
 def _several(value: Any) -> list[Any]:

@@ -31,7 +31,8 @@ def evaluate_cell(cell: Cell, context: Path) -> pd.DataFrame:
 
     Columns ``control`` ("none" is the probe itself), ``metric``, ``label`` (the class, for scores of one class),
     ``estimate, low, high``, the probe minus the control in ``difference, difference_low, difference_high``, and the
-    numbers of ``rows`` and ``groups``.  Rows without the label, and those read at attention sinks, are left out.
+    numbers of ``rows`` and ``groups``.  What a probe fitted to all of these rows scores on another source is in rows of
+    its own, labelled ``on NAME``.  Rows without the label, and those read at attention sinks, are left out.
     """
     spec, values = _spec(str(context)), cell.values
     found = load_rows(context, values["model"], values["position"], values["site"])
@@ -45,7 +46,9 @@ def evaluate_cell(cell: Cell, context: Path) -> pd.DataFrame:
         )  # fmt: skip
     else:
         table = _evaluate(spec, values, found, kept, y, groups, features)
-    return table.assign(rows=len(y), groups=len(np.unique(groups)))
+    table = table.assign(rows=len(y), groups=len(np.unique(groups)))
+    tests = [_tested(spec, values, name, context, found.activations[kept], y, groups, features) for name in spec.tests]
+    return pd.concat([table, *tests], ignore_index=True)
 
 
 def _evaluate(
@@ -68,6 +71,33 @@ def _evaluate(
     if spec.mdl and values["task"] == "classification":
         tables.append(_code_lengths(spec, probe, found.activations[kept], y, groups, values["seed"]))
     return pd.concat(tables, ignore_index=True)
+
+
+def _tested(
+    spec: SweepSpec, values: Any, name: str, context: Path, x: np.ndarray, y: np.ndarray, groups: np.ndarray,
+    features: Mapping[str, np.ndarray],
+) -> pd.DataFrame:  # fmt: skip
+    """The probe fitted to all rows of the source and tested on those of a test, beside the controls that carry over:
+    majority, shuffled, random_features, and the same probe on the words or an untrained model's activations of both."""
+    from probes.evaluation import evaluate
+
+    where = (context, values["model"], values["position"], values["site"])
+    far = load_rows(*where, test=name)
+    kept = used_rows(far.labels, values["target"])
+    others = {}
+    if BAG_OF_WORDS in features:
+        others[BAG_OF_WORDS] = load_words(context, far.labels["input"].to_numpy(), name)[kept]
+    if CONTROL in features:
+        others[CONTROL] = load_rows(*where, CONTROL, name).activations[kept]
+    far_y = _labels(far, values, kept)
+    evaluation = evaluate(
+        _probe(values), x, y, groups, test=(far.activations[kept], far_y, far.groups[kept]), seed=values["seed"],
+        controls=[c for c in spec.controls if c in ("majority", "shuffled", "random_features")],
+        control_features={each: np.concatenate([features[each], rows]) for each, rows in others.items()},
+        shuffles=spec.shuffles, metrics=spec.metrics, resamples=spec.resamples,
+    )  # fmt: skip
+    groups_there = len(np.unique(far.groups[kept]))
+    return evaluation.table.assign(label=f"on {name}", rows=len(far_y), groups=groups_there)
 
 
 def _labels(found: Rows, values: Any, kept: np.ndarray) -> np.ndarray:
