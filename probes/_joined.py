@@ -45,6 +45,7 @@ class Joined:
 
     def alongside(self, other: ActivationSet | ActivationStore) -> Joined:
         """The same of another set of the same model, read at the same site."""
+        own: Any
         own, stamp = (getattr(each, "manifest", each) for each in (self.source, other))
         known = {name: getattr(stamp, name) for name in ("fingerprint", "basis", "precision")}
         if own.fingerprint is not None:

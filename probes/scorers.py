@@ -40,8 +40,8 @@ def scores_of(scorer: Any, activations: Any) -> Float[np.ndarray, " rows"]:
     [0.6, 0.8]
     """
     if hasattr(scorer, "project"):
-        rows = activations if isinstance(activations, torch.Tensor) else torch.as_tensor(np.asarray(activations))
-        return to_numpy(scorer.project(rows)).astype(np.float64)
+        given = activations if isinstance(activations, torch.Tensor) else torch.as_tensor(np.asarray(activations))
+        return to_numpy(scorer.project(given)).astype(np.float64)
     rows = np.asarray(to_numpy(activations), dtype=np.float32)
     if hasattr(scorer, "decision_function") or hasattr(scorer, "predict"):
         found = scorer.decision_function(rows) if hasattr(scorer, "decision_function") else scorer.predict(rows)
@@ -161,11 +161,11 @@ def _site(scorer: Any, site: Any, model: Any, activations: Any = None) -> Site:
         raise SpecError("site= is needed: a direction does not say where it is read")
     names = ("fingerprint", "basis", "precision")
     stamp = {name: getattr(scorer, f"{name}_", getattr(scorer, name, None)) for name in names}
-    read = model if model is not None else activations
+    read = model if model is not None else getattr(activations, "manifest", activations)
     if stamp["fingerprint"] is not None and read.fingerprint is not None:
         check_stamp("this probe or vector", stamp, read)
     n_layers = None if model is None else model.n_layers
-    return Site.parse(own if site is None else site).resolve(n_layers)
+    return Site.parse(site if site is not None else own).resolve(n_layers)  # type: ignore[arg-type]  # one is there
 
 
 def _roles(model: LanguageModel, prompt: Prompt, tokens: Sequence[int]) -> tuple[list[str], list[int]]:
