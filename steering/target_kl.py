@@ -43,7 +43,7 @@ def calibrate(vector: SteeringVector, model: LanguageModel, target_kl: float, **
         vector: what is added, at its own site.
         model: what it is added in.
         target_kl: KL(unsteered || steered) in nats a token, above 0; .05 to .3 leave text readable on SmolLM2.
-        options: as :func:`calibrate_all` has them: ``scope``, ``sign``, ``texts``, ``rounds``.
+        options: as :func:`calibrate_all` has them: ``scope``, ``sign``, ``texts``, ``rounds``, ``near``.
 
     Returns:
         A strength: ``Add(vector, dose=calibrate(vector, model, 0.1).dose)``.
@@ -70,10 +70,11 @@ def calibrate_all(
     sign: int = 1,
     texts: Sequence[str] = NEUTRAL_TEXTS,
     rounds: int = 3,
+    near: float | None = None,
 ) -> list[Calibrated]:
     """:func:`calibrate` of many vectors, together in the same batches.
 
-    A first round tries seven doses of each; later rounds try the dose that a line through the two nearest (in
+    A first round tries seven doses of each vector; later rounds try the dose that a line through the two nearest (in
     logarithms) points to.
 
     Args:
@@ -82,6 +83,7 @@ def calibrate_all(
         sign: -1 subtracts them; the doses that come back are then negative.
         texts: on which the divergence is the mean.
         rounds: passes over the texts after the first.
+        near: a dose to begin at, with its half and double in place of the seven.
     """
     target = number(target_kl, "target_kl", 0)
     if not target:
@@ -92,7 +94,8 @@ def calibrate_all(
     where = Scope.parse(scope)
     vectors = [one_of(vector, SteeringVector, "vector") for vector in vectors]
     tried: list[dict[float, float]] = [{} for _ in vectors]
-    asked = [list(_FIRST) for _ in vectors]
+    first = _FIRST if near is None else tuple(abs(near) * share for share in (0.5, 1.0, 2.0))
+    asked = [list(first) for _ in vectors]
     for round_ in range(rounds + 1):
         _measure(vectors, model, asked, tried, where, sign, texts)
         if round_ < rounds:

@@ -5,12 +5,12 @@ Concepts are YAML files; those that come with the workbench lie in ``concepts``.
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from steering.neutral import NEUTRAL_TEXTS
 from workbench.errors import SpecError, did_you_mean
 from workbench.spec_files import read_spec_file, validated
 
@@ -44,6 +44,13 @@ class Prompts(_Part):
     test: Texts
 
 
+class Elsewhere(_Part):
+    """The same concept asked in another way: prompts of another kind, other words."""
+
+    prompts: Texts
+    words: Sides
+
+
 class Concept(_Part):
     """What is steered.  ``pairs``: [up, down], alike but for the concept; ``neutral``: texts whose likelihood should
     stay."""
@@ -55,22 +62,22 @@ class Concept(_Part):
     prompts: Prompts
     words: Sides
     prompt: Fronts
-    neutral: Texts
-
-    @property
-    def all_words(self) -> list[str]:
-        """Words of the up side, then of the down side."""
-        return [f" {word}" for word in (*self.words.up, *self.words.down)]
+    neutral: Annotated[tuple[Text, ...], Field(min_length=2)] = NEUTRAL_TEXTS
+    transfer: Elsewhere | None = None
 
 
-@cache
+def known_concepts() -> dict[str, Path]:
+    """The concepts that come with the workbench, by name."""
+    return {path.stem: path for path in sorted(_FOLDER.glob("*.yaml"))}
+
+
 def read_concept(name: str) -> Concept:
     """A concept by its name or from its file; :class:`SpecError` for one that is neither, or lacks something.
 
     >>> len(read_concept("valence").pairs)
     24
     """
-    known = {path.stem: path for path in sorted(_FOLDER.glob("*.yaml"))}
+    known = known_concepts()
     path = known.get(name, Path(name).expanduser())
     if name not in known and path.suffix not in (".yaml", ".yml", ".json"):
         raise SpecError(f"concept: {name!r} is none of {', '.join(known)} and no YAML file{did_you_mean(name, known)}")

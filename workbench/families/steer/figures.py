@@ -1,4 +1,4 @@
-"""What a dose does and what it costs, at every layer, beside the controls."""
+"""What a dose does and what it costs, at every layer of the grid, beside controls; which layers tell pairs apart."""
 
 from __future__ import annotations
 
@@ -10,50 +10,58 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from workbench.families.steer.summary import DAMAGE, EFFECT
+from workbench.families.steer.measures import EFFECT, KL, NLL
 from workbench.figures.marks import LEVEL, Traces, curve, points
 from workbench.figures.panels import grid, zero_line
 from workbench.figures.record import Record, Tables
 from workbench.figures.style import BLACK, GREY, Look, finish, need
 
-_TITLES = {EFFECT: "change of log-odds (nats)", DAMAGE: "damage (nats a token)"}
+_TITLES = {EFFECT: "effect", NLL: "damage: NLL (nats a token)"}
 _CONTROLS = {
     "random": Look("random directions", GREY, "dot", "x"),
     "shuffled": Look("shuffled", "#b0b0b0", "dot", "square"),
 }
-_ASIDE = 0.008  # of a dose: the controls stand beside one another
 _PROMPTS = {"up": "dash", "down": "dot"}
 
 
 def figures(record: Record) -> dict[str, Callable[[], go.Figure]]:
-    """``doses``, once the run has its table of results."""
-    results = Tables(record).table("results")
-    chosen = Tables(record).json("chosen")
-    return {} if results is None else {"doses": partial(doses, results, chosen if isinstance(chosen, dict) else {})}
+    """``doses``, ``tradeoff`` and ``layers``, once the run has its tables."""
+    tables = Tables(record)
+    results, layers, chosen = tables.table("results"), tables.table("layers"), tables.json("chosen")
+    found: dict[str, Callable[[], go.Figure]] = {}
+    if results is not None and isinstance(chosen, dict):
+        found["doses"] = partial(doses, results, chosen)
+        found["tradeoff"] = partial(tradeoff, results, chosen)
+    if layers is not None:
+        found["layers"] = partial(separation, layers)
+    return found
+
+
+def _looks(table: pd.DataFrame) -> dict[int, Look]:
+    layers = sorted(set(table.loc[table["method"] == "vector", "layer"]))
+    shares = [0.9 * i / max(1, len(layers) - 1) for i in range(len(layers))]
+    shades = sample_colorscale("Viridis", shares, colortype="rgb")
+    return {layer: Look(f"layer {layer}", _hex(shade)) for layer, shade in zip(layers, shades, strict=True)}
 
 
 def doses(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
-    """Effect and, below, damage against the dose: a line a layer with its 95% band, random and shuffled directions with
-    the standard deviation over draws, the sentence in front as a level."""
+    """Effect and, below, damage against the dose: a line a layer with its 95% band; random and shuffled directions at
+    the chosen cell's damage, with the standard deviation over draws; the sentence in front as a level."""
     table = need(results, ["method", "layer", "dose", "measure", "spread", *LEVEL], "doses")
-    layers = sorted(set(table.loc[table["method"] == "vector", "layer"]))
-    shades = sample_colorscale(
-        "Viridis", [0.9 * i / max(1, len(layers) - 1) for i in range(len(layers))], colortype="rgb"
-    )
-    looks = {layer: Look(f"layer {layer}", _hex(shade)) for layer, shade in zip(layers, shades, strict=True)}
+    looks = _looks(table)
 
     def draw(measure: str, _: str) -> Traces:
         part = table[table["measure"] == measure]
         traces: Traces = []
-        for layer in layers:
+        for layer, look in looks.items():
             rows = part[(part["method"] == "vector") & (part["layer"] == layer)]
             origin = pd.DataFrame({"dose": [0.0], "estimate": [0.0], "low": [0.0], "high": [0.0]})
-            own = layer == chosen.get("layer")
-            traces += curve(pd.concat([rows, origin]), "dose", looks[layer], thin=not own, shade=own)
-        for (name, look), aside in zip(_CONTROLS.items(), (-_ASIDE, _ASIDE), strict=True):
+            own = layer == chosen["layer"]
+            traces += curve(pd.concat([rows, origin]), "dose", look, thin=not own, shade=own)
+        for name, look in _CONTROLS.items():
             rows = part[part["method"] == name]
             spread = rows.assign(low=rows["estimate"] - rows["spread"], high=rows["estimate"] + rows["spread"])
-            traces += points(spread, look, x=spread["dose"] + aside) if len(spread) else []
+            traces += points(spread, look, x=spread["dose"]) if len(spread) else []
         return traces
 
     figure = grid(_TITLES, {"": ""}, draw, x="dose", row_heights=[0.62, 0.38], vertical_spacing=0.07)
@@ -65,9 +73,57 @@ def doses(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
             figure.add_hline(
                 level["estimate"], line=style, row=row, col=1, annotation_text=text, annotation_position=place
             )
-    note = "The vector, the chosen layer with its 95% band over prompts. Grey: random and shuffled directions "
-    note += f"at layer {chosen.get('layer', '?')}, ± sd over draws."
+    note = (
+        f"Chosen: layer {chosen['layer']}, dose {chosen['dose']:+g} (with its 95% band over items). Grey: random and "
+    )
+    note += "shuffled directions at the dose of equal KL, ± sd over draws."
     return finish(zero_line(figure), "Steering by layer and dose", note, 900, 680)
+
+
+def tradeoff(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
+    """Effect against KL divergence on neutral text: at equal height, what is further right pays more for it."""
+    table = need(results, ["method", "layer", "dose", "side", "measure", *LEVEL], "tradeoff")
+    keys = ["method", "layer", "side", "dose"]
+    wide = table[table["measure"].isin([EFFECT, KL])].drop_duplicates([*keys, "measure"])
+    kl = wide[wide["measure"] == KL].set_index(keys)["estimate"].rename("kl")
+    rows = wide[wide["measure"] == EFFECT].set_index(keys).join(kl).reset_index()
+    figure = go.Figure()
+    for layer, look in _looks(table).items():
+        for side in ("up", "down"):
+            part = rows[(rows["method"] == "vector") & (rows["layer"] == layer) & (rows["side"] == side)]
+            origin = pd.DataFrame({"kl": [0.0], "estimate": [0.0], "low": [0.0], "high": [0.0]})
+            own = layer == chosen["layer"]
+            for trace in curve(pd.concat([part, origin]), "kl", look, thin=not own, shade=own):
+                trace.update(showlegend=bool(trace.showlegend) and side == "up")
+                figure.add_trace(trace)
+    for name, look in _CONTROLS.items():
+        part = rows[rows["method"] == name]
+        for trace in points(part, look, x=part["kl"]) if len(part) else []:
+            figure.add_trace(trace)
+    for trace in points(
+        p := rows[rows["method"] == "prompt"], Look("sentence in front", BLACK, "dash", "diamond"), x=p["kl"]
+    ):
+        figure.add_trace(trace)
+    figure.update_xaxes(title="KL on neutral text (nats a token)").update_yaxes(title="effect")
+    note = "Each line: growing doses at a layer. Controls, sentence and vector are to be compared at equal KL."
+    return finish(zero_line(figure), "What an effect costs", note, 900, 520)
+
+
+def separation(layers: pd.DataFrame) -> go.Figure:
+    """By layer, the share of held-out pairs that the vector tells apart, and how many standard deviations apart."""
+    table = need(layers, ["layer", "accuracy", "separation", "candidate"], "layers")
+    tried = table[table["candidate"]]
+    figure = go.Figure()
+    for column, look in (
+        ("separation", Look("separation (sd)", "#3b528b")),
+        ("accuracy", Look("accuracy", GREY, "dot")),
+    ):
+        figure.add_trace(go.Scatter(x=table["layer"], y=table[column], name=look.name, mode="lines",
+                                    line={"color": look.colour, "dash": look.dash}))  # fmt: skip
+    figure.add_trace(go.Scatter(x=tried["layer"], y=tried["separation"], name="tried in the grid", mode="markers",
+                                marker={"color": "#3b528b", "size": 9}))  # fmt: skip
+    figure.update_xaxes(title="layer").update_yaxes(title="held-out pairs")
+    return finish(figure, "Which layers tell pairs apart", "By vectors made of other pairs (four folds).", 800, 420)
 
 
 def _hex(colour: str) -> str:

@@ -1,97 +1,90 @@
-"""What steering does and what it costs: log-odds of two sets of words after prompts, surprise at neutral text.
+"""What conditions do and what they cost, as rows: effect, damage, and the replies with how coherent they are.
 
-The *effect* is the change of log p(up words) - log p(down words) in nats, behind a prompt's last token.  The *damage*
-is the change of the mean negative log-likelihood of neutral text, in nats a token.  Both are steered at the last prompt
-token and every later one, and all conditions of a call are rows of the same batches.
+*Effect*: what the instrument reads.  *Damage* on neutral text, a mean over its tokens: ``nll``, by how much its
+negative log-likelihood rises; ``kl``, the divergence from the unsteered model's predictions.  Of replies:
+``coherence``, the unsteered model's mean log-probability of a token, and ``repetition``, the share of their trigrams
+that stood before.
+All conditions of a call are rows of the same batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy.special import logsumexp
-from torch import Tensor
 
-from steering import Add
-from workbench.families.steer.concept import Concept
-from workbench.models.language_model import LanguageModel
-from workbench.sites import Site
+from steering import Condition, damage, generate_under
+from workbench.families.steer.instruments import Instrument
 
-_HEAD = 3  # words of a neutral text that stand before what is scored
-CHOOSE, TEST, NEUTRAL = "choose", "test", "neutral"
+if TYPE_CHECKING:
+    from workbench.models.language_model import LanguageModel, Prompt
+
+CHOOSE, TEST = "choose", "test"
+EFFECT, NLL, KL, COHERENCE, REPETITION = "effect", "nll", "kl", "coherence", "repetition"
+COLUMNS = ("method", "layer", "dose", "side", "draw", "measure", "set", "item", "value", "mass", "text")
 
 
-@dataclass(frozen=True)
-class Condition:
-    """One way to push the model: a direction [d] at a layer and dose, or a sentence in front of every text.
+def condition(
+    method: str, *added: Any, front: str = "", layer: int = -1, dose: float = 0.0, side: str = "", draw: int = 0
+) -> Condition:
+    """A condition with the columns of a steering run's rows."""
+    return Condition(method, added, front, {"layer": layer, "dose": dose, "side": side, "draw": draw})
 
-    ``side``: which of the two sentences (up, down); ``draw``: number of a random or shuffled direction.
+
+def effects(
+    model: LanguageModel, instrument: Instrument, conditions: Sequence[Condition], measure: str = EFFECT
+) -> pd.DataFrame:
+    """A row for each condition and item of an instrument."""
+    values, mass = instrument.read(model, conditions)
+    frames = [
+        pd.DataFrame({**each.row, "measure": measure, "set": list(instrument.sets), "item": range(values.shape[1]),
+                      "value": values[k], "mass": mass[k]})
+        for k, each in enumerate(conditions)
+    ]  # fmt: skip
+    return pd.concat(frames, ignore_index=True).reindex(columns=list(COLUMNS))
+
+
+def damages(model: LanguageModel, texts: Sequence[str], conditions: Sequence[Condition]) -> pd.DataFrame:
+    """Rows ``nll`` and ``kl`` of each condition and text; every other text is for choosing."""
+    found = damage(model, conditions, texts)
+    found["set"] = np.where(found["item"] % 2, TEST, CHOOSE)
+    keys = [*conditions[0].row, "set", "item"]
+    return found.melt(keys, [NLL, KL], "measure", "value").reindex(columns=list(COLUMNS))
+
+
+def replies(
+    model: LanguageModel,
+    prompts: Sequence[Prompt],
+    sets: Sequence[str],
+    conditions: Sequence[Condition],
+    max_new_tokens: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Rows ``coherence`` (with the text) and ``repetition`` of a reply to each prompt under each condition."""
+    seeds = [seed + k for k in range(len(prompts))]
+    drawn = generate_under(model, prompts, conditions, max_new_tokens=max_new_tokens, seeds=seeds)
+    texts = [[row[0] for row in own] for own in drawn]
+    scores = model.score(prompts, [[own[k].tokens for own in texts if own[k].tokens] for k in range(len(prompts))])
+    rows = []
+    for k in range(len(prompts)):
+        likely = iter(scores[k])
+        for each, own in zip(conditions, texts, strict=True):
+            said = own[k]
+            score = next(likely).logprob / len(said.tokens) if said.tokens else float("nan")
+            base = {**each.row, "set": sets[k], "item": k}
+            rows.append(base | {"measure": COHERENCE, "value": score, "text": said.text})
+            rows.append(base | {"measure": REPETITION, "value": repetition(said.text)})
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+
+
+def repetition(text: str) -> float:
+    """The share of a text's trigrams of words that stood in it before.
+
+    >>> repetition("so it is so it is so it is"), repetition("so it is")
+    (0.5714285714285714, 0.0)
     """
-
-    method: str
-    layer: int = -1
-    dose: float = 0.0
-    direction: Tensor | None = None
-    draw: int = 0
-    side: str = ""
-    front: str = ""
-
-
-def measure(model: LanguageModel, concept: Concept, conditions: Sequence[Condition]) -> pd.DataFrame:
-    """Both measures of each condition: a row for each of its prompts and neutral texts.
-
-    The conditions are all at one layer, or all without a direction.  Columns: ``method, layer, dose, side, draw``, the
-    ``set`` of the text and its number ``item``, ``value`` (log-odds; nats a token), ``mass`` (probability of all words
-    together; of neutral texts empty).
-    """
-    prompts = [(CHOOSE, text) for text in concept.prompts.choose] + [(TEST, text) for text in concept.prompts.test]
-    odds, mass = _log_odds(model, concept, [text for _, text in prompts], conditions)
-    surprise = _surprise(model, concept.neutral, conditions)
-    sets = [name for name, _ in prompts] + [NEUTRAL] * len(concept.neutral)
-    items = [*range(len(prompts)), *range(len(concept.neutral))]
-    nothing = np.full(len(concept.neutral), np.nan)
-    frames = []
-    for row, condition in enumerate(conditions):
-        named = {name: getattr(condition, name) for name in ("method", "layer", "dose", "side", "draw")}
-        values = np.concatenate([odds[row], surprise[row]])
-        masses = np.concatenate([mass[row], nothing])
-        frames.append(pd.DataFrame({**named, "set": sets, "item": items, "value": values, "mass": masses}))
-    return pd.concat(frames, ignore_index=True)
-
-
-def _log_odds(
-    model: LanguageModel, concept: Concept, prompts: Sequence[str], conditions: Sequence[Condition]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds and probability of the words, each [conditions, prompts]."""
-    words, n_up = concept.all_words, len(concept.words.up)
-    scores = _score(model, prompts, [words] * len(prompts), conditions)
-    logprobs = np.array([[each.logprob for each in row] for row in scores])  # [conditions * prompts, words]
-    odds = logsumexp(logprobs[:, :n_up], axis=1) - logsumexp(logprobs[:, n_up:], axis=1)
-    shape = (len(conditions), len(prompts))
-    return odds.reshape(shape), np.exp(logsumexp(logprobs, axis=1)).reshape(shape)
-
-
-def _surprise(model: LanguageModel, texts: Sequence[str], conditions: Sequence[Condition]) -> np.ndarray:
-    """Mean negative log-likelihood of a token of each text behind its first words, [conditions, texts]."""
-    heads = [" ".join(text.split(" ")[:_HEAD]) for text in texts]
-    rest = [[text[len(head) :]] for text, head in zip(texts, heads, strict=True)]
-    scores = _score(model, heads, rest, conditions)
-    return np.array([-row[0].logprob / len(row[0].tokens) for row in scores]).reshape(len(conditions), len(texts))
-
-
-def _score(
-    model: LanguageModel, texts: Sequence[str], continuations: list[list[str]], conditions: Sequence[Condition]
-) -> list[list]:
-    """Scores of every text under every condition, the texts of a condition side by side."""
-    n = len(texts)
-    rows = [f"{each.front} {text}".lstrip() for each in conditions for text in texts]
-    adds = []
-    if found := [each.direction for each in conditions if each.direction is not None]:
-        doses = torch.tensor([each.dose for each in conditions]).repeat_interleave(n)  # [rows]
-        directions = torch.stack(found).repeat_interleave(n, 0)  # [rows d]
-        adds = [Add(directions, dose=doses, site=Site(conditions[0].layer))]
-    return model.score(rows, continuations * len(conditions), adds)
+    words = text.lower().split()
+    trigrams = list(zip(words, words[1:], words[2:], strict=False))
+    return 1 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0

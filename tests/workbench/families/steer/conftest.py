@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 
 from workbench.families.steer.concept import Concept
+from workbench.families.steer.measures import COLUMNS
 
-PROMPTS, TEXTS = 6, 4
+ITEMS = {"choose": 6, "test": 8}
+TEXTS = 8
+GRID = (-0.6, -0.3, 0.3, 0.6)
 
 
 @pytest.fixture(scope="session")
@@ -23,29 +26,55 @@ def letters() -> Concept:
         "words": {"up": ["a", "b c"], "down": ["z"]},
         "prompt": {"up": "a b", "down": "z"},
         "neutral": ["k l m n o p", "q r s t u"],
+        "transfer": {"prompts": ["m n"], "words": {"up": ["b"], "down": ["w"]}},
     })  # fmt: skip
 
 
-def planted(effects: dict[tuple[str, float, int], float], damage: dict[tuple[str, float], float], seed: int = 0):
-    """Rows of one layer with the given mean changes: ``effects`` by method, dose, draw, ``damage`` by method, dose."""
-    rng = np.random.default_rng(seed)
-    base = {"choose": rng.normal(size=PROMPTS), "test": rng.normal(size=PROMPTS), "neutral": 3 + rng.normal(size=TEXTS)}
-    rows = []
+def planted(
+    effect: dict[float, float],
+    nll: dict[float, float] | None = None,
+    coherence: dict[float, float] | None = None,
+    random: tuple[float, ...] = (-0.4, 0.1, 0.4),
+    prompt: float = 1.0,
+    layer: int = 2,
+    panel: float = 0.1,
+) -> pd.DataFrame:
+    """Rows of a run on one layer with the given mean changes by dose; ``equal`` is the cell of dose .3, both ways."""
+    rng = np.random.default_rng(0)
+    base = {(measure, name): rng.normal(size=n)
+            for measure in ("effect", "transfer", "panel-other") for name, n in ITEMS.items()}  # fmt: skip
+    rows: list[dict] = []
 
-    def add(method: str, dose: float, draw: int, effect: float, cost: float, side: str = "", layer: int = 2) -> None:
-        for name, values in base.items():
-            change = cost if name == "neutral" else effect
+    def add(method: str, change: float, cost: float, side: str = "", dose: float = 0.0, draw: int = 0,
+            said: float = 0.0, at: int = layer, other: float = 0.0) -> None:  # fmt: skip
+        key = {"method": method, "layer": at, "dose": dose, "side": side, "draw": draw}
+        for (measure, name), values in base.items():
+            shift = other if measure == "panel-other" else change
             noise = 0.05 * rng.normal(size=len(values)) if method != "unsteered" else 0
-            for item, value in enumerate(values + change + noise):
-                rows.append({"method": method, "layer": layer, "dose": dose, "side": side, "draw": draw, "set": name,
-                             "item": item, "value": value, "mass": np.nan if name == "neutral" else 0.1})  # fmt: skip
+            for item, value in enumerate(values + shift + noise):
+                rows.append(key | {"measure": measure, "set": name, "item": item, "value": value, "mass": 0.1})
+        for item in range(TEXTS):
+            name = "test" if item % 2 else "choose"
+            for measure, value in (("nll", cost), ("kl", abs(cost))):
+                rows.append(key | {"measure": measure, "set": name, "item": item, "value": value})
+        for item, name in enumerate(("choose", "test")):
+            rows.append(key | {"measure": "coherence", "set": name, "item": item, "value": -2 + said, "text": "so"})
+            rows.append(key | {"measure": "repetition", "set": name, "item": item, "value": 0.0})
 
-    add("unsteered", 0.0, 0, 0.0, 0.0, layer=-1)
+    add("unsteered", 0.0, 0.0, at=-1)
     for side, sign in (("up", 1), ("down", -1)):
-        add("prompt", 0.0, 0, sign * 1.0, 0.0, side, layer=-1)
-    for (method, dose, draw), effect in effects.items():
-        add(method, dose, draw, effect, damage[method, dose])
-    return pd.DataFrame(rows)
+        add("prompt", sign * prompt, 0.2, side, at=-1)
+    costs, heard = nll or {}, coherence or {}
+    for dose, change in effect.items():
+        side = "up" if dose > 0 else "down"
+        add("vector", change, costs.get(dose, 0.1), side, dose, said=heard.get(dose, 0.0))
+        if abs(dose) == 0.3:
+            add("equal", change, 0.1, side, dose, other=panel)
+            add("matched", change, 0.2, side, dose)
+    for draw, change in enumerate(random):
+        add("random", change, 0.1, "up", 0.4, draw, other=0.1 * (-1) ** draw)
+        add("shuffled", change, 0.1, "up", 0.4, draw)
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
 
 
 @pytest.fixture(scope="session")

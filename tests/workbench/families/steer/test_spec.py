@@ -50,6 +50,6 @@ def test_no_test_prompt_and_no_word_of_the_measure_is_in_the_pairs():
 def test_a_layer_is_a_step_and_each_says_what_it_takes():
     steps = plan(STEER, PRESETS["smoke"])
     assert [step.name for step in steps] == [
-        "vectors", "baselines", "grid-1", "grid-4", "control-random", "control-shuffled",
+        "vectors", "baselines", "grid-1", "grid-2", "equal", "control-random", "control-shuffled", "elsewhere",
     ]  # fmt: skip
     assert all(step.tokens > 0 for step in steps)
