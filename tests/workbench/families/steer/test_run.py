@@ -14,6 +14,7 @@ from workbench.families.steer.instruments import Words
 from workbench.families.steer.measures import condition
 from workbench.families.steer.steps import _drawn, vector
 from workbench.models import load_model
+from workbench.models.tiny import tiny_model
 from workbench.runs import load_run
 
 
@@ -107,6 +108,21 @@ def test_a_vector_of_a_file_is_measured_at_its_own_layer(tmp_path, steer_run):
     assert set(record.load_table("cells")["layer"]) == {layer}
     before, again = (load_run(f).load_table("cells").set_index(["layer", "dose"]) for f in (steer_run, record.path))
     assert again["estimate"].to_numpy() == pytest.approx(before.loc[layer, "estimate"].to_numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", ["gpt2", "mistral"])
+def test_a_model_of_another_architecture_goes_through_the_same_command(shape, tmp_path):
+    model = tiny_model(shape)
+    model.backend.hf_model.save_pretrained(tmp_path / "model")
+    model.tokenizer.save_pretrained(tmp_path / "model")
+    (tmp_path / "mine.jsonl").write_text(PAIRS)
+    spec = SteerSpec(
+        model=str(tmp_path / "model"), pairs=str(tmp_path / "mine.jsonl"), doses=(-0.3, 0.3), candidates=2, random=2,
+        shuffled=1, replies=1, max_new_tokens=4, panel=(),
+    )  # fmt: skip
+    record = load_run(run(STEER, spec, tmp_path / "runs"))
+    kl = record.load_table("results").query("measure == 'kl' and method in ('equal', 'random')")["estimate"]
+    assert record.status.state == "finished" and (kl > 0).all()
 
 
 @pytest.mark.real
