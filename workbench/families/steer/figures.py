@@ -16,10 +16,10 @@ from workbench.figures.panels import grid, zero_line
 from workbench.figures.record import Record, Tables
 from workbench.figures.style import BLACK, GREY, Look, finish, need
 
-_TITLES = {EFFECT: "effect", NLL: "damage: NLL (nats a token)"}
+_DAMAGE = "damage: NLL (nats a token)"
 _CONTROLS = {
-    "random": Look("random directions", GREY, "dot", "x"),
     "shuffled": Look("shuffled", "#b0b0b0", "dot", "square"),
+    "random": Look("random directions", GREY, "dot", "x"),
 }
 _PROMPTS = {"up": "dash", "down": "dot"}
 
@@ -58,14 +58,11 @@ def doses(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
             origin = pd.DataFrame({"dose": [0.0], "estimate": [0.0], "low": [0.0], "high": [0.0]})
             own = layer == chosen["layer"]
             traces += curve(pd.concat([rows, origin]), "dose", look, thin=not own, shade=own)
-        for name, look in _CONTROLS.items():
-            rows = part[part["method"] == name]
-            spread = rows.assign(low=rows["estimate"] - rows["spread"], high=rows["estimate"] + rows["spread"])
-            traces += points(spread, look, x=spread["dose"]) if len(spread) else []
-        return traces
+        return traces + _controls(part, "dose")
 
-    figure = grid(_TITLES, {"": ""}, draw, x="dose", row_heights=[0.62, 0.38], vertical_spacing=0.07)
-    for row, measure in enumerate(_TITLES, 1):
+    titles = {EFFECT: _effect(chosen), NLL: _DAMAGE}
+    figure = grid(titles, {"": ""}, draw, x="dose", row_heights=[0.62, 0.38], vertical_spacing=0.07)
+    for row, measure in enumerate(titles, 1):
         for _, level in table[(table["method"] == "prompt") & (table["measure"] == measure)].iterrows():
             style = {"color": BLACK, "width": 1.2, "dash": _PROMPTS[level["side"]]}
             text = f"sentence in front, {level['side']}" if row == 1 else ""
@@ -82,9 +79,9 @@ def doses(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
 
 def tradeoff(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
     """Effect against KL divergence on neutral text: at equal height, what is further right pays more for it."""
-    table = need(results, ["method", "layer", "dose", "side", "measure", *LEVEL], "tradeoff")
+    table = need(results, ["method", "layer", "dose", "side", "measure", "spread", *LEVEL], "tradeoff")
     keys = ["method", "layer", "side", "dose"]
-    wide = table[table["measure"].isin([EFFECT, KL])].drop_duplicates([*keys, "measure"])
+    wide = table[table["measure"].isin([EFFECT, KL])].assign(dose=table["dose"].round(9))  # a key
     kl = wide[wide["measure"] == KL].set_index(keys)["estimate"].rename("kl")
     rows = wide[wide["measure"] == EFFECT].set_index(keys).join(kl).reset_index()
     figure = go.Figure()
@@ -94,19 +91,31 @@ def tradeoff(results: pd.DataFrame, chosen: dict[str, Any]) -> go.Figure:
             origin = pd.DataFrame({"kl": [0.0], "estimate": [0.0], "low": [0.0], "high": [0.0]})
             own = layer == chosen["layer"]
             for trace in curve(pd.concat([part, origin]), "kl", look, thin=not own, shade=own):
-                trace.update(showlegend=bool(trace.showlegend) and side == "up")
+                trace.update(showlegend=trace.showlegend is not False and side == "up")
                 figure.add_trace(trace)
-    for name, look in _CONTROLS.items():
-        part = rows[rows["method"] == name]
-        for trace in points(part, look, x=part["kl"]) if len(part) else []:
-            figure.add_trace(trace)
+    for trace in _controls(rows, "kl"):
+        figure.add_trace(trace)
     for trace in points(
         p := rows[rows["method"] == "prompt"], Look("sentence in front", BLACK, "dash", "diamond"), x=p["kl"]
     ):
         figure.add_trace(trace)
-    figure.update_xaxes(title="KL on neutral text (nats a token)").update_yaxes(title="effect")
+    figure.update_xaxes(title="KL on neutral text (nats a token)").update_yaxes(title=_effect(chosen))
     note = "Each line: growing doses at a layer. Controls, sentence and vector are to be compared at equal KL."
     return finish(zero_line(figure), "What an effect costs", note, 900, 520)
+
+
+def _controls(rows: pd.DataFrame, x: str) -> Traces:
+    """The controls, with the standard deviation over draws."""
+    traces: Traces = []
+    for name, look in _CONTROLS.items():
+        part = rows[rows["method"] == name]
+        spread = part.assign(low=part["estimate"] - part["spread"], high=part["estimate"] + part["spread"])
+        traces += points(spread, look, x=spread[x]) if len(spread) else []
+    return traces
+
+
+def _effect(chosen: dict[str, Any]) -> str:
+    return f"effect: {chosen['unit']}" if "unit" in chosen else "effect"
 
 
 def separation(layers: pd.DataFrame) -> go.Figure:

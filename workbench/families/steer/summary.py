@@ -117,7 +117,7 @@ def results_table(rows: pd.DataFrame) -> pd.DataFrame:
     for (method, layer, side, _, measure), part in found.groupby(
         ["method", "layer", "side", "at", "measure"], sort=False, dropna=False
     ):
-        key = {"method": method, "layer": layer, "side": side, "dose": float(part["dose"].mean()), "measure": measure}
+        key = {"method": method, "layer": layer, "side": side, "dose": float(part["dose"].drop_duplicates().mean()), "measure": measure}
         table.append(key | _row(part, -1 if side == "down" else 1))
     return pd.DataFrame(table)
 
@@ -156,6 +156,7 @@ def all_rows(run: Context[SteerSpec]) -> pd.DataFrame:
 
 def finish(run: Context[SteerSpec]) -> None:
     """The tables ``results``, ``cells``, ``ship``, ``unsteered`` and ``layers``, the chosen cell, and its vector."""
+    from workbench.families.steer.material import material
     from workbench.families.steer.steps import VECTORS, vector
 
     rows = all_rows(run)
@@ -169,7 +170,8 @@ def finish(run: Context[SteerSpec]) -> None:
     run.folder.save_table("unsteered", base.groupby(["measure", "set"], as_index=False)[["value", "mass"]].mean())
     own = ranges[(ranges["layer"] == cell.layer) & (ranges["side"] == "up")]
     low, high = (float(own[name].iloc[0]) for name in ("low", "high")) if len(own) else (None, None)
-    run.folder.write_json("chosen", {**cell._asdict(), "low": low, "high": high})
+    unit = material(run.spec).instrument.unit
+    run.folder.write_json("chosen", {**cell._asdict(), "low": low, "high": high, "unit": unit})
     saved = vector(run, cell.layer)
     saved.metadata.update({"dose": cell.dose, "ship_range": [low, high], "kl": cell.kl})
     saved.save(run.folder.path / "artifacts" / "vector.safetensors")
