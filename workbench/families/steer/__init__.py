@@ -1,6 +1,8 @@
-"""Steering with a vector of one concept: what it does by layer and dose, what it costs, and beside what controls.
+"""Steering with a vector made of pairs: where and how strongly, what it does, what it costs, beside what controls.
 
-``concept`` is what is steered (pairs, prompts, words), ``measures`` its two measures, ``steps`` the run.
+``concept`` and ``pairs`` are what is steered, ``material`` what a run makes of them, ``instruments`` how the effect is
+read, ``measures`` effect, damage and replies of conditions, ``layers`` which layers are tried, ``steps`` the run,
+``summary`` its tables and how a cell is chosen.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ STEER = Family(
     "and at what cost?",
     spec=SteerSpec,
     presets=PRESETS,
-    keeps=Keeps(tensors=("vectors",)),
+    keeps=Keeps(tensors=("vector",)),
     **functions_in(__name__, "steps claims figures report views", finish="summary:finish"),
 )
 FAMILIES = (STEER,)

@@ -154,10 +154,8 @@ def _grid(number: int, run: Context[SteerSpec]) -> pd.DataFrame:
     own, found = vector(run, int(layers[number])), material(run.spec)
     doses: Sequence[float] = run.spec.doses
     if run.spec.target_kl:
-        doses = [
-            calibrate_all([own], run.model, run.spec.target_kl, sign=sign, texts=found.neutral)[0].dose
-            for sign in (-1, 1)
-        ]
+        doses = [x.dose for x in calibrate_all([own, own], run.model, run.spec.target_kl, sign=(-1, 1),
+                                               texts=found.neutral)]  # fmt: skip
     conditions = [
         condition("vector", Add(own, dose=dose), layer=own.site.layer, dose=dose, side="up" if dose > 0 else "down")
         for dose in doses
@@ -175,7 +173,12 @@ def chosen(run: Context[SteerSpec]) -> Cell:
 
 
 def _at_kl(
-    run: Context[SteerSpec], found: Material, vectors: Sequence[SteeringVector], kl: float, near: float, sign: int = 1
+    run: Context[SteerSpec],
+    found: Material,
+    vectors: Sequence[SteeringVector],
+    kl: float | Sequence[float],
+    near: float,
+    sign: int | Sequence[int] = 1,
 ) -> list[float]:
     """The doses at which vectors diverge as much on the texts for choosing, by a search that begins ``near`` a dose."""
     texts = found.neutral[::2]
@@ -185,16 +188,18 @@ def _at_kl(
 def _equal(run: Context[SteerSpec]) -> pd.DataFrame:
     """The vector both ways at the chosen cell's divergence (``equal``), and at that of each sentence (``matched``)."""
     found, cell = material(run.spec), chosen(run)
-    own, layer = vector(run, cell.layer), cell.layer
-    down = _at_kl(run, found, [own], cell.kl, cell.dose, -1)[0]
-    ways = [condition("equal", Add(own, dose=dose), layer=layer, dose=dose, side=side)
-            for side, dose in (("up", cell.dose), ("down", down))]  # fmt: skip
-    baselines = run.gather("baselines")
-    for side in found.fronts:
-        kl = kl_of(baselines, "prompt", side)
-        dose = _at_kl(run, found, [own], kl, cell.dose, _SIGNS[side])[0]
-        ways.append(condition("matched", Add(own, dose=dose), layer=layer, dose=dose, side=side))
-    return _measured(run, found, ways)
+    own, baselines = vector(run, cell.layer), run.gather("baselines")
+    asked = [("equal", "down", cell.kl)]
+    asked += [("matched", side, kl_of(baselines, "prompt", side)) for side in found.fronts]
+    signs = [_SIGNS[side] for _, side, _ in asked]
+    doses = _at_kl(run, found, [own] * len(asked), [kl for *_, kl in asked], cell.dose, signs)
+    pushed = [
+        ("equal", "up", cell.dose),
+        *((name, side, dose) for (name, side, _), dose in zip(asked, doses, strict=True)),
+    ]
+    return _measured(run, found, [
+        condition(name, Add(own, dose=dose), layer=cell.layer, dose=dose, side=side) for name, side, dose in pushed
+    ])  # fmt: skip
 
 
 def _control(name: str, n: int, run: Context[SteerSpec]) -> pd.DataFrame:
@@ -217,10 +222,10 @@ def _drawn(name: str, own: SteeringVector, seed: int) -> SteeringVector:
 def _mean_difference(run: Context[SteerSpec]) -> pd.DataFrame:
     found, cell = material(run.spec), chosen(run)
     plain = vector(run, cell.layer, "mean_difference")
+    doses = _at_kl(run, found, [plain, plain], cell.kl, cell.dose, list(_SIGNS.values()))
     ways = [
         condition("mean_difference", Add(plain, dose=dose), layer=cell.layer, dose=dose, side=side)
-        for side, sign in _SIGNS.items()
-        for dose in _at_kl(run, found, [plain], cell.kl, cell.dose, sign)
+        for side, dose in zip(_SIGNS, doses, strict=True)
     ]
     return _measured(run, found, ways, with_replies=False)
 

@@ -117,7 +117,13 @@ def results_table(rows: pd.DataFrame) -> pd.DataFrame:
     for (method, layer, side, _, measure), part in found.groupby(
         ["method", "layer", "side", "at", "measure"], sort=False, dropna=False
     ):
-        key = {"method": method, "layer": layer, "side": side, "dose": float(part["dose"].drop_duplicates().mean()), "measure": measure}
+        key = {
+            "method": method,
+            "layer": layer,
+            "side": side,
+            "dose": float(part["dose"].drop_duplicates().mean()),
+            "measure": measure,
+        }
         table.append(key | _row(part, -1 if side == "down" else 1))
     return pd.DataFrame(table)
 
