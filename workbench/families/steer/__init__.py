@@ -15,9 +15,9 @@ __all__ = ["FAMILIES", "PRESETS", "STEER", "SteerSpec"]
 
 STEER = Family(
     name="steer",
-    title="Steering: one concept by layer and dose",
-    question="Does a vector made of pairs of texts push a model's words, further than a prompt or random directions, "
-    "and at what cost?",
+    title="Steering: from pairs to a measured vector",
+    question="At which layer and dose does a vector made of pairs push a model, what does it break, and is it better "
+    "than a prompt or random directions of equal damage?",
     spec=SteerSpec,
     presets=PRESETS,
     keeps=Keeps(tensors=("vector",)),
