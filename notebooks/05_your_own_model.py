@@ -105,24 +105,15 @@ next_token_bars(tables, {name: len(table) - 1 for name, table in tables.items()}
 # of (good, great, nice) and (bad, poor, boring) move? Intervals resample prompts.
 
 # %%
-from scipy.special import logsumexp
-
+from steering import Condition, word_odds
 from workbench.statistics import cluster_bootstrap
 
 prompts = list(concept.prompts.test[: 4 if SMALL else None])
-n_up = len(concept.words.up)
-
-
-def log_odds(adds):
-    """Log-odds of the pleasant words over the unpleasant ones, for every prompt."""
-    scores = model.score(prompts, [concept.all_words] * len(prompts), adds)
-    logprobs = np.array([[each.logprob for each in row] for row in scores])
-    return logsumexp(logprobs[:, :n_up], axis=1) - logsumexp(logprobs[:, n_up:], axis=1)
-
-
-base = log_odds([])
-for name, adds in conditions.items():
-    print(f"{name:10} {cluster_bootstrap(log_odds(adds) - base, np.arange(len(prompts)))} nats")
+up, down = ([f" {word}" for word in words] for words in (concept.words.up, concept.words.down))
+ways = [Condition(name, tuple(adds)) for name, adds in conditions.items()]
+odds = word_odds(model, prompts, up, down, ways).log_odds  # [conditions, prompts]
+for way, own in zip(ways, odds, strict=True):
+    print(f"{way.method:10} {cluster_bootstrap(own - odds[0], np.arange(len(prompts)))} nats")
 
 # %% [markdown]
 # One shuffled vector is no control yet: `workbench run steer` has every layer and dose, twenty random directions, a
