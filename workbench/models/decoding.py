@@ -21,7 +21,7 @@ from workbench.errors import ModelError, warn
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache
 from workbench.models.interventions import Intervention
-from workbench.models.memory import fits, slot_budget
+from workbench.models.memory import batch_budget, fits, logits_bytes, slot_bytes
 from workbench.models.rows import own_cache, run_row
 from workbench.models.sampling import penalised, sample
 from workbench.models.sharing import ROW_BY_ROW, SHARED, DecodingPath, path_of
@@ -33,7 +33,9 @@ from workbench.models.trees import (
     fan_out,
     halved,
     in_chunks,
+    in_pieces,
     last_tokens,
+    merged,
     plant,
     run_shared,
     run_stretches,
@@ -91,17 +93,25 @@ class Decoder:
 
     def fill(self, prompts: list[list[int]], leaves: list[list[Leaf]], cache: PromptCache | None = None) -> None:
         """Fill ``leaves[row]`` of each prompt, in the caller's cache or in batches that fit into memory."""
+        if self.sampling is None:
+            leaves = [merged(own) for own in leaves]
         with torch.inference_mode():  # results are plain numbers, and it spares autograd's bookkeeping
             if cache is not None:
                 self._fill_cached(prompts, leaves, cache)
                 return
             trees = [tree for tree in plant(prompts, leaves, self.interventions) if tree.leaves]
-            longest = max((self._new_tokens(leaf) for row in leaves for leaf in row), default=0)
-            for chunk in in_chunks(trees, slot_budget(self.backend), longest):
+            longest = max((self._new_slots(leaf) for row in leaves for leaf in row), default=0)
+            budget = batch_budget(self.backend)
+            for chunk in in_chunks(in_pieces(trees, budget, longest), budget, longest):
                 self.run(chunk)
 
     def _new_tokens(self, leaf: Leaf) -> int:
         return len(leaf.tokens) if self.sampling is None else self.sampling.max_new_tokens
+
+    def _new_slots(self, leaf: Leaf) -> int:
+        """Room for a leaf, in token slots; all logits of a continuation are held, too."""
+        each = 1 if self.sampling else 1 + logits_bytes(self.backend) // slot_bytes(self.backend)
+        return each * self._new_tokens(leaf)
 
     def _fill_cached(self, prompts: list[list[int]], leaves: list[list[Leaf]], cache: PromptCache) -> None:
         if any(early(prompt, self.interventions) for prompt in prompts):
@@ -165,7 +175,7 @@ class Decoder:
             for leaf in tree.leaves:
                 if self.sampling is None:
                     logits = self._row(tree.prompt + leaf.tokens[:-1], leaf.row, len(tree.prompt))
-                    _set_scores(leaf, self._logprobs(logits[len(tree.prompt) - 1 :]))
+                    self._set_scores(leaf, logits[len(tree.prompt) - 1 :])
                 else:
                     self._sample_row(tree.prompt, leaf, copy.deepcopy(cache), self.sampling)
 
@@ -213,22 +223,17 @@ class Decoder:
         """One pass over all continuations of all trees."""
         logits = run_stretches(self.backend, trees, whole_leaves(trees), cache, self.interventions)
         assert logits is not None
-        for row, tree in zip(self._logprobs(logits), trees, strict=True):
+        for row, tree in zip(logits, trees, strict=True):
             lengths = [len(leaf.tokens) for leaf in tree.leaves]
-            for leaf, logprobs in zip(tree.leaves, row[: sum(lengths)].split(lengths), strict=True):
-                _set_scores(leaf, logprobs)
+            for leaf, own in zip(tree.leaves, row[: sum(lengths)].split(lengths), strict=True):
+                self._set_scores(leaf, own)
 
-    def _logprobs(self, logits: Tensor) -> Tensor:
-        """Log-probabilities of [..., vocab]."""
-        if self.shape is not None:
-            logits = self.shape(logits.flatten(end_dim=-2)).view_as(logits)
-        return logits.float().log_softmax(-1)
-
-
-def _set_scores(leaf: Leaf, logprobs: Tensor) -> None:
-    """Read the scores of a leaf's tokens off [pos, vocab]."""
-    leaf.token_logprobs = logprobs[range(len(leaf.tokens)), leaf.tokens].tolist()
-    _require_finite([leaf], [sum(leaf.token_logprobs)], "a continuation")
+    def _set_scores(self, leaf: Leaf, logits: Tensor) -> None:
+        """Read the scores of a leaf, and of those within it, off its logits [pos, vocab]."""
+        logprobs = (logits if self.shape is None else self.shape(logits)).float().log_softmax(-1)
+        for each in (leaf, *leaf.within):
+            each.token_logprobs = logprobs[range(len(each.tokens)), each.tokens].tolist()
+            _require_finite([each], [sum(each.token_logprobs)], "a continuation")
 
 
 def _filled(counts: list[int], logits: Tensor) -> Tensor:

@@ -56,11 +56,32 @@ def fits(run: Callable[[], object]) -> bool:
 
 def slot_budget(backend: Backend) -> int:
     """Token slots of key-value cache that may be held at once: 2 GB on a CPU, 40% of what is free on a GPU."""
-    model, device = backend.hf_model, backend.device
-    width = sum(_key_width(layer) for layer in model.config.get_text_config().per_layer_config)
-    slot = 2 * width * torch.finfo(model.dtype).bits // 8
+    device = backend.device
     room = 0.4 * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2e9
-    return max(1, int(room / slot))
+    return max(1, int(room / slot_bytes(backend)))
+
+
+def batch_budget(backend: Backend) -> int:
+    """Token slots of one batch out of many: what may be held, but on a CPU, which a hundred rows keep busy, no more than
+    a quarter of the weights' size (at least 256 MB)."""
+    held = slot_budget(backend)
+    if backend.device.type == "cuda":
+        return held
+    weights = sum(weight.nbytes for weight in backend.hf_model.parameters())
+    return max(1, min(held, int(max(256e6, weights / 4) / slot_bytes(backend))))
+
+
+def slot_bytes(backend: Backend) -> int:
+    """Keys and values of one token."""
+    model = backend.hf_model
+    width = sum(_key_width(layer) for layer in model.config.get_text_config().per_layer_config)
+    return 2 * width * torch.finfo(model.dtype).bits // 8
+
+
+def logits_bytes(backend: Backend) -> int:
+    """Logits of one token."""
+    model = backend.hf_model
+    return int(model.config.get_text_config().vocab_size) * torch.finfo(model.dtype).bits // 8
 
 
 def _key_width(layer: Any) -> int:

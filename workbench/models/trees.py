@@ -28,13 +28,17 @@ MOST_LEAVES = 16
 
 @dataclass
 class Leaf:
-    """One completion or continuation: the caller's ``row``, the ``seed`` it is drawn with, its tokens so far."""
+    """One completion or continuation: the caller's ``row``, the ``seed`` it is drawn with, its tokens so far.
+
+    ``within``: continuations that need no pass of their own (see :func:`merged`).
+    """
 
     row: int
     seed: int = 0
     tokens: list[int] = field(default_factory=list)
     token_logprobs: list[float] = field(default_factory=list)
     finish: str = ""
+    within: list[Leaf] = field(default_factory=list)
 
     def start(self) -> None:
         """Forget what was drawn."""
@@ -68,6 +72,25 @@ def seeded_leaves(counts: Sequence[int], seeds: int | Sequence[int]) -> list[lis
         [Leaf(row, derive_seed(int(seed), index)) for index in range(n)]
         for row, (n, seed) in enumerate(zip(counts, base, strict=True))
     ]
+
+
+def merged(continuations: Sequence[Leaf]) -> list[Leaf]:
+    """Those of one row's continuations that have to be run; each holds ``within`` it the others that begin as it does,
+    whose scores are read off the same pass.  So any number of single tokens cost one token.
+
+    >>> ab, abc, x = (Leaf(0, tokens=tokens) for tokens in ([1, 2], [1, 3, 4], [5]))
+    >>> [(leaf.tokens, [other.tokens for other in leaf.within]) for leaf in merged([ab, abc, x])]
+    [([1, 3, 4], [[1, 2], [5]])]
+    """
+    run: list[Leaf] = []
+    # In descending order, what is a beginning of others comes right behind them.
+    for leaf in sorted(continuations, key=lambda leaf: leaf.tokens[:-1], reverse=True):
+        fed = leaf.tokens[:-1]
+        if run and run[-1].tokens[: len(fed)] == fed:
+            run[-1].within.append(leaf)
+        else:
+            run.append(leaf)
+    return run
 
 
 def plant(prompts: list[list[int]], leaves: list[list[Leaf]], interventions: Sequence[Intervention]) -> list[Tree]:
@@ -111,6 +134,17 @@ def halved(trees: list[Tree], backend: Backend) -> list[list[Tree]]:
             f" {type(backend.hf_model).__name__} on {backend.device}: shorten the prompt or ask for fewer new tokens"
         )
     return [[Tree(tree.prompt, tree.row, leaves)] for leaves in (tree.leaves[:half], tree.leaves[half:])]
+
+
+def in_pieces(trees: Sequence[Tree], budget: int, new_tokens: int) -> list[Tree]:
+    """The trees, those with more leaves than fit into ``budget`` token slots as several on the same prompt."""
+    pieces = []
+    for tree in trees:
+        most = max(1, budget // (len(tree.prompt) + MOST_LEAVES * new_tokens)) * MOST_LEAVES
+        starts = range(0, len(tree.leaves), most)
+        parts = [Tree(tree.prompt, tree.row, tree.leaves[start : start + most]) for start in starts]
+        pieces += [tree] if len(parts) == 1 else parts
+    return pieces
 
 
 def in_chunks(trees: Sequence[Tree], budget: int, new_tokens: int) -> Iterator[list[Tree]]:

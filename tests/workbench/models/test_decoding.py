@@ -146,6 +146,31 @@ def test_scores_over_the_whole_vocabulary_sum_to_one(model: LanguageModel) -> No
     assert float(torch.tensor([s.logprob for s in scores]).exp().sum()) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_continuations_that_begin_alike_run_once_and_score_as_alone(
+    model: LanguageModel, add: Any, vectors: torch.Tensor, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    prompts = ["a b c", "a b c", "q r"]
+    parts = [[[5], [6], [7, 8], [7, 9, 5]], [[5], [6]], [[7, 9], [8], [7, 9]]]
+    steer = [add(Site(1), vectors, Scope())]
+    alone = [[model.score(prompts, [[part] if r == row else [] for r in range(3)], steer)[row][0] for part in own]
+             for row, own in enumerate(parts)]  # fmt: skip
+    forward, seen = type(model.backend).forward, []
+
+    def count(self: Any, tokens: torch.Tensor, **options: Any) -> Any:
+        seen.append((tokens.shape, options["logits"]))
+        return forward(self, tokens, **options)
+
+    monkeypatch.setattr(type(model.backend), "forward", count)
+    found = model.score(prompts, parts, steer, model.prompt_cache() if cached else None)
+    assert [[score.tokens for score in row] for row in found] == parts
+    for own, expected in zip(found, alone, strict=True):
+        for one, other in zip(own, expected, strict=True):
+            assert one.token_logprobs == pytest.approx(other.token_logprobs, abs=1e-5)
+    # Row 0 runs 3 tokens for its 4 continuations and row 1 one, side by side; row 2 runs 2 for 3.
+    assert [shape for shape, logits in seen if logits] == [torch.Size([3, 3] if cached else [2, 4])]
+
+
 # ---- interventions
 
 

@@ -5,7 +5,7 @@ import torch
 
 from tests.workbench.models.architectures import tiny_architecture
 from workbench.models.hf import HuggingFaceBackend
-from workbench.models.memory import fits, is_out_of_memory, slot_budget
+from workbench.models.memory import batch_budget, fits, is_out_of_memory, slot_budget
 from workbench.models.tiny import tiny_hf_model
 
 
@@ -47,3 +47,14 @@ def test_what_does_not_fit_is_told_from_what_is_wrong() -> None:
     assert fits(lambda: None) and not fits(run_out)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         fits(fail)
+
+
+def test_a_batch_on_a_cpu_is_held_to_a_quarter_of_the_weights() -> None:
+    backend = HuggingFaceBackend(tiny_hf_model("qwen2"))
+    assert batch_budget(backend) == 256e6 // 512  # so few weights that the least applies
+    weights = sum(weight.nbytes for weight in backend.hf_model.parameters())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "nbytes", property(lambda one: one.numel() * 4 * 4_000_000_000 // weights))
+        assert batch_budget(backend) == pytest.approx(1e9 / 512, rel=0.01)
+        patch.setattr(torch.Tensor, "nbytes", property(lambda one: one.numel() * 4 * 40_000_000_000 // weights))
+        assert batch_budget(backend) == slot_budget(backend)

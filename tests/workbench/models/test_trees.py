@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.models.trees import ENOUGH, Leaf, Tree, in_chunks, seeded_leaves
+from workbench.models.trees import ENOUGH, MOST_LEAVES, Leaf, Tree, in_chunks, in_pieces, merged, seeded_leaves
 
 
 @settings(max_examples=40)
@@ -34,3 +34,27 @@ def test_short_prompts_fill_a_batch_with_long_ones() -> None:
 def test_seeds_of_completions_never_repeat() -> None:
     seeds = [[leaf.seed for leaf in leaves] for leaves in seeded_leaves([20] * 50, 0)]
     assert {len(row) for row in seeds} == {20} and len({seed for row in seeds for seed in row}) == 1000
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), max_size=12))
+def test_of_continuations_only_those_that_begin_otherwise_are_run(tokens: list[list[int]]) -> None:
+    leaves = [Leaf(0, tokens=own) for own in tokens]
+    run = merged(leaves)
+    assert sorted(id(x) for leaf in run for x in (leaf, *leaf.within)) == sorted(map(id, leaves))
+    for leaf in run:
+        assert not any(other.within for other in leaf.within)
+        assert all(other.tokens[:-1] == leaf.tokens[: len(other.tokens) - 1] for other in leaf.within)
+    fed = [leaf.tokens[:-1] for leaf in run]
+    assert not any(a == b[: len(a)] for i, a in enumerate(fed) for j, b in enumerate(fed) if i != j)
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 90), st.integers(1, 400))
+def test_a_prompt_with_many_leaves_becomes_several_that_fit(n: int, budget: int) -> None:
+    tree = Tree([1] * 5, 0, [Leaf(0) for _ in range(n)])
+    parts = in_pieces([tree], budget, new_tokens=4)
+    assert [id(leaf) for part in parts for leaf in part.leaves] == [id(leaf) for leaf in tree.leaves]
+    for part in parts:
+        rows = -(-len(part.leaves) // MOST_LEAVES)
+        assert rows == 1 or rows * (5 + 4 * MOST_LEAVES) <= budget
