@@ -62,8 +62,8 @@ def slot_budget(backend: Backend) -> int:
 
 
 def batch_budget(backend: Backend) -> int:
-    """Token slots of one batch out of many: what may be held, but on a CPU, which a hundred rows keep busy, no more than
-    a quarter of the weights' size (at least 256 MB)."""
+    """Token slots of one batch out of many: what may be held, but on a CPU, which a hundred rows keep busy, no more
+    than a quarter of the weights' size (at least 256 MB)."""
     held = slot_budget(backend)
     if backend.device.type == "cuda":
         return held
