@@ -22,7 +22,7 @@ from workbench.models.interventions import Intervention, Placed, Where, Wrapped
 from workbench.sites import Site
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
     from workbench.models.interventions import Scope
@@ -41,6 +41,11 @@ class OnRows(Wrapped):
 
     start: int
     stop: int
+
+    def acts_on(self, rows: Int[Tensor, " *rows"]) -> Bool[Tensor, " *rows"]:
+        """Which of the caller's rows it may change: its own, and of these those that the inner one does."""
+        inside, own = (rows >= self.start) & (rows < self.stop), getattr(self.inner, "acts_on", None)
+        return inside if own is None else inside & own(torch.where(inside, rows - self.start, 0))
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
         inside = (where.rows >= self.start) & (where.rows < self.stop)

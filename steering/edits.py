@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from steering.vectors import SteeringVector, real_tensor
@@ -100,6 +100,14 @@ class Edit(AtSite):
         out = activation.clone()
         out[touched] = self._change(activation[touched].to(wide), *_of(parts, where.rows[touched])).to(out.dtype)
         return out
+
+    def acts_on(self, rows: Int[Tensor, " *rows"]) -> Bool[Tensor, " *rows"]:
+        """Which of the caller's rows it may change: those with a multiplier other than 0."""
+        acts = self._parts[0] != 0  # type: ignore[attr-defined]
+        if not _by_row(acts):
+            return torch.full_like(rows, bool(acts), dtype=torch.bool)
+        beyond = rows >= len(acts)  # which is refused where it is steered
+        return beyond | acts.to(rows.device)[rows.masked_fill(beyond, 0), 0]
 
     def _parts_on(self, activation: Tensor, dtype: torch.dtype, where: Where) -> list[Any]:
         """The parts on the activation's device; an activation of another width and rows without values are refused."""

@@ -42,13 +42,14 @@ def test_completions_of_each_block_are_those_of_its_set_alone():
         assert [x.text for x in alone[0]] == [x.text for x in together[row]]
 
 
-def test_additions_at_a_site_become_one_and_unsteered_rows_stay_bit_for_bit():
+def test_additions_at_a_site_become_one_and_unsteered_rows_stay():
     sets = [[], *([Add(ONE, dose=dose, site=layer)] for layer in (1, 2) for dose in (0.1, 0.2, 0.4))]
     merged = side_by_side(sets, MODEL)
     assert [type(each) for each in merged] == [Add, Add]
     plain = MODEL.forward(["a b"] * len(sets), logits=True).logits
     steered = MODEL.forward(["a b"] * len(sets), interventions=merged, logits=True).logits
-    assert torch.equal(plain[0], steered[0]) and not torch.equal(plain[1], steered[1])
+    torch.testing.assert_close(steered[0], plain[0], atol=1e-5, rtol=1e-5)
+    assert (steered[1:] - plain[1:]).abs().flatten(1).amax(1).min() > 1e-2
 
 
 def test_a_block_has_its_own_row_numbers():

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from workbench.arguments import flag, shown
 from workbench.errors import DataError, ModelError, SiteError, warn
-from workbench.models import inputs
-from workbench.models.backend import Backend, Hook
+from workbench.models import alike, inputs
+from workbench.models.backend import Backend
 from workbench.models.contract import positions_of
 from workbench.models.fingerprint import check_stamp, fingerprint
-from workbench.models.interventions import Intervention, Placed, Where, for_model, hooks_for
+from workbench.models.interventions import Intervention, Placed, Where, for_model
 from workbench.models.norms import component_norms, typical_norm
 from workbench.models.padding import by_length, padding_matters, together
 from workbench.models.sinks import SinkHabit
@@ -188,12 +188,11 @@ class HookedModel(ABC):
     ) -> tuple[dict[Site, Tensor], Tensor | None]:
         """Activations and logits of rows in one padded pass."""
         found: dict[Site, Tensor] = {}
-        hooks = hooks_for(interventions, self._where(rows, numbers)) if interventions else {}
-        for site in sites:
-            hooks[site] = _reading(site, hooks.get(site), found, (select or {}).get(site))
+        readers = {site: _reading(site, found, (select or {}).get(site)) for site in sites}
         stop_after = None if logits else max((s.layer for s in sites), default=0)
+        tokens, where = self._pad(rows), self._where(rows, numbers)
         with torch.no_grad():
-            out = self.backend.forward(self._pad(rows), hooks=hooks, stop_after=stop_after, logits=logits)
+            out = alike.run(self.backend, tokens, where, interventions, readers, stop_after=stop_after, logits=logits)
         return {site: found[site] for site in sites}, out
 
     def _run_apart(
@@ -284,12 +283,10 @@ class HookedModel(ABC):
 
 
 def _reading(
-    site: Site, hook: Hook | None, found: dict[Site, Tensor], select: Callable[[Tensor], Tensor] | None
-) -> Hook:
-    def read(activation: Tensor) -> Tensor:
-        steered = activation if hook is None else hook(activation)
+    site: Site, found: dict[Site, Tensor], select: Callable[[Tensor], Tensor] | None
+) -> Callable[[Tensor], None]:
+    def read(activation: Tensor) -> None:
         # A copy: some blocks add to it in place afterwards, and a view would keep the whole of it.
-        found[site] = (steered if select is None else select(steered)).clone()
-        return steered
+        found[site] = (activation if select is None else select(activation)).clone()
 
     return read

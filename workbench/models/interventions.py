@@ -9,7 +9,7 @@ to, and how long that row's prompt is.  Decoding may lay the completions of one 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -145,7 +145,9 @@ class Intervention(Protocol):
     a :class:`Where`, it returns a new tensor of the same shape, dtype and device, and leaves its input as it was.
 
     One that has to know its model first (how long a dose is there) also has ``for_model(model) -> Intervention``, which
-    every call on a model begins with.
+    every call on a model begins with.  One that leaves some rows alone may say so by ``acts_on(rows)``: which of the
+    caller's rows [...] it may change, within its scope; it is then not shown the others everywhere, and rows with equal
+    tokens run once as long as nothing acts on them (see :mod:`workbench.models.alike`).
     """
 
     @property
@@ -177,6 +179,11 @@ class Wrapped:
         """Which positions it may change."""
         return self.inner.scope
 
+    @property
+    def acts_on(self) -> Callable[[Tensor], Tensor] | None:
+        """Which of the caller's rows it may change, where the inner one says."""
+        return getattr(self.inner, "acts_on", None)
+
     def for_model(self, model: Any) -> Intervention:
         """The same around what the inner one is on that model."""
         inner = for_model(self.inner, model)
@@ -202,6 +209,14 @@ def for_model(intervention: Intervention, model: Any) -> Intervention:
     """The intervention as it is on a model; most are the same on all."""
     fit = getattr(intervention, "for_model", None)
     return intervention if fit is None else fit(model)
+
+
+def touched_rows(intervention: Intervention, where: Where) -> Bool[Tensor, " batch"]:
+    """In which rows of a batch an intervention may change anything: all, unless it says."""
+    acts_on = getattr(intervention, "acts_on", None)
+    if acts_on is None:
+        return where.rows[:, 0] == where.rows[:, 0]
+    return (intervention.scope.mask(where) & acts_on(where.rows)).any(1)
 
 
 def hooks_for(interventions: Sequence[Intervention], where: Where) -> dict[Site, Hook]:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from workbench.models.backend import Backend
 from workbench.models.contract import on_trial, once, random_inputs
-from workbench.models.sharing import special_widths
 from workbench.models.watched import distance, meant
+from workbench.models.widths import special_widths
 from workbench.sites import Site
 
 _SHORT = 4

@@ -7,7 +7,6 @@ in batches wider than a number in the configuration (a window, a chunk), so such
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,11 +17,12 @@ from torch import Tensor
 
 from workbench.models.backend import Backend
 from workbench.models.cache import PromptCache
-from workbench.models.contract import once, random_inputs
+from workbench.models.contract import random_inputs
 from workbench.models.interventions import Scope, Where
 from workbench.models.memory import is_out_of_memory
 from workbench.models.rows import own_cache, run_row
 from workbench.models.trees import Leaf, Stretch, Tree, run_shared, run_stretches, whole_leaves
+from workbench.models.widths import special_widths
 from workbench.sites import Site
 
 if TYPE_CHECKING:
@@ -32,11 +32,6 @@ SHARED, ROW_BY_ROW, UNCACHED = "shared", "row by row", "row by row, without a ca
 # How far activations may be apart: rounding in other orders of summation, through many layers.
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.1}
 _SHORT, _NEW, _LEAVES = 4, 4, 6  # the narrowest width, new tokens of a leaf, leaves of a tree
-# Integers of a configuration that count something other than tokens: no wider batch has to be tried for their sake.
-_NO_WIDTH = re.compile(
-    "vocab|hidden|inner|intermediate|ffn|mlp|embd|embedding_size|d_model|dim|rank|head|layer|expert|group|kernel|conv"
-    "|token|version|theta|scalar|pretraining|max_length|beams|seed"
-)
 _FOUND: WeakKeyDictionary[Any, dict[tuple[Any, ...], str]] = WeakKeyDictionary()
 
 
@@ -84,25 +79,6 @@ def path_of(backend: Backend, tokens: int, slots: int) -> DecodingPath:
     if not worse:
         return DecodingPath(ROW_BY_ROW, f"rows that share a batch {reason}")
     return DecodingPath(UNCACHED, f"rows that share a batch {reason}, and its own cache {worse}")
-
-
-@once
-def special_widths(hf_model: Any) -> tuple[int, ...]:
-    """Numbers in a configuration beyond which attention may change, in ascending order."""
-    numbers = {number for key, number in _integers(hf_model.config.to_dict()) if not _NO_WIDTH.search(key)}
-    return tuple(sorted(numbers))
-
-
-def _integers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
-    """All integers of a nested configuration, each with the innermost key above it."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _integers(inner, str(name) if isinstance(inner, int) else f"{key} {name}")
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _integers(inner, key)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        yield key, value
 
 
 # ---- tries

@@ -18,8 +18,9 @@ from workbench.models.language_model import LanguageModel
 from workbench.models.reference import worst
 from workbench.models.report import Check
 from workbench.models.sampling import sample
-from workbench.models.sharing import SHARED, path_of, special_widths
+from workbench.models.sharing import SHARED, path_of
 from workbench.models.trees import seeded_leaves
+from workbench.models.widths import special_widths
 from workbench.seeding import uniforms
 from workbench.sites import Site
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
+from workbench.models import alike
 from workbench.models.backend import Backend
 from workbench.models.cache import SHARED, PromptCache
 from workbench.models.interventions import Intervention, Where, hooks_for
@@ -214,13 +215,20 @@ def run_shared(
     """Run what the cache lacks of the shared part of every tree."""
     shared = [tree.prompt[:-1] for tree in trees]
     missing = cache.sync(shared)
-    if any(missing):
-        stretches = [
-            [Stretch(SHARED, tree.row, len(tree.prompt) - 1 - len(part), part)]
-            for tree, part in zip(trees, missing, strict=True)
-        ]
+    if not any(missing):
+        return
+    stretches = [
+        [Stretch(SHARED, tree.row, len(tree.prompt) - 1 - len(part), part)]
+        for tree, part in zip(trees, missing, strict=True)
+    ]
+    if cache.slots:
         run_stretches(backend, trees, stretches, cache, interventions, logits=False)
-        cache.tokens = shared
+    else:
+        tokens, positions, leaves, rows, lengths = lay(trees, stretches, backend.device)
+        where = Where(positions, rows, lengths)
+        alike.run(backend, tokens, where, interventions, cache=cache.keys_values, logits=False)
+        cache.append(positions, leaves)
+    cache.tokens = shared
 
 
 def run_stretches(
