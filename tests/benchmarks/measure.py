@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-__all__ = ["Row", "Timed", "at_least", "at_most", "compare"]
+__all__ = ["Row", "Timed", "at_least", "at_most", "compare", "timed_in_turn"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,18 @@ def compare(
     ways = [ours, *others]
     for way in ways if not warm else ():
         way()
+    times = timed_in_turn(ways, repeats)
+    return [Timed(times[0], other) for other in times[1:]]
+
+
+def timed_in_turn(ways: Sequence[Callable[[], object]], repeats: int) -> list[list[float]]:
+    """Seconds of each way, [way][repetition]."""
     times: list[list[float]] = [[] for _ in ways]
     for repeat in range(repeats):
         order = range(len(ways)) if repeat % 2 == 0 else reversed(range(len(ways)))  # nobody always comes first
         for i in order:
             times[i].append(_time(ways[i]))
-    return [Timed(times[0], other) for other in times[1:]]
+    return times
 
 
 def at_most(name: str, timed: Timed, limit: float, note: str) -> Row:

@@ -29,7 +29,7 @@ RESULTS, TABLE = HERE / "results.json", ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- begin: written by tests/benchmarks/run.py -->", "<!-- end -->"
 NAMES = (
     "capture", "mixed", "steered", "others", "sweep", "rollouts", "replay", "probes", "pinpad", "expert", "codes",
-    "low-rank", "injection", "concepts",
+    "low-rank", "injection", "concepts", "search",
 )  # fmt: skip
 
 
@@ -42,12 +42,13 @@ def benchmarks() -> dict[str, Callable[[str, bool], list[Row]]]:
     import pinpads
     import playing
     import probing
+    import searching
 
     functions = (
         capturing.against_hook, capturing.against_hidden_states, generation.against_hugging_face,
         generation.against_others, playing.sweeps, playing.rollouts, playing.replays,
         probing.map_cells, pinpads.steps, pinpads.expert_data, controlling.rollouts, controlling.low_rank,
-        injecting.grids, injecting.vectors,
+        injecting.grids, injecting.vectors, searching.against_others,
     )  # fmt: skip
     return dict(zip(NAMES, functions, strict=True))
 

@@ -230,7 +230,7 @@ def test_rows_steered_early_in_the_same_prompt_do_not_share_it(
 def test_running_out_of_memory_halves_the_batch_and_changes_nothing(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prompts = ["a b c", "d", "e f", "g h i j", "k"]
+    prompts = ["a b c", "d", "e f", "g h i j", "k l m"]
     expected = model.generate(prompts, n=2, max_new_tokens=4, seeds=1)
     forward, sizes = type(model.backend).forward, []
 
