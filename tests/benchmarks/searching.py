@@ -45,8 +45,8 @@ GLAD = ("What a wonderful day", "I love this place", "The good news made us smil
 SAD = ("What a terrible day", "I hate this place", "The bad news made us cry", "She wept with grief")
 ASKED = (
     "your day", "the sea", "a small town", "birds", "the weather", "your neighbour", "a long walk", "school",
-    "the moon", "an old house", "bread", "a river", "the news", "a garden", "music", "trains", "winter", "a letter", "the market",
-    "a dog", "the office", "a holiday", "the forest", "dinner",
+    "the moon", "an old house", "bread", "a river", "the news", "a garden", "music", "trains", "winter", "a letter",
+    "the market", "a dog", "the office", "a holiday", "the forest", "dinner",
 )  # fmt: skip
 
 
