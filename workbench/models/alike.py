@@ -13,8 +13,7 @@ give what a plain one gives, on the ``hf`` back end; else every row runs for its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,8 @@ import torch
 from torch import Tensor
 
 from workbench.models.backend import Backend, Hook, in_order, one_pass
+from workbench.models.block_arguments import following
+from workbench.models.cache import PromptCache
 from workbench.models.contract import on_trial, once, positions_of, random_inputs
 from workbench.models.hf import HuggingFaceBackend
 from workbench.models.interventions import Intervention, Scope, Where, hooks_for, touched_rows
@@ -32,7 +33,6 @@ from workbench.sites import Site
 
 Reader = Callable[[Tensor], None]
 _SHORT = 4
-_HIDDEN = "hidden_states"
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,13 @@ class Course:
         if len(set(kinds)) == len(kinds):
             return cls.plain(tokens)
         apart = torch.zeros(len(kinds), dtype=torch.bool)
-        last, wider = _stage(kinds, apart), {}
-        first, touched = last, {}
+        first = last = _stage(kinds, apart)
+        wider: dict[Site, Stage] = {}
+        touched: dict[Site, Tensor] = {}
         for each in interventions:
             place = each.site if each.site.component == "resid_post" else Site(each.site.layer, "resid_pre")
             touched[place] = touched.get(place, apart) | touched_rows(each, where).cpu()
-        for place, _ in in_order(dict.fromkeys(touched, _as_it_is), None):
+        for place in _in_order(touched):
             apart = apart | touched[place]
             stage = _stage(kinds, apart)
             if len(stage.rows) > len(last.rows):
@@ -91,7 +92,7 @@ class Course:
 
     def at(self, site: Site) -> Stage:
         """The stage that a site is in."""
-        order = [place for place, _ in in_order(dict.fromkeys([*self.wider, site], _as_it_is), None)]
+        order = _in_order([*self.wider, site])
         before = [place for place in order[: order.index(site) + 1] if place in self.wider]
         return self.wider[before[-1]] if before else self.first
 
@@ -99,6 +100,11 @@ class Course:
     def last(self) -> Stage:
         """The stage that the pass ends in."""
         return list(self.wider.values())[-1] if self.wider else self.first
+
+
+def _in_order(sites: Iterable[Site]) -> list[Site]:
+    """Sites, each once, in the order in which a pass reaches them."""
+    return [site for site, _ in in_order({site: torch.clone for site in sites}, None)]
 
 
 def _stage(kinds: Sequence[Any], apart: Tensor) -> Stage:
@@ -137,7 +143,7 @@ def run(
         Logits [batch, pos, vocab] or None.
     """
     course = Course.of(tokens, where, interventions)
-    if course.narrow and not runs_alike(backend, tokens.shape[1]):
+    if course.narrow and not runs_alike(backend, tokens.shape[1], cache is not None):
         course = Course.plain(tokens)
     return _run(backend, course, tokens, where, interventions, readers or {}, cache=cache, **options)
 
@@ -155,9 +161,7 @@ def _run(
 ) -> Tensor | None:
     hooks: dict[Site, Hook] = {}
     before = course.first
-    for site, _ in in_order(
-        dict.fromkeys([*course.wider, *(i.site for i in interventions), *readers], _as_it_is), None
-    ):
+    for site in _in_order([*course.wider, *(i.site for i in interventions), *readers]):
         stage = course.at(site)
         steer = hooks_for([i for i in interventions if i.site == site], _part(where, stage)).get(site)
         widen = before.among(stage) if site in course.wider else None
@@ -165,12 +169,12 @@ def _run(
         before = stage
     first = tokens[course.first.rows.to(tokens.device)] if course.narrow else tokens
     blocks = {} if not course.narrow else _origins(course, backend)
-    with one_pass(backend.hf_model), _following(backend, len(first), blocks):
+    with one_pass(backend.hf_model), following(backend, len(first), blocks):
         out = backend.forward(first, cache=cache, hooks=hooks, **options)
     if cache is not None and course.narrow:
         for layer, block in enumerate(cache.layers):
             stage = course.at(Site(layer, "resid_pre"))
-            if stage.slot is not None:
+            if stage.slot is not None and block.get_seq_length():  # some layers read the keys of others
                 block.batch_select_indices(stage.slot.to(block.keys.device))
     return None if out is None else course.last.everywhere(out)
 
@@ -188,19 +192,12 @@ def _hook(widen: Tensor | None, steer: Hook | None, stage: Stage, read: Reader |
     return hook
 
 
-def _as_it_is(activation: Tensor) -> Tensor:
-    return activation
-
-
 def _part(where: Where, stage: Stage) -> Where:
     """Where the rows of a stage are."""
     if stage.slot is None:
         return where
     rows = stage.rows.to(where.positions.device)
     return Where(where.positions[rows], where.rows[rows], where.prompt_lengths[rows])
-
-
-# ---- what blocks get of the batch beside the activations
 
 
 def _origins(course: Course, backend: Backend) -> dict[int, Tensor]:
@@ -210,83 +207,12 @@ def _origins(course: Course, backend: Backend) -> dict[int, Tensor]:
     return {layer: origin for layer, origin in stages.items() if origin is not None}
 
 
-@contextmanager
-def _following(backend: Any, rows: int, origins: Mapping[int, Tensor]) -> Iterator[None]:
-    """The blocks of ``origins`` with what they get of a batch of ``rows`` repeated for the rows that enter them."""
-    paths = _of_the_batch(backend.hf_model) if origins else frozenset()
-    handles = []
-    try:
-        for layer, origin in origins.items():
-            hook = _repeating(rows, origin, paths)
-            handles.append(backend.blocks[layer].module.register_forward_pre_hook(hook, with_kwargs=True))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _repeating(rows: int, origin: Tensor, paths: frozenset[Any]) -> Any:
-    def repeat(path: Any, x: Tensor) -> Tensor:
-        if path not in paths or not x.ndim or x.shape[0] != rows:
-            return x  # a first dimension of 1 is for all rows
-        return x.expand(len(origin), *x.shape[1:]) if rows == 1 else x[origin.to(x.device)]
-
-    def before(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        named = {**dict(enumerate(args)), **kwargs}
-        found = {name: x if name in (0, _HIDDEN) else _mapped(repeat, (name,), x) for name, x in named.items()}
-        return tuple(found[i] for i in range(len(args))), {name: found[name] for name in kwargs}
-
-    return before
-
-
-def _mapped(change: Callable[[Any, Tensor], Tensor], path: Any, value: Any) -> Any:
-    """A value with the tensors in its tuples, lists and dicts changed."""
-    if isinstance(value, Tensor):
-        return change(path, value)
-    if type(value) in (tuple, list):
-        return type(value)(_mapped(change, (*path, i), x) for i, x in enumerate(value))
-    if type(value) is dict:
-        return {key: _mapped(change, (*path, key), x) for key, x in value.items()}
-    return value
-
-
-@once
-def _of_the_batch(hf_model: Any) -> frozenset[Any]:
-    """Which tensors that blocks get have one entry a row: their first dimension follows the number of rows."""
-    seen = [_first_dimensions(hf_model, rows) for rows in (3, 5)]
-    return frozenset(path for path in seen[0].keys() & seen[1].keys() if (seen[0][path], seen[1][path]) == (3, 5))
-
-
-def _first_dimensions(hf_model: Any, rows: int) -> dict[Any, int]:
-    found: dict[Any, int] = {}
-
-    def see(path: Any, x: Tensor) -> Tensor:
-        found[path] = x.shape[0] if x.ndim else 0
-        return x
-
-    def before(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        for name, x in {**dict(enumerate(args)), **kwargs}.items():
-            _mapped(see, (name,), x)
-
-    tokens = random_inputs(hf_model, rows, 7)
-    mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
-    mask[:, -1] = 0  # padding, so that there is a mask to see
-    positions = torch.arange(7, device=tokens.device).repeat(rows, 1)
-    blocks = HuggingFaceBackend(hf_model).blocks
-    handles = [block.module.register_forward_pre_hook(before, with_kwargs=True) for block in blocks]
-    try:
-        hf_model(tokens, attention_mask=mask, position_ids=positions, use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
-
-
 # ---- the try
 
 
-def runs_alike(backend: Backend, width: int = 0) -> bool:
-    """Whether a model gives the same when rows that are alike run once, in passes of ``width`` tokens.
+def runs_alike(backend: Backend, width: int = 0, cached: bool = False) -> bool:
+    """Whether a model gives the same when rows that are alike run once, in passes of ``width`` tokens that fill a cache
+    or not.
 
     Tried once, and again beyond the largest number below ``width`` in its configuration, where its ways may change.
 
@@ -298,43 +224,45 @@ def runs_alike(backend: Backend, width: int = 0) -> bool:
         return False
     reach = max((n for n in special_widths(backend.hf_model) if _SHORT < n < width), default=_SHORT)
     tried = _tried(backend.hf_model)
-    if reach not in tried:
-        tried[reach] = _same(backend, reach + 1)
-    return tried[reach]
+    if (reach, cached) not in tried:
+        tried[reach, cached] = _same(backend, reach + 1, cached)
+    return tried[reach, cached]
 
 
 @once
-def _tried(_hf_model: Any) -> dict[int, bool]:
+def _tried(_hf_model: Any) -> dict[tuple[int, bool], bool]:
     return {}
 
 
-def _same(backend: HuggingFaceBackend, width: int) -> bool:
-    """Whether a widening pass gives what a plain one gives."""
+def _same(backend: HuggingFaceBackend, width: int, cached: bool) -> bool:
+    """Whether a widening pass over six rows of two kinds gives, row by row, what a plain one gives."""
     hf_model = backend.hf_model
     width = min(width, positions_of(hf_model.config) or width)
-    kinds = random_inputs(hf_model, 2, width, seed=1)
-    tokens = kinds[torch.tensor([0, 1, 0, 0, 1, 1])]
+    tokens = random_inputs(hf_model, 2, width, seed=1)[[0, 1, 0, 0, 1, 1]]
     at = torch.arange(width, device=tokens.device).repeat(len(tokens), 1)
     where = Where(
         at, torch.arange(len(tokens), device=tokens.device)[:, None].expand_as(at), torch.full_like(at, width)
     )
     last = len(backend.blocks) - 1
     pushes = [_Push(Site(0), (2,)), _Push(Site((last + 1) // 2, "resid_pre"), (3, 4)), _Push(Site(last), (1,))]
-    results = []
+
+    def found(course: Course) -> list[Tensor]:
+        seen: list[Tensor] = []
+        readers = {site: seen.append for site in (Site(0, "resid_pre"), Site(last))}
+        cache = PromptCache.of(backend).keys_values if cached else None
+        logits = _run(backend, course, tokens, where, pushes, readers, cache=cache, logits=True)
+        keys = [layer.keys for layer in cache.layers if layer.get_seq_length()] if cache is not None else []
+        return [each for each in (*seen, logits, *keys) if each is not None]
+
     try:
-        for course in (Course.plain(tokens), Course.of(tokens, where, pushes)):
-            seen: list[Tensor] = []
-            readers = {site: seen.append for site in (Site(0, "resid_pre"), Site(last))}
-            with on_trial(hf_model):
-                logits = _run(backend, course, tokens, where, pushes, readers, logits=True)
-            results.append([*seen, logits])
+        with on_trial(hf_model):
+            pairs = zip(found(Course.plain(tokens)), found(Course.of(tokens, where, pushes)), strict=True)
+        near = meant(hf_model.dtype)
+        return all(distance(*row) <= near for plain, ours in pairs for row in zip(plain, ours, strict=True))
     except Exception as error:  # the libraries below raise many kinds; each means that the model cannot do this
         if is_out_of_memory(error):
             raise
         return False
-    near = meant(hf_model.dtype)
-    return all(distance(a, b) <= near for plain, ours in [results] for one, other in zip(plain, ours, strict=True)
-               for a, b in zip(one, other, strict=True))  # fmt: skip
 
 
 @dataclass(frozen=True)
