@@ -53,7 +53,7 @@ chosen = record.read_json("chosen")
 chosen
 
 # %% [markdown]
-# Effect and damage of every layer and dose, the sentence in front (here three examples of the pairs), random directions.
+# Effect and damage of every layer and dose, three examples in front in place of a sentence, random directions.
 
 # %%
 figures = figures_of(record)
