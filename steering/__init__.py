@@ -12,6 +12,8 @@ from workbench.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from steering.affine import Affine
+    from steering.auditing import audit
+    from steering.baking import Baked, ablate_everywhere, bake
     from steering.batching import OnRows, side_by_side
     from steering.calibration import Strength, multiplier_for, residual_norm, strengths
     from steering.conditions import Condition, generate_under, score_under
@@ -25,11 +27,18 @@ if TYPE_CHECKING:
         pca_difference,
     )
     from steering.formats import import_vectors
+    from steering.from_probe import probe_vector
+    from steering.gates import Cosine, ProbeScore, conditional
     from steering.gguf_format import export_gguf, import_gguf
     from steering.interventions import Ablate, Add, Replace, SetProjection
+    from steering.learned import Learning, learn_affine, learn_preference
     from steering.low_rank import LowRankControl, LowRankControllers
     from steering.neutral import NEUTRAL_TEXTS
+    from steering.projection import Clamp, Rotate
+    from steering.rank_one import RankOne
     from steering.readouts import Odds, Preferences, Question, preferences, word_odds
+    from steering.sae import sae_vector
+    from steering.spreading import spread
     from steering.stateful import Carried, Stateful
     from steering.target_kl import Calibrated, calibrate, calibrate_all
     from steering.vectors import SteeringVector

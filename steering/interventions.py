@@ -32,7 +32,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steering.calibration import multiplier_for, norm_at
-from steering.edits import Edit, Multiplier, Vector, finite, number, stamp
+from steering.edits import Edit, Multiplier, Vector, along, finite, normalized, number, stamp
 from workbench.errors import DataError
 from workbench.models.interventions import Where
 
@@ -118,12 +118,12 @@ class Ablate(Edit):
 
     def _read(self) -> dict[str, Any]:
         spanned = isinstance(self.direction, list | tuple)
-        return {"direction": (_orthonormal if spanned else _normalized)(self, self.direction)}
+        return {"direction": (_orthonormal if spanned else normalized)(self, self.direction)}
 
     def _change(self, z: Tensor, multiplier: Any, unit: Tensor) -> Tensor:
         if isinstance(self.direction, list | tuple):  # unit: [1 k d]
             return z - multiplier * (z @ unit[0].mT @ unit[0])
-        return z - multiplier * _along(z, unit) * unit
+        return z - multiplier * along(z, unit) * unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +152,10 @@ class SetProjection(Edit):
     _source = "direction"
 
     def _read(self) -> dict[str, Any]:
-        return {"value": number(self, "value"), "direction": _normalized(self, self.direction)}
+        return {"value": number(self, "value"), "direction": normalized(self, self.direction)}
 
     def _change(self, z: Tensor, multiplier: Any, value: Any, unit: Tensor) -> Tensor:
-        return z + multiplier * (value - _along(z, unit)) * unit
+        return z + multiplier * (value - along(z, unit)) * unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,23 +186,11 @@ class Replace(Edit):
         return (1 - multiplier) * z + multiplier * value  # exactly the value at multiplier 1
 
 
-def _along(z: Float[Tensor, "*elements d"], unit: Tensor) -> Float[Tensor, "*elements 1"]:
-    return (z * unit).sum(-1, keepdim=True)
-
-
-def _normalized(owner: Edit, direction: Any) -> Tensor:
-    values = finite(owner, "direction", direction)
-    norms = values.double().norm(dim=-1, keepdim=True)
-    if not bool((norms > 0).all()) or not bool(norms.isfinite().all()):
-        raise DataError(f"{owner}: a direction has norm 0 or is not finite, so there is nothing to project on")
-    return (values.double() / norms).to(torch.promote_types(values.dtype, torch.float32))
-
-
 def _orthonormal(owner: Edit, directions: Any) -> Float[Tensor, "1 k d"]:
     """An orthonormal basis of the span of directions [d]."""
     for what in ("fingerprint", "basis"):
         stamp(directions, what)  # refuse a mixture
-    units = [_normalized(owner, direction) for direction in directions]
+    units = [normalized(owner, direction) for direction in directions]
     if not units or any(unit.ndim != 1 or unit.shape != units[0].shape for unit in units):
         raise DataError(f"{owner}: a list of directions must hold vectors [d] of one width")
     _, singular, rows = torch.linalg.svd(torch.stack(units).double(), full_matrices=False)

@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from steering import Ablate, Add, Affine, LowRankControl, LowRankControllers, Replace, SetProjection, SteeringVector
+from steering import (
+    Ablate,
+    Add,
+    Affine,
+    Clamp,
+    LowRankControl,
+    LowRankControllers,
+    RankOne,
+    Replace,
+    Rotate,
+    SetProjection,
+    SteeringVector,
+)
 from workbench.errors import DataError, SiteError, SpecError, WorkbenchError
 from workbench.models.continuations import as_generated
 from workbench.models.interventions import Intervention, Scope, Where
@@ -16,12 +28,17 @@ D, ROWS = 32, 3
 GENERATOR = torch.Generator().manual_seed(0)
 VECTORS = torch.randn(ROWS, D, generator=GENERATOR)
 MULTIPLIERS = torch.tensor([0.0, 1.5, -0.5])
+TOWARDS = torch.randn(D, generator=GENERATOR)
 MATRIX = torch.randn(D, D, generator=GENERATOR) / D**0.5
 EDITS = {
     "Add": Add,
     "Ablate": Ablate,
     "Ablate a span": lambda vector, *rest, **where: Ablate([VECTORS[0], VECTORS[1]], *rest, **where),
     "SetProjection": lambda vector, *rest, **where: SetProjection(vector, 3.0, *rest, **where),
+    "Clamp": lambda vector, *rest, **where: Clamp(vector, 1.5, 2.5, *rest, **where),
+    "Rotate": lambda vector, *rest, **where: Rotate([vector, TOWARDS], 70.0, *rest, **where),
+    "Rotate to": lambda vector, *rest, **where: Rotate([vector, TOWARDS], 70.0, *rest, **where, to=True),
+    "RankOne": lambda vector, *rest, **where: RankOne(vector, TOWARDS, 0.5, *rest, **where),
     "Replace": Replace,
     "Affine": lambda vector, *rest, **where: Affine(MATRIX, vector, *rest, **where),
 }
