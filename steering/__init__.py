@@ -13,7 +13,8 @@ from workbench.lazy import lazy_exports
 if TYPE_CHECKING:
     from steering.affine import Affine
     from steering.auditing import audit
-    from steering.baking import Baked, ablate_everywhere, bake
+    from steering.baked_card import Baked
+    from steering.baking import ablate_everywhere, bake
     from steering.batching import OnRows, side_by_side
     from steering.calibration import Strength, multiplier_for, residual_norm, strengths
     from steering.conditions import Condition, generate_under, score_under
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     )
     from steering.formats import import_vectors
     from steering.from_probe import probe_vector
-    from steering.gates import Cosine, ProbeScore, conditional
+    from steering.gates import Cosine, ProbeScore
+    from steering.gating import conditional
     from steering.gguf_format import export_gguf, import_gguf
     from steering.interventions import Ablate, Add, Replace, SetProjection
-    from steering.learned import Learning, learn_affine, learn_preference
+    from steering.learned import learn_affine, learn_preference
+    from steering.learning import Learning
     from steering.low_rank import LowRankControl, LowRankControllers
     from steering.neutral import NEUTRAL_TEXTS
     from steering.projection import Clamp, Rotate

@@ -101,20 +101,14 @@ def audit(
 
 def _named(vectors: Any, base: Any) -> dict[str, SteeringVector]:
     """Vectors by name, checked to be of ``base``."""
-    several = (
-        dict(vectors) if isinstance(vectors, Mapping) else {v.name: v for v in _steering(listed(vectors, "vectors"))}
-    )
-    _steering(several.values())
-    if not several or (not isinstance(vectors, Mapping) and len(several) < len(vectors)):
+    given = list(vectors.values()) if isinstance(vectors, Mapping) else listed(vectors, "vectors")
+    for each in given:
+        if not isinstance(each, SteeringVector):
+            raise DataError(f"an audit is of steering vectors, not of a {type(each).__name__}")
+    named = dict(vectors) if isinstance(vectors, Mapping) else {vector.name: vector for vector in given}
+    if not given or len(named) < len(given):
         raise DataError("vectors must be at least one, each with a name of its own, or a dict by name")
-    return {str(name): vector.for_model(base) for name, vector in several.items()}
-
-
-def _steering(values: Any) -> list[SteeringVector]:
-    for value in (found := list(values)):
-        if not isinstance(value, SteeringVector):
-            raise DataError(f"an audit is of steering vectors, not of a {type(value).__name__}")
-    return found
+    return {str(name): vector.for_model(base) for name, vector in named.items()}
 
 
 def _shifts(

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -27,11 +27,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from steering.baked_card import Baked, card_of, described
 from steering.edits import Edit
-from steering.interventions import Ablate, Add
-from steering.vectors import SteeringVector, real_tensor
+from steering.interventions import Ablate
 from steering.writers import EMBEDDING, AffineMap, rewritten
-from workbench import __version__
 from workbench.arguments import a_path, number
 from workbench.errors import ArtifactError, ModelError, SpecError
 from workbench.files import disk_errors, make_folder
@@ -46,21 +45,6 @@ if TYPE_CHECKING:
 
 _STREAM = ("resid_pre", "resid_mid", "resid_post")
 _CLOSE = 1e-6  # how near to an affine map, a projection or the identity rounding leaves an edit of float32 values
-
-
-@dataclass(frozen=True)
-class Baked:
-    """A folder that was written, and what was measured: the largest ``difference`` of a logit between it and the
-    steered model, and the largest ``effect`` of the steering on a logit, on ``texts`` texts."""
-
-    folder: Path
-    fingerprint: str
-    base: str
-    base_fingerprint: str
-    difference: float
-    effect: float
-    texts: int
-    written: list[dict[str, Any]]
 
 
 def ablate_everywhere(direction: Any, model: Any) -> list[Intervention]:
@@ -98,6 +82,7 @@ def bake(
         ArtifactError: for a folder that is there already.
 
     >>> import tempfile
+    >>> from steering import Add
     >>> from workbench.models.tiny import tiny_model
     >>> model, everywhere = tiny_model(), Scope.everywhere()
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -129,7 +114,7 @@ def bake(
         baked = _measured(model, interventions, placed, inner, texts, number(tolerance, "tolerance", 0))
         facts = {name: value for name, value in asdict(baked).items() if name != "folder"}
         (inner / "baked.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        (inner / "README.md").write_text(_card(target.name, baked), encoding="utf-8")
+        (inner / "README.md").write_text(card_of(target.name, baked), encoding="utf-8")
         if target.exists():
             target.rmdir()
         os.replace(inner, target)
@@ -172,7 +157,7 @@ def _maps(placed: Sequence[Intervention], model: Any) -> dict[Site, AffineMap]:
 def _ablation(
     points: list[Site], at: dict[Site, AffineMap], names: dict[Site, str]
 ) -> tuple[Tensor | None, list[Site]]:
-    """The projection that is made at the points of the stream, and which those are; the rest there must be additions."""
+    """The projection that is made at the points of the stream, and which those are; the rest must be additions."""
     mapped = [site for site in points if site in at and at[site].matrix is not None]
     inner = [site for site in mapped if site != EMBEDDING]
     if not inner:
@@ -245,7 +230,7 @@ def _same(activation: Tensor) -> Tensor:
     return activation
 
 
-# ---- what is measured and said
+# ---- what is measured
 
 
 def _measured(
@@ -271,7 +256,7 @@ def _measured(
         raise ModelError(
             f"the logits of {model.name} with this in its weights differ by {difference:.3g} from the steered model's"
         )
-    written = [_described(each, model) for each in placed]
+    written = [described(_plain(each), each.site, model) for each in placed]
     return Baked(folder, found.fingerprint, model.name, model.fingerprint, difference, effect, len(prompts), written)
 
 
@@ -279,36 +264,3 @@ def _logits(model: LanguageModel, prompt: Any, interventions: Sequence[Intervent
     found = model.forward([prompt], interventions=interventions, logits=True).logits
     assert found is not None
     return found
-
-
-def _described(intervention: Intervention, model: LanguageModel) -> dict[str, Any]:
-    edit: Any = _plain(intervention)
-    source = getattr(edit, edit._source)
-    sources = source if isinstance(source, list | tuple) else [source]
-    names = [each.name for each in sources if isinstance(each, SteeringVector) and each.name]
-    row = {"what": type(edit).__name__, "site": str(intervention.site), "multiplier": float(edit.multiplier)}
-    if isinstance(edit, Add):
-        values = real_tensor(edit.vector)
-        assert values is not None
-        row["dose"] = edit.multiplier * float(values.double().norm()) / model.residual_norm(intervention.site)
-    return row | {"vector": ", ".join(names)}
-
-
-def _card(name: str, baked: Baked) -> str:
-    rows = [
-        f"| {each['what']} | {each['site']} | {each['multiplier']:.4g} |"
-        f" {format(each['dose'], '.3g') if 'dose' in each else ''} | {each['vector']} |"
-        for each in baked.written
-    ]
-    return "\n".join([
-        "---", "library_name: transformers", f"base_model: {json.dumps(baked.base)}",
-        "tags: [activation-steering]", "---", "",
-        f"# {name}", "",
-        f"`{baked.base}` (fingerprint `{baked.base_fingerprint}`) with activation steering written into its weights.", "",
-        "| what | site | multiplier | dose | vector |", "|---|---|---|---|---|", *rows, "",
-        "It acts on every token, prompt and generation alike. A dose is the length of what is added as a share of the",
-        "residual stream's typical norm at that site.", "",
-        f"Measured on {baked.texts} texts: logits differ by at most {baked.difference:.2g} from those of the base model"
-        f" steered with hooks; steering moves them by up to {baked.effect:.3g}.", "",
-        f"Fingerprint `{baked.fingerprint}`. Written by activation-workbench {__version__}.", "",
-    ])  # fmt: skip

@@ -1,9 +1,9 @@
 """Directions of sparse autoencoders, read from the folders that sae-lens writes.
 
-A folder holds ``cfg.json`` and ``sae_weights.safetensors`` with the decoder ``W_dec`` [d_sae, d]: row i is what feature
-i writes into the stream.  Where it was trained is said by ``hook_name`` (``hook_point`` in old files, under ``metadata``
-in new ones), a TransformerLens hook name; a transcoder writes at its ``hook_name_out``.  One row is read, never the
-whole file.
+A folder holds ``cfg.json`` and ``sae_weights.safetensors`` with the decoder ``W_dec`` [d_sae, d]: row i is what
+feature i writes into the stream.  Where it was trained is said by ``hook_name`` (``hook_point`` in old files, under
+``metadata`` in new ones), a TransformerLens hook name; a transcoder writes at its ``hook_name_out``.  One row is read,
+never the whole file.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def sae_vector(
         folder: with ``cfg.json`` and ``sae_weights.safetensors``.
         feature: its number, from 0.
         site: where the vector belongs, for a folder whose hook name the workbench does not know.
-        model: checks width and layer, and stamps the vector with its fingerprint (:meth:`SteeringVector.for_model`); the
-            folder itself only names its model.
+        model: checks width and layer, and stamps the vector with its fingerprint (:meth:`SteeringVector.for_model`);
+            the folder itself only names its model.
         force: as there.
         name: of the vector; by default ``folder/feature``.
 
@@ -96,8 +96,9 @@ def _row(path: Path, feature: int) -> Any:
 
     try:
         with safe_open(existing_file(path), framework="pt") as file:
-            if _DECODER not in file.keys():
-                raise ArtifactError(f"{path} has no {_DECODER} [d_sae, d], but {', '.join(sorted(file.keys())[:6])}")
+            names = sorted(file.keys())
+            if _DECODER not in names:
+                raise ArtifactError(f"{path} has no {_DECODER} [d_sae, d], but {', '.join(names[:6])}")
             decoder = file.get_slice(_DECODER)
             shape = decoder.get_shape()
             if len(shape) != 2:

@@ -33,8 +33,8 @@ _FLAGS = {"attn_out": ("attention_bias", "use_bias", "bias"), "mlp_out": ("mlp_b
 class AffineMap:
     """``x -> matrix x + shift`` in float64; ``matrix`` None is the identity.
 
-    >>> halve = AffineMap(None, torch.ones(2).double()).then(AffineMap(torch.eye(2).double() / 2, torch.zeros(2).double()))
-    >>> halve.shift.tolist()
+    >>> one, half = torch.ones(2).double(), torch.eye(2).double() / 2
+    >>> AffineMap(None, one).then(AffineMap(half, 0 * one)).shift.tolist()
     [0.5, 0.5]
     """
 
@@ -128,9 +128,7 @@ def _rewrite_linear(module: nn.Module, change: AffineMap) -> None:
 
 def _rewrite_embeddings(model: Any, writers: Writers, change: AffineMap) -> None:
     if not writers.embeddings:
-        raise ModelError(
-            f"the first residual stream of {writers.kind} is not a sum of embeddings: it cannot be written"
-        )
+        raise ModelError(f"the first residual stream of {writers.kind} is no sum of embeddings: it cannot be written")
     head, tied = model.get_output_embeddings(), model.get_input_embeddings()
     if head is not None and head.weight is tied.weight:  # what reads the stream stays as it is
         model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False
@@ -138,14 +136,13 @@ def _rewrite_embeddings(model: Any, writers: Writers, change: AffineMap) -> None
     shift = change.shift
     for name, scale in writers.embeddings.items():
         module = model.get_submodule(name)
-        module.weight = _parameter(
-            change.of_rows(module.weight) + (shift / scale).to(module.weight.device), module.weight
-        )
+        weight: Any = module.weight
+        module.weight = _parameter(change.of_rows(weight) + (shift / scale).to(weight.device), weight)
         shift = torch.zeros_like(shift)  # into the first of them alone
 
 
 def _allow_biases(model: Any, changed: dict[str, Site]) -> None:
-    """Let the configuration say that changed layers have a bias, where they did not; all that get one with them are 0."""
+    """Let the configuration say that changed layers have a bias, where it did not; others that get one have 0."""
     wanted = {f"{name}.bias": site for name, site in changed.items() if model.get_submodule(name).bias is not None}
     missing = {key: site for key, site in wanted.items() if key not in _keys(model.config, model)}
     if not missing:
@@ -222,8 +219,7 @@ def _embeddings(hf_model: Any, names: dict[int, str], seen: dict[int, Tensor], s
         return {}
     total = sum(outputs[1:], outputs[0])
     scale = float((total * stream).sum() / (total * total).sum())
-    if not torch.allclose(
-        (scale * total).expand_as(stream), stream.double(), rtol=1e-4, atol=1e-5 * float(stream.abs().max())
-    ):
+    apart = ((scale * total).expand_as(stream) - stream.double()).abs().max()
+    if float(apart) > 1e-5 * float(stream.abs().max()):
         return {}
     return {names[id(m)]: scale * getattr(m, "scalar_embed_scale", 1.0) for m in tables}

@@ -142,7 +142,7 @@ def test_a_card_and_a_record_say_what_was_done_and_measured(model, tmp_path):
             "every point from the embeddings on, which blocks.0.hook_resid_pre",
         ),
         (lambda m: ablate_everywhere(V, m)[:3] + ablate_everywhere(W, m)[3:], "the same at every point"),
-        (lambda m: ablate_everywhere(V, m) + [everywhere(Add, V, site=1)], "along what is ablated after it"),
+        (lambda m: [*ablate_everywhere(V, m), everywhere(Add, V, site=1)], "along what is ablated after it"),
         (
             lambda m: conditional(everywhere(Add, V, site=1), Cosine(V, above=0, site=0)),
             "not the same map of every token",

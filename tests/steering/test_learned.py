@@ -121,7 +121,7 @@ QUESTIONS = [
     "What is your town like?", "How was the film?", "What will you do tomorrow?", "How is the food here?",
     "What do you think of Mondays?", "How did the exam go?", "How is the garden?", "What is winter like for you?",
     "How was the journey?", "Do you like your neighbours?", "How is your health?", "How was the party?",
-    "What do you think of this music?", "How is school?", "What was the book like?", "How do you feel about the future?",
+    "What do you think of this music?", "How is school?", "What was the book like?", "Do you like the future?",
 ]  # fmt: skip
 
 
