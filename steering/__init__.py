@@ -45,5 +45,6 @@ if TYPE_CHECKING:
     from steering.stateful import Carried, Stateful
     from steering.target_kl import Calibrated, calibrate, calibrate_all
     from steering.vectors import SteeringVector
+    from steering.vllm_lens_format import export_vllm_lens
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -33,11 +33,11 @@ def described(edit: Any, site: Site, model: Any) -> dict[str, Any]:
     source = getattr(edit, edit._source)
     sources = source if isinstance(source, list | tuple) else [source]
     names = [each.name for each in sources if isinstance(each, SteeringVector) and each.name]
-    row = {"what": type(edit).__name__, "site": str(site), "multiplier": float(edit.multiplier)}
+    row: dict[str, Any] = {"what": type(edit).__name__, "site": str(site), "multiplier": float(edit.multiplier)}
     if isinstance(edit, Add):
         values = real_tensor(edit.vector)
         assert values is not None
-        row["dose"] = edit.multiplier * float(values.double().norm()) / model.residual_norm(site)
+        row["dose"] = row["multiplier"] * float(values.double().norm()) / model.residual_norm(site)
     return row | {"vector": ", ".join(names)}
 
 

@@ -245,7 +245,7 @@ def _measured(
     from workbench.models.language_model import LanguageModel
     from workbench.models.loading import load_model
 
-    found = LanguageModel.of(load_model(folder, device=model.device, dtype=model.precision))
+    found = LanguageModel.of(load_model(folder, device=str(model.device), dtype=model.precision))
     prompts = [*sample_inputs(model), *model.encode_all(texts)] if len(texts) else sample_inputs(model)
     difference = effect = 0.0
     for prompt in prompts:

@@ -5,6 +5,7 @@ layout                 what is in it                                            
 =====================  =========================================================  ====================================
 ours                   safetensors of :meth:`SteeringVector.save`                 as saved
 GGUF control vector    ``direction.N`` (llama.cpp, repeng, EasySteer)             ``resid_post`` of N
+vllm-lens              JSON of ``apply_steering_vectors``                         ``resid_post`` of ``layer_indices``
 saklas                 safetensors ``layer_i`` [d], JSON beside it                ``resid_post`` of i
 persona vectors        ``*_diff.pt`` [layers + 1, d], HF's hidden states          0: the embeddings; k + 1: block k
 refusal direction      folder: ``direction.pt`` [d], ``direction_metadata.json``  ``resid_pre`` of the named layer
@@ -30,12 +31,13 @@ from torch import Tensor
 from steering._files import existing_file
 from steering.gguf_format import import_gguf
 from steering.vectors import SteeringTarget, SteeringVector
+from steering.vllm_lens_format import import_vllm_lens
 from workbench.errors import ArtifactError
 from workbench.sites import Site
 
 _LAYOUTS = (
-    "a saved SteeringVector, a GGUF control vector, saklas safetensors (layer_0, layer_1, ...), persona vectors"
-    " (*_diff.pt, [layers, d]), mean_diffs.pt [positions, layers, d] or a refusal_direction folder"
+    "a saved SteeringVector, a GGUF control vector, JSON of vllm-lens, saklas safetensors (layer_0, layer_1, ...),"
+    " persona vectors (*_diff.pt, [layers, d]), mean_diffs.pt [positions, layers, d] or a refusal_direction folder"
 )
 _SAKLAS_KEY = re.compile(r"layer_(\d{1,6})")
 _SIDECAR_LIMIT = 1_000_000  # bytes
@@ -68,6 +70,8 @@ def _from_file(path: Path, position: int | None) -> list[SteeringVector]:
         magic = file.read(4)
     if magic == b"GGUF":
         return import_gguf(path)
+    if path.suffix == ".json":
+        return import_vllm_lens(path)
     if path.suffix == ".safetensors":
         return _safetensors(path)
     if path.suffix in (".pt", ".pth", ".bin"):

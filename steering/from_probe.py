@@ -65,7 +65,7 @@ def probe_vector(probe: Any, site: Any = None, model: Any = None, target: Any = 
     if not bool(weights.norm() > 0):
         raise DataError(f"{type(probe).__name__} has weights of 0: there is no direction")
     metadata = {"made_from": f"probe {type(probe).__name__}"} | ({} if target is None else {"target": str(target)})
-    stamp = {what: getattr(probe, f"{what}_", None) for what in ("fingerprint", "basis", "precision")}
+    stamp: dict[str, Any] = {what: getattr(probe, f"{what}_", None) for what in ("fingerprint", "basis", "precision")}
     stamp = {what: known for what, known in stamp.items() if known}
     vector = SteeringVector(site, weights / weights.norm(), name=name, metadata=metadata, **stamp)
     return vector if model is None else vector.for_model(model)

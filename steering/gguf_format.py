@@ -49,21 +49,21 @@ def export_gguf(vectors: Iterable[SteeringVector], path: str | os.PathLike[str],
     """
     import gguf
 
-    by_block = _by_block(list(vectors))
-    first = next(iter(by_block.values()))
+    blocks = by_block(list(vectors), "GGUF", first=1)
+    first = next(iter(blocks.values()))
     ours = {
         "fingerprint": first.fingerprint,
         "precision": first.precision,
-        "names": {block: vector.name for block, vector in by_block.items()},
-        "metadata": {block: vector.metadata for block, vector in by_block.items()},
-        "residual_norms": {block: vector.residual_norm for block, vector in by_block.items()},
+        "names": {block: vector.name for block, vector in blocks.items()},
+        "metadata": {block: vector.metadata for block, vector in blocks.items()},
+        "residual_norms": {block: vector.residual_norm for block, vector in blocks.items()},
     }
     with replacing(path) as temporary:
         writer = gguf.GGUFWriter(str(temporary), _ARCHITECTURE)
         writer.add_string(f"{_ARCHITECTURE}.model_hint", model_hint)
-        writer.add_uint32(f"{_ARCHITECTURE}.layer_count", len(by_block))
+        writer.add_uint32(f"{_ARCHITECTURE}.layer_count", len(blocks))
         writer.add_string(_OURS, json.dumps(ours, sort_keys=True))
-        for block, vector in sorted(by_block.items()):
+        for block, vector in sorted(blocks.items()):
             writer.add_tensor(f"direction.{block}", vector.vector.numpy())
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -102,24 +102,27 @@ def import_gguf(
     return vectors if model is None else [vector.for_model(model, force) for vector in vectors]
 
 
-def _by_block(vectors: list[SteeringVector]) -> dict[int, SteeringVector]:
-    """Vectors by the block whose output they are added to, checked for what the format can hold."""
+def by_block(vectors: list[SteeringVector], what: str, first: int) -> dict[int, SteeringVector]:
+    """Vectors by the block whose output they are added to, checked for what a format called ``what`` can hold, which
+    begins with block ``first``."""
     if not vectors:
         raise ArtifactError("no vectors to export")
-    by_block: dict[int, SteeringVector] = {}
+    found: dict[int, SteeringVector] = {}
     for vector in vectors:
         block = vector.site.layer - (vector.site.component == "resid_pre")
-        if vector.site.component not in ("resid_post", "resid_pre") or block < 1:
-            raise ArtifactError(f"GGUF cannot express {vector.site}: only resid_post of layer 1 and later")
-        if block in by_block:
-            raise ArtifactError(f"two vectors for the output of block {block}: GGUF holds one a layer")
+        if vector.site.component not in ("resid_post", "resid_pre") or block < first:
+            raise ArtifactError(f"{what} cannot express {vector.site}: only resid_post of layer {first} and later")
+        if block in found:
+            raise ArtifactError(f"two vectors for the output of block {block}: {what} holds one a layer")
         if vector.basis != "raw":
-            raise ArtifactError(f"{vector!r} is in basis {vector.basis!r}: GGUF is applied to the raw residual stream")
-        first = next(iter(by_block.values()), vector)
-        if (vector.fingerprint, vector.d_model) != (first.fingerprint, first.d_model):
-            raise ArtifactError(f"{vector!r} and {first!r} are not of the same model: GGUF holds vectors of one")
-        by_block[block] = vector
-    return by_block
+            raise ArtifactError(
+                f"{vector!r} is in basis {vector.basis!r}: {what} is applied to the raw residual stream"
+            )
+        other = next(iter(found.values()), vector)
+        if (vector.fingerprint, vector.d_model) != (other.fingerprint, other.d_model):
+            raise ArtifactError(f"{vector!r} and {other!r} are not of the same model: {what} holds vectors of one")
+        found[block] = vector
+    return found
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[int, torch.Tensor]]:
