@@ -181,8 +181,8 @@ def test_a_folder_that_does_not_equal_the_steered_model_is_not_kept(model, tmp_p
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("shape", ["gemma3", "gpt_neox", "phi3", "olmo2"])
-def test_other_architectures_are_written_rightly_or_refused_in_one_line(shape, tmp_path):
+@pytest.mark.parametrize(("shape", "written"), [("gemma3", 1), ("gpt_neox", 3), ("phi3", 2), ("olmo2", 1)])
+def test_other_architectures_are_written_rightly_or_refused_in_one_line(shape, written, tmp_path):
     import transformers
 
     size = {"vocab_size": len(tiny_tokenizer()), "hidden_size": D, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -207,7 +207,7 @@ def test_other_architectures_are_written_rightly_or_refused_in_one_line(shape, t
             done += bake(model, steer, tmp_path / str(k), texts=PROMPTS).difference < 1e-4
         except WorkbenchError as error:
             assert "\n" not in str(error)
-    assert done >= 1
+    assert done == written
 
 
 @pytest.mark.real
