@@ -130,9 +130,8 @@ def _rewrite_embeddings(model: Any, writers: Writers, change: AffineMap) -> None
     if not writers.embeddings:
         raise ModelError(f"the first residual stream of {writers.kind} is no sum of embeddings: it cannot be written")
     head, tied = model.get_output_embeddings(), model.get_input_embeddings()
-    if head is not None and head.weight is tied.weight:  # what reads the stream stays as it is
+    if head is not None and head.weight is tied.weight:  # what reads the stream keeps the old ones
         model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False
-        head.weight = _parameter(tied.weight.double(), tied.weight)
     shift = change.shift
     for name, scale in writers.embeddings.items():
         module = model.get_submodule(name)

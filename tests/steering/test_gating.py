@@ -133,6 +133,16 @@ def test_conditions_nest_to_both(model):
     assert 0 < int(both[real].sum()) < int(real.sum())
 
 
+def test_each_call_has_a_reading_of_its_own_in_whatever_order_threads_prepare_theirs(model, middle):
+    reader, gate = conditional(Add(PUSH, site=2), Cosine(READ, above=middle, site=1))
+    ours, theirs = reader.for_model(model), []
+    other = threading.Thread(target=lambda: theirs.append(reader.for_model(model)))
+    other.start()
+    other.join()
+    assert gate.for_model(model).reading is ours.reading is not theirs[0].reading
+    assert reader.for_model(model).reading is not ours.reading
+
+
 def test_threads_do_not_see_one_anothers_readings(model, middle):
     steer = conditional(Add(PUSH, site=2), Cosine(READ, above=middle, site=1), when="prompt")
 
