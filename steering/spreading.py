@@ -27,7 +27,7 @@ def layers_at(depths: Sequence[float] | tuple[float, float], n_layers: int) -> l
     shares = [number(depth, "a depth", 0, 1) for depth in listed(depths, "depths")]
     if not shares:
         raise SpecError("depths is empty: name at least one share of the depth, such as 0.5")
-    return sorted({math.floor(share * last) for share in shares})
+    return sorted({math.floor(share * last + 0.5) for share in shares})
 
 
 def spread(
