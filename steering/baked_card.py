@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from steering.interventions import Add
 from steering.vectors import SteeringVector, real_tensor
-from workbench import __version__
 from workbench.sites import Site
 
 
 @dataclass(frozen=True)
 class Baked:
     """A folder that was written, and what was measured: the largest ``difference`` of a logit between it and the
-    steered model, and the largest ``effect`` of the steering on a logit, on ``texts`` texts."""
+    steered model, and the largest ``effect`` of the steering on a logit, on ``texts`` texts, in ``precision``."""
 
     folder: Path
     fingerprint: str
@@ -24,6 +24,7 @@ class Baked:
     base_fingerprint: str
     difference: float
     effect: float
+    precision: str
     texts: int
     written: list[dict[str, Any]]
 
@@ -56,7 +57,7 @@ def card_of(name: str, baked: Baked) -> str:
         "| what | site | multiplier | dose | vector |", "|---|---|---|---|---|", *rows, "",
         "It acts on every token, prompt and generation alike. A dose is the length of what is added as a share of the",
         "residual stream's typical norm at that site.", "",
-        f"Measured on {baked.texts} texts: logits differ by at most {baked.difference:.2g} from those of the base model"
-        f" steered with hooks; steering moves them by up to {baked.effect:.3g}.", "",
-        f"Fingerprint `{baked.fingerprint}`. Written by activation-workbench {__version__}.", "",
+        f"Measured in {baked.precision} on {baked.texts} texts: logits differ by at most {baked.difference:.2g}"
+        f" from those of the base model steered with hooks; steering moves them by up to {baked.effect:.3g}.", "",
+        f"Fingerprint `{baked.fingerprint}`. Written by activation-workbench {version('activation-workbench')}.", "",
     ])  # fmt: skip

@@ -11,13 +11,16 @@ value for all rows, that are
   :func:`ablate_everywhere` does: taken out of all that is written there (Arditi et al. 2024, arXiv 2406.11717).
 
 An addition needs a bias, which some architectures have no configuration for; there it is refused, and so is everything
-else.  Nothing is called done before the folder, loaded again, gives the logits of the steered model.
+else.  Nothing is called done before the folder, loaded again, gives the logits of the steered model (in float64 for
+models of up to half a billion weights: with attention sinks, rounding alone moves logits by 1e-4 in float32).
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,10 +35,11 @@ from steering.edits import Edit
 from steering.interventions import Ablate
 from steering.writers import EMBEDDING, AffineMap, rewritten
 from workbench.arguments import a_path, number
-from workbench.errors import ArtifactError, ModelError, SpecError
+from workbench.errors import ArtifactError, ModelError, SpecError, WorkbenchWarning
 from workbench.files import disk_errors, make_folder
 from workbench.models.backend import in_order
 from workbench.models.fingerprint import MADE_FROM
+from workbench.models.hf import HuggingFaceBackend
 from workbench.models.interventions import Intervention, Placed, Scope, Where
 from workbench.models.sinks import sample_inputs
 from workbench.sites import Site
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from workbench.models.language_model import LanguageModel
 
 _STREAM = ("resid_pre", "resid_mid", "resid_post")
+_WIDEST = 500_000_000  # weights of a model that is compared in float64
 _CLOSE = 1e-6  # how near to an affine map, a projection or the identity rounding leaves an edit of float32 values
 
 
@@ -111,7 +116,7 @@ def bake(
         new.save_pretrained(inner)
         model.tokenizer.save_pretrained(inner)
         del new
-        baked = _measured(model, interventions, placed, inner, texts, number(tolerance, "tolerance", 0))
+        baked = _measured(model, placed, inner, texts, number(tolerance, "tolerance", 0))
         facts = {name: value for name, value in asdict(baked).items() if name != "folder"}
         (inner / "baked.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         (inner / "README.md").write_text(card_of(target.name, baked), encoding="utf-8")
@@ -234,33 +239,47 @@ def _same(activation: Tensor) -> Tensor:
 
 
 def _measured(
-    model: LanguageModel,
-    interventions: Sequence[Intervention],
-    placed: Sequence[Intervention],
-    folder: Path,
-    texts: Sequence[Any],
-    tolerance: float,
+    model: LanguageModel, placed: Sequence[Intervention], folder: Path, texts: Sequence[Any], tolerance: float
 ) -> Baked:
     """The folder, loaded again, beside the steered model; :class:`ModelError` where their logits differ."""
     from workbench.models.language_model import LanguageModel
     from workbench.models.loading import load_model
 
-    found = LanguageModel.of(load_model(folder, device=str(model.device), dtype=model.precision))
-    prompts = [*sample_inputs(model), *model.encode_all(texts)] if len(texts) else sample_inputs(model)
-    difference = effect = 0.0
-    for prompt in prompts:
-        steered = _logits(model, prompt, interventions)
-        difference = max(difference, float((_logits(found, prompt) - steered).abs().max()))
-        effect = max(effect, float((_logits(model, prompt) - steered).abs().max()))
+    prompts = [*sample_inputs(model), *(model.encode_all(texts) if len(texts) else ())]
+    written = [described(_plain(each), each.site, model) for each in placed]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", WorkbenchWarning)  # of another precision, which is meant
+        wide = _wide(model)
+        steered, plain = ([_logits(wide, prompt, own) for prompt in prompts] for own in (placed, ()))
+        precision = wide.precision
+        del wide
+        found = LanguageModel.of(load_model(folder, device=str(model.device), dtype=precision))
+        baked = [_logits(found, prompt) for prompt in prompts]
+    difference, effect = _largest(baked, steered), _largest(plain, steered)
     if not difference <= tolerance:
         raise ModelError(
             f"the logits of {model.name} with this in its weights differ by {difference:.3g} from the steered model's"
         )
-    written = [described(_plain(each), each.site, model) for each in placed]
-    return Baked(folder, found.fingerprint, model.name, model.fingerprint, difference, effect, len(prompts), written)
+    base = {"base": model.name, "base_fingerprint": model.fingerprint}
+    return Baked(folder, found.fingerprint, **base, difference=difference, effect=effect, precision=precision,
+                 texts=len(prompts), written=written)  # fmt: skip
+
+
+def _wide(model: LanguageModel) -> LanguageModel:
+    """The model in float64, unless it is large: float32 alone makes logits differ by 1e-4."""
+    from workbench.models.language_model import LanguageModel
+
+    hf_model = model.backend.hf_model
+    if model.dtype == torch.float64 or sum(weight.numel() for weight in hf_model.parameters()) > _WIDEST:
+        return model
+    return LanguageModel(HuggingFaceBackend(copy.deepcopy(hf_model).double()), model.tokenizer, model.name)
 
 
 def _logits(model: LanguageModel, prompt: Any, interventions: Sequence[Intervention] = ()) -> Tensor:
     found = model.forward([prompt], interventions=interventions, logits=True).logits
     assert found is not None
     return found
+
+
+def _largest(some: list[Tensor], others: list[Tensor]) -> float:
+    return max(float((one - other).abs().max()) for one, other in zip(some, others, strict=True))
