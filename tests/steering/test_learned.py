@@ -130,9 +130,9 @@ QUESTIONS = [
 def test_on_a_real_model_a_preference_of_twenty_pairs_is_learned_in_minutes(smollm2):
     happy, sad = "It is wonderful, I love it and I feel so happy!", "It is terrible, I hate it and I feel so sad."
     pairs = [([{"role": "user", "content": question}], happy, sad) for question in QUESTIONS]
-    started = time.perf_counter()
+    started = time.process_time()
     vector = learn_preference(smollm2, pairs, 15, Learning(epochs=3))
-    assert time.perf_counter() - started < 300
+    assert time.process_time() - started < 120
     new = [[{"role": "user", "content": "How was the holiday?"}]]
     gaps = []
     for multiplier in (-1.0, 0.0, 1.0):
