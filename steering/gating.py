@@ -123,7 +123,11 @@ class _Reading:
 
 @dataclass(frozen=True, eq=False)
 class _Reader(HasSite):
-    """Changes nothing, and leaves note of where the condition holds."""
+    """Changes nothing, and leaves note of where the condition holds.
+
+    It does not say which rows it leaves alone, so from its site on every row runs for itself, and a gate finds the rows
+    that were read.
+    """
 
     condition: Gate
     when: str

@@ -257,3 +257,16 @@ def test_the_same_condition_in_many_blocks_of_a_batch_is_read_for_each(model, mi
     steer = side_by_side(sets, model, counts=len(PROMPTS))
     together = model.generate(PROMPTS * len(sets), max_new_tokens=5, temperature=0, interventions=steer)
     assert [row[0].tokens for row in together] == [row[0].tokens for rows in alone for row in rows]
+
+
+@pytest.mark.parametrize("when", ["token", "prompt"])
+def test_rows_with_equal_tokens_that_others_steer_between_reader_and_gate_are_told_apart(model, middle, when):
+    gated = conditional(Add(PUSH, site=3), Cosine(READ, above=middle, site=1), when)
+    sets = [[], [Add(PUSH, site=2)], gated, [Add(PUSH, -1.0, site=0)], gated]
+    alone = [model.forward(PROMPTS, interventions=each, logits=True).logits for each in sets]
+    steer = side_by_side(sets, model, counts=len(PROMPTS))
+    found = model.forward(PROMPTS * len(sets), interventions=steer, logits=True)
+    for row, (logits, n) in enumerate(zip(found.logits, found.lengths, strict=True)):
+        expected = alone[row // len(PROMPTS)][row % len(PROMPTS)]
+        torch.testing.assert_close(logits[:n], expected[:n], atol=1e-4, rtol=1e-4)
+    assert not torch.equal(alone[0], alone[2])
