@@ -52,8 +52,8 @@ def conditional(
             at the last prompt token.
 
     Returns:
-        The reader and, in their order, the gated interventions.  Where the condition does not hold the activation is
-        left alone bit for bit.
+        A reader for each of their scopes, and in their order the gated interventions.  Where the condition does not
+        hold the activation is left alone bit for bit.
 
     Raises:
         SiteError: for an intervention before the site of its condition.
@@ -72,10 +72,10 @@ def conditional(
     several = plain_interventions(several)
     one_of(condition, Gate, "condition")
     check_known(when, WHEN, "when")
-    readings = _Readings()
+    readings = {each.scope: _Readings() for each in several if not isinstance(each, _Reader)}
     return [
-        _Reader(condition, when, readings, readings.now),
-        *(each if isinstance(each, _Reader) else _gate(each, condition, when, readings) for each in several),
+        *(_Reader(condition, when, scope, own, own.now) for scope, own in readings.items()),
+        *(e if isinstance(e, _Reader) else _gate(e, condition, when, readings[e.scope]) for e in several),
     ]
 
 
@@ -116,7 +116,7 @@ class _Reading:
     """What a reader has seen in a call: where the condition held in this pass, and at which rows' prompts."""
 
     def __init__(self) -> None:
-        self.positions: Tensor | None = None  # of the pass that was read
+        self.where: Where | None = None  # of the pass that was read
         self.held: Tensor | None = None  # [batch pos]
         self.prompts: dict[int, bool] = {}  # by the caller's row
 
@@ -125,16 +125,15 @@ class _Reading:
 class _Reader(HasSite):
     """Changes nothing, and leaves note of where the condition holds.
 
-    It does not say which rows it leaves alone, so from its site on every row runs for itself, and a gate finds the rows
-    that were read.
+    Its scope is that of its gates, so the rows that they act on run for themselves from its site on, and were read.
     """
 
     condition: Gate
     when: str
+    scope: Scope
     readings: _Readings
     reading: _Reading
 
-    scope = Scope(None, None)
     fingerprint = property(lambda self: self.condition.fingerprint)
     basis = property(lambda self: self.condition.basis)
 
@@ -153,7 +152,7 @@ class _Reader(HasSite):
         held = self.condition.holds(activation, where)
         if self.when == "prompt":
             held = self._by_prompt(held, where)
-        self.reading.positions, self.reading.held = where.positions, held
+        self.reading.where, self.reading.held = where, held
         return activation
 
     def _by_prompt(self, held: Tensor, where: Where) -> Bool[Tensor, "batch pos"]:
@@ -186,8 +185,24 @@ class _Gated(Wrapped):
         return replace(self, inner=for_model(self.inner, model), reading=self.readings.now)
 
     def __call__(self, activation: Float[Tensor, "batch pos d"], where: Where) -> Float[Tensor, "batch pos d"]:
-        read, held = self.reading.positions, self.reading.held
-        if read is None or held is None or not torch.equal(read.to(where.positions.device), where.positions):
-            raise RunError(f"{self}: its condition was not read in this pass: pass all that conditional(...) returned")
+        held = self._held(where)
         changed = super().__call__(activation, where)
         return torch.where(held.to(activation.device)[..., None], changed, activation)
+
+    def _held(self, where: Where) -> Bool[Tensor, "batch pos"]:
+        """What was read at each element of a pass; rows that nothing acts on need not have been."""
+        read, held = self.reading.where, self.reading.held
+        if read is not None and held is not None:
+            if torch.equal(read.positions, where.positions) and torch.equal(read.rows, where.rows):
+                return held
+            known = {self._row(read, i): i for i in range(len(held))}
+            index = [known.get(self._row(where, i)) for i in range(len(where.rows))]
+            acts = self.scope.mask(where).any(1).tolist()
+            if all(i is not None or not act for i, act in zip(index, acts, strict=True)):
+                none = torch.zeros(where.positions.shape[1], dtype=torch.bool, device=held.device)
+                return torch.stack([none if i is None else held[i] for i in index])
+        raise RunError(f"{self}: its condition was not read in this pass: pass all that conditional(...) returned")
+
+    @staticmethod
+    def _row(where: Where, i: int) -> tuple[Any, ...]:
+        return tuple(where.rows[i].tolist()), tuple(where.positions[i].tolist())

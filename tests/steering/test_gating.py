@@ -13,7 +13,7 @@ from probes.saving import load_probe, save_probe
 from steering import Ablate, Add, Carried, Cosine, ProbeScore, SteeringVector, conditional
 from steering.batching import side_by_side
 from workbench.errors import ArtifactError, DataError, RunError, SiteError, SpecError
-from workbench.models import LanguageModel, Scope, load_model
+from workbench.models import LanguageModel, load_model
 from workbench.models.continuations import as_generated
 from workbench.models.tiny import tiny_model
 
@@ -247,7 +247,8 @@ def test_copies_of_a_list_keep_reader_and_gates_together(model, middle):
     again = copy.deepcopy(steer)
     texts = [model.generate(PROMPTS, max_new_tokens=5, temperature=0, interventions=each) for each in (steer, again)]
     assert texts[0] == texts[1]
-    assert Scope.everywhere() != steer[0].scope
+    assert len(steer) == 3  # one reader for one scope
+    assert len(conditional([steer[1], Add(PUSH, site=3, scope="generation")], Cosine(READ, above=0, site=1))) == 4
 
 
 def test_the_same_condition_in_many_blocks_of_a_batch_is_read_for_each(model, middle):
