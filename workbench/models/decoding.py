@@ -208,7 +208,7 @@ class Decoder:
             assert logits is not None
             leaves = [tree.leaves[k] for tree, numbers in zip(trees, alive, strict=True) for k in numbers]
             prompts = [tree.prompt for tree, numbers in zip(trees, alive, strict=True) for _ in numbers]
-            _extend(leaves, _filled([len(numbers) for numbers in alive], logits), step, sampling, prompts)
+            _extend(leaves, by_leaf([len(numbers) for numbers in alive], logits), step, sampling, prompts)
             alive = [[k for k in ks if not tree.leaves[k].finish] for tree, ks in zip(trees, alive, strict=True)]
             if self.advance:
                 self.advance(sum(bool(leaf.finish) for leaf in leaves))
@@ -236,7 +236,7 @@ class Decoder:
             _require_finite([each], [sum(each.token_logprobs)], "a continuation")
 
 
-def _filled(counts: list[int], logits: Tensor) -> Tensor:
+def by_leaf(counts: list[int], logits: Tensor) -> Tensor:
     """The logits [leaf, vocab] of the leaves, tree by tree, out of [tree, pos, vocab]."""
     if min(counts) == logits.shape[1]:
         return rearrange(logits, "tree pos vocab -> (tree pos) vocab")
@@ -248,6 +248,14 @@ def _extend(
     leaves: Sequence[Leaf], logits: Tensor, step: int, sampling: Sampling, prompts: Sequence[list[int]]
 ) -> None:
     """Draw the next token of each leaf from its logits [leaf, vocab]."""
+    for leaf, token, logprob in zip(leaves, *draw(leaves, logits, step, sampling, prompts), strict=True):
+        take(leaf, token, logprob, sampling)
+
+
+def draw(
+    leaves: Sequence[Leaf], logits: Tensor, step: int, sampling: Sampling, prompts: Sequence[list[int]]
+) -> tuple[list[int], list[float]]:
+    """The next token of each leaf by its logits [leaf, vocab], and its log-probability; ``step`` tokens were drawn."""
     seeds, shaped = np.array([leaf.seed for leaf in leaves], dtype=np.uint64), logits
     if sampling.repetition_penalty != 1:
         seen = [prompt + leaf.tokens for prompt, leaf in zip(prompts, leaves, strict=True)]
@@ -255,16 +263,20 @@ def _extend(
     drawn = sample(shaped, seeds, step, sampling.temperature, sampling.top_p, sampling.top_k)
     logprobs = logits.float().log_softmax(-1).gather(1, drawn[:, None])[:, 0].tolist()
     _require_finite(leaves, logprobs, f"step {step}")
-    for leaf, token, logprob in zip(leaves, drawn.tolist(), logprobs, strict=True):
-        leaf.token_logprobs.append(logprob)
-        if token in sampling.eos:
-            leaf.finish = "eos"
-            continue
-        leaf.tokens.append(token)
-        if sampling.stopped is not None and sampling.stopped(leaf):
-            leaf.finish = "stop"
-        elif len(leaf.tokens) == sampling.max_new_tokens:
-            leaf.finish = "length"
+    return drawn.tolist(), logprobs
+
+
+def take(leaf: Leaf, token: int, logprob: float, sampling: Sampling) -> None:
+    """Put a drawn token into a leaf, and note whether it ends there."""
+    leaf.token_logprobs.append(logprob)
+    if token in sampling.eos:
+        leaf.finish = "eos"
+        return
+    leaf.tokens.append(token)
+    if sampling.stopped is not None and sampling.stopped(leaf):
+        leaf.finish = "stop"
+    elif len(leaf.tokens) == sampling.max_new_tokens:
+        leaf.finish = "length"
 
 
 def _require_finite(leaves: Sequence[Leaf], logprobs: Sequence[float], what: str) -> None:
