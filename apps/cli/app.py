@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,16 +27,12 @@ def app(
 
     Runs that were started on its pages go on without it.
     """
-    if not 1 <= port <= 65535:
-        raise WorkbenchError(f"port {port} does not exist: choose one from 1 to 65535")
-    for name in host:
-        if not _HOST.fullmatch(name):
-            raise WorkbenchError(f"--host {name!r} is no host name: give it without scheme, port and path")
+    check_port(port)
+    check_hosts(host)
     script = Path(apps.__file__).parent / "explorer" / "main.py"
     if not script.exists():
         raise WorkbenchError(f"the app is not part of this installation: {script} is missing")
     root = check_root(runs).resolve()
-    _check_free(port)
     from apps.explorer.server import serve  # loads Streamlit, which no other command needs
 
     log(f"http://127.0.0.1:{port} shows the runs in {root}; Ctrl-C ends it")
@@ -45,11 +42,20 @@ def app(
     return 0
 
 
-def _check_free(port: int) -> None:
-    """Raise :class:`WorkbenchError` when another process has the port."""
+def check_port(port: int) -> None:
+    """Raise :class:`WorkbenchError` for a port that there is not, or that another process has."""
+    if not 1 <= port <= 65535:
+        raise WorkbenchError(f"port {port} does not exist: choose one from 1 to 65535")
     with socket.socket() as place:
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was left a moment ago is free
         try:
             place.bind(("127.0.0.1", port))
         except OSError as error:
             raise WorkbenchError(f"port {port} cannot be taken ({error.strerror}): choose another --port") from error
+
+
+def check_hosts(names: Sequence[str]) -> None:
+    """Raise :class:`WorkbenchError` for what is no name of a host."""
+    for name in names:
+        if not _HOST.fullmatch(name):
+            raise WorkbenchError(f"--host {name!r} is no host name: give it without scheme, port and path")

@@ -26,6 +26,7 @@ from apps.cli import models, run, runs, train
 from apps.cli.app import app
 from apps.cli.demo import demo
 from apps.cli.errors import Commands, refuse
+from apps.cli.serve import serve
 from workbench import __version__
 from workbench.console import log, quiet
 from workbench.errors import WorkbenchError
@@ -135,6 +136,7 @@ def commands(argv: Sequence[str] = ()) -> Commands:
         "models": {"list": models.list_all, "get": models.get, "check": models.check},
         "train": train.train,
         "app": app,
+        "serve": serve,
     }
 
 

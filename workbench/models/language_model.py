@@ -129,6 +129,12 @@ class LanguageModel(HookedModel):
 
     # ---- many tokens
 
+    def end_tokens(self) -> frozenset[int]:
+        """The tokens that end a completion: those of the model's generation config and of its tokenizer."""
+        eos = getattr(self.backend.hf_model.generation_config, "eos_token_id", None)
+        ends = eos if isinstance(eos, list) else [eos]
+        return frozenset(e for e in [*ends, self.tokenizer.eos_token_id] if e is not None)
+
     @cached_property
     def sampling(self) -> HowToSample:
         """How ``generate`` samples unless told otherwise: by the model's own ``generation_config`` where that says
@@ -203,7 +209,7 @@ class LanguageModel(HookedModel):
             return seams[leaf.row].decode(leaf.tokens)
 
         stopped = (lambda leaf: any(one in text_of(leaf) for one in stops)) if stops else None
-        sampling = Sampling(integer(max_new_tokens, "max_new_tokens", least=1), *numbers, self._end_tokens(), stopped)
+        sampling = Sampling(integer(max_new_tokens, "max_new_tokens", least=1), *numbers, self.end_tokens(), stopped)
         self._check_room(rows, sampling.max_new_tokens)
         counts = inputs.counts(n, len(rows))
         leaves = seeded_leaves(counts, inputs.seeds(seeds, len(rows)))
@@ -282,10 +288,3 @@ class LanguageModel(HookedModel):
         True
         """
         return steered(self.backend.hf_model, self.placed(interventions))
-
-    # ---- checks
-
-    def _end_tokens(self) -> frozenset[int]:
-        eos = getattr(self.backend.hf_model.generation_config, "eos_token_id", None)
-        ends = eos if isinstance(eos, list) else [eos]
-        return frozenset(e for e in [*ends, self.tokenizer.eos_token_id] if e is not None)

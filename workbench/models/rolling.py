@@ -27,12 +27,16 @@ from workbench.models.trees import MOST_LEAVES, Leaf, Stretch, Tree, fan_out, pl
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+NOT_FINITE = "not finite"  # the finish of a completion whose logits are not
 _SPARE = 64  # slots that nobody sees are let be up to here
 
 
 @dataclass(eq=False)
 class OwnLeaf(Leaf):
-    """A completion that is sampled in its own way; whoever sets its ``finish`` takes it out of the batch."""
+    """A completion that is sampled in its own way; whoever sets its ``finish`` takes it out of the batch.
+
+    One whose logits are not finite ends with :data:`NOT_FINITE`.  It may have broken those that share its prompt.
+    """
 
     sampling: Sampling = field(default_factory=Sampling)
 
@@ -52,7 +56,8 @@ class Rolling:
     >>> batch.add([model.encode("c")], [[second]])
     >>> while batch.step()[0]:
     ...     pass
-    >>> [first.tokens, second.tokens] == [c.tokens for (c,) in model.generate(["a b", "c"], temperature=0, max_new_tokens=3)]
+    >>> alone = model.generate(["a b", "c"], temperature=0, max_new_tokens=3)
+    >>> [first.tokens, second.tokens] == [completion.tokens for (completion,) in alone]
     True
     """
 
@@ -70,7 +75,9 @@ class Rolling:
 
     def add(self, prompts: Sequence[list[int]], leaves: Sequence[Sequence[OwnLeaf]]) -> None:
         """Run the prompts, from which ``leaves[prompt]`` grow from the next step on."""
-        trees = [tree for tree in plant(list(prompts), [list(own) for own in leaves], self.interventions) if tree.leaves]
+        trees = [
+            tree for tree in plant(list(prompts), [list(own) for own in leaves], self.interventions) if tree.leaves
+        ]
         for tree in trees:
             tree.row = tree.leaves[0].row
         with torch.inference_mode():
@@ -169,7 +176,11 @@ def drawn(
     """The leaves that are alive, each with one token more, by the logits of each; those sampled alike at once."""
     leaves = [(tree.leaves[k], tree.prompt) for tree, numbers in zip(trees, alive, strict=True) for k in numbers]
     groups: dict[tuple[Any, ...], list[int]] = {}
+    finite = logits.float().logsumexp(-1).isfinite().tolist()
     for at, (leaf, _) in enumerate(leaves):
+        if not finite[at]:
+            leaf.finish = NOT_FINITE
+            continue
         s = leaf.sampling  # type: ignore[attr-defined]  # ours are OwnLeaf
         key = (len(leaf.tokens), s.temperature, s.top_p, s.top_k, s.repetition_penalty)
         groups.setdefault(key, []).append(at)

@@ -239,7 +239,7 @@ def test_a_loaded_file_can_be_saved_and_comes_back_the_same_model(tmp_path: Path
     again = load_model(tmp_path / "saved", device="cpu")
     assert again.fingerprint == loaded.fingerprint and again.config.made_from == loaded.config.made_from
     assert "quantization_config" not in json.loads((tmp_path / "saved" / "config.json").read_text())
-    assert again.encode("the the 12") == loaded.encode("the the 12") and again._end_tokens() == loaded._end_tokens()
+    assert again.encode("the the 12") == loaded.encode("the the 12") and again.end_tokens() == loaded.end_tokens()
 
 
 def test_a_file_may_say_how_it_is_sampled(tmp_path: Path) -> None:

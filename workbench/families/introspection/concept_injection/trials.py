@@ -107,7 +107,7 @@ def run_trials(
         return []
     model._check_room([list(trial.tokens) for trial in trials], max_new_tokens)
     how = how_to_sample(model.sampling, {"temperature": temperature})
-    sampling = Sampling(max_new_tokens, **how, eos=model._end_tokens())
+    sampling = Sampling(max_new_tokens, **how, eos=model.end_tokens())
     chunks = _chunks(model, trials, max_new_tokens)
     with progress_bar(sum(t.draws for t in trials), progress, "trials") as advance, torch.inference_mode():
         found = [_run_chunk(model, chunk, sampling, advance) for chunk in chunks]
