@@ -175,7 +175,7 @@ def _of_fields(error: Any) -> Refusal:
         return Refusal(f"the body is not JSON: {error.get('ctx', {}).get('error', error['msg'])}")
     if error["type"] == "extra_forbidden":
         return Refusal(f"there is no field {param}", code="unknown_parameter", param=param)
-    if error["type"] == "model_attributes_type" and not place:
+    if not place and error["type"] in ("model_attributes_type", "missing"):
         return Refusal("the body is no JSON object of content type application/json")
     said = error["msg"].removeprefix("Value error, ")
     return Refusal(f"{param}: {said}" if param else said, param=param)
@@ -188,17 +188,17 @@ class Guard:
         self.app, self.key, self.hosts = app, key, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(Headers(scope=scope)) if scope["type"] == "http" else None
+        refusal = self._refusal(scope["path"], Headers(scope=scope)) if scope["type"] == "http" else None
         await (self.app if refusal is None else _refused(refusal))(scope, receive, send)
 
-    def _refusal(self, headers: Headers) -> Refusal | None:
+    def _refusal(self, path: str, headers: Headers) -> Refusal | None:
         host = headers.get("host", "")
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         if name.strip("[]").lower() not in self.hosts:
             line = "this server does not answer to that host name; workbench serve --host NAME allows one"
             return Refusal(line, 403, "permission_error", "host_not_allowed")
         given = headers.get("authorization", "").encode()
-        if self.key is not None and not hmac.compare_digest(given, f"Bearer {self.key}".encode()):
+        if self.key is not None and path != "/health" and not hmac.compare_digest(given, f"Bearer {self.key}".encode()):
             return Refusal("the key is missing or wrong: send Authorization: Bearer KEY", 401,
                            "authentication_error", "invalid_api_key")  # fmt: skip
         return None

@@ -55,7 +55,7 @@ def completion_asked(request: CompletionRequest, model: LanguageModel) -> Asked:
     """The prompts of a completion request: one or many, texts or token ids."""
     if request.max_tokens == 0 and not request.echo:
         raise Refusal("max_tokens 0 needs echo: true, which reads the prompt", param="max_tokens")
-    several = isinstance(request.prompt, list) and not all(isinstance(each, int) for each in request.prompt)
+    several = isinstance(request.prompt, list) and not (request.prompt and isinstance(request.prompt[0], int))
     rows: list[Any] = list(request.prompt) if several else [request.prompt]
     if not 1 <= len(rows) <= MOST_PROMPTS:
         raise Refusal(f"prompt must be one prompt or a list of 1 to {MOST_PROMPTS}", param="prompt")
@@ -90,7 +90,7 @@ def answer_to(request: Request, shelf: Shelf, send: Callable[[Event], None]) -> 
     seed = secrets.randbits(31) if request.seed is None else request.seed
     job = Job(
         prompts=asked.prompts, n=request.n or 1, new_tokens=_new_tokens(asked, model), how=how,
-        stops=inputs.stops(request.stop or ()), seed=seed, ends=model.end_tokens(), interventions=interventions,
+        stops=inputs.stops(() if request.stop is None else request.stop), seed=seed, ends=model.end_tokens(), interventions=interventions,
         readouts=list(dict.fromkeys(request.readouts)), top=asked.top, echo=bool(asked.echoes),
         stream=bool(request.stream), decode=_decoder(model), send=send,
     )  # fmt: skip
