@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         mean_difference,
         pca_difference,
     )
-    from steering.formats import import_vectors
+    from steering.formats import at_layer, import_vectors
     from steering.from_probe import probe_vector
     from steering.gates import Cosine, ProbeScore
     from steering.gating import conditional

@@ -21,6 +21,8 @@ import json
 import os
 import pickle
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from steering._files import existing_file
 from steering.gguf_format import import_gguf
 from steering.vectors import SteeringTarget, SteeringVector
 from steering.vllm_lens_format import import_vllm_lens
-from workbench.errors import ArtifactError
+from workbench.errors import ArtifactError, SpecError
 from workbench.sites import Site
 
 _LAYOUTS = (
@@ -63,6 +65,29 @@ def import_vectors(
     found = Path(path)
     vectors = _refusal_folder(found, position) if found.is_dir() else _from_file(existing_file(found), position)
     return vectors if model is None else [vector.for_model(model, force) for vector in vectors]
+
+
+def at_layer(
+    vectors: Sequence[SteeringVector], layer: Site | str | int | None, n_layers: int
+) -> list[tuple[SteeringVector, Site]]:
+    """The vectors of a file that are meant when a ``layer`` is said, each with the site where it acts.
+
+    None is all of them, each at its own.  A single vector acts at any layer; of several, those of that one are taken.
+    A number keeps a vector's component.  Raises :class:`SpecError` when there is none.
+
+    >>> one = [SteeringVector(1, torch.ones(2))]
+    >>> [str(site) for _, site in at_layer(one, -1, n_layers=4)], at_layer(one, None, n_layers=4)[0][1].layer
+    (['blocks.3.hook_resid_post'], 1)
+    """
+    if layer is None:
+        return [(vector, vector.site) for vector in vectors]
+    asked = Site.parse(layer).resolve(n_layers)
+    by_number = isinstance(layer, int)
+    sites = [replace(vector.site, layer=asked.layer) if by_number else asked for vector in vectors]
+    own = [pair for pair in zip(vectors, sites, strict=True) if len(vectors) == 1 or pair[0].site == pair[1]]
+    if not own:
+        raise SpecError(f"there is no vector of {asked}: {', '.join(str(vector.site) for vector in vectors)}")
+    return own
 
 
 def _from_file(path: Path, position: int | None) -> list[SteeringVector]:

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from apps.serve.fields import Steering
-from apps.serve.refusals import Refusal, check_named
+from apps.serve.refusals import check_named
 from probes import load_probe
-from steering import Add, SetProjection, SteeringVector, import_vectors
+from steering import Add, SetProjection, SteeringVector, at_layer, import_vectors
 from workbench.console import log
 from workbench.errors import ArtifactError, DataError, SpecError
 from workbench.models.interventions import Intervention, Scope
 from workbench.models.language_model import LanguageModel
-from workbench.sites import Site
 
 
 @dataclass
@@ -60,26 +59,12 @@ class Shelf:
         check_named(asked.vector, self.vectors, "vector", "steering")
         scope = Scope() if asked.scope is None else Scope.parse(asked.scope)
         found: list[Intervention] = []
-        for vector, site in self._placed(asked):
+        for vector, site in at_layer(self.vectors[asked.vector], asked.layer, self.model.n_layers):
             if asked.target is not None:
                 found.append(SetProjection(vector, asked.target, site=site, scope=scope))
             else:
                 found.append(Add(vector, asked.multiplier, dose=asked.dose, site=site, scope=scope))
         return found
-
-    def _placed(self, asked: Steering) -> list[tuple[SteeringVector, Site]]:
-        """The vectors that are meant, each with the place where it acts."""
-        vectors = self.vectors[asked.vector]
-        if asked.layer is None:
-            return [(vector, vector.site) for vector in vectors]
-        site = Site.parse(asked.layer).resolve(self.model.n_layers)
-        if len(vectors) == 1:
-            return [(vectors[0], site)]
-        own = [(vector, site) for vector in vectors if vector.site == site]
-        if not own:
-            layers = ", ".join(str(vector.site.layer) for vector in vectors)
-            raise Refusal(f"{asked.vector!r} has vectors of the layers {layers}, none of {site}", param="steering")
-        return own
 
     def scores(self, name: str, activations: np.ndarray) -> list[Any]:
         """What a probe says of activations [token, d]: a number a token (of two classes, positive for the second), or

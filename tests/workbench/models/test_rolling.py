@@ -127,7 +127,7 @@ def test_logits_that_are_not_finite_end_their_completion_only() -> None:
     model = tiny_model()
     batch = Rolling(model.backend)
     broken, sound = OwnLeaf(0, sampling=Sampling(5)), OwnLeaf(1, sampling=Sampling(5, temperature=0.0))
-    batch.interventions = side_by_side([[Add(torch.ones(32), 3e38, site=3)], []], model)
+    batch.interventions = side_by_side([[Add(torch.full((32,), 10.0), 3e38, site=3)], []], model)
     batch.add([model.encode("a b")], [[broken]])
     batch.add([model.encode("c")], [[sound]])
     while batch.step()[0]:

@@ -15,14 +15,14 @@ from workbench.errors import MissingExtraError
 if TYPE_CHECKING:
     from workbench.families.introspection.inspect_export.injection_task import concept_injection
     from workbench.families.introspection.inspect_export.prediction_task import self_prediction
-    from workbench.families.introspection.inspect_export.provider import local_model
+    from workbench.inspect_provider import local_model
 
 __all__ = ["concept_injection", "local_model", "self_prediction"]
 
 _HOMES = {
-    "concept_injection": "injection_task",
-    "local_model": "provider",
-    "self_prediction": "prediction_task",
+    "concept_injection": f"{__name__}.injection_task",
+    "local_model": "workbench.inspect_provider",
+    "self_prediction": f"{__name__}.prediction_task",
 }
 
 
@@ -33,5 +33,5 @@ def __getattr__(name: str) -> Any:
         import inspect_ai
     except ImportError as error:
         raise MissingExtraError("inspect_ai", "inspect") from error
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(_HOMES[name]), name)
     return value

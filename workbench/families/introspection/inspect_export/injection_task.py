@@ -29,7 +29,7 @@ from workbench.families.introspection.concept_injection.spec import layers_betwe
 from workbench.families.introspection.concept_injection.trials import Trial, run_trials
 from workbench.families.introspection.concept_injection.vectors import concept_vectors, control_vector
 from workbench.families.introspection.concept_injection.words import Words, load_words
-from workbench.families.introspection.inspect_export.provider import language_model_of
+from workbench.inspect_provider import language_model_of
 from workbench.models.language_model import LanguageModel
 from workbench.seeding import derive_seed
 from workbench.sites import Site

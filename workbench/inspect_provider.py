@@ -1,7 +1,12 @@
-"""A :class:`LanguageModel` as a model of Inspect: ``--model workbench/bandit-agent``, or :func:`local_model`."""
+"""A :class:`LanguageModel` as a model of Inspect: ``--model workbench/bandit-agent``, or :func:`local_model`.
+
+With ``-M vectors=FILE -M dose=0.3`` it is a steered one, so any task of Inspect evaluates steering.  Needs the extra
+``inspect``; Inspect itself finds the provider by the entry point of the package.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -27,7 +32,10 @@ from inspect_ai.model import (
 from inspect_ai.solver._task_state import sample_state
 from inspect_ai.tool import ToolChoice, ToolInfo
 
-from workbench.errors import ModelError
+from steering import Add, at_layer, import_vectors
+from workbench.arguments import number
+from workbench.errors import ModelError, SpecError
+from workbench.models.interventions import Intervention, Scope
 from workbench.models.language_model import LanguageModel
 from workbench.models.loading import load_model
 from workbench.models.sampling import how_to_sample
@@ -51,7 +59,8 @@ _STOPS: dict[str, StopReason] = {"length": "max_tokens"}
 @modelapi(name="workbench")
 class WorkbenchAPI(ModelAPI):
     """The provider.  The model's name is a shipped model, a folder or a hub id; ``-M backend=``, ``-M device=``,
-    ``-M dtype=`` and ``-M device_map=`` are those of :func:`workbench.models.load_model`."""
+    ``-M dtype=`` and ``-M device_map=`` are those of :func:`workbench.models.load_model`; ``-M vectors=``, ``-M dose=``
+    or ``-M multiplier=``, ``-M layer=`` and ``-M scope=`` those of :func:`steered_by`."""
 
     def __init__(
         self,
@@ -60,10 +69,17 @@ class WorkbenchAPI(ModelAPI):
         api_key: str | None = None,
         config: GenerateConfig = GenerateConfig(),  # noqa: B008  # the signature that Inspect asks for
         language_model: LanguageModel | None = None,
+        vectors: str | Sequence[str] | None = None,
+        dose: float | Sequence[float] | None = None,
+        multiplier: float | Sequence[float] | None = None,
+        layer: int | str | None = None,
+        scope: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
         self.language_model = language_model or LanguageModel.of(load_model(model_name, **options))
+        self.interventions = steered_by(self.language_model, vectors, dose, multiplier, layer, scope)
+        self._said = {"steering": list(map(_line, self.interventions))} if self.interventions else {}
         self._asked: Counter[tuple[Any, ...]] = Counter()
 
     async def generate(
@@ -97,7 +113,7 @@ class WorkbenchAPI(ModelAPI):
         how = how_to_sample(model.sampling, said)
         (completions,) = model.generate(
             [tokens], _or(config.num_choices, 1), max_new_tokens=_or(config.max_tokens, _MAX_TOKENS),
-            stop=stops, seeds=seed, **how,
+            stop=stops, seeds=seed, interventions=self.interventions, **how,
         )  # fmt: skip
         choices = [
             ChatCompletionChoice(
@@ -105,13 +121,28 @@ class WorkbenchAPI(ModelAPI):
                     content=_before(each.text, stops), model=self.model_name, source="generate"
                 ),
                 stop_reason=_STOPS.get(each.finish, "stop"),
-                logprobs=_logprobs(model, tokens, each.tokens, config.top_logprobs or 0) if config.logprobs else None,
+                logprobs=self._logprobs(tokens, each.tokens, config.top_logprobs or 0) if config.logprobs else None,
             )
             for each in completions
         ]
         read, written = len(tokens), sum(len(each.tokens) for each in completions)
         usage = ModelUsage(input_tokens=read, output_tokens=written, total_tokens=read + written)
-        return ModelOutput(model=self.model_name, choices=choices, usage=usage, metadata={"sampling": how})
+        return ModelOutput(model=self.model_name, choices=choices, usage=usage, metadata={"sampling": how} | self._said)
+
+    def _logprobs(self, prompt: list[int], tokens: list[int], top: int) -> Logprobs:
+        """The steered model's log-probabilities of the tokens, and of the ``top`` likeliest at each place."""
+        table = token_probabilities(self.language_model, prompt, tokens, self.interventions, top=max(top, 1))
+        rows = table[table["part"] == "completion"].to_dict("records")
+        return Logprobs(content=[
+            Logprob(
+                token=row["text"], logprob=row["logprob"],
+                top_logprobs=[
+                    TopLogprob(token=text, logprob=float(np.log(p)))
+                    for text, p in zip(row["top_texts"], row["top_probabilities"], strict=True)
+                ] if top else None,
+            )
+            for row in rows
+        ])  # fmt: skip
 
     async def count_text_tokens(self, text: str) -> int:
         """By the model's own tokenizer."""
@@ -140,31 +171,66 @@ def _before(text: str, stops: Sequence[str]) -> str:
     return text[: min((text.index(stop) for stop in stops if stop in text), default=len(text))]
 
 
-def _logprobs(model: LanguageModel, prompt: list[int], tokens: list[int], top: int) -> Logprobs:
-    """The model's own log-probabilities of the tokens, and of the ``top`` likeliest at each place."""
-    table = token_probabilities(model, prompt, tokens, top=max(top, 1))
-    rows = table[table["part"] == "completion"].to_dict("records")
-    return Logprobs(content=[
-        Logprob(
-            token=row["text"], logprob=row["logprob"],
-            top_logprobs=[
-                TopLogprob(token=text, logprob=float(np.log(p)))
-                for text, p in zip(row["top_texts"], row["top_probabilities"], strict=True)
-            ] if top else None,
-        )
-        for row in rows
+def steered_by(
+    model: LanguageModel,
+    vectors: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    dose: float | Sequence[float] | None = None,
+    multiplier: float | Sequence[float] | None = None,
+    layer: int | str | None = None,
+    scope: str | None = None,
+) -> list[Intervention]:
+    """The interventions that a command line can say: files of vectors, each added as strongly as is said.
+
+    Args:
+        model: whose vectors they must be.
+        vectors: a file of any layout that :func:`steering.import_vectors` reads, or several; all of its vectors are
+            added, those of the one ``layer`` where that is said.
+        dose: share of the residual stream's norm, one for all files or one each.
+        multiplier: instead of it.
+        layer: another layer than a vector's own, for a file with one.
+        scope: the positions, by default the last prompt token and all that follows.
+
+    Raises:
+        SpecError: for a strength without vectors, vectors without one, and numbers of them that differ.
+        ArtifactError: for what is no vector, or one of another model.
+    """
+    given = {"dose": dose, "multiplier": multiplier, "layer": layer, "scope": scope}
+    said = [name for name, value in given.items() if value is not None]
+    if vectors is None:
+        if said:
+            raise SpecError(f"{said[0]} is said, and no vectors: add vectors=FILE")
+        return []
+    files = [vectors] if isinstance(vectors, str | os.PathLike) else list(vectors)
+    if (dose is None) == (multiplier is None):
+        raise SpecError("vectors need dose=NUMBER or multiplier=NUMBER, one of the two")
+    kind, strength = ("dose", dose) if multiplier is None else ("multiplier", multiplier)
+    each = list(strength) if isinstance(strength, list | tuple) else [strength] * len(files)
+    if len(each) != len(files):
+        raise SpecError(f"{len(files)} files of vectors and {len(each)} values of {kind}: give one, or one a file")
+    where = Scope() if scope is None else Scope.parse(scope)
+    return model.placed([
+        Add(vector, site=site, scope=where, **{kind: number(value, kind)})
+        for file, value in zip(files, each, strict=True)
+        for vector, site in at_layer(import_vectors(file, model=model), layer, model.n_layers)
     ])  # fmt: skip
 
 
+def _line(intervention: Intervention) -> str:
+    add = getattr(intervention, "inner", intervention)
+    return f"{add.vector.name or 'vector'} x {add.multiplier:.6g} at {intervention.site}, {intervention.scope}"
+
+
 def local_model(model: LanguageModel | str, **options: Any) -> Model:
-    """A model of the workbench as one of Inspect's; ``options`` are those of :func:`workbench.models.load_model`.
+    """A model of the workbench as one of Inspect's.
+
+    ``options`` are those of :func:`steered_by` and, for a model by name, of :func:`workbench.models.load_model`.
 
     >>> from workbench.models.tiny import tiny_model
     >>> str(local_model(tiny_model()))
     'workbench/tiny-llama'
     """
     if isinstance(model, LanguageModel):
-        return get_model(f"workbench/{model.name}", language_model=model, memoize=False)
+        return get_model(f"workbench/{model.name}", language_model=model, memoize=False, **options)
     return get_model(f"workbench/{model}", **options)
 
 
@@ -173,6 +239,6 @@ def language_model_of(model: Model) -> LanguageModel:
     found = getattr(model.api, "language_model", None)
     if not isinstance(found, LanguageModel):
         raise ModelError(
-            f"{model} is reached through an API, and concept injection needs activations: use --model workbench/NAME"
+            f"{model} is reached through an API, and this task needs activations: use --model workbench/NAME"
         )
     return found
