@@ -88,17 +88,15 @@ def answer_to(request: Request, shelf: Shelf, send: Callable[[Event], None]) -> 
     how = how_to_sample(model.sampling, said)
     how = dict(zip(("temperature", "top_p", "top_k", "repetition_penalty"), inputs.sampling(**how), strict=True))
     seed = secrets.randbits(31) if request.seed is None else request.seed
+    stops = inputs.stops(() if request.stop is None else request.stop)
     job = Job(
-        prompts=asked.prompts, n=request.n or 1, new_tokens=_new_tokens(asked, model), how=how,
-        stops=inputs.stops(() if request.stop is None else request.stop), seed=seed, ends=model.end_tokens(), interventions=interventions,
-        readouts=list(dict.fromkeys(request.readouts)), top=asked.top, echo=bool(asked.echoes),
-        stream=bool(request.stream), decode=_decoder(model), send=send,
+        prompts=asked.prompts, n=request.n or 1, new_tokens=_new_tokens(asked, model), how=how, stops=stops, seed=seed,
+        ends=model.end_tokens(), interventions=interventions, readouts=list(dict.fromkeys(request.readouts)),
+        top=asked.top, echo=bool(asked.echoes), says_end=not asked.chat, stream=bool(request.stream),
+        decode=_decoder(model), send=send,
     )  # fmt: skip
-    about = {
-        "seed": seed,
-        "sampling": how,
-        "steering": [each.model_dump(exclude_none=True) for each in request.steering],
-    }
+    steering = [each.model_dump(exclude_none=True) for each in request.steering]
+    about = {"seed": seed, "sampling": how, "steering": steering}
     return Answer(job, shelf, asked.chat, about, asked.echoes)
 
 

@@ -96,6 +96,7 @@ class Job:
     readouts: list[str]
     top: int | None  # how many of the likeliest tokens are sent with each; None: no log-probabilities
     echo: bool
+    says_end: bool  # whether an end token counts among those whose log-probabilities are sent
     stream: bool
     decode: Callable[[Leaf, list[int]], str]
     send: Callable[[Event], None]

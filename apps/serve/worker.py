@@ -177,16 +177,20 @@ class Worker:
         asked = []
         for at, leaf in enumerate(leaves):
             job, written = owners[id(leaf)]
-            if job.top is not None and len(leaf.tokens) > written.seen:
+            new = len(leaf.token_logprobs) > written.seen and (leaf.finish != "eos" or job.says_end)
+            if job.top is not None and new:
                 asked.append((at, job, written))
         if not asked:
             return
+        logprobs = logits[[at for at, _, _ in asked]].float().log_softmax(-1)
         most = max(1, *(job.top or 0 for _, job, _ in asked))
-        values, ids = logits[[at for at, _, _ in asked]].float().log_softmax(-1).topk(min(most, logits.shape[-1]))
-        for (_, job, written), likely, tokens in zip(asked, values.tolist(), ids.tolist(), strict=True):
-            leaf, top = written.leaf, job.top or 0
-            text, *texts = token_texts(self.model, [leaf.tokens[-1], *tokens[:top]])
-            written.waiting.append(Said(text, leaf.token_logprobs[-1], list(zip(texts, likely, strict=False))))
+        values, ids = logprobs.topk(min(most, logits.shape[-1]))
+        for (_, job, written), row, likely, tokens in zip(asked, logprobs, values.tolist(), ids.tolist(), strict=True):
+            own, top = written.leaf.token_logprobs[-1], job.top or 0
+            ended = written.leaf.finish == "eos"  # with the end token of this probability
+            last = min(job.ends, key=lambda end: abs(float(row[end]) - own)) if ended else written.leaf.tokens[-1]
+            text, *texts = token_texts(self.model, [last, *tokens[:top]])
+            written.waiting.append(Said(text, own, list(zip(texts, likely, strict=False))))
             written.seen += 1
 
     def _send(self) -> None:

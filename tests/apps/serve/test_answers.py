@@ -205,15 +205,12 @@ def test_a_stream_brings_readouts_last(server: Served) -> None:
 def test_64_requests_at_once_with_vectors_of_their_own_are_each_answered_as_alone(
     server: Served, bandit_model: Any, vectors: dict[str, Any]
 ) -> None:
+    kinds = [([], []), *steered_as(vectors)]
     cases = []
     for number in range(64):
-        said, meant = [({}, []), *((s[0], m) for s, m in steered_as(vectors))][number % 7]
         chat = [{"role": "user", "content": f"Button 1 paid {number % 5} points. " * (1 + number % 3)}]
         how = {"max_tokens": 4 + number % 23, "seed": number, "temperature": (0.0, 0.8, 1.0)[number % 3]}
-        cases.append((chat, how, [said] if said else [], meant if said else [], number % 2 == 1))
-    for at, (chat, how, said, meant, stream) in enumerate(cases):
-        if len(meant) > 1:
-            cases[at] = (chat, how, [{"vector": "a", "dose": 0.3}, {"vector": "b", "dose": 0.3}], meant, stream)
+        cases.append((chat, how, *kinds[number % 7], number % 2 == 1))
 
     async def one(client: Any, case: Any) -> str:
         chat, how, said, _, stream = case

@@ -174,6 +174,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Any:
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False])
 def test_who_hangs_up_frees_its_place(narrow: Served, endless: str, stream: bool) -> None:
     if stream:
@@ -190,6 +191,7 @@ def test_who_hangs_up_frees_its_place(narrow: Served, endless: str, stream: bool
     narrow.wait_for(running=0, waiting=0)
 
 
+@pytest.mark.slow
 def test_who_hangs_up_while_it_waits_is_never_run(narrow: Served, endless: str) -> None:
     chunks = long_text(narrow, endless, stream=True)
     next(iter(chunks))
@@ -199,6 +201,7 @@ def test_who_hangs_up_while_it_waits_is_never_run(narrow: Served, endless: str) 
     narrow.wait_for(running=0, waiting=0)
 
 
+@pytest.mark.slow
 def test_a_request_too_many_is_told_so(narrow: Served, endless: str) -> None:
     chunks = long_text(narrow, endless, stream=True)
     next(iter(chunks))
@@ -217,6 +220,7 @@ def test_a_request_too_many_is_told_so(narrow: Served, endless: str) -> None:
 # ---- the end
 
 
+@pytest.mark.slow
 def test_a_key_is_asked_for_where_one_was_given(tmp_path: Path) -> None:
     with serving(tmp_path / "log", "--model", MODEL, "--api-key", "sesame") as served:
         assert posted(served, "/v1/completions", b"{}")[0] == 401
@@ -225,6 +229,7 @@ def test_a_key_is_asked_for_where_one_was_given(tmp_path: Path) -> None:
             served.client(api_key="guess").models.list()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)])
 def test_it_ends_at_once_in_the_middle_of_an_answer_and_nothing_stays(
     tmp_path: Path, endless: str, number: signal.Signals, code: int
