@@ -216,7 +216,7 @@ def steered_by(
 
 
 def _line(intervention: Intervention) -> str:
-    add = getattr(intervention, "inner", intervention)
+    add: Any = getattr(intervention, "inner", intervention)
     return f"{add.vector.name or 'vector'} x {add.multiplier:.6g} at {intervention.site}, {intervention.scope}"
 
 

@@ -69,10 +69,9 @@ class Reader:
         texts, owners = [], []
         for job in jobs:
             for prompt, own in zip(job.prompts, job.leaves, strict=True):
-                for leaf in own or [None]:
-                    tokens = prompt + (leaf.tokens if leaf else [])
-                    texts.append(_Text(tokens, len(prompt), job.interventions))
-                    owners.append((job, leaf is None or leaf is own[0], leaf is not None))
+                for k, tokens in enumerate([leaf.tokens for leaf in own] or [[]]):
+                    texts.append(_Text(prompt + tokens, len(prompt), job.interventions))
+                    owners.append((job, k == 0, bool(own)))
         names = {name for job in jobs for name in job.readouts}
         found: dict[Job, tuple[list[Reading], list[Reading]]] = {job: ([], []) for job in jobs}
         sites = {self.shelf.probes[name].site_ for name in names}

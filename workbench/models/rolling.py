@@ -218,13 +218,13 @@ def packed(backend: Backend, parts: Sequence[tuple[PromptCache, list[list[int]]]
         leaves.append(leaf[:, :end])
     for number, layer in enumerate(new.keys_values.layers):
         olds = [cache.keys_values.layers[number] for cache, _ in parts]
-        if model := next((old for old in olds if old.is_initialized), None):
+        if model := next((old for old in olds if getattr(old, "is_initialized", False)), None):
             both = [
                 torch.cat([_gathered(getattr(old, name), source, getattr(model, name))
                            for old, source in zip(olds, sources, strict=True)])
                 for name in ("keys", "values")
             ]  # fmt: skip
-            layer.update(*both)
+            layer.update(*both)  # type: ignore[union-attr]  # ours are all of keys and values
     new.positions, new.leaves = torch.cat(positions), torch.cat(leaves)
     new.tokens = [[] for _ in new.positions]  # nobody asks it to go on with these prompts
     return new
