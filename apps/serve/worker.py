@@ -58,6 +58,7 @@ class Worker:
         with self._change:
             if self._closing:
                 raise closing()
+            self._waiting = deque(each for each in self._waiting if not each.cancelled)
             if len(self._waiting) >= self.max_waiting:
                 raise busy(len(self._waiting))
             self._waiting.append(job)
@@ -96,11 +97,9 @@ class Worker:
     def _admitted(self) -> list[Job]:
         """The jobs that join the batch now, in the order in which they came."""
         new: list[Job] = []
+        self._waiting = deque(each for each in self._waiting if not each.cancelled)
         while self._waiting:
             job = self._waiting[0]
-            if job.cancelled:
-                self._waiting.popleft()
-                continue
             company = [*self._running, *new]
             full = sum(each.rows for each in company) + job.rows > self.max_batch
             if company and (full or job.alone or any(each.alone for each in company) or not self._fits(job, company)):
