@@ -108,7 +108,10 @@ class Worker:
         return new
 
     def _fits(self, job: Job, company: Iterable[Job]) -> bool:
-        room, _ = self._needs(job)
+        try:
+            room, _ = self._needs(job)
+        except Exception:  # a model that cannot be tried: the step says so, to this job
+            return True
         return room + sum(self._room.get(each, 0) for each in company) <= self._budget
 
     def _needs(self, job: Job) -> tuple[int, DecodingPath]:
