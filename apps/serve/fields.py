@@ -38,11 +38,37 @@ class Fields(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Gate(Fields):
+    """Where a vector acts: at tokens at which the cosine with a ``vector``, or the score of a linear ``probe`` (for its
+    class ``target``), lies ``above`` and ``below`` these values; read at ``layer``, by default the vector's or probe's
+    own."""
+
+    vector: StrictStr | None = None
+    probe: StrictStr | None = None
+    above: FiniteFloat | None = None
+    below: FiniteFloat | None = None
+    layer: StrictInt | StrictStr | None = None
+    target: StrictInt | StrictStr | None = None
+
+    @model_validator(mode="after")
+    def _one_reading(self) -> Gate:
+        if (self.vector is None) == (self.probe is None):
+            raise ValueError("say a vector or a probe, one of the two")
+        if self.above is None and self.below is None:
+            raise ValueError("say above, below or both")
+        if self.probe is None and self.target is not None:
+            raise ValueError("target is a class of a probe")
+        if self.probe is not None and self.layer is not None:
+            raise ValueError("a probe is read at its own layer")
+        return self
+
+
 class Steering(Fields):
     """One vector: how strongly it is added (``dose`` or ``multiplier``), or the value that the activation's component
     along it is given (``target``).
 
-    ``layer`` is otherwise the vector's own; ``scope`` the last prompt token and all that follows.
+    ``layer`` is otherwise the vector's own; ``scope`` the last prompt token and all that follows; where there is a
+    ``gate``, it acts at those of them where that holds.
     """
 
     vector: StrictStr
@@ -51,6 +77,7 @@ class Steering(Fields):
     target: FiniteFloat | None = None
     layer: StrictInt | StrictStr | None = None
     scope: StrictStr | None = None
+    gate: Gate | None = None
 
     @model_validator(mode="after")
     def _one_strength(self) -> Steering:

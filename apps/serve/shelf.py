@@ -12,10 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from apps.serve.fields import Steering
+from apps.serve.fields import Gate, Steering
 from apps.serve.refusals import check_named
 from probes import load_probe
-from steering import Add, SetProjection, SteeringVector, at_layer, import_vectors
+from steering import (
+    Add,
+    Cosine,
+    ProbeScore,
+    SetProjection,
+    SteeringVector,
+    at_layer,
+    conditional,
+    import_vectors,
+)
 from workbench.console import log
 from workbench.errors import ArtifactError, DataError, SpecError
 from workbench.models.interventions import Intervention, Scope
@@ -64,7 +73,20 @@ class Shelf:
                 found.append(SetProjection(vector, asked.target, site=site, scope=scope))
             else:
                 found.append(Add(vector, asked.multiplier, dose=asked.dose, site=site, scope=scope))
-        return found
+        return found if asked.gate is None else conditional(found, self._condition(asked.gate))
+
+    def _condition(self, asked: Gate) -> Cosine | ProbeScore:
+        between = {"above": asked.above, "below": asked.below}
+        if asked.probe is not None:
+            check_named(asked.probe, self.probes, "probe", "steering")
+            return ProbeScore(self.probes[asked.probe], target=asked.target, **between)
+        assert asked.vector is not None
+        check_named(asked.vector, self.vectors, "vector", "steering")
+        several = at_layer(self.vectors[asked.vector], asked.layer, self.model.n_layers)
+        if len(several) > 1:
+            layers = ", ".join(str(site.layer) for _, site in several)
+            raise SpecError(f"a gate reads one vector: say which layer of {asked.vector!r} ({layers})")
+        return Cosine(several[0][0], site=several[0][1], **between)
 
     def scores(self, name: str, activations: np.ndarray) -> list[Any]:
         """What a probe says of activations [token, d]: a number a token (of two classes, positive for the second), or

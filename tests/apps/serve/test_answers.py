@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from steering import Add, SetProjection
+from steering import Add, Cosine, ProbeScore, SetProjection, conditional
 from tests.apps.serve.conftest import MODEL
 from tests.apps.serve.serving import Served
 from workbench.models.continuations import as_generated
@@ -70,7 +70,7 @@ def test_without_a_seed_answers_differ_and_say_theirs(server: Served) -> None:
     assert seeds[0] != seeds[1] and texts(asked(server, max_tokens=20, seed=seeds[0])) == texts(first)
 
 
-def steered_as(vectors: dict[str, Any]) -> list[tuple[list[dict[str, Any]], list[Any]]]:
+def steered_as(vectors: dict[str, Any], probe: Any) -> list[tuple[list[dict[str, Any]], list[Any]]]:
     """What a request says, and the interventions that it means."""
     a, b, d = (vectors[name] for name in "abd")
     return [
@@ -83,14 +83,22 @@ def steered_as(vectors: dict[str, Any]) -> list[tuple[list[dict[str, Any]], list
         ),
         ([{"vector": "a", "target": 6.0}], [SetProjection(a, 6.0, site=a.site)]),
         ([{"vector": "a", "dose": 0.3}, {"vector": "b", "dose": 0.3}], [Add(a, dose=0.3), Add(b, dose=0.3)]),
+        (
+            [{"vector": "b", "dose": 0.6, "gate": {"vector": "a", "above": 0.0}}],
+            conditional(Add(b, dose=0.6), Cosine(a, above=0.0)),
+        ),
+        (
+            [{"vector": "b", "dose": 0.6, "gate": {"probe": "two", "below": 0.0}}],
+            conditional(Add(b, dose=0.6), ProbeScore(probe, below=0.0, site=2)),
+        ),
     ]
 
 
-@pytest.mark.parametrize("case", range(6))
+@pytest.mark.parametrize("case", range(8))
 def test_a_steered_answer_differs_and_is_that_of_generate_with_the_same_interventions(
-    server: Served, bandit_model: Any, vectors: dict[str, Any], case: int
+    server: Served, bandit_model: Any, vectors: dict[str, Any], probes: dict[str, Any], case: int
 ) -> None:
-    said, meant = steered_as(vectors)[case]
+    said, meant = steered_as(vectors, probes["two"])[case]
     plain = texts(asked(server, n=4, max_tokens=16, seed=2))
     found = texts(asked(server, n=4, max_tokens=16, seed=2, extra_body={"steering": said}))
     (expected,) = bandit_model.generate([CHAT], n=4, max_new_tokens=16, seeds=2, interventions=meant)
@@ -172,12 +180,13 @@ def test_an_echo_goes_on_with_the_completion(server: Served, bandit_model: Any) 
     assert len(found.logprobs.text_offset) == len(found.logprobs.tokens) == len(found.logprobs.top_logprobs)
 
 
+@pytest.mark.parametrize("case", [0, 6])
 def test_probes_read_every_token_of_the_steered_text(
-    server: Served, bandit_model: Any, vectors: dict[str, Any], probes: dict[str, Any]
+    server: Served, bandit_model: Any, vectors: dict[str, Any], probes: dict[str, Any], case: int
 ) -> None:
-    body = {"steering": [{"vector": "a", "dose": 0.5}], "readouts": ["two", "three"]}
+    steering, add = steered_as(vectors, probes["two"])[case]
+    body = {"steering": steering, "readouts": ["two", "three"]}
     answer = asked(server, n=2, max_tokens=8, seed=6, extra_body=body)
-    add = [Add(vectors["a"], dose=0.5)]
     (said,) = bandit_model.generate([CHAT], n=2, max_new_tokens=8, seeds=6, interventions=add)
     prompt = bandit_model.encode(CHAT)
     for name, probe in probes.items():
@@ -203,14 +212,14 @@ def test_a_stream_brings_readouts_last(server: Served) -> None:
 
 
 def test_64_requests_at_once_with_vectors_of_their_own_are_each_answered_as_alone(
-    server: Served, bandit_model: Any, vectors: dict[str, Any]
+    server: Served, bandit_model: Any, vectors: dict[str, Any], probes: dict[str, Any]
 ) -> None:
-    kinds = [([], []), *steered_as(vectors)]
+    kinds = [([], []), *steered_as(vectors, probes["two"])]
     cases = []
     for number in range(64):
         chat = [{"role": "user", "content": f"Button 1 paid {number % 5} points. " * (1 + number % 3)}]
         how = {"max_tokens": 4 + number % 23, "seed": number, "temperature": (0.0, 0.8, 1.0)[number % 3]}
-        cases.append((chat, how, *kinds[number % 7], number % 2 == 1))
+        cases.append((chat, how, *kinds[number % 9], number % 2 == 1))
 
     async def one(client: Any, case: Any) -> str:
         chat, how, said, _, stream = case
