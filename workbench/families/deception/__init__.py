@@ -1,4 +1,4 @@
-"""Deception: what reward and pressure do to the choice of a lie, and whether a probe trained on instructed lies finds others.
+"""Deception: what reward and pressure do to the choice of a lie, and whether a probe of instructed lies finds others.
 
 ``scenarios`` and ``facts`` are the data, ``choice`` the judge-free score, ``detection`` the probe, ``steps`` the run.
 """
@@ -14,8 +14,8 @@ __all__ = ["DECEPTION", "FAMILIES", "PRESETS", "DeceptionSpec"]
 DECEPTION = Family(
     name="deception",
     title="Deception: reward, pressure and a probe",
-    question="Do reward and pressure make a model prefer the lie, does a probe of instructed lies find others, and does "
-    "its direction steer?",
+    question="Do reward and pressure make a model prefer the lie, does a probe of instructed lies find others, and "
+    "does its direction steer?",
     spec=DeceptionSpec,
     presets=PRESETS,
     paper="arXiv 2510.15501",

@@ -23,7 +23,7 @@ HONEST, DECEPTIVE = "honest", "deceptive"
 
 
 class Facts(BaseModel):
-    """Statements that are told once under the instruction ``honest`` and once under ``deceptive``, when asked ``ask``."""
+    """Statements that are told under the instruction ``honest`` and under ``deceptive``, when asked ``ask``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
