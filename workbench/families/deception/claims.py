@@ -40,7 +40,7 @@ def _measurable(run: Run) -> Iterator[Verdict]:
     row = run.folder.load_table("instrument").iloc[0]
     agreement, same = Interval.of(row, "agreement"), Interval.of(row, "same")
     said = (
-        f"log-odds of the orders correlate {agreement.text(2, '+')}, same preferred reply in {same.text()} (chance 0.5)"
+        f"log-odds of the orders correlate {agreement.text(2, '+')}, same reply preferred in {same.text()} (chance .5)"
     )
     held = bool(row["measurable"])
     yield Verdict(held, said if held else f"{UNMEASURABLE}: {said}", "", *vars(agreement).values())

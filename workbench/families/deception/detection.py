@@ -27,7 +27,7 @@ INSTRUCTED = "instructed"  # the set that the probe is trained on
 def read_said(
     model: LanguageModel, said: Sequence[Said], layers: Sequence[int], progress: bool = False
 ) -> ActivationSet:
-    """The mean activation over what the assistant said of each, in order; labels ``deceptive``, groups those of each."""
+    """The mean activation over what the assistant said of each, in order; label ``deceptive``, groups those of each."""
     chats = is_chat(model)
     inputs = [each.messages if chats else _as_text(each) for each in said]
     labels = pd.DataFrame({"deceptive": [each.deceptive for each in said]})

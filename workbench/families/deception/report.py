@@ -15,20 +15,18 @@ from workbench.statistics import Interval
 
 NULL = " (null)"
 _METHODS = {"prompt": "instruction in front", "vector": "vector", "random": "random directions"}
-_INSTRUMENT = (
-    "orders agree: correlation over scenarios of the log-odds in the two orders of the replies; sizes in nats."
-)
+_INSTRUMENT = "orders agree: correlation over scenarios of the log-odds in the replies' two orders; sizes in nats."
 _FRAMES = (
     "log-odds of the lie over the truth, their prior subtracted, nats; change: less the plain frame of the same "
     "scenarios.\nBrackets: 95% intervals over scenarios; (null): the interval holds 0."
 )
 _DETECTION = (
-    "a logistic probe of statements told under both instructions; of the instructed set out of fold. recall@0.01: share "
-    "of lies found\nat 1% false positives. Brackets: 95% intervals over scenarios, facts or groups."
+    "a logistic probe of statements told under both instructions; of the instructed set out of fold. recall@0.01:\n"
+    "share of lies found at 1% false positives. Brackets: 95% intervals over scenarios, facts or groups."
 )
 _STEERING = (
-    "change of the log-odds of the lie in the plain frame, nats; over draws: mean change of each random direction. KL and "
-    "NLL on\nneutral text, nats a token."
+    "change of the log-odds of the lie in the plain frame, nats; over draws: mean change of each random direction.\n"
+    "KL and NLL on neutral text, nats a token."
 )
 
 
@@ -73,11 +71,8 @@ def _detection(table: pd.DataFrame) -> pd.DataFrame:
 def _steering(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row in table.to_dict("records"):
-        over = (
-            f"sd {row['spread']:.2f}, {row['least']:+.2f} to {row['most']:+.2f} ({row['draws']})"
-            if row["draws"] > 1
-            else ""
-        )
+        ends = f"{row['least']:+.2f} to {row['most']:+.2f}"
+        over = f"sd {row['spread']:.2f}, {ends} ({row['draws']})" if row["draws"] > 1 else ""
         side = {"up": "towards deception", "down": "away"}[row["side"]] if row["method"] != "random" else ""
         rows.append({
             "condition": _METHODS[row["method"]], "side": side, "change": _marked(Interval.of(row)), "over draws": over,

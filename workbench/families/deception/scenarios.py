@@ -57,9 +57,8 @@ def read_scenarios(name: str, most: int | None = None) -> tuple[Scenario, ...]:
     elif path.suffix in (".json", ".jsonl", ".csv"):
         found = list(_bench(path))
     else:
-        raise SpecError(
-            f"scenarios: {name!r} is not everyday, and no YAML, JSON, JSONL or CSV file{did_you_mean(name, ['everyday'])}"
-        )
+        meant = did_you_mean(name, ["everyday"])
+        raise SpecError(f"scenarios: {name!r} is not everyday, and no YAML, JSON, JSONL or CSV file{meant}")
     if not found:
         raise DataError(f"{path} has no scenarios")
     return tuple(_spread(found, most)) if most else tuple(found)

@@ -16,9 +16,11 @@ from workbench.families import Context, Step
 from workbench.families.deception.choice import read_choices
 from workbench.families.deception.detection import (
     INSTRUCTED,
+    OWN_WORDS,
     PROBE,
     UNTRAINED,
     WORDS,
+    out_of_fold,
     read_said,
     score_sets,
     word_features,
@@ -87,7 +89,12 @@ def _probe(run: Run) -> pd.DataFrame:
     run.folder.save_tensors(VECTORS, {str(layer): made}, stamp_of(run.model))
     other = untrained(run.model, run.seed("untrained"))
     blank = {name: read_said(other, each, layers, run.progress) for name, each in sets.items()}
-    frames = [score_sets(word_features(sets), sets, spec.seed).assign(reader=WORDS, layer=-1)]
+    words = word_features(sets)
+    frames = [score_sets(words, sets, spec.seed).assign(reader=WORDS, layer=-1)]
+    for name in sets:
+        if name != INSTRUCTED:
+            own_words = out_of_fold(words[name], sets[name], spec.seed)
+            frames.append(own_words.assign(set=name, reader=OWN_WORDS, layer=-1))
     for each in layers:
         for reader, found in ((PROBE, read), (UNTRAINED, blank)):
             features = {name: one.numpy(each) for name, one in found.items()}

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from probes.metrics import Predictions, resampled, score
 from workbench.families import Context
-from workbench.families.deception.detection import PROBE, UNTRAINED, WORDS
+from workbench.families.deception.detection import OWN_WORDS, PROBE, UNTRAINED, WORDS
 from workbench.families.deception.scenarios import FRAMES, PLAIN
 from workbench.families.deception.spec import DeceptionSpec
 from workbench.statistics import Interval, cluster_bootstrap, cluster_bootstrap_difference
@@ -37,9 +37,11 @@ def by_scenario(rows: pd.DataFrame, method: str, frame: str = PLAIN, side: str =
 
 
 def instrument(rows: pd.DataFrame) -> dict[str, Any]:
-    """Whether unsteered choices in the plain frame follow what is said: ``agreement`` (correlation over scenarios of the
-    two orders) and ``same`` (share with the same preferred reply in both; by chance .5), with bounds; ``measurable``:
-    both lie above chance; ``prior``: the mean size of the replies' own log-odds, ``effect``: that of the situation."""
+    """Whether unsteered choices in the plain frame follow what is said.
+
+    ``agreement``: correlation over scenarios of the two orders; ``same``: share with the same preferred reply in both
+    (by chance .5); both with bounds, and ``measurable`` where both lie above chance.  ``prior``: the mean size of the
+    replies' own log-odds, ``effect``: that of the situation's."""
     plain = rows[(rows["method"] == "unsteered") & (rows["frame"] == PLAIN)]
     clusters = plain["scenario"].to_numpy()
     agreement = cluster_bootstrap(plain[["first", "second"]].to_numpy(), clusters, _correlation, resamples=1000)
@@ -99,14 +101,17 @@ def detection(scores: pd.DataFrame, resamples: int = 2000) -> pd.DataFrame:
     """AUROC and recalls of each reader, layer and set: ``estimate, low, high``; of the probe also its difference from
     the words alone (``over_words``) and from the untrained model (``over_untrained``), paired, with bounds."""
     table = []
-    for (name, layer), part in scores[scores["reader"] != WORDS].groupby(["set", "layer"], sort=False):
-        words = scores[(scores["reader"] == WORDS) & (scores["set"] == name)]
-        readers = {reader: part[part["reader"] == reader] for reader in (PROBE, UNTRAINED)} | {WORDS: words}
+    for (name, layer), part in scores[scores["layer"] >= 0].groupby(["set", "layer"], sort=False):
+        texts = scores[(scores["layer"] < 0) & (scores["set"] == name)]
+        readers = {reader: part[part["reader"] == reader] for reader in (PROBE, UNTRAINED)}
+        readers |= {reader: texts[texts["reader"] == reader] for reader in (WORDS, OWN_WORDS)}
+        readers = {reader: rows for reader, rows in readers.items() if len(rows)}
+        words = readers[WORDS]
         said = {reader: _predictions(rows) for reader, rows in readers.items()}
         for metric in METRICS:
             points = {reader: score(metric, one) for reader, one in said.items()}
             drawn = {reader: resampled(metric, one, words["group"], resamples) for reader, one in said.items()}
-            for reader in said:
+            for reader in readers:
                 named = {"set": name, "layer": layer, "reader": reader, "metric": metric, "rows": len(words)}
                 row = named | vars(_interval(points[reader], drawn[reader]))
                 for other, column in ((WORDS, "over_words"), (UNTRAINED, "over_untrained")):
