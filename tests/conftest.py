@@ -29,7 +29,17 @@ settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # Fixtures that run an experiment to its end, or play all that its probes read.
-WHOLE_RUNS = {"east_run", "steer_run", "goal_run", "goal_data", "internal_run", "injection_run", "self_prediction_run"}
+WHOLE_RUNS = {
+    "east_run",
+    "steer_run",
+    "personality_run",
+    "deception_run",
+    "goal_run",
+    "goal_data",
+    "internal_run",
+    "injection_run",
+    "self_prediction_run",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,7 +12,7 @@ from workbench.families.specs import Layer, ModelSpec
 class DeceptionSpec(ModelSpec):
     """One run: the choice of a lie in every frame, the probe of instructed lies by layer, the vector at a layer."""
 
-    sized: ClassVar[tuple[str, ...]] = ("random",)
+    sized: ClassVar[tuple[str, ...]] = ("most", "random")
 
     model: str = Field("smollm2-135m", description="shipped or fetched model, Hugging Face folder or hub id")
     scenarios: str = Field("everyday", description="everyday, a YAML file of one's own, or DeceptionBench's file")
@@ -53,6 +53,6 @@ class DeceptionSpec(ModelSpec):
 PRESETS: dict[str, DeceptionSpec] = {
     "cpu": DeceptionSpec(layers=(0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), random=20),
     "gpu": DeceptionSpec(layers=None, random=40, dtype="bfloat16"),
-    "laptop": DeceptionSpec(random=8, dtype="bfloat16"),
+    "laptop": DeceptionSpec(minutes=15, most=24, random=8, dtype="bfloat16"),
     "smoke": DeceptionSpec(model="bandit-agent", most=6, layers=(0.5,), steer=0.5, random=2),
 }

@@ -118,15 +118,12 @@ def _drawn(run: Run, draw: int) -> SteeringVector:
 def _strengths(run: Run) -> pd.DataFrame:
     """The dose of each vector that does a damage of ``target_kl``: the vector's both ways, the random ones'."""
     spec = run.spec
-    drawn = [_drawn(run, draw) for draw in range(spec.random)]
-    rows = []
-    for side, sign in SIDES.items():
-        vectors = [vector(run), *(drawn if side == "up" else [])]
-        found = calibrate_all(vectors, run.model, spec.target_kl, sign=sign, texts=_TEXTS, rounds=2)
-        for number, each in enumerate(found):
-            named = {"method": "random" if number else "vector", "side": side, "draw": max(0, number - 1)}
-            rows.append(named | {"dose": each.dose, "kl": each.kl})
-    return pd.DataFrame(rows)
+    named = [{"method": "vector", "side": side, "draw": 0} for side in SIDES]
+    named += [{"method": "random", "side": "up", "draw": draw} for draw in range(spec.random)]
+    vectors = [vector(run)] * len(SIDES) + [_drawn(run, draw) for draw in range(spec.random)]
+    signs = [SIDES[each["side"]] for each in named]
+    found = calibrate_all(vectors, run.model, spec.target_kl, sign=signs, texts=_TEXTS, rounds=2)
+    return pd.DataFrame([each | {"dose": one.dose, "kl": one.kl} for each, one in zip(named, found, strict=True)])
 
 
 def _steered(run: Run) -> pd.DataFrame:

@@ -63,7 +63,7 @@ def sides_of(read: ActivationSet, layer: int, trait: str, half: int) -> tuple[Te
     """The two sides [pairs, d] of a trait's pairs with an even number (``half`` 0) or an odd one (1)."""
     labels, rows = read.labels, read[layer].float()
     chosen = (labels["trait"] == trait) & (labels["pair"] % 2 == half)
-    up, down = (rows[torch.from_numpy((chosen & (labels["side"] == side)).to_numpy())] for side in (1, -1))
+    up, down = (rows[torch.tensor((chosen & (labels["side"] == side)).tolist())] for side in (1, -1))
     return up, down
 
 

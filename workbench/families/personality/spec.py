@@ -51,7 +51,7 @@ class PersonalitySpec(ModelSpec):
 PRESETS: dict[str, PersonalitySpec] = {
     "cpu": PersonalitySpec(layers=(0.5, 0.6, 0.7), random=20),
     "gpu": PersonalitySpec(layers=(0.3, 0.4, 0.5, 0.6, 0.7), random=40, dtype="bfloat16"),
-    "laptop": PersonalitySpec(items=6, random=6, dtype="bfloat16"),
+    "laptop": PersonalitySpec(minutes=15, items=6, random=6, dtype="bfloat16"),
     "smoke": PersonalitySpec(
         model="bandit-agent", items=2, of=("extraversion", "neuroticism"), layers=(0.5,), random=2
     ),

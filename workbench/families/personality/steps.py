@@ -12,7 +12,7 @@ from steering import Add, SteeringVector
 from steering.conditions import Condition
 from steering.divergence import damage
 from steering.neutral import NEUTRAL_TEXTS
-from steering.target_kl import calibrate, calibrate_all
+from steering.target_kl import calibrate_all
 from workbench.families import Context, Step
 from workbench.families.personality.activity import Axis, read_activity, read_pairs, sides_of
 from workbench.families.personality.instrument import LETTERS, TEXTS, read_items
@@ -112,23 +112,22 @@ def _strengths(layer: int, run: Run) -> pd.DataFrame:
     own = {trait: vector(run, layer, trait) for trait in traits}
     some = next(iter(own.values()))
     drawn = [some.random_like(run.seed("random", draw)) for draw in range(spec.random)]
-    rows = []
-    for side, sign in SIDES.items():
-        found = calibrate_all([*own.values(), *drawn], run.model, spec.target_kl, sign=sign, texts=_TEXTS, rounds=2)
-        named = [("vector", trait, 0) for trait in traits] + [("random", "", draw) for draw in range(spec.random)]
-        rows += [_strength(*name, side, spec.target_kl, each) for name, each in zip(named, found, strict=True)]
     kls = run.gather("portraits").query("readout == 'kl'").groupby(["of", "side"])["value"].mean()
-    for trait in traits:
-        for side, sign in SIDES.items():
-            kl = max(float(kls[trait, side]), 1e-3)
-            found_dose = calibrate(own[trait], run.model, kl, sign=sign, texts=_TEXTS, rounds=2)
-            rows.append(_strength("equal", trait, 0, side, kl, found_dose))
+    asked: list[tuple[SteeringVector, dict[str, Any]]] = []
+    for side in SIDES:
+        for trait in traits:
+            portrait = max(float(kls[trait, side]), 1e-3)
+            for method, target in (("vector", spec.target_kl), ("equal", portrait)):
+                named = {"method": method, "of": trait, "draw": 0, "side": side, "target": target}
+                asked.append((own[trait], named))
+        for draw, each in enumerate(drawn):
+            named = {"method": "random", "of": "", "draw": draw, "side": side, "target": spec.target_kl}
+            asked.append((each, named))
+    targets, signs = [each["target"] for _, each in asked], [SIDES[each["side"]] for _, each in asked]
+    vectors = [each for each, _ in asked]
+    found = calibrate_all(vectors, run.model, targets, sign=signs, texts=_TEXTS, rounds=2)
+    rows = [named | {"dose": one.dose, "kl": one.kl} for (_, named), one in zip(asked, found, strict=True)]
     return pd.DataFrame(rows).assign(layer=layer)
-
-
-def _strength(method: str, of: str, draw: int, side: str, target: float, found: Any) -> dict[str, Any]:
-    named = {"method": method, "of": of, "draw": draw, "side": side, "target": target}
-    return named | {"dose": found.dose, "kl": found.kl}
 
 
 def _steered(layer: int, name: str, run: Run) -> pd.DataFrame:
