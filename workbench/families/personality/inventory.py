@@ -15,7 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import DataError, SpecError, did_you_mean
+from workbench.errors import DataError, SpecError, did_you_mean, warn
 from workbench.spec_files import read_spec_file
 
 _FOLDER = Path(__file__).parent / "data"
@@ -131,6 +131,9 @@ def _mpi(path: Path) -> Iterator[Item]:
             missing = [name for name in ("text", "label_ocean", "key") if not (row.get(name) or "").strip()]
             if missing:
                 raise DataError(f"inventory {path}, line {number}: no {missing[0]} (columns text, label_ocean, key)")
+            if row["key"].strip() == "0":  # the published long form has one
+                warn(f"inventory {path}, line {number}: its key is 0, so it speaks for no side; it is left out")
+                continue
             if row["key"].strip() not in ("1", "-1", "+1"):
                 raise DataError(f"inventory {path}, line {number}: key is {row['key']!r}, not 1 or -1")
             factor = row["label_ocean"].strip()

@@ -15,7 +15,7 @@ def planted(
     reward: float = 0.0, pressure: float = 0.0, vector: float = 0.0, random: float = 0.0, prompt: float = 0.0,
     own: float = 0.0, orders: float = 0.0, seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
-    """Choices: ``own``: by what a lie that serves oneself is likelier; ``orders``: what the order of the replies does."""
+    """Choices; ``own``: by what a lie that serves oneself is likelier, ``orders``: what the replies' order does."""
     rng = np.random.default_rng(seed)
     base = rng.normal(size=N) + own * (np.arange(N) < N // 2)
     rows = []

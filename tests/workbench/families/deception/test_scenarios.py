@@ -95,7 +95,7 @@ def test_labelled_answers_are_read_and_their_mistakes_are_named(tmp_path):
 
     one, other = read_answers(write(ANSWER, ANSWER | {"deceptive": False, "group": "g"}))
     assert one.deceptive and not other.deceptive and other.group == "g" and one.words == "b"
-    with pytest.raises(DataError, match="line 2: deceptive is 'yes', not true or false"):
+    with pytest.raises(DataError, match=r"line 2: deceptive is 'yes' .*not true or false"):
         read_answers(write(ANSWER, ANSWER | {"deceptive": "yes"}))
     with pytest.raises(DataError, match="line 1: the last message must be what the assistant said"):
         read_answers(write(ANSWER | {"messages": ANSWER["messages"][:1]}, ANSWER))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from workbench.errors import DataError, SpecError
+from workbench.errors import DataError, SpecError, WorkbenchWarning
 from workbench.families.personality.inventory import RATINGS, Item, read_inventory, statement, traits_of
 
 SITUATION = {
@@ -43,15 +43,23 @@ def test_items_of_the_personality_inventorys_csv_are_read(tmp_path):
     assert (other.trait, other.key, other.answers) == ("agreeableness", -1, RATINGS)
 
 
+@pytest.mark.filterwarnings("ignore:.*its key is 0")
 @pytest.mark.parametrize("name", ["mpi_120", "mpi_1k"])
 def test_the_published_inventory_is_read_whole(name, shared_data):
     path = shared_data / "texts" / "mpi" / f"{name}.csv"
     if not path.exists():
         pytest.skip(f"{path} is not there")
     items = read_inventory(str(path))
-    assert len(items) == len(path.read_text().splitlines()) - 1
+    keys = [line.rsplit(",", 1)[1] for line in path.read_text().splitlines()[1:]]
+    assert len(items) == sum(key != "0" for key in keys) >= 120
     assert set(traits_of(items)) == set(traits_of(read_inventory("short"))) and {i.key for i in items} == {1, -1}
     assert all(item.text.startswith("You ") for item in items)
+
+
+def test_an_item_that_speaks_for_no_side_is_left_out_with_a_word(tmp_path):
+    (tmp_path / "mpi.csv").write_text("text,label_ocean,key\nSing,E,1\nHum,E,0\n")
+    with pytest.warns(WorkbenchWarning, match="line 3: its key is 0"):
+        assert len(read_inventory(str(tmp_path / "mpi.csv"))) == 1
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "question"])
