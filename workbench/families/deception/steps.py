@@ -118,7 +118,7 @@ def _drawn(run: Run, draw: int) -> SteeringVector:
 def _strengths(run: Run) -> pd.DataFrame:
     """The dose of each vector that does a damage of ``target_kl``: the vector's both ways, the random ones'."""
     spec = run.spec
-    named = [{"method": "vector", "side": side, "draw": 0} for side in SIDES]
+    named: list[dict[str, Any]] = [{"method": "vector", "side": side, "draw": 0} for side in SIDES]
     named += [{"method": "random", "side": "up", "draw": draw} for draw in range(spec.random)]
     vectors = [vector(run)] * len(SIDES) + [_drawn(run, draw) for draw in range(spec.random)]
     signs = [SIDES[each["side"]] for each in named]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ def matrix(table: pd.DataFrame) -> go.Figure:
         return _cells(part)
 
     rows = -(-len(keys) // 2)
-    spaced = {"horizontal_spacing": 0.08, "vertical_spacing": 0.2 / rows}
+    spaced: dict[str, Any] = {"horizontal_spacing": 0.08, "vertical_spacing": 0.2 / rows}
     figure = panels(titles, draw, columns=2, y="pushed", shared=False, **spaced)
     figure.update_xaxes(showgrid=False, tickangle=-30)
     figure.update_yaxes(showgrid=False, autorange="reversed")

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
 from steering import Add, SteeringVector
 from steering.conditions import Condition
@@ -73,7 +74,9 @@ def _vectors(run: Run) -> pd.DataFrame:
     spec, traits = run.spec, read_traits(run.spec.traits)
     layers, last = spec.known_layers(spec.layers), spec.read_layer()
     read = read_pairs(run.model, traits, sorted({*layers, last}), run.progress)
-    made, axes, rows = {}, {}, []
+    made: dict[str, Tensor] = {}
+    axes: dict[str, Tensor] = {}
+    rows: list[dict[str, Any]] = []
     for trait in shared_traits(spec):
         up, down = sides_of(read, last, trait, 1)
         axis = Axis.between(up, down)
