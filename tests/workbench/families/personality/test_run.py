@@ -19,7 +19,7 @@ def test_a_run_has_every_condition_and_the_vectors_it_used(personality_run):
     assert set(matrix["method"]) == {"portrait", "vector", "equal", "random"}
     assert set(record.load_tensors("vectors")[0]) == {"extraversion-3", "neuroticism-3"}
     assert set(record.load_table("instruments")["readout"]) == {"texts", "letters"}
-    strengths = record.read("strengths-3").set_index(["method", "of", "side"])
+    strengths = record.read("strengths-3").set_index(["method", "of", "side"]).sort_index()
     assert (strengths.loc["vector", "kl"] / 0.1).between(0.8, 1.25).all()
     assert len(record.load_table("claims")) > 10
 
