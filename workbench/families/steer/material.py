@@ -132,10 +132,13 @@ def given_vectors(spec: SteerSpec, model: Any = None) -> dict[int, SteeringVecto
     """The vectors of the spec's file by layer, in any layout of :mod:`steering.formats`; those of ``layers``.
 
     Raises:
-        SpecError: where the file has none of these layers.
+        SpecError: where the file has none of these layers, or vectors of another component.
     """
     assert spec.vector
-    found = {vector.site.layer % spec.n_layers(): vector for vector in import_vectors(spec.vector, model=model)}
+    read = import_vectors(spec.vector, model=model)
+    if others := sorted({vector.site.component for vector in read} - {"resid_post"}):
+        raise SpecError(f"vector {spec.vector} is of {', '.join(others)}: a steering run takes those of resid_post")
+    found = {vector.site.layer % spec.n_layers(): vector for vector in read}
     wanted = spec.known_layers(spec.layers)
     kept = {layer: vector for layer, vector in sorted(found.items()) if layer in wanted}
     if not kept:

@@ -11,7 +11,8 @@ from workbench.errors import check_known
 from workbench.families.specs import Layer, ModelSpec
 
 Dose = Annotated[float, Field(ge=-10, le=10)]
-MAKERS = ("mean_difference", "pca_difference", "linear_probe")
+LEARNED = "preference"
+MAKERS = ("mean_difference", "pca_difference", "linear_probe", LEARNED)
 
 
 class SteerSpec(ModelSpec):
@@ -28,7 +29,10 @@ class SteerSpec(ModelSpec):
         None, description="a vector file in place of a vector made of the pairs, which then only measure it"
     )
     transfer: str | None = Field(None, description="with pairs: another file of pairs, on which it is tested too")
-    maker: str = Field("mean_difference", description=f"how a vector is made: {', '.join(MAKERS)}")
+    maker: str = Field(
+        "mean_difference",
+        description=f"how a vector is made: {', '.join(MAKERS)} (by gradient, at each layer of the grid)",
+    )
     layers: tuple[Layer, ...] | None = Field(
         None, description="layers that may be tried, or shares of the model's depth; null: all"
     )

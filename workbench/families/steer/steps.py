@@ -10,19 +10,19 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from steering import Add, Condition, calibrate_all
+from steering import Add, Condition, Learning, calibrate_all, learn_preference
 from steering.vectors import SteeringVector
 from workbench.activations import capture
 from workbench.families import Context, Step
 from workbench.families.steer.layers import candidates, make, separation, spread
 from workbench.families.steer.material import Material, given_vectors, material
 from workbench.families.steer.measures import condition, damages, effects, replies
-from workbench.families.steer.spec import SteerSpec
+from workbench.families.steer.spec import LEARNED, SteerSpec
 from workbench.families.steer.summary import Cell, choose, kl_of
 from workbench.models.fingerprint import stamp_of
 from workbench.sites import Site
 
-VECTORS = "vectors"
+VECTORS, MEAN = "vectors", "mean_difference"
 _PER_WORD = 1.3  # tokens
 _PANEL_DRAWS = 5
 _SIGNS = {"up": 1, "down": -1}
@@ -40,6 +40,10 @@ def steps(spec: SteerSpec) -> Iterator[Step]:
     yield Step(
         "baselines", "unsteered, and with a sentence in front", _baselines, completions=3 * drawn, tokens=3 * each
     )
+    learns = spec.maker == LEARNED and not spec.vector
+    for number in range(_n_layers(spec) if learns else 0):
+        what = f"learn a vector at a layer from {len(found.make)} pairs"
+        yield Step(f"learn-{number + 1}", what, partial(_learn, number), tokens=3 * 4 * Learning().epochs * read)
     for number in range(_n_layers(spec)):
         yield Step(
             f"grid-{number + 1}", f"{n_doses} doses at a layer", partial(_grid, number),
@@ -55,7 +59,7 @@ def steps(spec: SteerSpec) -> Iterator[Step]:
             f"control-{name}", what, partial(_control, name, n),
             completions=n * found.instrument.drawn, tokens=n * (found.instrument.tokens + 5 * beside),
         )  # fmt: skip
-    if spec.maker != "mean_difference" and not spec.vector:
+    if spec.vector or spec.maker != MEAN:
         yield Step(
             "control-mean_difference", "the mean difference at the same damage", _mean_difference, tokens=6 * each
         )
@@ -88,21 +92,41 @@ def _vectors(run: Context[SteerSpec]) -> pd.DataFrame:
     given = given_vectors(spec, run.model) if spec.vector else {}
     layers = [layer for layer in layers if not given or layer in given]
     texts = [one.whole(one.up) for one in found.make] + [one.whole(one.down) for one in found.make]
-    n = len(found.make)
+    n, maker = len(found.make), MEAN if spec.maker == LEARNED else spec.maker
     read = capture(run.model, texts, layers, "last", progress=run.progress)
     made: dict[str, Tensor] = {}
     rows = []
     for layer in layers:
         ups, downs = read[layer].float()[:n], read[layer].float()[n:]
-        own = given[layer].vector if given else make(spec.maker, ups, downs)
-        made[str(layer)], made[f"mean_difference-{layer}"] = own, make("mean_difference", ups, downs)
-        apart = _told_apart(own, ups, downs) if given else separation(spec.maker, ups, downs, run.seed("folds"))
+        own = given[layer].vector if given else make(maker, ups, downs)
+        made[str(layer)], made[f"{MEAN}-{layer}"] = own, make(MEAN, ups, downs)
+        apart = _told_apart(own, ups, downs) if given else separation(maker, ups, downs, run.seed("folds"))
         rows.append({"layer": layer, "norm": float(own.norm()), "residual_norm": run.model.residual_norm(Site(layer)),
                      "pairs": n} | apart)  # fmt: skip
     run.folder.save_tensors(VECTORS, made, stamp_of(run.model))
     table = pd.DataFrame(rows)
     tried = spread(layers, spec.candidates) if given else candidates(table, _n_layers(spec))
     return table.assign(candidate=table["layer"].isin(tried))
+
+
+def _learn(number: int, run: Context[SteerSpec]) -> pd.DataFrame:
+    """A vector learned by gradient at a layer of the grid: the mean loss of each epoch."""
+    layers = _candidates(run)
+    if number >= len(layers):
+        return pd.DataFrame()
+    pairs = [(one.prompt, one.up, one.down) for one in material(run.spec).make]
+    learning = Learning(seed=run.seed("learning") % 2**31)
+    own = learn_preference(run.model, pairs, layers[number], learning, progress=run.progress)
+    run.folder.save_tensors(f"learned-{number + 1}", {str(layers[number]): own.vector}, stamp_of(run.model))
+    losses = own.metadata["losses"]
+    return pd.DataFrame(
+        {"layer": layers[number], "number": number + 1, "epoch": range(1, len(losses) + 1), "loss": losses}
+    )
+
+
+def _candidates(run: Context[SteerSpec]) -> list[int]:
+    table = run.gather(VECTORS)
+    return [int(layer) for layer in table.loc[table["candidate"], "layer"]]
 
 
 def _told_apart(own: Tensor, ups: Tensor, downs: Tensor) -> dict[str, float]:
@@ -112,8 +136,12 @@ def _told_apart(own: Tensor, ups: Tensor, downs: Tensor) -> dict[str, float]:
 
 def vector(run: Context[SteerSpec], layer: int, method: str = "") -> SteeringVector:
     """The run's vector at a layer, of the length that it was found with."""
-    made: dict[str, Tensor] = run.folder.load_tensors(VECTORS)[0]
     spec = run.spec
+    learned = run.gather("learn")
+    name = VECTORS
+    if len(learned) and not method:
+        name = f"learned-{learned.loc[learned['layer'] == layer, 'number'].iloc[0]}"
+    made: dict[str, Tensor] = run.folder.load_tensors(name)[0]
     details = {"method": method or ("given" if spec.vector else spec.maker), "of": spec.title, "model": spec.model}
     own = made[f"{method}-{layer}" if method else str(layer)]
     norm = run.model.residual_norm(Site(layer))
@@ -147,11 +175,10 @@ def _baselines(run: Context[SteerSpec]) -> pd.DataFrame:
 
 
 def _grid(number: int, run: Context[SteerSpec]) -> pd.DataFrame:
-    table = run.gather(VECTORS)
-    layers = table.loc[table["candidate"], "layer"].tolist()
+    layers = _candidates(run)
     if number >= len(layers):  # fewer layers tell the pairs apart than were asked for
         return pd.DataFrame()
-    own, found = vector(run, int(layers[number])), material(run.spec)
+    own, found = vector(run, layers[number]), material(run.spec)
     doses: Sequence[float] = run.spec.doses
     if run.spec.target_kl:
         doses = [x.dose for x in calibrate_all([own, own], run.model, run.spec.target_kl, sign=(-1, 1),
@@ -221,10 +248,10 @@ def _drawn(name: str, own: SteeringVector, seed: int) -> SteeringVector:
 
 def _mean_difference(run: Context[SteerSpec]) -> pd.DataFrame:
     found, cell = material(run.spec), chosen(run)
-    plain = vector(run, cell.layer, "mean_difference")
+    plain = vector(run, cell.layer, MEAN)
     doses = _at_kl(run, found, [plain, plain], cell.kl, cell.dose, list(_SIGNS.values()))
     ways = [
-        condition("mean_difference", Add(plain, dose=dose), layer=cell.layer, dose=dose, side=side)
+        condition(MEAN, Add(plain, dose=dose), layer=cell.layer, dose=dose, side=side)
         for side, dose in zip(_SIGNS, doses, strict=True)
     ]
     return _measured(run, found, ways, with_replies=False)

@@ -79,7 +79,14 @@ PAIRS = "\n".join(json.dumps({"positive": f"a b {k} up", "negative": f"a b {k} s
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"rule": "max_words:3", "n": 1}, {"target_kl": 0.1}, {"maker": "pca_difference", "transfer": "pairs"}]
+    "more",
+    [
+        {},
+        {"rule": "max_words:3", "n": 1},
+        {"target_kl": 0.1},
+        {"maker": "pca_difference", "transfer": "pairs"},
+        {"maker": "preference"},
+    ],
 )
 def test_a_user_with_pairs_in_a_file_gets_a_recommended_cell_and_a_vector(more, tmp_path):
     file = tmp_path / "mine.jsonl"
@@ -96,7 +103,11 @@ def test_a_user_with_pairs_in_a_file_gets_a_recommended_cell_and_a_vector(more, 
         kl = record.load_table("cells")["kl"]
         assert kl.to_numpy() == pytest.approx(0.1, rel=0.5), "of half of the texts that it was calibrated on"
     if "maker" in more:
-        assert {"mean_difference"} <= set(results["method"]) and "transfer" in set(results["measure"])
+        assert "mean_difference" in set(results["method"])
+        assert ("transfer" in set(results["measure"])) == ("transfer" in more)
+    if more.get("maker") == "preference":
+        loss = record.read("learn-1")["loss"]
+        assert loss.iloc[-1] < loss.iloc[0]
     assert results.loc[results["measure"] == "effect", "items"].eq(3).all()
 
 
@@ -106,6 +117,7 @@ def test_a_vector_of_a_file_is_measured_at_its_own_layer(tmp_path, steer_run):
     spec = STEER.presets["smoke"].model_copy(update={"vector": str(own), "panel": ()})
     record = load_run(run(STEER, spec, tmp_path))
     assert set(record.load_table("cells")["layer"]) == {layer}
+    assert "mean_difference" in set(record.load_table("results")["method"])
     before, again = (load_run(f).load_table("cells").set_index(["layer", "dose"]) for f in (steer_run, record.path))
     assert again["estimate"].to_numpy() == pytest.approx(before.loc[layer, "estimate"].to_numpy(), abs=1e-4)
 
