@@ -54,7 +54,7 @@ class _GrowingLayer(DynamicLayer):
         if self.room is None and new * key_states[..., :1, :].nbytes < _SMALL:
             return super().update(key_states, value_states)
         if self.room is None or self.room[0].shape[-2] < new or self.room[0].shape[0] != key_states.shape[0]:
-            capacity = new + max(64, new // 4)
+            capacity = new + max(16, new // 4)
             rooms = [torch.empty((*s.shape[:-2], capacity, s.shape[-1]), dtype=s.dtype, device=s.device)
                      for s in (key_states, value_states)]  # fmt: skip
             for room, past in zip(rooms, (self.keys, self.values), strict=True):

@@ -63,12 +63,12 @@ def slot_budget(backend: Backend) -> int:
 
 def batch_budget(backend: Backend) -> int:
     """Token slots of one batch out of many: what may be held, but on a CPU, which a hundred rows keep busy, no more
-    than a quarter of the weights' size (at least 256 MB)."""
+    than a quarter of the weights' size (at least 192 MB)."""
     held = slot_budget(backend)
     if backend.device.type == "cuda":
         return held
     weights = sum(weight.nbytes for weight in backend.hf_model.parameters())
-    return max(1, min(held, int(max(256e6, weights / 4) / slot_bytes(backend))))
+    return max(1, min(held, int(max(192e6, weights / 4) / slot_bytes(backend))))
 
 
 def slot_bytes(backend: Backend) -> int:

@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_told_from_what_is_wrong() -> None:
 
 def test_a_batch_on_a_cpu_is_held_to_a_quarter_of_the_weights() -> None:
     backend = HuggingFaceBackend(tiny_hf_model("qwen2"))
-    assert batch_budget(backend) == 256e6 // 512  # so few weights that the least applies
+    assert batch_budget(backend) == 192e6 // 512  # so few weights that the least applies
     weights = sum(weight.nbytes for weight in backend.hf_model.parameters())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "nbytes", property(lambda one: one.numel() * 4 * 4_000_000_000 // weights))
