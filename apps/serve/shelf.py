@@ -76,7 +76,7 @@ class Shelf:
         return found if asked.gate is None else conditional(found, self._condition(asked.gate))
 
     def _condition(self, asked: Gate) -> Cosine | ProbeScore:
-        between = {"above": asked.above, "below": asked.below}
+        between: dict[str, Any] = {"above": asked.above, "below": asked.below}
         if asked.probe is not None:
             check_named(asked.probe, self.probes, "probe", "steering")
             return ProbeScore(self.probes[asked.probe], target=asked.target, **between)
