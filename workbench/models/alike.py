@@ -249,7 +249,7 @@ def _same(backend: HuggingFaceBackend, width: int, cached: bool) -> bool:
     def found(course: Course) -> list[Tensor]:
         seen: list[Tensor] = []
         readers = {site: seen.append for site in (Site(0, "resid_pre"), Site(last))}
-        cache = PromptCache.of(backend).keys_values if cached else None
+        cache: Any = PromptCache.of(backend).keys_values if cached else None
         logits = _run(backend, course, tokens, where, pushes, readers, cache=cache, logits=True)
         keys = [layer.keys for layer in cache.layers if layer.get_seq_length()] if cache is not None else []
         return [each for each in (*seen, logits, *keys) if each is not None]

@@ -127,7 +127,7 @@ def test_rows_come_apart_where_they_are_touched_and_not_before() -> None:
     stages = {site: course.at(Site.parse(site)).rows.tolist() for site in ("1.mlp_out", "1.resid_post", "2.resid_post")}
     assert stages == {"1.mlp_out": [0, 1], "1.resid_post": [0, 1, 2, 3], "2.resid_post": [0, 1, 2, 3]}
     assert course.at(Site(3, "resid_pre")).rows.tolist() == [0, 1, 2, 3, 6, 7]  # mlp_out: from the block's entry on
-    assert sorted(course.at(Site(3)).rows.tolist()) == list(range(8)) and course.last is course.at(Site(3))
+    assert course.last is course.at(Site(3)) and len(course.last.rows) == 8
 
 
 def test_what_does_not_say_which_rows_it_touches_is_handed_all_of_them(add: Any, watch: Any) -> None:
