@@ -20,8 +20,6 @@ from workbench.families.steer.pairs import Pair
 if TYPE_CHECKING:
     from workbench.models.language_model import LanguageModel, Prompt
 
-Values = "Float[np.ndarray, 'conditions items']"
-
 
 class Instrument(Protocol):
     """``sets``: of each item, whether layer and dose are chosen on it (``choose``) or it is for results (``test``).
@@ -30,8 +28,11 @@ class Instrument(Protocol):
     where it has one, else NaN.  ``tokens``: about how many a condition takes, ``drawn``: how many completions.
     """
 
-    unit: str
-    sets: Sequence[str]
+    @property
+    def unit(self) -> str: ...
+
+    @property
+    def sets(self) -> Sequence[str]: ...
 
     @property
     def prompts(self) -> Sequence[Prompt]: ...

@@ -94,7 +94,7 @@ def _of_pairs(spec: SteerSpec, fronts: dict[str, str]) -> Material:
 def _plain(one: Pair, side: str) -> str:
     """The text of one side with its prompt, as an example in front of others."""
     text = getattr(one, side)
-    asked = one.prompt if isinstance(one.prompt, str) else f"{one.prompt[-1]['content']} "  # type: ignore[index, call-overload]
+    asked = one.prompt if isinstance(one.prompt, str) else f"{one.prompt[-1]['content']} "  # type: ignore[index]
     return f"{asked}{text}".strip()
 
 

@@ -38,7 +38,7 @@ class Pair(NamedTuple):
         """The prompt with one of the two behind it, as a model reads it."""
         if isinstance(self.prompt, str):
             return (self.prompt + text).strip()
-        return [*self.prompt, {"role": "assistant", "content": text}]  # type: ignore[list-item]
+        return [*self.prompt, {"role": "assistant", "content": text}]
 
 
 class Split(NamedTuple):

@@ -53,7 +53,7 @@ def _grid(results: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     rows = results[results["method"] == "vector"].set_index(["layer", "dose", "measure"])["estimate"].unstack()
     passing = {(row.layer, round(row.dose, 6)) for row in cells.itertuples() if row.passes}
     texts: dict[Any, dict[str, str]] = {}
-    for (layer, dose), row in rows.iterrows():  # type: ignore[misc]
+    for (layer, dose), row in rows.iterrows():
         star = "*" if (layer, round(dose, 6)) in passing else ""
         texts.setdefault(layer, {})[f"{dose:+.2g}"] = f"{row[EFFECT]:+.2f} ({row[NLL]:+.2f}){star}"
     return pd.DataFrame.from_dict(texts, orient="index").rename_axis("layer").reset_index().fillna("")
