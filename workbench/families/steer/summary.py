@@ -176,8 +176,9 @@ def finish(run: Context[SteerSpec]) -> None:
     run.folder.save_table("unsteered", base.groupby(["measure", "set"], as_index=False)[["value", "mass"]].mean())
     own = ranges[(ranges["layer"] == cell.layer) & (ranges["side"] == "up")]
     low, high = (float(own[name].iloc[0]) for name in ("low", "high")) if len(own) else (None, None)
-    unit = material(run.spec).instrument.unit
-    run.folder.write_json("chosen", {**cell._asdict(), "low": low, "high": high, "unit": unit})
+    found = material(run.spec)
+    run.folder.write_json("chosen", {**cell._asdict(), "low": low, "high": high, "unit": found.instrument.unit})
+    run.folder.write_json("prompts", found.shown[0])  # a page must not need the user's file
     saved = vector(run, cell.layer)
     saved.metadata.update({"dose": cell.dose, "ship_range": [low, high], "kl": cell.kl})
     saved.save(run.folder.path / "artifacts" / "vector.safetensors")

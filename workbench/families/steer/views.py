@@ -9,7 +9,6 @@ import streamlit as st
 
 from workbench.families import View
 from workbench.families.context import Context
-from workbench.families.steer.material import material
 from workbench.families.steer.measures import COHERENCE
 from workbench.families.steer.spec import SteerSpec
 from workbench.families.steer.summary import all_rows
@@ -18,6 +17,7 @@ from workbench.spec_files import validated
 from workbench.views.choices import pick
 from workbench.views.text import plain
 
+_ROW = 56  # pixels: two lines
 _OTHERS = {"unsteered": "unsteered", "prompt": "sentence in front", "matched": "vector at the sentence's damage"}
 
 
@@ -33,22 +33,22 @@ def views() -> tuple[View, ...]:
 
 def replies(run: RunRecord) -> None:
     """What the model says to one prompt: unsteered, with a sentence in front, and at every dose of a layer."""
-    spec = validated(SteerSpec, run.spec, "this run's spec")
-    rows = all_rows(Context(spec, run))
+    rows = all_rows(Context(validated(SteerSpec, run.spec, "this run's spec"), run))
     said = rows[(rows["measure"] == COHERENCE) & rows["text"].notna()] if len(rows) else rows
-    if said.empty:
-        st.info("This run has no replies yet.")
+    if said.empty or "prompts.json" not in run.artifacts:
+        st.info("This run is not finished: it has no replies to show yet.")
         return
-    prompts = material(spec).shown[0]
+    prompts = run.read_json("prompts")
     first, second = st.columns([1, 3])
-    chosen = run.read_json("chosen") if "chosen.json" in run.artifacts else {}
+    chosen = run.read_json("chosen")
     layers = [str(layer) for layer in sorted(set(said.loc[said["method"] == "vector", "layer"]))]
-    start = layers.index(str(chosen["layer"])) if str(chosen.get("layer")) in layers else 0
+    start = layers.index(str(chosen["layer"]))
     layer = pick("Layer", layers[start:] + layers[:start], key="layer", at=first)
     numbers = [str(number) for number in sorted(set(said["item"]))]
     item = pick("Prompt", numbers, key="prompt", show=lambda k: plain(_shown(prompts[int(k)])), at=second)
-    st.dataframe(pd.DataFrame(_rows(said[said["item"] == int(item)], int(layer))), hide_index=True, width="stretch",
-                 row_height=70)  # fmt: skip
+    table = pd.DataFrame(_rows(said[said["item"] == int(item)], int(layer)))
+    height = 40 + _ROW * len(table)  # all of them, to be read side by side
+    st.dataframe(table, hide_index=True, width="stretch", row_height=_ROW, height=height)
     st.caption("coherence: the unsteered model's mean log-probability of a token of the reply (nats)")
 
 
