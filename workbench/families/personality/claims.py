@@ -73,9 +73,8 @@ def _places(view: _View, method: str) -> Iterator[tuple[str, int, str]]:
 
 
 def _over_traits(table: pd.DataFrame) -> Interval:
-    """Mean over traits, items (or questions) resampled within each."""
-    clusters = table["trait"] + "-" + table["item"].astype(str)
-    means = table.assign(cluster=clusters).groupby("cluster")["effect"].mean()
+    """Mean over traits; what is resampled are items (questions, which all traits are read at)."""
+    means = table.groupby("item")["effect"].mean()
     return cluster_bootstrap(means.to_numpy(), means.index.to_numpy())
 
 
@@ -107,9 +106,10 @@ def _own_less_others(row: pd.DataFrame, trait: str) -> Interval:
         return float(means[own] - (np.mean(others) if others else 0.0))
 
     values = np.column_stack([codes, row["effect"]])
+    places = row.groupby("trait")["item"].rank(method="dense")  # an item of each trait together: none can be lost
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a resample may lack a trait of few items: no bounds then
-        return cluster_bootstrap(values, row["trait"] + "-" + row["item"].astype(str), statistic, resamples=1000)
+        return cluster_bootstrap(values, places.to_numpy(), statistic, resamples=1000)
 
 
 def _beyond(view: _View) -> Iterator[Verdict]:

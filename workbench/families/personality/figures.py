@@ -28,7 +28,7 @@ def figures(record: Record) -> dict[str, Callable[[], go.Figure]]:
 
 def matrix(table: pd.DataFrame) -> go.Figure:
     """Traits that are read across, traits that are pushed down; colours are shares of a panel's largest effect, cells
-    whose interval holds 0 stand in brackets."""
+    whose interval holds 0 stand in brackets and have none."""
     need(table, ["readout", "method", "layer", "of", "trait", "estimate", "low", "high"], "matrix")
     shown = table[table["method"].isin(["portrait", "vector"])]
     keys = list(dict.fromkeys(zip(shown["readout"], shown["method"], shown["layer"], strict=True)))
@@ -69,7 +69,7 @@ def _cells(part: pd.DataFrame) -> Traces:
         [_text(float(values.at[of, trait]), bool(null.at[of, trait])) for trait in traits] for of in order
     ]  # fmt: skip
     largest = float(np.nanmax(np.abs(values.to_numpy()))) or 1.0
-    return heat(values / largest, texts, "%{y} pushed, %{x}: %{text}")
+    return heat((values / largest).mask(null, 0.0), texts, "%{y} pushed, %{x}: %{text}")
 
 
 def _text(value: float, null: bool) -> str:

@@ -41,6 +41,11 @@ def test_a_claim_does_not_hold_where_the_rows_were_made_so(effect, claim):
     assert not found[claim] and not table.loc[table["claim"] == claim, "held"].any()
 
 
+def test_own_less_others_has_bounds_with_few_items_a_trait():
+    _, table = held(planted(own=1.0, others=0.2, random=0.1))
+    assert table.loc[table["claim"] == "and its own further than the others", ["low", "high"]].notna().all(axis=None)
+
+
 def test_an_effect_leaves_out_what_both_ways_do():
     found = effects(planted(own=1.0, others=0.25, random=0.0))
     means = found[found["method"] == "vector"].groupby(["of", "trait"])["effect"].mean()
