@@ -1,4 +1,4 @@
-"""A :class:`LanguageModel` as a model of Inspect: ``--model workbench/bandit-agent``, or :func:`local_model`.
+"""A :class:`LanguageModel` as a model of Inspect: ``--model workbench/smollm2-135m``, or :func:`local_model`.
 
 With ``-M vectors=FILE -M dose=0.3`` it is a steered one, so any task of Inspect evaluates steering.  Needs the extra
 ``inspect``; Inspect itself finds the provider by the entry point of the package.
