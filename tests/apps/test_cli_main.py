@@ -17,6 +17,7 @@ import pytest
 from apps.cli.errors import leaves
 from apps.cli.main import commands, main
 from workbench.errors import SpecError, WorkbenchError
+from workbench.families import families
 from workbench.files import read_object
 from workbench.runs import RunFolder
 
@@ -64,9 +65,9 @@ def test_every_command_explains_its_options(words: str, capsys: pytest.CaptureFi
         (["runz"], "did you mean 'run'"),
         (["runs"], "needs one of: list, show, export"),
         (["runs", "lst"], "did you mean 'list'"),
-        (["run"], "'workbench run' needs one of: east, "),
+        (["run"], "'workbench run' needs one of: deception, east, "),
         (["run", "esat"], "did you mean 'east'"),
-        (["run", "--preset", "smoke"], "workbench run east --preset smoke"),
+        (["run", "--preset", "smoke"], f"workbench run {next(iter(families()))} --preset smoke"),
         (["app", "--prot", "80"], "did you mean '--port'?"),
         (["app", "--port", "x"], "option --port: 'x' is not a whole number; it is written --port INT"),
         (["app", "--port"], "option --port needs a value"),
