@@ -110,7 +110,8 @@ def _say_how_to_begin(root: Path, page: str, examples: bool) -> None:
         return
     these = "; these are small examples that ship with the app" if examples else ""
     st.info(f"There is no run in {plain(root.resolve())} yet{plain(these)}. This makes one in under a minute:")
-    first = next(family for family in families().values() if "smoke" in family.presets)
+    own = family_pages().get(page) or sorted(families().values(), key=lambda family: "demo" not in family.presets)
+    first = next(family for family in own if "smoke" in family.presets)
     st.code(f"workbench run {first.words} --preset smoke --runs {root}", language="bash")
 
 

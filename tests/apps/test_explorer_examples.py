@@ -9,7 +9,7 @@ from workbench.views.run_list import EXAMPLES
 pytestmark = pytest.mark.slow
 
 PAGES = {"east": "EAST", "goal-directedness": "Goal-directedness", "sweep": "Sweeps", "internal-rl": "Internal RL",
-         "self-prediction": "Introspection", "concept-injection": "Introspection"}  # fmt: skip
+         "self-prediction": "Introspection", "concept-injection": "Introspection", "steer": "Steering"}  # fmt: skip
 
 
 def test_empty_folder_shows_the_examples_and_says_that_they_are(open_with_examples, tmp_path):

@@ -43,7 +43,12 @@ def effects(
                       "value": values[k], "mass": mass[k]})
         for k, each in enumerate(conditions)
     ]  # fmt: skip
-    return pd.concat(frames, ignore_index=True).reindex(columns=list(COLUMNS))
+    return _rows(pd.concat(frames, ignore_index=True))
+
+
+def _rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """With all columns, each of one type whatever is measured."""
+    return frame.reindex(columns=list(COLUMNS)).astype({"value": float, "mass": float, "text": "str"})
 
 
 def damages(model: LanguageModel, texts: Sequence[str], conditions: Sequence[Condition]) -> pd.DataFrame:
@@ -51,7 +56,7 @@ def damages(model: LanguageModel, texts: Sequence[str], conditions: Sequence[Con
     found = damage(model, conditions, texts)
     found["set"] = np.where(found["item"] % 2, TEST, CHOOSE)
     keys = [*conditions[0].row, "set", "item"]
-    return found.melt(keys, [NLL, KL], "measure", "value").reindex(columns=list(COLUMNS))
+    return _rows(found.melt(keys, [NLL, KL], "measure", "value"))
 
 
 def replies(
@@ -76,7 +81,7 @@ def replies(
             base = {**each.row, "set": sets[k], "item": k}
             rows.append(base | {"measure": COHERENCE, "value": score, "text": said.text})
             rows.append(base | {"measure": REPETITION, "value": repetition(said.text)})
-    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+    return _rows(pd.DataFrame(rows))
 
 
 def repetition(text: str) -> float:
