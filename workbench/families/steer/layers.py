@@ -53,7 +53,7 @@ def candidates(table: pd.DataFrame, n: int) -> list[int]:
 
     >>> accuracy = [0.5, 0.6, 0.95, 1.0, 1.0, 1.0, 0.95, 1.0]
     >>> candidates(pd.DataFrame({"layer": range(8), "accuracy": accuracy, "pairs": 20}), 3)
-    [2, 5, 7]
+    [2, 4, 7]
     """
     best, pairs = float(table["accuracy"].max()), int(table["pairs"].iloc[0])
     error = max(np.sqrt(best * (1 - best) / pairs), 1 / pairs)
