@@ -101,7 +101,8 @@ def check(ran: Executed) -> None:
 
 def test_there_is_a_notebook_for_each_family_and_each_way_to_extend() -> None:
     names = ["00_first_steps", "01_east", "02_goal_directedness", "03_internal_rl", "04_introspection"]
-    assert [path.stem for path in PATHS] == [*names, "05_your_own_model", "06_your_own_experiment"]
+    own = ["05_your_own_model", "06_your_own_experiment", "07_steering"]
+    assert [path.stem for path in PATHS] == [*names, *own]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
