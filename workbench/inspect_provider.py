@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import anyio
@@ -32,7 +33,7 @@ from inspect_ai.model import (
 from inspect_ai.solver._task_state import sample_state
 from inspect_ai.tool import ToolChoice, ToolInfo
 
-from steering import Add, at_layer, import_vectors
+from steering import Add, at_layer, calibrate, import_vectors
 from workbench.arguments import number
 from workbench.errors import ModelError, SpecError
 from workbench.models.interventions import Intervention, Scope
@@ -60,7 +61,7 @@ _STOPS: dict[str, StopReason] = {"length": "max_tokens"}
 class WorkbenchAPI(ModelAPI):
     """The provider.  The model's name is a shipped model, a folder or a hub id; ``-M backend=``, ``-M device=``,
     ``-M dtype=`` and ``-M device_map=`` are those of :func:`workbench.models.load_model`; ``-M vectors=``, ``-M dose=``
-    or ``-M multiplier=``, ``-M layer=`` and ``-M scope=`` those of :func:`steered_by`."""
+    or ``-M multiplier=`` or ``-M target_kl=``, ``-M layer=`` and ``-M scope=`` those of :func:`steered_by`."""
 
     def __init__(
         self,
@@ -72,13 +73,14 @@ class WorkbenchAPI(ModelAPI):
         vectors: str | Sequence[str] | None = None,
         dose: float | Sequence[float] | None = None,
         multiplier: float | Sequence[float] | None = None,
+        target_kl: float | None = None,
         layer: int | str | None = None,
         scope: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
         self.language_model = language_model or LanguageModel.of(load_model(model_name, **options))
-        self.interventions = steered_by(self.language_model, vectors, dose, multiplier, layer, scope)
+        self.interventions = steered_by(self.language_model, vectors, dose, multiplier, layer, scope, target_kl)
         self._said = {"steering": list(map(_line, self.interventions))} if self.interventions else {}
         self._asked: Counter[tuple[Any, ...]] = Counter()
 
@@ -178,6 +180,7 @@ def steered_by(
     multiplier: float | Sequence[float] | None = None,
     layer: int | str | None = None,
     scope: str | None = None,
+    target_kl: float | None = None,
 ) -> list[Intervention]:
     """The interventions that a command line can say: files of vectors, each added as strongly as is said.
 
@@ -189,25 +192,34 @@ def steered_by(
         multiplier: instead of it.
         layer: another layer than a vector's own, for a file with one.
         scope: the positions, by default the last prompt token and all that follows.
+        target_kl: for one vector, instead of dose or multiplier: by how much predictions on neutral text should move
+            (:func:`steering.calibrate`), nats a token; the dose is found when the model is loaded.
 
     Raises:
         SpecError: for a strength without vectors, vectors without one, and numbers of them that differ.
         ArtifactError: for what is no vector, or one of another model.
     """
-    given = {"dose": dose, "multiplier": multiplier, "layer": layer, "scope": scope}
+    given = {"dose": dose, "multiplier": multiplier, "target_kl": target_kl, "layer": layer, "scope": scope}
     said = [name for name, value in given.items() if value is not None]
     if vectors is None:
         if said:
             raise SpecError(f"{said[0]} is said, and no vectors: add vectors=FILE")
         return []
     files = [vectors] if isinstance(vectors, str | os.PathLike) else list(vectors)
-    if (dose is None) == (multiplier is None):
-        raise SpecError("vectors need dose=NUMBER or multiplier=NUMBER, one of the two")
+    if sum(each is not None for each in (dose, multiplier, target_kl)) != 1:
+        raise SpecError("vectors need dose=NUMBER, multiplier=NUMBER or target_kl=NUMBER, one of the three")
+    where = Scope() if scope is None else Scope.parse(scope)
+    if target_kl is not None:
+        found = [each for file in files for each in at_layer(import_vectors(file, model=model), layer, model.n_layers)]
+        if len(found) != 1:
+            raise SpecError(f"target_kl is of one vector, and the files hold {len(found)}: name a layer, or give doses")
+        [(vector, site)] = found
+        own = vector if site == vector.site else replace(vector, site=site, residual_norm=None)
+        dose = calibrate(own, model, number(target_kl, "target_kl"), scope=where).dose
     kind, strength = ("dose", dose) if multiplier is None else ("multiplier", multiplier)
     each = list(strength) if isinstance(strength, list | tuple) else [strength] * len(files)
     if len(each) != len(files):
         raise SpecError(f"{len(files)} files of vectors and {len(each)} values of {kind}: give one, or one a file")
-    where = Scope() if scope is None else Scope.parse(scope)
     return model.placed([
         Add(vector, site=site, scope=where, **{kind: number(value, kind)})
         for file, value in zip(files, each, strict=True)

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 import workbench
-from steering import Add, SteeringVector
+from steering import Add, Condition, SteeringVector, damage
 from workbench.errors import ArtifactError, ModelError, SpecError, WorkbenchError
 from workbench.models.interventions import Scope
 from workbench.models.sampling import PLAIN
 from workbench.models.tiny import tiny_model
 from workbench.seeding import derive_seed
+from workbench.sites import Site
 
 pytestmark = pytest.mark.slow
 
@@ -229,8 +230,8 @@ def test_log_probabilities_are_the_steered_models(chat_model: Any, vector: tuple
     ("options", "error", "said"),
     [
         ({"dose": 0.3}, SpecError, "dose is said, and no vectors"),
-        ({"vectors": "FILE"}, SpecError, "vectors need dose=NUMBER or multiplier=NUMBER"),
-        ({"vectors": "FILE", "dose": 0.3, "multiplier": 1}, SpecError, "one of the two"),
+        ({"vectors": "FILE"}, SpecError, "vectors need dose=NUMBER, multiplier=NUMBER or target_kl"),
+        ({"vectors": "FILE", "dose": 0.3, "multiplier": 1}, SpecError, "one of the three"),
         ({"vectors": "FILE", "dose": "strong"}, SpecError, "dose must be a finite number"),
         ({"vectors": ["FILE"], "dose": [0.3, 0.4]}, SpecError, "1 files of vectors and 2 values of dose"),
         ({"vectors": "FILE", "dose": 0.3, "scope": "all"}, SpecError, "cannot read scope"),
@@ -253,3 +254,18 @@ def test_steering_that_cannot_be_read_is_refused_in_one_line(
 def test_a_vector_of_another_model_is_refused(vector: tuple[Path, SteeringVector]) -> None:
     with pytest.raises(ArtifactError, match="another model"):
         local_model(tiny_model(seed=1), vectors=str(vector[0]), dose=0.3)
+
+
+def test_a_strength_may_be_said_by_what_it_does(tmp_path: Path) -> None:
+    from workbench.inspect_provider import steered_by
+
+    model = tiny_model()
+    vector = SteeringVector(2, torch.randn(32, generator=torch.Generator().manual_seed(3)), model.fingerprint)
+    vector.save(tmp_path / "v.safetensors")
+    [add] = steered_by(model, tmp_path / "v.safetensors", target_kl=0.05, layer=1)
+    kl = damage(model, [Condition("vector", (add,))])["kl"].mean()
+    assert add.site == Site(1) and kl == pytest.approx(0.05, rel=0.1)
+    with pytest.raises(SpecError, match="one of the three"):
+        steered_by(model, tmp_path / "v.safetensors", dose=0.1, target_kl=0.05)
+    with pytest.raises(SpecError, match="target_kl is of one vector"):
+        steered_by(model, [tmp_path / "v.safetensors"] * 2, target_kl=0.05)
