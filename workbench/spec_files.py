@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.arguments import a_path
-from workbench.errors import SpecError, did_you_mean
+from workbench.errors import DataError, SpecError, did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -27,6 +28,31 @@ def read_spec_file(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise SpecError(f"spec {path} must hold fields and values, such as 'seed: 0', not a {type(data).__name__}")
     return data
+
+
+def read_records(path: Path, what: str) -> list[Any]:
+    """The rows of a CSV file, of JSON lines (``.jsonl``) or of a JSON list; ``what`` they are, for errors.
+
+    Raises:
+        SpecError: for a file that cannot be read.
+        DataError: for what is not JSON, or no list.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SpecError(f"{what}: cannot read {path}: {reason}") from None
+    if path.suffix == ".csv":
+        return list(csv.DictReader(text.splitlines()))
+    try:
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        found = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{what} {path} is not JSON: {error}") from None
+    if not isinstance(found, list):
+        raise DataError(f"{what} {path} must be a list")
+    return found
 
 
 def _json(text: str, path: Path) -> Any:

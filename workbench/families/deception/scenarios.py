@@ -5,8 +5,6 @@ A *frame* is what stands behind the situation: nothing (``plain``), a ``reward``
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import DataError, SpecError, did_you_mean
-from workbench.spec_files import read_spec_file
+from workbench.spec_files import read_records, read_spec_file
 
 _FILE = Path(__file__).parent / "data" / "scenarios.yaml"
 PLAIN, REWARD, PRESSURE = "plain", "reward", "pressure"
@@ -91,7 +89,7 @@ def _own(path: Path) -> Iterator[Scenario]:
 
 
 def _bench(path: Path) -> Iterator[Scenario]:
-    for number, row in enumerate(_records(path), 1):
+    for number, row in enumerate(read_records(path, "scenarios"), 1):
         if not isinstance(row, Mapping):
             raise DataError(f"{path}, item {number}: it is no object of fields")
         fields = {_plain(name): value for name, value in row.items()}
@@ -120,22 +118,3 @@ def _check_fields(fields: Mapping[str, Any], needed: Sequence[str], where: str) 
 
 def _plain(name: Any) -> str:
     return re.sub(r"[-\s]+", "_", str(name).strip().lower())
-
-
-def _records(path: Path) -> list[Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SpecError(f"scenarios: cannot read {path}: {why}") from None
-    if path.suffix == ".csv":
-        return list(csv.DictReader(text.splitlines()))
-    try:
-        if path.suffix == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        found = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}") from None
-    if not isinstance(found, list):
-        raise DataError(f"{path} must be a list of scenarios")
-    return found

@@ -7,16 +7,14 @@ for its trait (key 1) or against it (key -1).  A *situation* has options of its 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from workbench.errors import DataError, SpecError, did_you_mean, warn
-from workbench.spec_files import read_spec_file
+from workbench.spec_files import read_records, read_spec_file
 
 _FOLDER = Path(__file__).parent / "data"
 RATINGS = (
@@ -141,7 +139,7 @@ def _mpi(path: Path) -> Iterator[Item]:
 
 
 def _situations(path: Path) -> Iterator[Item]:
-    for number, row in enumerate(_records(path), 1):
+    for number, row in enumerate(read_records(path, "inventory"), 1):
         where = f"inventory {path}, item {number}"
         if not isinstance(row, Mapping):
             raise DataError(f"{where} is no object of fields")
@@ -153,19 +151,6 @@ def _situations(path: Path) -> Iterator[Item]:
             lacks = "personality" if not trait else missing[0] if missing else "situation and query"
             raise DataError(f"{where}: no {lacks}")
         yield Item(str(trait).strip().lower(), asked, 1, tuple(str(row[name]).strip() for name in _CHOICES))
-
-
-def _records(path: Path) -> list[Any]:
-    text = path.read_text(encoding="utf-8")
-    try:
-        if path.suffix == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        found = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"inventory {path} is not JSON: {error}") from None
-    if not isinstance(found, list):
-        raise DataError(f"inventory {path} must be a list of items")
-    return found
 
 
 def statement(text: str) -> str:

@@ -60,9 +60,7 @@ def steps(spec: SteerSpec) -> Iterator[Step]:
             completions=n * found.instrument.drawn, tokens=n * (found.instrument.tokens + 5 * beside),
         )  # fmt: skip
     if spec.vector or spec.maker != MEAN:
-        yield Step(
-            "control-mean_difference", "the mean difference at the same damage", _mean_difference, tokens=6 * each
-        )
+        yield Step(f"control-{MEAN}", "the mean difference at the same damage", _mean_difference, tokens=6 * each)
     ways = 5 + min(spec.random, _PANEL_DRAWS)
     others = [*(found.panel or {}).values(), *([found.transfer] if found.transfer else [])]
     yield Step(
